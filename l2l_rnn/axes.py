@@ -1,0 +1,78 @@
+"""The task axis `N`: parameters with one more leading axis, one slice a task.
+
+A layer that declares `task_axis = True` takes parameters of shape `(N, …)` beside the usual ones;
+with them its input is `(N, …)` too, and task n sees the parameters n alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# Containers and elementwise layers of torch that carry a leading axis through unchanged.
+_TRANSPARENT = (
+    nn.Sequential,
+    nn.ModuleList,
+    nn.ModuleDict,
+    nn.Identity,
+    nn.Dropout,
+    nn.ReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.GELU,
+    nn.ELU,
+    nn.SiLU,
+)
+
+
+def knows_tasks(module: nn.Module) -> bool:
+    """Tell whether a module takes parameters `(N, …)` and inputs `(N, …)` directly.
+
+    True for a module whose class says `task_axis = True` (it answers for its children too), and
+    for torch's containers and elementwise layers if all their children do.
+
+    Args:
+        module: any module.
+
+    Example:
+        >>> knows_tasks(nn.Sequential(nn.ReLU(), nn.Identity())), knows_tasks(nn.Linear(2, 2))
+        (True, False)
+    """
+    if getattr(type(module), "task_axis", False):
+        return True
+    return type(module) in _TRANSPARENT and all(map(knows_tasks, module.children()))
+
+
+def expand_parameters(module: nn.Module, tasks: int) -> None:
+    """Give every parameter of a module the leading axis `N`, in place.
+
+    Gradients flow back to the former parameters, summed over tasks. Tied parameters stay tied.
+
+    Args:
+        module: a module whose parameters may be replaced, such as a clone.
+        tasks: `N`, the number of tasks.
+
+    Shapes:
+        each parameter: `(…)` before, `(N, …)` after.
+    """
+    expanded: dict[Tensor, Tensor] = {}
+    for child in module.modules():
+        for name, parameter in child._parameters.items():
+            if parameter is not None:
+                if parameter not in expanded:
+                    expanded[parameter] = parameter.expand(tasks, *parameter.shape).clone()
+                child._parameters[name] = expanded[parameter]  # type: ignore[assignment]
+
+
+def values_readable(tensor: Tensor) -> bool:
+    """Tell whether a check may look at a tensor's values.
+
+    Not so under `torch.func.vmap`, where they stand for many at once, nor while a CUDA graph is
+    being captured, where reading them would wait for the device.
+    """
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return False
+        tensor = functorch.get_unwrapped(tensor)
+    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

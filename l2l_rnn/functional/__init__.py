@@ -1,0 +1,19 @@
+"""Pure functions of tensors: recurrences, affine maps, padding, losses; all on the task axis."""
+
+from l2l_rnn.functional.affine import embedding, linear
+from l2l_rnn.functional.losses import accuracy, cross_entropy
+from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
+from l2l_rnn.functional.recurrences import gru, lstm, rnn
+
+__all__ = [
+    "accuracy",
+    "cross_entropy",
+    "embedding",
+    "gru",
+    "linear",
+    "lstm",
+    "rnn",
+    "step_lengths",
+    "step_mask",
+    "token_lengths",
+]

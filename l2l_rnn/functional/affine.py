@@ -1,0 +1,57 @@
+"""Affine maps and look-ups whose parameters may have leading task axes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute `y = x W^T + b`, each task with its own `W` and `b`.
+
+    Args:
+        x: inputs.
+        weight: `W`.
+        bias: `b`, or None for none.
+
+    Shapes:
+        x `(…, F)`, weight `(H, F)`, bias `(H,)` -> `(…, H)`, or
+        x `(N, …, F)` with two axes or more after `N`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`.
+
+    Example:
+        >>> linear(torch.ones(2, 3, 4), torch.ones(2, 5, 4)).shape
+        torch.Size([2, 3, 5])
+    """
+    if weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    rows = x.flatten(weight.dim() - 2, -2)  # (N, rows, F)
+    y = rows @ weight.mT
+    if bias is not None:
+        y = y + bias.unsqueeze(-2)
+    return y.reshape(*x.shape[:-1], weight.shape[-2])
+
+
+def embedding(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Look up a row for each token, each task in its own table.
+
+    The ids are not checked: an id outside `0 … V - 1` would read another task's row.
+
+    Args:
+        tokens: ids, `0 … V - 1`.
+        weight: the table, one row for each of `V` ids.
+
+    Shapes:
+        tokens `(…)`, weight `(V, E)` -> `(…, E)`, or
+        tokens `(N, …)`, weight `(N, V, E)` -> `(N, …, E)`.
+
+    Example:
+        >>> embedding(torch.tensor([[0], [1]]), torch.arange(8.0).reshape(2, 2, 2)).tolist()
+        [[[0.0, 1.0]], [[6.0, 7.0]]]
+    """
+    if weight.dim() == 3:
+        tasks, size = weight.shape[:2]
+        offsets = torch.arange(0, tasks * size, size, device=tokens.device)
+        tokens = tokens + offsets.reshape(tasks, *[1] * (tokens.dim() - 1))
+        weight = weight.flatten(0, 1)
+    return F.embedding(tokens, weight)

@@ -1,0 +1,64 @@
+"""Ragged sequences as one padded tensor: finding lengths, masking, checking.
+
+Token ids are padded with 0 and real-valued steps with NaN, always at the end of a sequence.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def token_lengths(tokens: Tensor) -> Tensor:
+    """Compute each token sequence's length: the position after its last id that is not 0.
+
+    Args:
+        tokens: ids, padded with 0.
+
+    Shapes:
+        tokens `(…, S)` -> `(…)`.
+
+    Example:
+        >>> token_lengths(torch.tensor([[3, 4, 0], [5, 0, 6], [0, 0, 0]])).tolist()
+        [2, 3, 0]
+    """
+    return _lengths(tokens != 0)
+
+
+def step_lengths(x: Tensor) -> Tensor:
+    """Compute each real-valued sequence's length: the position after its last step that is not all NaN.
+
+    Args:
+        x: steps of features, padded with NaN.
+
+    Shapes:
+        x `(…, S, F)` -> `(…)`.
+
+    Example:
+        >>> step_lengths(torch.tensor([[[1.0], [2.0], [float("nan")]]])).tolist()
+        [2]
+    """
+    return _lengths(~x.isnan().all(-1))
+
+
+def step_mask(lengths: Tensor, steps: int) -> Tensor:
+    """Mark the steps that lie inside each sequence.
+
+    Args:
+        lengths: valid steps of each sequence.
+        steps: `S`, the padded length.
+
+    Shapes:
+        lengths `(…)` -> `(…, S)`, bool.
+
+    Example:
+        >>> step_mask(torch.tensor([2]), 3).tolist()
+        [[True, True, False]]
+    """
+    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
+
+
+def _lengths(filled: Tensor) -> Tensor:
+    """Position after the last True along the last axis: `(…, S)` -> `(…)`."""
+    positions = torch.arange(1, filled.shape[-1] + 1, device=filled.device)
+    return (filled * positions).amax(-1) if filled.shape[-1] else filled.sum(-1)

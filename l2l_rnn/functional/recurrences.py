@@ -1,0 +1,134 @@
+"""The recurrences `h_t = cell(a_t, h_{t-1})` over step-major blocks of many tasks.
+
+Each function takes the input projections of all steps, made in one product outside, and runs what is
+sequential. The axis `A` counts independent parameter sets: the tasks, the directions of a layer,
+or both flattened together; 1 if there is but one. Every operation is differentiable any number of
+times, on any device.
+
+All of them share this form:
+
+Args:
+    projected: `a`, the input projections with every bias that can be added ahead.
+    weight_hh: the recurrent weight, gates stacked in torch's order.
+    state: the initial state, a tuple of tensors with the output `h` first.
+    valid: True where a step lies inside its sequence; elsewhere the state is carried on
+        unchanged. None if all do.
+
+Shapes:
+    projected `(S, A, B, GH)` for G gates, weight_hh `(A, GH, H)`, states `(A, B, H)`,
+    valid `(S, A, B, 1)` -> outputs `(S, A, B, H)` and the final state, a tuple like `state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, State], State]
+
+
+def rnn(
+    projected: Tensor,
+    weight_hh: Tensor,
+    state: State,
+    valid: Tensor | None = None,
+    *,
+    nonlinearity: Callable[[Tensor], Tensor] = torch.tanh,
+) -> tuple[Tensor, State]:
+    """Run the simple recurrence `h_t = phi(a_t + W_hh h_{t-1})`.
+
+    Args and shapes are the module's, with G = 1; `nonlinearity` is `phi`. Biases: all in `projected`.
+
+    Source: J. L. Elman, 1990, Finding Structure in Time.
+    """
+    recurrent = weight_hh.mT
+
+    def step(a: Tensor, state: State) -> State:
+        return (nonlinearity(torch.baddbmm(a, state[0], recurrent)),)
+
+    return _run(step, projected, state, valid)
+
+
+def gru(
+    projected: Tensor,
+    weight_hh: Tensor,
+    state: State,
+    valid: Tensor | None = None,
+    *,
+    bias_hn: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """Run the gated recurrent unit, in torch's form.
+
+    `r, z = sigmoid(a_rz + W_rz h)`, `n = tanh(a_n + r * (W_n h + b_hn))`, `h' = n + z * (h - n)`.
+
+    Args and shapes are the module's, with G = 3 (r, z, n); `bias_hn`, `(A, H)`, is the one bias
+    that cannot be added ahead, since the reset gate multiplies it.
+
+    Source: K. Cho et al., 2014, Learning Phrase Representations using RNN Encoder-Decoder, eq. 5-8;
+    the reset gate is applied after the product, as cuDNN does.
+    """
+    hidden = state[0].shape[-1]
+    recurrent_rz, recurrent_n = weight_hh.mT.split([2 * hidden, hidden], -1)
+    bias = torch.zeros((), dtype=projected.dtype, device=projected.device)
+    if bias_hn is not None:
+        bias = bias_hn.unsqueeze(-2)
+
+    def step(a: Tensor, state: State) -> State:
+        (h,) = state
+        a_rz, a_n = a.split([2 * hidden, hidden], -1)
+        r, z = torch.baddbmm(a_rz, h, recurrent_rz).sigmoid().chunk(2, -1)
+        n = torch.tanh(a_n + r * torch.baddbmm(bias, h, recurrent_n))
+        return (n + z * (h - n),)
+
+    return _run(step, projected, state, valid)
+
+
+def lstm(
+    projected: Tensor,
+    weight_hh: Tensor,
+    state: State,
+    valid: Tensor | None = None,
+    *,
+    weight_hr: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """Run the long short-term memory.
+
+    `i, f, o = sigmoid(a_ifo + W_ifo h)`, `u = tanh(a_u + W_u h)`, `c' = f * c + i * u`,
+    `h' = o * tanh(c')`, and `h' = W_hr h'` where outputs are projected.
+
+    Args and shapes are the module's, with G = 4 (i, f, u, o), state `(h, c)`, biases all in
+    `projected`; `weight_hr`, `(A, P, H)`, projects the output to P values, or None.
+
+    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, with the forget gate
+    of F. Gers et al., 2000, and the projection of H. Sak et al., 2014.
+    """
+    hidden = state[1].shape[-1]
+    recurrent = weight_hh.mT
+
+    def step(a: Tensor, state: State) -> State:
+        h, c = state
+        a_if, a_u, a_o = torch.baddbmm(a, h, recurrent).split([2 * hidden, hidden, hidden], -1)
+        i, f = a_if.sigmoid().chunk(2, -1)
+        c = f * c + i * a_u.tanh()
+        h = a_o.sigmoid() * c.tanh()
+        return (h if weight_hr is None else h @ weight_hr.mT, c)
+
+    return _run(step, projected, state, valid)
+
+
+def _run(
+    step: Step, projected: Tensor, state: State, valid: Tensor | None
+) -> tuple[Tensor, State]:
+    """Apply `step` to each of the S blocks in turn and stack the outputs."""
+    masks = [None] * len(projected) if valid is None else valid.unbind(0)
+    outputs = []
+    for block, mask in zip(projected.unbind(0), masks, strict=True):
+        new = step(block, state)
+        if mask is not None:
+            new = tuple(torch.where(mask, n, o) for n, o in zip(new, state, strict=True))
+        state = new
+        outputs.append(state[0])
+    return torch.stack(outputs), state

@@ -1,0 +1,6 @@
+"""Models of sequences, made of the layers in `l2l_rnn.nn`."""
+
+from l2l_rnn.models.classifier import SequenceClassifier
+from l2l_rnn.models.encoder import SequenceEncoder
+
+__all__ = ["SequenceClassifier", "SequenceEncoder"]

@@ -1,0 +1,21 @@
+"""Layers with torch's interface, an optional task axis, and exact second derivatives."""
+
+from l2l_rnn.nn.affine import Embedding, Linear
+from l2l_rnn.nn.conversion import convert
+from l2l_rnn.nn.gru import GRU
+from l2l_rnn.nn.lstm import LSTM
+from l2l_rnn.nn.pooling import AttentionPooling, LastStep, MaxPooling, MeanPooling
+from l2l_rnn.nn.rnn import RNN
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AttentionPooling",
+    "Embedding",
+    "LastStep",
+    "Linear",
+    "MaxPooling",
+    "MeanPooling",
+    "convert",
+]

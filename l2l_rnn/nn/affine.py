@@ -1,0 +1,109 @@
+"""Torch's `Linear` and `Embedding` with an optional task axis on their parameters."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn import functional
+from l2l_rnn.axes import values_readable
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+
+
+class Linear(nn.Linear):
+    """Compute `y = x W^T + b`; with parameters `(N, …)` each task its own.
+
+    Args:
+        in_features: `F`, features of the input.
+        out_features: `H`, features of the output.
+        bias: whether there is a `b`.
+
+    Shapes:
+        `(…, F)` -> `(…, H)`; with parameters `(N, …)`, `(N, …, B, F)` -> `(N, …, B, H)`.
+
+    Raises:
+        ShapeError: the input does not end in F features, or lacks the task axis.
+
+    Example:
+        >>> Linear(3, 2)(torch.zeros(5, 3)).shape
+        torch.Size([5, 2])
+
+    Source: `torch.nn.Linear`, whose constructor, initial values and state dict it keeps.
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.shape[-1:] != self.weight.shape[-1:]:
+            raise ShapeError(
+                f"Linear: x must end in F={self.weight.shape[-1]} features, got shape "
+                f"{tuple(input.shape)}; set in_features={input.shape[-1] if input.dim() else 1}"
+            )
+        _check_tasks("Linear", self.weight, 2, input, axes_after=2)
+        return functional.linear(input, self.weight, self.bias)
+
+
+class Embedding(nn.Embedding):
+    """Look up a learned vector for each token id; with a weight `(N, V, E)` each task its own.
+
+    Args:
+        num_embeddings: `V`, the number of ids.
+        embedding_dim: `E`, features of a vector.
+        padding_idx: an id whose vector starts at zero and takes no gradient, or None.
+
+    Shapes:
+        `(…)` -> `(…, E)`; with weight `(N, V, E)`, `(N, …)` -> `(N, …, E)`.
+
+    Raises:
+        ArgumentError: an id is outside `0 … V - 1`.
+        ArgumentTypeError: the ids are not integers.
+
+    Example:
+        >>> Embedding(10, 4)(torch.tensor([[1, 2, 0]])).shape
+        torch.Size([1, 3, 4])
+
+    Source: `torch.nn.Embedding`, whose initial values and state dict it keeps.
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_embeddings, embedding_dim, padding_idx, device=device, dtype=dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.is_floating_point() or input.is_complex() or input.dtype == torch.bool:
+            raise ArgumentTypeError(
+                f"Embedding: token ids must be integers, got {input.dtype}; convert with .long()"
+            )
+        _check_tasks("Embedding", self.weight, 2, input, axes_after=0)
+        if input.numel() and values_readable(input):
+            low, high = input.aminmax()
+            if low < 0 or high >= self.num_embeddings:
+                bad = int(low) if low < 0 else int(high)
+                raise ArgumentError(
+                    f"Embedding: token ids must lie in 0 … {self.num_embeddings - 1}, got {bad}; "
+                    "encode with the vocabulary the model was made for, or set vocab_size"
+                )
+        rows = functional.embedding(input, self.weight)
+        if self.padding_idx is not None:
+            padding = (input == self.padding_idx).unsqueeze(-1)
+            rows = torch.where(padding, rows.detach(), rows)
+        return rows
+
+
+def _check_tasks(who: str, weight: Tensor, usual: int, x: Tensor, axes_after: int) -> None:
+    """Check that, where the weight has a task axis, the input has the same one first."""
+    if weight.dim() > usual and (x.dim() < 1 + axes_after or len(x) != len(weight)):
+        raise ShapeError(
+            f"{who}: x must be (N, …) with N={len(weight)} tasks first, as the parameters are, "
+            f"got shape {tuple(x.shape)}"
+        )

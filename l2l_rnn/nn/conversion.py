@@ -1,0 +1,65 @@
+"""Swapping torch's layers for this package's in a finished model."""
+
+from __future__ import annotations
+
+import copy
+from torch import nn
+
+from l2l_rnn.nn.affine import Embedding, Linear
+from l2l_rnn.nn.gru import GRU
+from l2l_rnn.nn.lstm import LSTM
+from l2l_rnn.nn.rnn import RNN
+
+def convert(model: nn.Module) -> nn.Module:
+    """Return a model like `model` whose torch layers are this package's, with the same parameters.
+
+    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear` and `Embedding` are swapped, at any depth; subclasses of
+    them, which may compute something else, are not. The parameters and buffers are the very same
+    tensors in both models, so an optimiser or a state dict of one serves the other; `model` itself
+    is left as it was.
+
+    Args:
+        model: any module.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GRU(3, 4))
+        >>> converted = convert(model)
+        >>> type(converted[1]), converted[1].weight_hh_l0 is model[1].weight_hh_l0
+        (<class 'l2l_rnn.nn.gru.GRU'>, True)
+    """
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    twin = copy.deepcopy(model, shared)
+    counterparts = {layer: _counterpart(layer) for layer in twin.modules() if _is_swapped(layer)}
+    for module in list(twin.modules()):
+        for name, child in module._modules.items():
+            if child in counterparts:
+                module._modules[name] = counterparts[child]
+    return counterparts.get(twin, twin)
+
+
+_COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.RNN: RNN,
+    nn.GRU: GRU,
+    nn.LSTM: LSTM,
+    nn.Linear: Linear,
+    nn.Embedding: Embedding,
+}
+# What torch's recurrent layers keep for cuDNN alone.
+_CUDNN_ONLY = {"_flat_weights", "_flat_weights_names", "_flat_weight_refs", "_all_weights"}
+
+
+def _is_swapped(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Embedding) and (
+        layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse
+    ):
+        return False  # what our Embedding leaves out
+    return type(layer) in _COUNTERPARTS
+
+
+def _counterpart(layer: nn.Module) -> nn.Module:
+    """Our layer with the attributes, parameters, buffers, hooks and mode of torch's."""
+    kind = _COUNTERPARTS[type(layer)]
+    twin = kind.__new__(kind)
+    twin.__dict__ = {k: v for k, v in vars(layer).items() if k not in _CUDNN_ONLY}
+    return twin

@@ -1,0 +1,40 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from l2l_rnn import functional
+from l2l_rnn.functional.recurrences import State
+from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+
+
+class GRU(RecurrentLayer):
+    """Compute a gated recurrent unit network.
+
+    `r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)`, `z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)`,
+    `n = tanh(W_in x + b_in + r * (W_hn h + b_hn))`, `h' = (1 - z) * n + z * h`. The rows of
+    `weight_ih_l0` (`W_i·`), `weight_hh_l0` (`W_h·`) and the biases stack r, z, n. Everything else
+    is as in `RecurrentLayer`.
+
+    Example:
+        >>> GRU(3, 5, batch_first=True)(torch.zeros(2, 7, 3))[0].shape
+        torch.Size([2, 7, 5])
+
+    Source: K. Cho et al., 2014, Learning Phrase Representations using RNN Encoder-Decoder, eq. 5-8;
+    parameters and the place of the reset gate as `torch.nn.GRU`.
+    """
+
+    gates = 3
+
+    def _added_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+        # All but the new gate's, which the reset gate multiplies.
+        return bias_ih + F.pad(bias_hh[..., : -self.hidden_size], (0, self.hidden_size))
+
+    def _recur(
+        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+    ) -> tuple[Tensor, State]:
+        weight = self._stacked("weight_hh", layer)
+        bias = self._stacked("bias_hh", layer)[..., -self.hidden_size :] if self.bias else None
+        return functional.gru(projected, weight, state, valid, bias_hn=bias)

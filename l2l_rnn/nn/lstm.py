@@ -1,0 +1,74 @@
+"""The long short-term memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.recurrences import State
+from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+
+
+class LSTM(RecurrentLayer):
+    """Compute a long short-term memory network.
+
+    `i, f, o = sigmoid(W_i· x + b_i· + W_h· h + b_h·)`, `g = tanh(W_ig x + b_ig + W_hg h + b_hg)`,
+    `c' = f * c + i * g`, `h' = o * tanh(c')`, projected by `weight_hr_l0` if `proj_size` is given.
+    The rows of `weight_ih_l0`, `weight_hh_l0` and the biases stack i, f, g, o. The state is
+    `(h, c)`. Everything else is as in `RecurrentLayer`.
+
+    Args:
+        proj_size: `P`, units that each output is projected to; 0 for no projection.
+
+    Example:
+        >>> outputs, (h, c) = LSTM(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
+        >>> outputs.shape, h.shape
+        (torch.Size([7, 2, 10]), torch.Size([4, 2, 5]))
+
+    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory; parameters as
+    `torch.nn.LSTM`.
+    """
+
+    gates = 4
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if not 0 <= proj_size < hidden_size:
+            raise ArgumentError(
+                f"LSTM: proj_size must lie in [0, hidden_size={hidden_size}), got {proj_size!r}"
+            )
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
+            proj_size=proj_size,
+        )
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        return self.state_size, self.hidden_size
+
+    def _recur(
+        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+    ) -> tuple[Tensor, State]:
+        weight = self._stacked("weight_hh", layer)
+        weight_hr = self._stacked("weight_hr", layer) if self.proj_size else None
+        return functional.lstm(projected, weight, state, valid, weight_hr=weight_hr)

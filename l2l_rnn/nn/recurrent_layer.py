@@ -1,0 +1,342 @@
+"""Recurrent layers with torch's constructors, parameters and results, differentiable twice anywhere.
+
+Differences from `torch.nn.RNN`, `GRU` and `LSTM`: second derivatives are exact on every device with
+no flag to set; parameters may have a leading task axis `N`; ragged batches may come as `lengths`;
+inputs may have axes before the batch; and no call warns of unflattened weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.functional.recurrences import State
+
+
+class RecurrentLayer(nn.Module):
+    """What the recurrent layers share: parameters, layers, directions, layouts. Not for direct use.
+
+    Args:
+        input_size: `F`, features of a step.
+        hidden_size: `H`, hidden units.
+        num_layers: layers stacked on one another.
+        bias: whether there are biases.
+        batch_first: whether a batch is `(B, S, F)` rather than `(S, B, F)`.
+        dropout: share of each layer's outputs, but the last's, set to zero in training.
+        bidirectional: whether a second recurrence reads the sequence from its end.
+
+    Shapes:
+        input: `(S, B, F)`; `(B, S, F)` if `batch_first`; `(S, F)` for one sequence; or a
+        `PackedSequence`. Axes before these are more batch, or the tasks `N` where parameters
+        have that axis. `hx`: `(D L, B, H)` for D directions and L layers, after the same
+        leading axes. Output: as the input, with `D H` features, 0 past each sequence's length.
+
+    Raises:
+        ArgumentError: a size or the dropout is out of its range.
+        ShapeError: at a call, when input, state or lengths do not fit.
+    """
+
+    task_axis: ClassVar[bool] = True
+    gates: ClassVar[int]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        proj_size: int = 0,
+    ) -> None:
+        super().__init__()
+        who = type(self).__name__
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in sizes.items():
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ArgumentError(f"{who}: {name} must be a positive integer, got {size!r}")
+        if not 0 <= dropout <= 1:
+            raise ArgumentError(f"{who}: dropout must lie in [0, 1], got {dropout!r}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+
+        for layer in range(num_layers):
+            features = input_size if layer == 0 else self.output_size
+            for suffix in self._suffixes(layer):
+                for name, shape in self._parameter_shapes(features).items():
+                    parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                    self.register_parameter(name + suffix, parameter)
+        self.reset_parameters()
+
+    @property
+    def state_size(self) -> int:
+        """Units of the output state `h` of one direction."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """Features of an output step: those of all directions."""
+        return self.state_size * (1 + self.bidirectional)
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter uniformly from `[-1/sqrt(H), 1/sqrt(H)]`, in torch's order."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        defaults = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "proj_size": 0,
+        }
+        given = [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *given])
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Tensor | tuple[Tensor, Tensor] | None = None,
+        *,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, Tensor | tuple[Tensor, ...]]:
+        """Compute the outputs of all steps and the final state.
+
+        Args:
+            input: the sequences.
+            hx: the initial state, `h` or for an LSTM `(h, c)`; zeros if None.
+            lengths: valid steps of each padded sequence, `(…, B)`; all of them if None. Past its
+                length a sequence's state stands still. Not for a `PackedSequence`, which knows.
+
+        Returns:
+            The outputs and the final state, as torch's layers return them.
+        """
+        if isinstance(input, PackedSequence):
+            return self._forward_packed(input, hx)
+        self._check_input(input)
+
+        single = input.dim() == 2 + self._has_tasks  # one sequence, no batch axis
+        if single:
+            batch_axis = -2 if self.batch_first else -1
+            input = input.unsqueeze(batch_axis - 1)
+        step_axis = -2 if self.batch_first else -3
+        x = input.movedim(step_axis, -3)  # (…, S, B, F)
+        lead = x.shape[:-3]
+        steps, batch = x.shape[-3:-1]
+        x = self._merge(x, lead)  # (N, S, B, F)
+
+        state = self._initial_state(hx, x, lead, batch, single)
+        valid = None
+        if lengths is not None:
+            lengths = lengths.unsqueeze(-1) if single else lengths
+            if lengths.shape != (*lead, batch):
+                raise self._shape_error("lengths", (*lead, batch), lengths)
+            inside = functional.step_mask(lengths.to(x.device), steps)  # (…, B, S)
+            valid = self._merge(inside.mT.unsqueeze(-1), lead)  # (N, S, B, 1)
+
+        y, final = self._run(x, state, valid)
+        if valid is not None:
+            y = y.masked_fill(~valid, 0)
+        output = self._split(y, lead, batch).movedim(-3, step_axis)
+        states = tuple(self._split(s.movedim(0, 1), lead, batch) for s in final)  # (…, DL, B, H)
+        if single:
+            output = output.squeeze(batch_axis - 1)
+            states = tuple(s.squeeze(-2) for s in states)
+        return output, states if len(states) > 1 else states[0]
+
+    # -- what a kind of recurrence defines ---------------------------------------------------
+
+    def _recur(
+        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """Run one layer's recurrence, all directions and tasks at once; see `functional`."""
+        raise NotImplementedError
+
+    def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
+        """Name and shape of a layer's parameters in one direction, in torch's order."""
+        rows = self.gates * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, features),
+            "weight_hh": (rows, self.state_size),
+        }
+        if self.bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if self.proj_size:
+            shapes |= {"weight_hr": (self.proj_size, self.hidden_size)}
+        return shapes
+
+    def _added_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+        """One direction's biases as far as the input projection can carry them, `(…, GH)`."""
+        return bias_ih + bias_hh
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        """Units of each tensor of the state, `h` first."""
+        return (self.state_size,)
+
+    # -- parameters --------------------------------------------------------------------------
+
+    @property
+    def _has_tasks(self) -> bool:
+        return self.weight_ih_l0.dim() == 3
+
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
+
+    def _stacked(self, name: str, layer: int) -> Tensor:
+        """One parameter of all directions and tasks, `(A, …)`, direction-major."""
+        return self._stack([getattr(self, name + suffix) for suffix in self._suffixes(layer)])
+
+    def _stacked_bias(self, layer: int) -> Tensor:
+        """The biases of the input projection, `(A, GH)`.
+
+        The sum is taken before any view of the parameters: torch accumulates wrong gradients over
+        several `backward()` calls when two parameters receive views of one gradient.
+        """
+        return self._stack(
+            [
+                self._added_bias(getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix))
+                for suffix in self._suffixes(layer)
+            ]
+        )
+
+    def _stack(self, directions: list[Tensor]) -> Tensor:
+        if not self._has_tasks:
+            directions = [parameter.unsqueeze(0) for parameter in directions]
+        return torch.cat(directions) if len(directions) > 1 else directions[0]
+
+    # -- layers and directions ---------------------------------------------------------------
+
+    def _run(
+        self, x: Tensor, state: State, valid: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Stack the layers: x `(N, S, B, F)`, states `(DL, N, B, H)` -> the same of outputs."""
+        tasks = len(x)
+        both = _both_directions if self.bidirectional else _one_direction
+        if valid is not None:
+            valid = both(valid).movedim(1, 0)  # (S, A, B, 1)
+        finals = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                x = F.dropout(x, self.dropout, self.training)
+            bias = self._stacked_bias(layer) if self.bias else None
+            projected = functional.linear(both(x), self._stacked("weight_ih", layer), bias)
+            initial = tuple(s.unflatten(0, (self.num_layers, -1))[layer].flatten(0, 1) for s in state)
+            y, final = self._recur(layer, projected.movedim(1, 0), initial, valid)
+            y = y.movedim(0, 1)  # (A, S, B, H)
+            if self.bidirectional:
+                x = torch.cat([y[:tasks], y[tasks:].flip(1)], -1)
+            else:
+                x = y
+            finals.append([s.unflatten(0, (-1, tasks)) for s in final])
+        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    # -- layouts -----------------------------------------------------------------------------
+
+    def _merge(self, x: Tensor, lead: torch.Size) -> Tensor:
+        """`(…, S, B, F)` -> `(N, S, B, F)`; without a task axis N is 1 and the rest is batch."""
+        if self._has_tasks:
+            return x
+        return x.movedim(-3, 0).flatten(1, -2).unsqueeze(0)
+
+    def _split(self, y: Tensor, lead: torch.Size, batch: int) -> Tensor:
+        """The inverse of `_merge`."""
+        if self._has_tasks:
+            return y
+        return y.squeeze(0).unflatten(1, (*lead, batch)).movedim(0, -3)
+
+    def _initial_state(
+        self, hx: Any, x: Tensor, lead: torch.Size, batch: int, single: bool
+    ) -> State:
+        """Check `hx`, or make zeros: each tensor `(DL, N, B, H)`."""
+        blocks = self.num_layers * (1 + self.bidirectional)
+        sizes = self._state_sizes()
+        if hx is None:
+            return tuple(x.new_zeros(blocks, len(x), x.shape[-2], size) for size in sizes)
+        given = hx if len(sizes) > 1 else (hx,)
+        if len(given) != len(sizes):
+            raise ShapeError(f"{type(self).__name__}: hx must be a tuple (h, c)")
+        state = []
+        for tensor, size in zip(given, sizes, strict=True):
+            full = tensor.unsqueeze(-2) if single else tensor
+            if full.shape != (*lead, blocks, batch, size):
+                raise self._shape_error("hx", (*lead, blocks, batch, size), full)
+            state.append(self._merge(full, lead).movedim(1, 0))
+        return tuple(state)
+
+    def _forward_packed(
+        self, packed: PackedSequence, hx: Any
+    ) -> tuple[PackedSequence, Tensor | tuple[Tensor, ...]]:
+        """Run the padded form of a packed batch and pack the outputs alike."""
+        if self._has_tasks:
+            raise ShapeError(
+                f"{type(self).__name__}: a PackedSequence has no task axis, but the parameters have "
+                "one; give the padded (N, B, S, F) tensor and lengths= instead"
+            )
+        data, batch_sizes, order, inverse = packed
+        x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes), self.batch_first)
+        if hx is not None and order is not None:
+            hx = _map_state(lambda s: s.index_select(-2, order), hx)
+        y, final = self(x, hx, lengths=lengths)
+        if inverse is not None:
+            final = _map_state(lambda s: s.index_select(-2, inverse), final)
+        y = pack_padded_sequence(y, lengths, self.batch_first).data
+        return PackedSequence(y, batch_sizes, order, inverse), final
+
+    def _check_input(self, x: Tensor) -> None:
+        who = type(self).__name__
+        if x.dim() < 2 + self._has_tasks:
+            layout = "(B, S, F)" if self.batch_first else "(S, B, F)"
+            raise ShapeError(f"{who}: x must be {layout} or (S, F), got shape {tuple(x.shape)}")
+        if x.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"{who}: x must end in F={self.input_size} features, got shape {tuple(x.shape)}; "
+                f"set input_size={x.shape[-1]} or project x"
+            )
+        if self._has_tasks and (x.dim() > 4 or len(x) != len(self.weight_ih_l0)):
+            raise ShapeError(
+                f"{who}: x must be (N, …) with N={len(self.weight_ih_l0)} tasks first, as the "
+                f"parameters are, got shape {tuple(x.shape)}"
+            )
+        if 0 in x.shape[-2 - (x.dim() > 2 + self._has_tasks) : -1]:
+            raise ShapeError(f"{who}: x must have a step and a sequence, got shape {tuple(x.shape)}")
+
+    def _shape_error(self, what: str, expected: tuple[int, ...], got: Tensor) -> ShapeError:
+        return ShapeError(
+            f"{type(self).__name__}: {what} must have shape {tuple(expected)}, "
+            f"got {tuple(got.shape)}"
+        )
+
+
+def _one_direction(x: Tensor) -> Tensor:
+    return x
+
+
+def _both_directions(x: Tensor) -> Tensor:
+    """Stack a sequence and its reverse, direction-major: `(N, S, B, F)` -> `(2 N, S, B, F)`."""
+    return torch.cat([x, x.flip(1)])
+
+
+def _map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:
+    """Apply `change` to the one tensor of a state, or to both."""
+    return change(state) if isinstance(state, Tensor) else tuple(change(s) for s in state)

@@ -1,0 +1,71 @@
+"""The simple recurrent network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.recurrences import State
+from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+
+
+class RNN(RecurrentLayer):
+    """Compute a simple recurrent network: `h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`.
+
+    `W_ih`, `W_hh`, `b_ih`, `b_hh` are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`
+    and so on for other layers; `phi` is `nonlinearity`, `"tanh"` or `"relu"`. Everything else is as
+    in `RecurrentLayer`.
+
+    Example:
+        >>> outputs, h = RNN(3, 5)(torch.zeros(7, 2, 3))
+        >>> outputs.shape, h.shape
+        (torch.Size([7, 2, 5]), torch.Size([1, 2, 5]))
+
+    Source: J. L. Elman, 1990, Finding Structure in Time; parameters as `torch.nn.RNN`.
+    """
+
+    gates = 1
+    nonlinearities: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {
+        "tanh": torch.tanh,
+        "relu": torch.relu,
+    }
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if nonlinearity not in self.nonlinearities:
+            raise ArgumentError(f"RNN: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
+        )
+        self.nonlinearity = nonlinearity
+
+    def _recur(
+        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+    ) -> tuple[Tensor, State]:
+        phi = self.nonlinearities[self.nonlinearity]
+        weight = self._stacked("weight_hh", layer)
+        return functional.rnn(projected, weight, state, valid, nonlinearity=phi)

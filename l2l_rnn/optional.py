@@ -1,0 +1,36 @@
+"""Optional packages, imported at first use, with the pip line in the error when one is missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from l2l_rnn.errors import MissingExtraError
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional module, or say how to install it.
+
+    Args:
+        module: dotted name of the module, such as `"babel.localedata"`.
+        extra: the extra of this package, in `setup.cfg`, that installs it.
+        purpose: who needs it, to begin the message, such as `"the task set 'languages'"`.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        MissingExtraError: the package, or one that it imports, is not installed.
+
+    Example:
+        >>> require("json", extra="none", purpose="this example").dumps([1])
+        '[1]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs the package {package}, which cannot be imported ({error}); "
+            f"install it with: pip install 'l2l_rnn[{extra}]'"
+        ) from error

@@ -1,0 +1,86 @@
+"""Registries: from a name to the thing it stands for, with near misses in the error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from l2l_rnn.errors import ArgumentError, UnknownNameError
+
+Member = TypeVar("Member")
+
+
+class Registry(Mapping[str, Member]):
+    """An ordered mapping from names to members of one kind.
+
+    Args:
+        kind: what the members are, for messages, such as `"task set"`.
+        entry_point_group: where other packages announce members of their own; they are
+            loaded at the first look-up. None means that there is no such place.
+
+    Raises:
+        UnknownNameError: at a look-up of a name that is not there.
+
+    Example:
+        >>> shapes = Registry("shape")
+        >>> @shapes.register("square")
+        ... def area(side):
+        ...     return side * side
+        >>> shapes["square"](3)
+        9
+        >>> shapes["sqare"]
+        Traceback (most recent call last):
+        ...
+        l2l_rnn.errors.UnknownNameError: unknown shape 'sqare'; did you mean 'square'? Known: square
+    """
+
+    def __init__(self, kind: str, entry_point_group: str | None = None) -> None:
+        self.kind = kind
+        self._members: dict[str, Member] = {}
+        self._pending_group = entry_point_group
+
+    def register(self, name: str) -> Callable[[Member], Member]:
+        """Return a decorator that adds its argument under `name` and gives it back.
+
+        Raises:
+            ArgumentError: the name is taken.
+        """
+
+        def add(member: Member) -> Member:
+            if name in self._members:
+                raise ArgumentError(f"{self.kind} {name!r} is registered already; choose another name")
+            self._members[name] = member
+            return member
+
+        return add
+
+    def __getitem__(self, name: str) -> Member:
+        self._load_entry_points()
+        try:
+            return self._members[name]
+        except (KeyError, TypeError):
+            near = difflib.get_close_matches(str(name), self._members, n=3)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+            raise UnknownNameError(
+                f"unknown {self.kind} {name!r}{hint} Known: {', '.join(self._members)}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        self._load_entry_points()
+        return name in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        self._load_entry_points()
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        self._load_entry_points()
+        return len(self._members)
+
+    def _load_entry_points(self) -> None:
+        group, self._pending_group = self._pending_group, None
+        if group is not None:
+            for point in entry_points(group=group):
+                self._members.setdefault(point.name, point.load())
