@@ -1,9 +1,10 @@
-"""The recurrences `h_t = cell(a_t, h_{t-1})` over step-major blocks of many tasks.
+"""The recurrences `h_t = cell(a_t, h_{t-1})` over packed blocks of many tasks.
 
 Each function takes the input projections of all steps, made in one product outside, and runs what is
 sequential. The axis `A` counts independent parameter sets: the tasks, the directions of a layer,
-or both flattened together; 1 if there is but one. Every operation is differentiable any number of
-times, on any device.
+or both flattened together; 1 if there is but one. Steps come packed as in `packing`: `batch_sizes`
+says how many sequences take each step, and P is their sum. Every operation is differentiable any
+number of times, on any device.
 
 All of them share this form:
 
@@ -11,17 +12,18 @@ Args:
     projected: `a`, the input projections with every bias that can be added ahead.
     weight_hh: the recurrent weight, gates stacked in torch's order.
     state: the initial state, a tuple of tensors with the output `h` first.
-    valid: True where a step lies inside its sequence; elsewhere the state is carried on
+    batch_sizes: sequences that take each step, non-increasing, none above B.
+    valid: True where a packed step lies inside its sequence; elsewhere the state is carried on
         unchanged. None if all do.
 
 Shapes:
-    projected `(S, A, B, GH)` for G gates, weight_hh `(A, GH, H)`, states `(A, B, H)`,
-    valid `(S, A, B, 1)` -> outputs `(S, A, B, H)` and the final state, a tuple like `state`.
+    projected `(A, P, GH)` for G gates, weight_hh `(A, GH, H)`, states `(A, B, H)`,
+    valid `(A, P, 1)` -> outputs `(A, P, H)` and the final state, a tuple like `state`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,6 +36,7 @@ def rnn(
     projected: Tensor,
     weight_hh: Tensor,
     state: State,
+    batch_sizes: Sequence[int],
     valid: Tensor | None = None,
     *,
     nonlinearity: Callable[[Tensor], Tensor] = torch.tanh,
@@ -49,13 +52,14 @@ def rnn(
     def step(a: Tensor, state: State) -> State:
         return (nonlinearity(torch.baddbmm(a, state[0], recurrent)),)
 
-    return _run(step, projected, state, valid)
+    return _run(step, projected, state, batch_sizes, valid)
 
 
 def gru(
     projected: Tensor,
     weight_hh: Tensor,
     state: State,
+    batch_sizes: Sequence[int],
     valid: Tensor | None = None,
     *,
     bias_hn: Tensor | None = None,
@@ -83,13 +87,14 @@ def gru(
         n = torch.tanh(a_n + r * torch.baddbmm(bias, h, recurrent_n))
         return (n + z * (h - n),)
 
-    return _run(step, projected, state, valid)
+    return _run(step, projected, state, batch_sizes, valid)
 
 
 def lstm(
     projected: Tensor,
     weight_hh: Tensor,
     state: State,
+    batch_sizes: Sequence[int],
     valid: Tensor | None = None,
     *,
     weight_hr: Tensor | None = None,
@@ -116,19 +121,30 @@ def lstm(
         h = a_o.sigmoid() * c.tanh()
         return (h if weight_hr is None else h @ weight_hr.mT, c)
 
-    return _run(step, projected, state, valid)
+    return _run(step, projected, state, batch_sizes, valid)
 
 
 def _run(
-    step: Step, projected: Tensor, state: State, valid: Tensor | None
+    step: Step,
+    projected: Tensor,
+    state: State,
+    batch_sizes: Sequence[int],
+    valid: Tensor | None,
 ) -> tuple[Tensor, State]:
-    """Apply `step` to each of the S blocks in turn and stack the outputs."""
-    masks = [None] * len(projected) if valid is None else valid.unbind(0)
+    """Apply `step` to the block of each step in turn; set aside the states of ended sequences."""
+    blocks = projected.split(batch_sizes, 1)
+    masks = [None] * len(blocks) if valid is None else valid.split(batch_sizes, 1)
     outputs = []
-    for block, mask in zip(projected.unbind(0), masks, strict=True):
+    ended: list[State] = []
+    for going_on, block, mask in zip(batch_sizes, blocks, masks, strict=True):
+        if going_on < state[0].shape[1]:
+            ended.append(tuple(s[:, going_on:] for s in state))
+            state = tuple(s[:, :going_on] for s in state)
         new = step(block, state)
         if mask is not None:
             new = tuple(torch.where(mask, n, o) for n, o in zip(new, state, strict=True))
         state = new
         outputs.append(state[0])
-    return torch.stack(outputs), state
+    if ended:
+        state = tuple(torch.cat(parts, 1) for parts in zip(state, *reversed(ended), strict=True))
+    return torch.cat(outputs, 1), state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,8 +35,13 @@ class GRU(RecurrentLayer):
         return bias_ih + F.pad(bias_hh[..., : -self.hidden_size], (0, self.hidden_size))
 
     def _recur(
-        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+        self,
+        layer: int,
+        projected: Tensor,
+        state: State,
+        batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> tuple[Tensor, State]:
         weight = self._stacked("weight_hh", layer)
         bias = self._stacked("bias_hh", layer)[..., -self.hidden_size :] if self.bias else None
-        return functional.gru(projected, weight, state, valid, bias_hn=bias)
+        return functional.gru(projected, weight, state, batch_sizes, valid, bias_hn=bias)

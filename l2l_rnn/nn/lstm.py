@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -67,8 +69,13 @@ class LSTM(RecurrentLayer):
         return self.state_size, self.hidden_size
 
     def _recur(
-        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+        self,
+        layer: int,
+        projected: Tensor,
+        state: State,
+        batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> tuple[Tensor, State]:
         weight = self._stacked("weight_hh", layer)
         weight_hr = self._stacked("weight_hr", layer) if self.proj_size else None
-        return functional.lstm(projected, weight, state, valid, weight_hr=weight_hr)
+        return functional.lstm(projected, weight, state, batch_sizes, valid, weight_hr=weight_hr)

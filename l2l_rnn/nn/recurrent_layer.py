@@ -8,7 +8,8 @@ inputs may have axes before the batch; and no call warns of unflattened weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -18,10 +19,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.functional.packing import Packing, packing
 from l2l_rnn.functional.recurrences import State
 
 
-class RecurrentLayer(nn.Module):
+class RecurrentLayer(nn.Module, ABC):
     """What the recurrent layers share: parameters, layers, directions, layouts. Not for direct use.
 
     Args:
@@ -138,40 +140,38 @@ class RecurrentLayer(nn.Module):
 
         single = input.dim() == 2 + self._has_tasks  # one sequence, no batch axis
         if single:
-            batch_axis = -2 if self.batch_first else -1
-            input = input.unsqueeze(batch_axis - 1)
-        step_axis = -2 if self.batch_first else -3
-        x = input.movedim(step_axis, -3)  # (…, S, B, F)
-        lead = x.shape[:-3]
-        steps, batch = x.shape[-3:-1]
-        x = self._merge(x, lead)  # (N, S, B, F)
+            input = input.unsqueeze(-3 if self.batch_first else -2)
+        x = input if self.batch_first else input.transpose(-3, -2)  # (…, B, S, F)
+        lead, (batch, steps) = x.shape[:-3], x.shape[-3:-1]
+        x = self._merge(x, 2)  # (N, B, S, F)
 
-        state = self._initial_state(hx, x, lead, batch, single)
-        valid = None
         if lengths is not None:
             lengths = lengths.unsqueeze(-1) if single else lengths
-            if lengths.shape != (*lead, batch):
-                raise self._shape_error("lengths", (*lead, batch), lengths)
-            inside = functional.step_mask(lengths.to(x.device), steps)  # (…, B, S)
-            valid = self._merge(inside.mT.unsqueeze(-1), lead)  # (N, S, B, 1)
+            self._check_shape("lengths", lengths, (*lead, batch))
+            lengths = self._merge(lengths.to(x.device), 0)  # (N, B)
+        state = self._initial_state(hx, x, (*lead, batch), single)
+        y, final = self._run(x, state, packing(len(x), x.shape[1], steps, lengths))
 
-        y, final = self._run(x, state, valid)
-        if valid is not None:
-            y = y.masked_fill(~valid, 0)
-        output = self._split(y, lead, batch).movedim(-3, step_axis)
-        states = tuple(self._split(s.movedim(0, 1), lead, batch) for s in final)  # (…, DL, B, H)
+        output = self._split(y, (*lead, batch))
+        output = output if self.batch_first else output.transpose(-3, -2)
+        states = tuple(self._split(s, (*lead, batch)).transpose(-3, -2) for s in final)
         if single:
-            output = output.squeeze(batch_axis - 1)
+            output = output.squeeze(-3 if self.batch_first else -2)
             states = tuple(s.squeeze(-2) for s in states)
         return output, states if len(states) > 1 else states[0]
 
     # -- what a kind of recurrence defines ---------------------------------------------------
 
+    @abstractmethod
     def _recur(
-        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+        self,
+        layer: int,
+        projected: Tensor,
+        state: State,
+        batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> tuple[Tensor, State]:
         """Run one layer's recurrence, all directions and tasks at once; see `functional`."""
-        raise NotImplementedError
 
     def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of a layer's parameters in one direction, in torch's order."""
@@ -228,60 +228,69 @@ class RecurrentLayer(nn.Module):
     # -- layers and directions ---------------------------------------------------------------
 
     def _run(
-        self, x: Tensor, state: State, valid: Tensor | None
+        self, x: Tensor, state: State, packing: Packing
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Stack the layers: x `(N, S, B, F)`, states `(DL, N, B, H)` -> the same of outputs."""
+        """Stack the layers: x `(N, B, S, F)`, states `(DL, N, B, H)` -> y, states `(N, B, DL, H)`."""
         tasks = len(x)
-        both = _both_directions if self.bidirectional else _one_direction
+        x = packing.pack(x)  # (N, P, F)
+        valid = packing.valid
         if valid is not None:
-            valid = both(valid).movedim(1, 0)  # (S, A, B, 1)
+            valid = self._both_ways(valid, packing)
+        state = tuple(s.unflatten(0, (self.num_layers, -1)) for s in state)  # (L, D, N, B, H)
         finals = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = F.dropout(x, self.dropout, self.training)
             bias = self._stacked_bias(layer) if self.bias else None
-            projected = functional.linear(both(x), self._stacked("weight_ih", layer), bias)
-            initial = tuple(s.unflatten(0, (self.num_layers, -1))[layer].flatten(0, 1) for s in state)
-            y, final = self._recur(layer, projected.movedim(1, 0), initial, valid)
-            y = y.movedim(0, 1)  # (A, S, B, H)
+            weight = self._stacked("weight_ih", layer)
+            projected = functional.linear(self._both_ways(x, packing), weight, bias)
+            initial = tuple(
+                torch.cat([packing.sort(direction) for direction in s[layer]]) for s in state
+            )
+            y, final = self._recur(layer, projected, initial, packing.batch_sizes, valid)
+            x = y  # (A, P, H)
             if self.bidirectional:
-                x = torch.cat([y[:tasks], y[tasks:].flip(1)], -1)
-            else:
-                x = y
-            finals.append([s.unflatten(0, (-1, tasks)) for s in final])
-        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+                x = torch.cat([y[:tasks], packing.reverse(y[tasks:])], -1)
+            finals.append([[packing.unsort(part) for part in s.split(tasks)] for s in final])
+        stacked = (
+            torch.stack([part for layer in kind for part in layer], 2)
+            for kind in zip(*finals, strict=True)
+        )
+        return packing.unpack(x), tuple(stacked)
+
+    def _both_ways(self, x: Tensor, packing: Packing) -> Tensor:
+        """The packed steps as each direction reads them: `(N, P, F)` -> `(A, P, F)`."""
+        return torch.cat([x, packing.reverse(x)]) if self.bidirectional else x
 
     # -- layouts -----------------------------------------------------------------------------
 
-    def _merge(self, x: Tensor, lead: torch.Size) -> Tensor:
-        """`(…, S, B, F)` -> `(N, S, B, F)`; without a task axis N is 1 and the rest is batch."""
+    def _merge(self, x: Tensor, after: int) -> Tensor:
+        """`(…, B, *)` with `after` axes after B -> `(N, B, *)`.
+
+        Without a task axis N is 1 and all axes before the batch are more batch.
+        """
         if self._has_tasks:
             return x
-        return x.movedim(-3, 0).flatten(1, -2).unsqueeze(0)
+        return x.flatten(0, x.dim() - 1 - after).unsqueeze(0)
 
-    def _split(self, y: Tensor, lead: torch.Size, batch: int) -> Tensor:
-        """The inverse of `_merge`."""
-        if self._has_tasks:
-            return y
-        return y.squeeze(0).unflatten(1, (*lead, batch)).movedim(0, -3)
+    def _split(self, y: Tensor, lead: tuple[int, ...]) -> Tensor:
+        """The inverse of `_merge`: `(N, B, *)` -> `(*lead, *)`, where lead ends in B."""
+        return y if self._has_tasks else y.squeeze(0).unflatten(0, lead)
 
-    def _initial_state(
-        self, hx: Any, x: Tensor, lead: torch.Size, batch: int, single: bool
-    ) -> State:
+    def _initial_state(self, hx: Any, x: Tensor, lead: tuple[int, ...], single: bool) -> State:
         """Check `hx`, or make zeros: each tensor `(DL, N, B, H)`."""
         blocks = self.num_layers * (1 + self.bidirectional)
         sizes = self._state_sizes()
         if hx is None:
-            return tuple(x.new_zeros(blocks, len(x), x.shape[-2], size) for size in sizes)
+            return tuple(x.new_zeros(blocks, *x.shape[:2], size) for size in sizes)
         given = hx if len(sizes) > 1 else (hx,)
         if len(given) != len(sizes):
             raise ShapeError(f"{type(self).__name__}: hx must be a tuple (h, c)")
         state = []
         for tensor, size in zip(given, sizes, strict=True):
-            full = tensor.unsqueeze(-2) if single else tensor
-            if full.shape != (*lead, blocks, batch, size):
-                raise self._shape_error("hx", (*lead, blocks, batch, size), full)
-            state.append(self._merge(full, lead).movedim(1, 0))
+            tensor = tensor.unsqueeze(-2) if single else tensor
+            self._check_shape("hx", tensor, (*lead[:-1], blocks, lead[-1], size))
+            state.append(self._merge(tensor.transpose(-3, -2), 2).movedim(2, 0))
         return tuple(state)
 
     def _forward_packed(
@@ -321,20 +330,11 @@ class RecurrentLayer(nn.Module):
         if 0 in x.shape[-2 - (x.dim() > 2 + self._has_tasks) : -1]:
             raise ShapeError(f"{who}: x must have a step and a sequence, got shape {tuple(x.shape)}")
 
-    def _shape_error(self, what: str, expected: tuple[int, ...], got: Tensor) -> ShapeError:
-        return ShapeError(
-            f"{type(self).__name__}: {what} must have shape {tuple(expected)}, "
-            f"got {tuple(got.shape)}"
-        )
-
-
-def _one_direction(x: Tensor) -> Tensor:
-    return x
-
-
-def _both_directions(x: Tensor) -> Tensor:
-    """Stack a sequence and its reverse, direction-major: `(N, S, B, F)` -> `(2 N, S, B, F)`."""
-    return torch.cat([x, x.flip(1)])
+    def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
+        if got.shape != expected:
+            raise ShapeError(
+                f"{type(self).__name__}: {what} must have shape {expected}, got {tuple(got.shape)}"
+            )
 
 
 def _map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:

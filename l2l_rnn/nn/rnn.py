@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -64,8 +64,13 @@ class RNN(RecurrentLayer):
         self.nonlinearity = nonlinearity
 
     def _recur(
-        self, layer: int, projected: Tensor, state: State, valid: Tensor | None
+        self,
+        layer: int,
+        projected: Tensor,
+        state: State,
+        batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> tuple[Tensor, State]:
         phi = self.nonlinearities[self.nonlinearity]
         weight = self._stacked("weight_hh", layer)
-        return functional.rnn(projected, weight, state, valid, nonlinearity=phi)
+        return functional.rnn(projected, weight, state, batch_sizes, valid, nonlinearity=phi)

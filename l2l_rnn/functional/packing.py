@@ -1,0 +1,131 @@
+"""Steps in the order a recurrence runs them: step-major blocks of the sequences still going on.
+
+A recurrence reads a packed block `(A, P, F)`: first step 0 of every sequence, then step 1 of those
+that have one, and so on; P is the number of steps in all. Ragged batches are sorted by length, each
+task by itself, so that the sequences still going on are always the first few rows of the state.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from l2l_rnn.axes import values_readable
+from l2l_rnn.functional.affine import embedding as take_rows
+
+
+class Packing:
+    """How a padded batch `(N, B, S, F)` and its packed form `(N, P, F)` correspond.
+
+    This class packs every step, whatever the lengths: `P = S B`. Where steps past the length are
+    packed too, `valid` says which, and a recurrence carries its state through them.
+
+    Args:
+        batch: `B`, sequences in each task.
+        steps: `S`, steps of each.
+        inside: True where a step lies inside its sequence, `(N, B, S)`; None if all do.
+
+    Attributes:
+        batch_sizes: sequences that take each step, non-increasing.
+        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are.
+    """
+
+    def __init__(self, batch: int, steps: int, inside: Tensor | None = None) -> None:
+        self.batch, self.steps = batch, steps
+        self.batch_sizes = [batch] * steps
+        self.valid = None if inside is None else self.pack(inside.unsqueeze(-1))
+
+    def pack(self, x: Tensor) -> Tensor:
+        """`(N, B, S, F)` -> `(N, P, F)`."""
+        return x.transpose(1, 2).flatten(1, 2)
+
+    def unpack(self, y: Tensor) -> Tensor:
+        """`(N, P, F)` -> `(N, B, S, F)`, 0 past each sequence's length."""
+        if self.valid is not None:
+            y = y.masked_fill(~self.valid, 0)
+        return y.unflatten(1, (self.steps, self.batch)).transpose(1, 2)
+
+    def reverse(self, x: Tensor) -> Tensor:
+        """Reverse each sequence in its packed form; its own inverse."""
+        return x.unflatten(1, (self.steps, self.batch)).flip(1).flatten(1, 2)
+
+    def sort(self, state: Tensor) -> Tensor:
+        """Bring rows of a state `(N, B, H)` into the order of the packed sequences."""
+        return state
+
+    def unsort(self, state: Tensor) -> Tensor:
+        """Undo `sort`."""
+        return state
+
+
+class RaggedPacking(Packing):
+    """Packs the steps inside each sequence alone, to the longest rank over the tasks.
+
+    Args:
+        lengths: valid steps of each sequence, `(N, B)`; at least one is positive.
+        steps: `S`, the padded length.
+
+    Example:
+        >>> packing = RaggedPacking(torch.tensor([[1, 3]]), 4)
+        >>> x = torch.arange(8.0).reshape(1, 2, 4, 1)
+        >>> packing.batch_sizes, packing.pack(x).flatten().tolist()
+        ([2, 1, 1], [4.0, 0.0, 5.0, 6.0])
+        >>> packing.reverse(packing.pack(x)).flatten().tolist()
+        [6.0, 0.0, 5.0, 4.0]
+    """
+
+    def __init__(self, lengths: Tensor, steps: int) -> None:
+        tasks, self.batch = lengths.shape
+        self.steps = steps
+        device = lengths.device
+        ranked, self._order = lengths.sort(stable=True, dim=-1, descending=True)  # (N, B)
+        self._rank = self._order.argsort(-1)
+        going_on = ranked.unsqueeze(-1) > torch.arange(steps, device=device)  # (N, B, S)
+        self.batch_sizes = [n for n in going_on.sum(1).amax(0).tolist() if n]
+
+        starts = torch.tensor([0, *accumulate(self.batch_sizes)][:-1], device=device)
+        sizes = torch.tensor(self.batch_sizes, device=device)
+        step = torch.arange(len(sizes), device=device).repeat_interleave(sizes)  # (P,)
+        packed = torch.arange(len(step), device=device)  # (P,)
+        rank = packed - starts[step]
+        length = ranked[:, rank]  # (N, P)
+        self._source = self._order[:, rank] * steps + step  # (N, P), into (B S)
+        self._mirror = torch.where(step < length, starts[length - 1 - step] + rank, packed)
+        self.valid = None if tasks == 1 else (step < length).unsqueeze(-1)
+
+        position = torch.arange(steps, device=device)  # (S,)
+        target = starts[position.clamp_max(len(starts) - 1)] + self._rank.unsqueeze(-1)  # (N, B, S)
+        self._target = torch.where(position < lengths.unsqueeze(-1), target, len(step))
+
+    def pack(self, x: Tensor) -> Tensor:
+        return take_rows(self._source, x.flatten(1, 2))
+
+    def unpack(self, y: Tensor) -> Tensor:
+        return take_rows(self._target, F.pad(y, (0, 0, 0, 1)))  # the row after the last is 0
+
+    def reverse(self, x: Tensor) -> Tensor:
+        return take_rows(self._mirror, x)
+
+    def sort(self, state: Tensor) -> Tensor:
+        return take_rows(self._order, state)
+
+    def unsort(self, state: Tensor) -> Tensor:
+        return take_rows(self._rank, state)
+
+
+def packing(tasks: int, batch: int, steps: int, lengths: Tensor | None) -> Packing:
+    """Choose the packing of a batch: ragged if its lengths are known and can be read.
+
+    Shapes:
+        lengths `(N, B)`, or None if every sequence has all `S` steps.
+    """
+    if lengths is None:
+        return Packing(batch, steps)
+    if values_readable(lengths):
+        if bool((lengths == steps).all()):
+            return Packing(batch, steps)
+        return RaggedPacking(lengths, steps)
+    return Packing(batch, steps, torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1))
