@@ -1,0 +1,1 @@
+"""Few-shot experiments with recurrent learners, run by `python -m benchmarks`."""

@@ -1,0 +1,86 @@
+"""Model-agnostic meta-learning with a recurrent classifier, second order or first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.methods.method import Method
+from benchmarks.methods.transfer import pretrained_encoder
+from benchmarks.problem import Problem
+from benchmarks.spec import Training
+from benchmarks.training import History, train
+from l2l_rnn.algorithms import MAML
+from l2l_rnn.data import TaskBatch
+from l2l_rnn.functional import accuracy, cross_entropy
+from l2l_rnn.models import SequenceClassifier
+
+
+class MetaLearnedStart(Method):
+    """Meta-learns the initial parameters, then takes a few gradient steps on each task.
+
+    Args:
+        model: options of `SequenceClassifier`.
+        training: how it is meta-trained.
+        inner_lr: step size of the inner loop.
+        inner_steps: inner steps in meta-training.
+        test_steps: inner steps on validation and test tasks.
+        first_order: whether to leave out the second derivative.
+        start: pre-training of the encoder it starts from, options of `pretrained_encoder`; None
+            starts from random parameters.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        label: str,
+        *,
+        model: dict[str, Any],
+        training: Training,
+        inner_lr: float,
+        inner_steps: int,
+        test_steps: int,
+        first_order: bool = False,
+        start: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(problem, label)
+        self.training, self.start = training, start
+        self.inner_steps, self.test_steps = inner_steps, test_steps
+        self.model_options = model
+        classifier = SequenceClassifier(
+            problem.spec.ways, vocab_size=problem.vocab_size, **model
+        ).to(problem.device)
+        self.maml = MAML(classifier, inner_lr, first_order=first_order)
+
+    def fit(self) -> History:
+        if self.start is not None:
+            encoder, _ = pretrained_encoder(self.problem, self.model_options, **self.start)
+            self.maml.module.encoder.load_state_dict(encoder.state_dict())
+        return train(
+            self.maml,
+            self.training,
+            self._loss,
+            lambda: self.validation_accuracy(self.training.validation_tasks),
+            label=self.label,
+            tasks_per_step=self.training.tasks,
+        )
+
+    def _loss(self, step: int) -> tuple[Tensor, Tensor]:
+        batch = self.problem.training_batch(self.training, step)
+        self.maml.train()
+        learner = self.maml.clone(tasks=len(batch))
+        for _ in range(self.inner_steps):
+            learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+        scores = learner(batch.query_x)
+        loss = cross_entropy(scores, batch.query_y).mean()
+        return loss, accuracy(scores.detach(), batch.query_y).mean()
+
+    def predict(self, batch: TaskBatch) -> Tensor:
+        self.maml.eval()
+        learner = self.maml.clone(tasks=len(batch), first_order=True)
+        for _ in range(self.test_steps):
+            learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+        with torch.no_grad():
+            return learner(batch.query_x)

@@ -1,0 +1,147 @@
+"""What a run leaves behind: a table, one JSON file and one picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from torch import Tensor
+
+COLOURS = {"meta-learned": "#1f6f8b", "transfer": "#e09f3e", "baseline": "#9aa0a6"}
+
+
+def interval(accuracies: Tensor) -> dict[str, float]:
+    """Mean over tasks and the half width of its 95% confidence interval.
+
+    Args:
+        accuracies: one for each task, `(N,)`.
+    """
+    count = len(accuracies)
+    spread = accuracies.double().std().item() if count > 1 else 0.0
+    return {
+        "mean": accuracies.double().mean().item(),
+        "ci95": 1.96 * spread / math.sqrt(count),
+        "tasks": count,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Format a result as a Markdown table, a line for each method."""
+    shots = [str(k) for k in result["spec"]["shots"]]
+    heads = ["method", "kind", *(f"{k} shot{'s' * (k != '1')}" for k in shots)]
+    heads += ["training", "a task"]
+    rows = [heads, ["---"] * len(heads)]
+    for entry in result["methods"]:
+        cells = [entry["label"], entry["group"]]
+        for k in shots:
+            score = entry["accuracy"].get(k)
+            cells.append(
+                f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}" if score else "-"
+            )
+        cells.append(_duration(entry["training_seconds"]))
+        cells.append(f"{1000 * entry['seconds_per_task']:.0f} ms")
+        rows.append(cells)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    rows[1] = ["-" * width for width in widths]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    )
+
+
+def write(result: dict[str, Any], directory: Path) -> tuple[Path, Path]:
+    """Write `NAME-FORM.json` and `.png` into a directory, each whole or not at all."""
+    stem = f"{result['spec']['name']}-{result['form']}"
+    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    data = _replace(directory / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
+    return data, _replace(directory / f"{stem}.png", lambda path: plot(result, path))
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draw the accuracy of each method and how the validation accuracy rose in training."""
+    methods = result["methods"]
+    shots = [str(k) for k in result["spec"]["shots"]]
+    figure, (bars, curves) = plt.subplots(
+        1, 2, figsize=(11, 4.2), layout="constrained", width_ratios=(3, 2)
+    )
+    height = 0.8 / len(shots)
+    for position, entry in enumerate(methods):
+        for offset, k in enumerate(shots):
+            score = entry["accuracy"].get(k)
+            if score is None:
+                continue
+            at = position + (offset - (len(shots) - 1) / 2) * height
+            bars.barh(
+                at,
+                100 * score["mean"],
+                height * 0.92,
+                xerr=100 * score["ci95"],
+                color=COLOURS[entry["group"]],
+                alpha=0.55 + 0.45 * offset / max(1, len(shots) - 1),
+                error_kw={"lw": 1},
+            )
+            bars.text(1, at, f"{k} shot{'s' * (k != '1')}", va="center", size=7, color="white")
+    bars.set_yticks(range(len(methods)), [entry["label"] for entry in methods])
+    bars.invert_yaxis()
+    bars.axvline(100 / result["spec"]["ways"], color="black", lw=0.8, ls=":")
+    bars.set_xlabel(f"accuracy on unseen classes, % (dotted: chance), {result['spec']['ways']} ways")
+    for group in dict.fromkeys(entry["group"] for entry in methods):
+        bars.barh(0, 0, color=COLOURS[group], label=group)
+    bars.legend(loc="lower right", fontsize=8)
+
+    for entry in methods:
+        points = (entry["training"] or {}).get("points", [])
+        if points:
+            curves.plot(
+                [p["seconds"] / 60 for p in points],
+                [100 * p["validation_accuracy"] for p in points],
+                label=entry["label"],
+                marker=".",
+            )
+    curves.set_xlabel("training, minutes")
+    curves.set_ylabel("validation accuracy, %")
+    if curves.lines:
+        curves.legend(fontsize=8)
+    figure.suptitle(f"{result['spec']['name']}: {result['spec']['summary']}", size=11)
+    figure.savefig(path, dpi=130, format="png")
+    plt.close(figure)
+
+
+def check_writable(directory: Path) -> None:
+    """Make the directory and prove that a file can be written there.
+
+    Raises:
+        OSError: it cannot.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> Path:
+    """Have `write` fill a file beside `path`, then move it into place."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    beside = Path(name)
+    try:
+        write(beside)
+        beside.chmod(0o644)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 0.5:
+        return "none"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

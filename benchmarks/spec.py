@@ -1,0 +1,80 @@
+"""What an experiment is made of: plain values, so that a result can say exactly what made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and on what batches a network is trained.
+
+    Attributes:
+        steps: updates of the parameters; the learning rate falls along a half cosine to their end.
+        minutes: training ends then, though steps are left; a slow machine must end too.
+        lr: Adam's highest step size.
+        tasks: tasks in a meta-batch, `N`. A batch without tasks has `tasks * ways * shots` examples.
+        ways: classes of a training task.
+        shots: support examples of each class; a tuple is gone through in turn.
+        queries: query examples of each class.
+        clip: largest norm of the gradient.
+        validate_every: steps between two looks at the validation tasks, which choose the best.
+        validation_tasks: how many of those.
+    """
+
+    steps: int
+    minutes: float
+    lr: float = 3e-3
+    tasks: int = 1
+    ways: int = 5
+    shots: tuple[int, ...] = (1, 5)
+    queries: int = 5
+    clip: float = 1.0
+    validate_every: int = 200
+    validation_tasks: int = 100
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of an experiment: a method and its options.
+
+    Attributes:
+        label: its name in the table.
+        group: `"meta-learned"`, `"transfer"` or `"baseline"`.
+        method: makes the method, from the problem, the device and the options.
+        options: keyword arguments of the method.
+    """
+
+    label: str
+    group: str
+    method: Callable[..., Any]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An experiment: a task set, what is asked of it, and who competes.
+
+    Attributes:
+        name: how it is called on the command line.
+        summary: one line for `python -m benchmarks list`.
+        taskset: name of the task set in `l2l_rnn.tasksets`.
+        taskset_options: its options.
+        ways: classes of a test task.
+        shots: support examples of each class; one column of the table each.
+        queries: query examples of each class of a test task.
+        test_tasks: how many meta-test tasks each method is judged on, by form.
+        entries: who competes, by form: `"quick"` (a smoke run), `"default"`, `"full"`.
+    """
+
+    name: str
+    summary: str
+    taskset: str
+    ways: int
+    shots: tuple[int, ...]
+    queries: int
+    test_tasks: dict[str, int]
+    entries: dict[str, tuple[Entry, ...]]
+    taskset_options: dict[str, Any] = field(default_factory=dict)

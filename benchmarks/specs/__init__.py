@@ -1,0 +1,8 @@
+"""The experiments, one file each."""
+
+from __future__ import annotations
+
+from benchmarks.spec import Spec
+from benchmarks.specs.languages import LANGUAGES
+
+SPECS: dict[str, Spec] = {spec.name: spec for spec in (LANGUAGES,)}

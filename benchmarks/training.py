@@ -1,0 +1,106 @@
+"""The one training loop of the benchmarks: Adam, a falling rate, the best by validation."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.spec import Training
+
+
+@dataclass
+class History:
+    """What a training did.
+
+    Attributes:
+        points: at each validation: step, seconds, training loss and accuracy, validation accuracy.
+        steps: updates made.
+        seconds: wall time, validation included.
+        ended_early: whether the time ran out before the steps.
+        best: the highest validation accuracy, whose parameters were kept.
+    """
+
+    points: list[dict[str, float]] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+    ended_early: bool = False
+    best: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(
+    module: nn.Module,
+    training: Training,
+    loss_of_step: Callable[[int], tuple[Tensor, Tensor]],
+    validate: Callable[[], float],
+    *,
+    label: str,
+    tasks_per_step: int,
+) -> History:
+    """Train a module and leave it with the parameters that were best on the validation tasks.
+
+    Args:
+        module: whose parameters are trained.
+        training: how.
+        loss_of_step: from the step to a scalar loss and an accuracy, with gradients on.
+        validate: computes the validation accuracy.
+        label: what the progress bar is called.
+        tasks_per_step: how many tasks a step counts for in the bar's rate.
+    """
+    optimizer = torch.optim.Adam(module.parameters(), training.lr)
+    history = History()
+    best_state = copy.deepcopy(module.state_dict())
+    recent: deque[tuple[float, float]] = deque(maxlen=50)
+    start = time.perf_counter()
+    bar = tqdm(total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True)
+    with bar:
+        for step in range(training.steps):
+            elapsed = time.perf_counter() - start
+            progress = max(step / training.steps, elapsed / (60 * training.minutes))
+            history.ended_early = progress >= 1
+            if not history.ended_early:
+                for group in optimizer.param_groups:
+                    group["lr"] = training.lr * (1 + math.cos(math.pi * progress)) / 2
+                loss, accuracy = loss_of_step(step)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(module.parameters(), training.clip)
+                optimizer.step()
+                recent.append((loss.item(), accuracy.item()))
+                history.steps = step + 1
+                bar.update(tasks_per_step)
+            last = history.ended_early or step + 1 == training.steps
+            if last or (step + 1) % training.validate_every == 0:
+                validation = validate()
+                if validation >= history.best:
+                    history.best = validation
+                    best_state = copy.deepcopy(module.state_dict())
+                mean_loss, mean_accuracy = (sum(v) / len(recent) for v in zip(*recent, strict=True))
+                history.points.append(
+                    {
+                        "step": history.steps,
+                        "seconds": time.perf_counter() - start,
+                        "loss": mean_loss,
+                        "accuracy": mean_accuracy,
+                        "validation_accuracy": validation,
+                    }
+                )
+                bar.set_postfix(
+                    loss=f"{mean_loss:.3f}", acc=f"{mean_accuracy:.3f}", val=f"{validation:.3f}"
+                )
+            if last:
+                break
+    module.load_state_dict(best_state)
+    history.seconds = time.perf_counter() - start
+    return history

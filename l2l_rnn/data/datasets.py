@@ -1,0 +1,135 @@
+"""Labelled sequences in memory, as a torch `Dataset` that learn2learn can draw tasks from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from learn2learn.data import MetaDataset
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+
+
+class SequenceDataset(Dataset[tuple[Any, Any]]):
+    """Holds labelled sequences of unequal length in one padded tensor.
+
+    Args:
+        sequences: the items; token ids padded with 0, or real-valued steps padded with NaN.
+        labels: the class of each item, 0 .. C-1.
+        classes: the names of the classes, by label; None names them by their numbers.
+        transform: applied to each sequence at look-up; None leaves it.
+        target_transform: applied to each label at look-up; None leaves it. It changes what `[i]`
+            returns, not how tasks are drawn.
+
+    Shapes:
+        sequences: (items, S) int64, or (items, S, F) floating point.
+        labels: (items,) int64.
+
+    Raises:
+        ArgumentTypeError: `sequences` or `labels` is not a tensor of such a type.
+        ShapeError: their shapes are not those above.
+        DataError: there is no item.
+        ArgumentError: a token id is negative, or a label lies outside 0 .. C-1.
+
+    Example:
+        >>> sequences = torch.tensor([[3, 4, 0], [5, 0, 0], [4, 4, 3]])
+        >>> dataset = SequenceDataset(sequences, torch.tensor([0, 1, 0]), classes=("fi", "et"))
+        >>> dataset[1]
+        (tensor([5, 0, 0]), 1)
+        >>> dataset.meta().labels_to_indices
+        {0: [0, 2], 1: [1]}
+    """
+
+    def __init__(
+        self,
+        sequences: Tensor,
+        labels: Tensor,
+        classes: Sequence[str] | None = None,
+        transform: Callable[[Tensor], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+    ) -> None:
+        who = type(self).__name__
+        _check_sequences(who, sequences)
+        _check_labels(who, labels, len(sequences))
+        self._targets: list[int] = labels.tolist()
+        count = max(self._targets) + 1
+        self.classes = tuple(map(str, range(count))) if classes is None else tuple(classes)
+        if min(self._targets) < 0 or count > len(self.classes):
+            raise ArgumentError(
+                f"{who}: labels must lie in 0 .. {len(self.classes) - 1}, got "
+                f"{min(self._targets)} .. {count - 1}; name every class in classes"
+            )
+        self.sequences = sequences
+        self.labels = labels
+        self.transform = transform
+        self.target_transform = target_transform
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        sequence: Any = self.sequences[index]
+        label: Any = self._targets[index]
+        if self.transform is not None:
+            sequence = self.transform(sequence)
+        if self.target_transform is not None:
+            label = self.target_transform(label)
+        return sequence, label
+
+    def to(self, device: torch.device | str) -> SequenceDataset:
+        """Return this dataset with its tensors on `device`; this one stays where it is."""
+        moved = copy.copy(self)
+        moved.sequences = self.sequences.to(device)
+        moved.labels = self.labels.to(device)
+        return moved
+
+    def meta(self) -> MetaDataset:
+        """Return a learn2learn `MetaDataset` over the items, its bookkeeping built at once."""
+        return MetaDataset(self, labels_to_indices=self.labels_to_indices())
+
+    def labels_to_indices(self) -> dict[int, list[int]]:
+        """Return label -> the indices of its items, ascending; only labels that have items."""
+        labels = np.asarray(self._targets)
+        order = np.argsort(labels, kind="stable")
+        found, starts = np.unique(labels[order], return_index=True)
+        groups = np.split(order, starts[1:])
+        return {int(label): group.tolist() for label, group in zip(found, groups, strict=True)}
+
+
+def _check_sequences(who: str, sequences: Tensor) -> None:
+    if not isinstance(sequences, Tensor):
+        raise ArgumentTypeError(
+            f"{who}: sequences must be one padded tensor, got {type(sequences).__name__}; "
+            "pad them to one length first"
+        )
+    tokens = sequences.ndim == 2 and sequences.dtype == torch.int64
+    steps = sequences.ndim == 3 and sequences.is_floating_point()
+    if not (tokens or steps):
+        raise ShapeError(
+            f"{who}: sequences must be (items, S) int64 or (items, S, F) floating point, got "
+            f"{tuple(sequences.shape)} {sequences.dtype}; reshape or convert them"
+        )
+    if len(sequences) == 0:
+        raise DataError(f"{who}: expected at least one item, got none; pass some sequences")
+    if tokens and sequences.shape[1] > 0 and int(sequences.min()) < 0:
+        raise ArgumentError(
+            f"{who}: token ids must be 0 or more, got {int(sequences.min())}; 0 is padding"
+        )
+
+
+def _check_labels(who: str, labels: Tensor, items: int) -> None:
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
+        came = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise ArgumentTypeError(
+            f"{who}: labels must be an int64 tensor, got {came}; use torch.as_tensor(labels).long()"
+        )
+    if labels.shape != (items,):
+        raise ShapeError(
+            f"{who}: labels must have shape ({items},), one for each sequence, got "
+            f"{tuple(labels.shape)}; give one label an item"
+        )

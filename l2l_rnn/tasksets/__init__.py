@@ -1,0 +1,11 @@
+"""Datasets to draw tasks from, and ready-made task sets over them."""
+
+from l2l_rnn.tasksets.benchmarks import (
+    BenchmarkTasksets,
+    get_tasksets,
+    list_tasksets,
+    register_taskset,
+)
+from l2l_rnn.tasksets.languages import Languages
+
+__all__ = ["BenchmarkTasksets", "Languages", "get_tasksets", "list_tasksets", "register_taskset"]

@@ -1,0 +1,215 @@
+"""Languages told apart by single names: few-shot language identification from a few characters."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import operator
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.data.datasets import SequenceDataset
+from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.optional import require
+from l2l_rnn.tasksets.language_families import FAMILY_OF
+from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, NamedLanguages, build, known_languages
+
+
+class Languages(SequenceDataset):
+    """Holds names of countries, languages, scripts and currencies, each labelled with its language.
+
+    The names are those of CLDR, as they ship inside the package babel: nothing is downloaded,
+    and nothing is read from `root` or written there. They are brought to Unicode's NFC, and keep
+    their case and accents; those without a letter are left out, and those longer than `max_length`.
+
+    A class is a language, and every top-level family stands in one split: Indo-European,
+    Niger-Congo and constructed languages in train; Turkic, Nilo-Saharan, Basque and other small
+    families in validation; Austronesian, Afro-Asiatic, Uralic and the rest in test. Locales of one
+    family that give three quarters of their names alike (Norwegian Bokmål and Nynorsk, Rwa and
+    Vunjo) count as one language, the fullest. After that, a name that two languages have (case
+    aside) is dropped from both, and so is one that differs only in accents, spaces or punctuation
+    from a name of another split. A language left with fewer than `min_names` is left out.
+
+    Args:
+        root: unused; accepted since learn2learn's datasets take it.
+        mode: the split, `"train"`, `"validation"` or `"test"`.
+        transform: applied to each sequence at look-up; None leaves it.
+        target_transform: applied to each label at look-up; None leaves it.
+        download: unused, as `root` is.
+        scripts: `"latin"` keeps names whose every letter is Latin, of the languages written so;
+            `"all"` keeps every name, which is easier, as a script gives a language away.
+        held_out: codes of the languages that shall be the meta-test ones instead; their families
+            then leave train and validation, where nothing else changes. None keeps the split above.
+        min_names: how many names every language has at least.
+        max_length: length of the longest name, in characters, and S.
+        vocabulary: maps characters to ids; None builds it from the names of the train split.
+
+    Attributes:
+        sequences: the names as token ids, padded with 0.
+        labels: the language of each name.
+        classes: the CLDR code of each label, sorted.
+        families: the language family of each label.
+        names: the names as they are written, one for each item.
+        vocabulary: the vocabulary in use; `len(vocabulary)` is the `vocab_size` of a model.
+
+    Shapes:
+        sequences: (items, S) int64, S = `max_length`.
+        labels: (items,) int64.
+
+    Raises:
+        UnknownNameError: `mode`, `scripts` or a code in `held_out` is not known.
+        ArgumentError: `min_names` or `max_length` is less than 1, or `held_out` is empty.
+        DataError: a language in `held_out`, or every language of the split, has too few names.
+        MissingExtraError: babel is not installed.
+
+    Example:
+        >>> dataset = Languages(mode="test")
+        >>> dataset.classes[:3], dataset.families[:3]
+        (('bew', 'et', 'fi'), ('Austronesian', 'Uralic', 'Uralic'))
+        >>> sequence, label = dataset[0]
+        >>> sequence.shape, dataset.classes[label]
+        (torch.Size([32]), 'bew')
+
+    Source: Unicode Common Locale Data Repository (cldr.unicode.org); families after Glottolog.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = "~/data",
+        mode: str = "train",
+        transform: Callable[[Tensor], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+        download: bool = False,
+        *,
+        scripts: str = "latin",
+        held_out: Sequence[str] | None = None,
+        min_names: int = 60,
+        max_length: int = 32,
+        vocabulary: CharacterVocabulary | None = None,
+    ) -> None:
+        _check_choice("mode", mode, MODES)
+        _check_choice("scripts", scripts, SCRIPTS)
+        options = (
+            scripts,
+            _checked_codes(held_out),
+            _checked_count("min_names", min_names),
+            _checked_count("max_length", max_length),
+        )
+        if vocabulary is not None and not isinstance(vocabulary, CharacterVocabulary):
+            raise ArgumentTypeError(
+                f"Languages: vocabulary must be a CharacterVocabulary or None, got "
+                f"{type(vocabulary).__name__}; build one with CharacterVocabulary(texts)"
+            )
+        self.root = os.path.expanduser(root)
+        self.mode = mode
+        self.vocabulary = _train_vocabulary(*options) if vocabulary is None else vocabulary
+        languages = build(*options)
+        classes = [code for code in sorted(languages.names) if languages.modes[code] == mode]
+        if not classes:
+            raise DataError(
+                f"Languages: min_names={min_names} and max_length={max_length} leave no language "
+                f"in the {mode} split; lower min_names or raise max_length"
+            )
+        self.names = [name for code in classes for name in languages.names[code]]
+        self.families = tuple(FAMILY_OF[code] for code in classes)
+        labels = [label for label, code in enumerate(classes) for _ in languages.names[code]]
+        super().__init__(
+            _encoded(self.names, self.vocabulary, max_length),
+            torch.tensor(labels, dtype=torch.int64),
+            classes=classes,
+            transform=transform,
+            target_transform=target_transform,
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _train_vocabulary(*options: Any) -> CharacterVocabulary:
+    languages: NamedLanguages = build(*options)
+    return CharacterVocabulary(
+        name
+        for code, names in languages.names.items()
+        if languages.modes[code] == "train"
+        for name in names
+    )
+
+
+def _encoded(names: list[str], vocabulary: CharacterVocabulary, length: int) -> Tensor:
+    sequences = torch.full((len(names), length), CharacterVocabulary.PADDING, dtype=torch.int64)
+    rows = sequences.numpy()
+    for row, name in zip(rows, names, strict=True):
+        ids = vocabulary.encode(name)
+        row[: len(ids)] = ids
+    return sequences
+
+
+def _check_choice(what: str, value: object, known: Iterable[str]) -> None:
+    known = tuple(known)
+    if value not in known:
+        raise UnknownNameError(
+            f"Languages: unknown {what} {value!r}{_hint(str(value), known)} "
+            f"Known: {', '.join(known)}"
+        )
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    known = tuple(known)
+    starts = [name for name in known if word and name.startswith(word.lower())]
+    near = starts[:3] or difflib.get_close_matches(word.lower(), known, n=3)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+
+
+def _checked_count(what: str, value: object) -> int:
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool):
+        raise ArgumentError(
+            f"Languages: {what} must be an integer of 1 or more, got {value!r}; "
+            "leave it at its default"
+        )
+    return count
+
+
+def _checked_codes(held_out: Sequence[str] | None) -> tuple[str, ...] | None:
+    if held_out is None:
+        return None
+    if isinstance(held_out, str):
+        raise ArgumentTypeError(
+            f"Languages: held_out must be a sequence of codes, got the str {held_out!r}; "
+            f"pass ({held_out!r},)"
+        )
+    codes = tuple(held_out)
+    if not all(isinstance(code, str) for code in codes):
+        raise ArgumentTypeError(
+            f"Languages: held_out must hold codes such as 'fi', got {codes!r}; "
+            "give each code as a str"
+        )
+    if not codes:
+        raise ArgumentError(
+            "Languages: held_out must name at least one language, got none; "
+            "pass None for the usual split"
+        )
+    known = known_languages()
+    for code in codes:
+        if code not in known:
+            by_name = _codes_by_english_name()
+            match = difflib.get_close_matches(code.lower(), by_name, n=1, cutoff=0.8)
+            hint = f"; did you mean {by_name[match[0]]!r}?" if match else _hint(code, known)
+            raise UnknownNameError(
+                f"Languages: unknown language {code!r} in held_out{hint} "
+                f"Known: the CLDR codes of {len(known)} languages, such as 'fi' and 'sw'"
+            )
+    return tuple(sorted(set(codes)))
+
+
+def _codes_by_english_name() -> dict[str, str]:
+    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    known = set(known_languages())
+    names = localedata.load("en", merge_inherited=False)["languages"]
+    return {name.lower(): code for code, name in names.items() if code in known}
