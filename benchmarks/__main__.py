@@ -54,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         report.check_writable(options.out)
     except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror}); name another folder")
+        parser.error(
+            f"--out {options.out}: cannot write there ({error.strerror}); name another folder"
+        )
     form_name = "quick" if options.quick else "full" if options.full else "default"
     result = runner.run(SPECS[options.name], form_name, options.seed, device, options.out)
     return 130 if result["interrupted"] else 0

@@ -44,9 +44,7 @@ def table(result: dict[str, Any]) -> str:
         cells = [entry["label"], entry["group"]]
         for k in shots:
             score = entry["accuracy"].get(k)
-            cells.append(
-                f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}" if score else "-"
-            )
+            cells.append(f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}" if score else "-")
         cells.append(_duration(entry["training_seconds"]))
         cells.append(f"{1000 * entry['seconds_per_task']:.0f} ms")
         rows.append(cells)
@@ -93,7 +91,9 @@ def plot(result: dict[str, Any], path: Path) -> None:
     bars.set_yticks(range(len(methods)), [entry["label"] for entry in methods])
     bars.invert_yaxis()
     bars.axvline(100 / result["spec"]["ways"], color="black", lw=0.8, ls=":")
-    bars.set_xlabel(f"accuracy on unseen classes, % (dotted: chance), {result['spec']['ways']} ways")
+    bars.set_xlabel(
+        f"accuracy on unseen classes, % (dotted: chance), {result['spec']['ways']} ways"
+    )
     for group in dict.fromkeys(entry["group"] for entry in methods):
         bars.barh(0, 0, color=COLOURS[group], label=group)
     bars.legend(loc="lower right", fontsize=8)

@@ -15,7 +15,7 @@ class Training:
         steps: updates of the parameters; the learning rate falls along a half cosine to their end.
         minutes: training ends then, though steps are left; a slow machine must end too.
         lr: Adam's highest step size.
-        tasks: tasks in a meta-batch, `N`. A batch without tasks has `tasks * ways * shots` examples.
+        tasks: tasks in a meta-batch, `N`.
         ways: classes of a training task.
         shots: support examples of each class; a tuple is gone through in turn.
         queries: query examples of each class.

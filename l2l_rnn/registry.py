@@ -50,7 +50,9 @@ class Registry(Mapping[str, Member]):
 
         def add(member: Member) -> Member:
             if name in self._members:
-                raise ArgumentError(f"{self.kind} {name!r} is registered already; choose another name")
+                raise ArgumentError(
+                    f"{self.kind} {name!r} is registered already; choose another name"
+                )
             self._members[name] = member
             return member
 

@@ -13,7 +13,7 @@ from l2l_rnn.data import TaskBatch
 
 
 class NgramRegression(Method):
-    """Fits TF-IDF weights and a logistic regression on each support set; it never sees other classes.
+    """Fits TF-IDF weights and a logistic regression on each support set, and sees no other class.
 
     Args:
         longest: the longest n-gram, in characters.

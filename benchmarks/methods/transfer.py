@@ -112,7 +112,9 @@ class FineTuned(LinearProbe):
         model, pretraining, regularisation: as in `LinearProbe`.
     """
 
-    def __init__(self, problem: Problem, label: str, *, steps: int, lr: float, **probe: Any) -> None:
+    def __init__(
+        self, problem: Problem, label: str, *, steps: int, lr: float, **probe: Any
+    ) -> None:
         super().__init__(problem, label, **probe)
         self.steps, self.lr = steps, lr
 

@@ -44,7 +44,9 @@ def entries(
             FineTuned,
             {"steps": 5, "lr": 1e-3, **transfer},
         ),
-        Entry("LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}),
+        Entry(
+            "LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}
+        ),
         Entry(
             "LSTM MAML, second order",
             "meta-learned",

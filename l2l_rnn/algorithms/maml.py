@@ -73,6 +73,7 @@ class MAML(l2l.algorithms.MAML):
         if not isinstance(lr, Tensor) and not -float("inf") < lr < float("inf"):
             raise ArgumentError(f"MAML: lr must be a finite number, got {lr!r}")
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
+        self.module: nn.Module
         self.tasks: int | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -95,11 +96,11 @@ class MAML(l2l.algorithms.MAML):
         """Return a learner whose parameters are copies that backpropagate to this one's.
 
         Args:
-            first_order, allow_unused, allow_nograd: override those of this learner; None keeps them.
+            first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
             tasks: `N`, how many tasks the clone learns at once; None for one, without a task axis.
 
         Raises:
-            ArgumentError: `tasks` is not a positive integer, or this learner has a task axis already.
+            ArgumentError: `tasks` is not a positive integer, or this learner has tasks already.
         """
         if tasks is not None:
             if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
@@ -111,7 +112,7 @@ class MAML(l2l.algorithms.MAML):
                     f"{type(self).__name__}.clone: this learner holds {self.tasks} tasks already; "
                     "call clone(tasks=…) on the learner that holds the initialisation"
                 )
-        # learn2learn's clone() is a plain MAML around a cloned module: take the module and the flags.
+        # learn2learn's clone() is a plain MAML: take its cloned module and its flags.
         plain = super().clone(first_order, allow_unused, allow_nograd)
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, **plain.__dict__}
@@ -132,7 +133,7 @@ class MAML(l2l.algorithms.MAML):
         Args:
             loss: a scalar or, for N tasks, `(N,)`. Never averaged over tasks, so that a task's step
                 does not depend on how many there are.
-            first_order, allow_unused, allow_nograd: override those of this learner; None keeps them.
+            first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
 
         Raises:
             AdaptationError: gradients are off, the loss is not finite or has no graph, or a

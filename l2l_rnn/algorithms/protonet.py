@@ -17,7 +17,7 @@ class ProtoNet(BaseLearner):
 
     `f` is `module`, the encoder, and `p_c` the mean of `f` over the support sequences of class c. A
     `clone()` starts without prototypes and scores every class 0; `write(x, y)` adds labelled
-    sequences to the class means. `adapt(loss)` does the same in an unchanged learn2learn script: the
+    sequences to the class means. `adapt(loss)` does so in an unchanged learn2learn script: the
     loss of the support outputs tells their labels, since its gradient is negative in the label's
     score alone. The encoder is never changed by it, and `backward()` reaches it through both sets.
 
@@ -70,7 +70,7 @@ class ProtoNet(BaseLearner):
         return self._sums / self._counts.clamp_min(1)
 
     def clone(self, *, tasks: int | None = None) -> ProtoNet:
-        """Return a learner without prototypes, whose encoder's parameters backpropagate to this one's.
+        """Return a learner without prototypes whose encoder backpropagates to this one's.
 
         Args:
             tasks: `N`; taken for the common interface. The task axis follows from the inputs.
@@ -119,8 +119,8 @@ class ProtoNet(BaseLearner):
         """
         if self._last is None:
             raise AdaptationError(
-                "ProtoNet.adapt: no outputs to learn from; call the learner on the support set first, "
-                "with gradients on"
+                "ProtoNet.adapt: no outputs to learn from; call the learner on the support set "
+                "first, with gradients on"
             )
         vectors, scores = self._last
         if not torch.is_grad_enabled() or not loss.requires_grad or not loss.isfinite().all():
@@ -131,8 +131,8 @@ class ProtoNet(BaseLearner):
         (error,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True, allow_unused=True)
         if error is None:
             raise AdaptationError(
-                "ProtoNet.adapt: the loss does not depend on the learner's last outputs; compute it "
-                "from them"
+                "ProtoNet.adapt: the loss does not depend on the learner's last outputs; compute "
+                "it from them"
             )
         # A row without any error was classified with certainty: its label is its largest score.
         settled = (error >= 0).all(-1)

@@ -59,8 +59,8 @@ class TaskBatch:
         if not balanced or samples <= shots:
             raise DataError(
                 f"TaskBatch: each class of a task must have the same number of examples, more than "
-                f"shots={shots}, got {y.shape[1]} examples of {ways} classes; raise train_samples or "
-                "test_samples"
+                f"shots={shots}, got {y.shape[1]} examples of {ways} classes; raise "
+                "train_samples or test_samples"
             )
         grouped = order.unflatten(1, (ways, samples))
         parts = []

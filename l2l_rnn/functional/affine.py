@@ -17,7 +17,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Shapes:
         x `(…, F)`, weight `(H, F)`, bias `(H,)` -> `(…, H)`, or
-        x `(N, …, F)` with two axes or more after `N`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`.
+        x `(N, …, F)`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`, where x has two axes or
+        more after `N`.
 
     Example:
         >>> linear(torch.ones(2, 3, 4), torch.ones(2, 5, 4)).shape

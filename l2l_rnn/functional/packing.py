@@ -116,7 +116,7 @@ class RaggedPacking(Packing):
         return take_rows(self._rank, state)
 
 
-def packing(tasks: int, batch: int, steps: int, lengths: Tensor | None) -> Packing:
+def choose_packing(batch: int, steps: int, lengths: Tensor | None) -> Packing:
     """Choose the packing of a batch: ragged if its lengths are known and can be read.
 
     Shapes:

@@ -26,7 +26,7 @@ def token_lengths(tokens: Tensor) -> Tensor:
 
 
 def step_lengths(x: Tensor) -> Tensor:
-    """Compute each real-valued sequence's length: the position after its last step that is not all NaN.
+    """Compute each real-valued sequence's length: the position after its last step not all NaN.
 
     Args:
         x: steps of features, padded with NaN.

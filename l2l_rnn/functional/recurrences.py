@@ -1,7 +1,7 @@
 """The recurrences `h_t = cell(a_t, h_{t-1})` over packed blocks of many tasks.
 
-Each function takes the input projections of all steps, made in one product outside, and runs what is
-sequential. The axis `A` counts independent parameter sets: the tasks, the directions of a layer,
+Each function takes the input projections of all steps, made in one product outside, and runs what
+is sequential. The axis `A` counts independent parameter sets: the tasks, the directions of a layer,
 or both flattened together; 1 if there is but one. Steps come packed as in `packing`: `batch_sizes`
 says how many sequences take each step, and P is their sum. Every operation is differentiable any
 number of times, on any device.
@@ -43,7 +43,8 @@ def rnn(
 ) -> tuple[Tensor, State]:
     """Run the simple recurrence `h_t = phi(a_t + W_hh h_{t-1})`.
 
-    Args and shapes are the module's, with G = 1; `nonlinearity` is `phi`. Biases: all in `projected`.
+    Args and shapes are the module's, with G = 1, biases all in `projected`; `nonlinearity` is
+    `phi`.
 
     Source: J. L. Elman, 1990, Finding Structure in Time.
     """

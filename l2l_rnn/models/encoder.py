@@ -36,7 +36,7 @@ for _name, _pooling in {
 
 
 class SequenceEncoder(nn.Module):
-    """Compute one vector for each sequence: embed the tokens, run a recurrence, pool its valid steps.
+    """Compute one vector for each sequence: embed tokens, run a recurrence, pool its valid steps.
 
     Reads token ids padded with 0 (`vocab_size`) or real-valued steps padded with NaN
     (`input_size`); exactly one of the two is given. How much padding there is changes nothing.
@@ -160,12 +160,12 @@ class SequenceEncoder(nn.Module):
         features = self.recurrence.input_size
         if not x.is_floating_point():
             raise ArgumentTypeError(
-                f"SequenceEncoder: steps must be real-valued, got {x.dtype}; made with input_size it "
-                "reads steps, set vocab_size to read tokens"
+                f"SequenceEncoder: steps must be real-valued, got {x.dtype}; made with input_size "
+                "it reads steps, set vocab_size to read tokens"
             )
         if x.dim() < 3 or x.shape[-1] != features or x.numel() == 0:
             raise ShapeError(
-                f"SequenceEncoder: steps must be (…, B, S, F) with F={features} features, got shape "
-                f"{tuple(x.shape)}; set input_size={x.shape[-1] if x.dim() else 1} or project x"
+                f"SequenceEncoder: steps must be (…, B, S, F) with F={features} features, got "
+                f"shape {tuple(x.shape)}; set input_size={x.shape[-1] if x.dim() else 1} or project x"
             )
         return step_lengths(x)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+
 from torch import nn
 
 from l2l_rnn.nn.affine import Embedding, Linear
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lstm import LSTM
 from l2l_rnn.nn.rnn import RNN
+
 
 def convert(model: nn.Module) -> nn.Module:
     """Return a model like `model` whose torch layers are this package's, with the same parameters.

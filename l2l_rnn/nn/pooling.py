@@ -16,7 +16,7 @@ from l2l_rnn.nn.affine import Linear
 
 
 class LastStep(nn.Module):
-    """Take each direction's last output: the forward one's at `length - 1`, the backward one's at 0.
+    """Take each direction's last output: forward at `length - 1`, backward at 0.
 
     Args:
         size: `H`, features of an output step, all directions together.
@@ -93,7 +93,8 @@ class AttentionPooling(nn.Module):
         >>> AttentionPooling(2)(torch.ones(3, 5, 2), torch.tensor([1, 5, 3])).shape
         torch.Size([3, 2])
 
-    Source: Z. Yang et al., 2016, Hierarchical Attention Networks for Document Classification, eq. 5-7.
+    Source: Z. Yang et al., 2016, Hierarchical Attention Networks for Document
+    Classification, eq. 5-7.
     """
 
     task_axis: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Recurrent layers with torch's constructors, parameters and results, differentiable twice anywhere.
+"""What the recurrent layers share: torch's constructors, parameters and results.
 
 Differences from `torch.nn.RNN`, `GRU` and `LSTM`: second derivatives are exact on every device with
 no flag to set; parameters may have a leading task axis `N`; ragged batches may come as `lengths`;
@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from l2l_rnn import functional
+from l2l_rnn.axes import values_readable
 from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.functional.packing import Packing, packing
+from l2l_rnn.functional.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrences import State
 
 
@@ -42,7 +43,7 @@ class RecurrentLayer(nn.Module, ABC):
         leading axes. Output: as the input, with `D H` features, 0 past each sequence's length.
 
     Raises:
-        ArgumentError: a size or the dropout is out of its range.
+        ArgumentError: a size, the dropout or a length is out of its range.
         ShapeError: at a call, when input, state or lengths do not fit.
     """
 
@@ -135,6 +136,10 @@ class RecurrentLayer(nn.Module, ABC):
             The outputs and the final state, as torch's layers return them.
         """
         if isinstance(input, PackedSequence):
+            if lengths is not None:
+                raise ArgumentError(
+                    f"{type(self).__name__}: a PackedSequence knows its lengths; leave lengths= out"
+                )
             return self._forward_packed(input, hx)
         self._check_input(input)
 
@@ -149,8 +154,9 @@ class RecurrentLayer(nn.Module, ABC):
             lengths = lengths.unsqueeze(-1) if single else lengths
             self._check_shape("lengths", lengths, (*lead, batch))
             lengths = self._merge(lengths.to(x.device), 0)  # (N, B)
+            self._check_lengths(lengths, steps)
         state = self._initial_state(hx, x, (*lead, batch), single)
-        y, final = self._run(x, state, packing(len(x), x.shape[1], steps, lengths))
+        y, final = self._run(x, state, choose_packing(x.shape[1], steps, lengths))
 
         output = self._split(y, (*lead, batch))
         output = output if self.batch_first else output.transpose(-3, -2)
@@ -215,7 +221,9 @@ class RecurrentLayer(nn.Module, ABC):
         """
         return self._stack(
             [
-                self._added_bias(getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix))
+                self._added_bias(
+                    getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
+                )
                 for suffix in self._suffixes(layer)
             ]
         )
@@ -227,10 +235,8 @@ class RecurrentLayer(nn.Module, ABC):
 
     # -- layers and directions ---------------------------------------------------------------
 
-    def _run(
-        self, x: Tensor, state: State, packing: Packing
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Stack the layers: x `(N, B, S, F)`, states `(DL, N, B, H)` -> y, states `(N, B, DL, H)`."""
+    def _run(self, x: Tensor, state: State, packing: Packing) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Stack the layers: x `(N, B, S, F)`, states `(DL, N, B, H)` -> y, `(N, B, DL, H)`."""
         tasks = len(x)
         x = packing.pack(x)  # (N, P, F)
         valid = packing.valid
@@ -299,8 +305,8 @@ class RecurrentLayer(nn.Module, ABC):
         """Run the padded form of a packed batch and pack the outputs alike."""
         if self._has_tasks:
             raise ShapeError(
-                f"{type(self).__name__}: a PackedSequence has no task axis, but the parameters have "
-                "one; give the padded (N, B, S, F) tensor and lengths= instead"
+                f"{type(self).__name__}: a PackedSequence has no task axis, but the parameters "
+                "have one; give the padded (N, B, S, F) tensor and lengths= instead"
             )
         data, batch_sizes, order, inverse = packed
         x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes), self.batch_first)
@@ -328,7 +334,18 @@ class RecurrentLayer(nn.Module, ABC):
                 f"parameters are, got shape {tuple(x.shape)}"
             )
         if 0 in x.shape[-2 - (x.dim() > 2 + self._has_tasks) : -1]:
-            raise ShapeError(f"{who}: x must have a step and a sequence, got shape {tuple(x.shape)}")
+            raise ShapeError(
+                f"{who}: x must have a step and a sequence, got shape {tuple(x.shape)}"
+            )
+
+    def _check_lengths(self, lengths: Tensor, steps: int) -> None:
+        if values_readable(lengths):
+            low, high = map(int, lengths.aminmax())
+            if low < 0 or not 0 < high <= steps:
+                raise ArgumentError(
+                    f"{type(self).__name__}: lengths must lie in 0 … S={steps}, one of them above "
+                    f"0, got {low} … {high}"
+                )
 
     def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
         if got.shape != expected:

@@ -6,9 +6,8 @@ import difflib
 import inspect
 import operator
 import os
-from collections import namedtuple
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from learn2learn.data import MetaDataset, Taskset
@@ -21,8 +20,24 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownN
 from l2l_rnn.registry import Registry
 from l2l_rnn.tasksets.languages import Languages
 
-BenchmarkTasksets = namedtuple("BenchmarkTasksets", ("train", "validation", "test"))
-BenchmarkTasksets.__doc__ = "The three task sets of a benchmark, which share no class."
+
+class BenchmarkTasksets(NamedTuple):
+    """The three task sets of a benchmark, which share no class.
+
+    Attributes:
+        train, validation, test: a learn2learn `Taskset` each.
+    """
+
+    train: Taskset
+    validation: Taskset
+    test: Taskset
+
+    @property
+    def vocab_size(self) -> int | None:
+        """`V`, the token ids there are, for a model of these tasks; None for real-valued steps."""
+        vocabulary = getattr(self.train.dataset.dataset, "vocabulary", None)
+        return None if vocabulary is None else len(vocabulary)
+
 
 Datasets = tuple[SequenceDataset, SequenceDataset, SequenceDataset]
 

@@ -1,0 +1,183 @@
+"""The runner of the benchmarks, on networks small enough for a test."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from benchmarks import __main__ as command_line
+from benchmarks import report, runner
+from benchmarks.methods.maml import MetaLearnedStart
+from benchmarks.methods.method import Method
+from benchmarks.methods.protonet import MetaLearnedMetric
+from benchmarks.methods.transfer import FineTuned, LinearProbe
+from benchmarks.problem import Problem, seed_everything
+from benchmarks.spec import Entry, Training
+from benchmarks.specs import SPECS
+
+CPU = torch.device("cpu")
+MODEL = {"embedding_size": 8, "hidden_size": 8}
+TRAINING = Training(
+    steps=4, minutes=1, tasks=2, shots=(1, 2), queries=2, validate_every=2, validation_tasks=4
+)
+METRIC = Entry("metric", "meta-learned", MetaLearnedMetric, {"model": MODEL, "training": TRAINING})
+
+
+def spec_of(*entries: Entry, tasks: int = 6):
+    return dataclasses.replace(
+        SPECS["languages"], test_tasks={"quick": tasks}, entries={"quick": entries}
+    )
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return Problem(spec_of(METRIC), seed=3, device=CPU, test_tasks=6)
+
+
+def without_times(result):
+    """Leave what a second run with the same seed must give again."""
+    kept = []
+    for method in result["methods"]:
+        points = [
+            {k: v for k, v in point.items() if k != "seconds"}
+            for point in method["training"]["points"]
+        ]
+        kept.append((method["label"], method["accuracy"], points))
+    return kept
+
+
+def test_a_run_writes_json_and_picture_and_repeats_with_its_seed(tmp_path, capsys):
+    start = {"inner_lr": 0.1, "inner_steps": 2, "test_steps": 2, "start": None}
+    maml = Entry(
+        "start", "meta-learned", MetaLearnedStart, {"model": MODEL, "training": TRAINING, **start}
+    )
+    spec = spec_of(METRIC, maml)
+    first = runner.run(spec, "quick", 5, CPU, tmp_path / "a")
+    table = report.table(first)
+    assert table in capsys.readouterr().out
+    assert json.loads((tmp_path / "a/languages-quick.json").read_text()) == first
+    assert (tmp_path / "a/languages-quick.png").read_bytes().startswith(b"\x89PNG")
+    for method in first["methods"]:
+        assert set(method["accuracy"]) == {"1", "5"}
+        assert method["training"]["steps"] == TRAINING.steps
+        assert not method["training"]["ended_early"]
+    assert {"seed", "device", "versions", "date", "threads", "seconds"} <= set(first)
+
+    again = runner.run(spec, "quick", 5, CPU, tmp_path / "b")
+    assert without_times(again) == without_times(first)
+    other = runner.run(spec, "quick", 6, CPU, tmp_path / "c")
+    assert without_times(other) != without_times(first)
+
+
+def test_interrupting_keeps_what_was_measured(tmp_path, capsys):
+    class Interrupted(Method):
+        def fit(self):
+            raise KeyboardInterrupt
+
+        def predict(self, batch):
+            raise AssertionError
+
+    spec = spec_of(METRIC, Entry("stopped", "baseline", Interrupted))
+    result = runner.run(spec, "quick", 0, CPU, tmp_path)
+    assert result["interrupted"]
+    assert [method["label"] for method in result["methods"]] == ["metric"]
+    assert json.loads((tmp_path / "languages-quick.json").read_text())["interrupted"]
+    assert "Interrupted" in capsys.readouterr().out
+
+
+def test_time_ends_a_training_that_has_steps_left(problem):
+    training = dataclasses.replace(TRAINING, steps=10**6, minutes=0.05)
+    seed_everything(0)
+    history = MetaLearnedMetric(problem, "metric", model=MODEL, training=training).fit()
+    assert history.ended_early
+    assert 0 < history.steps < training.steps
+    assert history.points[-1]["step"] == history.steps
+
+
+def test_training_keeps_the_best_by_validation(problem):
+    seed_everything(0)
+    method = MetaLearnedMetric(problem, "metric", model=MODEL, training=TRAINING)
+    history = method.fit()
+    assert history.best == max(point["validation_accuracy"] for point in history.points)
+    assert method.validation_accuracy(TRAINING.validation_tasks) == pytest.approx(history.best)
+
+
+def test_episodes_are_the_same_for_every_method_and_of_unseen_classes(problem):
+    episodes = problem.episodes("test", 2, 6)
+    again = problem.episodes("test", 2, 6)
+    assert torch.equal(episodes.index.query_x, again.index.query_x)
+    assert not torch.equal(
+        episodes.index.query_x, problem.episodes("test", 1, 6).index.query_x[:, : 6 * 10]
+    )
+    (batch,) = episodes.batches(6, CPU)
+    assert batch.support_x.shape == (6, 10, 32)
+    support, query = episodes.index.support_x[0].flatten(), episodes.index.query_x[0].flatten()
+    assert not set(support.tolist()) & set(query.tolist())
+    names = episodes.texts(episodes.index.support_x[0])
+    encoded = [problem.test.vocabulary.encode(name) for name in names]
+    assert [row[row != 0].tolist() for row in batch.support_x[0]] == encoded
+    assert not {*problem.test.classes} & {*problem.train.classes, *problem.validation.classes}
+
+
+def test_fine_tuning_without_a_step_is_the_linear_probe(problem):
+    training = dataclasses.replace(TRAINING, steps=2)
+    options = {"model": MODEL, "pretraining": {"training": training, "batch_size": 20}}
+    probe = LinearProbe(problem, "probe", **options)
+    tuned = FineTuned(problem, "tuned", steps=0, lr=0.1, **options)
+    assert probe.fit() is tuned.fit()  # pre-trained once
+    (batch,) = problem.episodes("test", 2, 6).batches(6, CPU)
+    scores = tuned.predict(batch).log_softmax(-1).exp()
+    torch.testing.assert_close(scores, probe.predict(batch).float(), rtol=1e-3, atol=1e-4)
+    tuned.steps = 3
+    assert not torch.allclose(tuned.predict(batch).softmax(-1), scores, atol=1e-3)
+
+
+def test_interval_is_a_95_percent_confidence_interval():
+    score = report.interval(torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    assert score["mean"] == 0.5
+    assert score["ci95"] == pytest.approx(1.96 * (1 / 3) ** 0.5 / 2)
+    assert report.interval(torch.tensor([0.25]))["ci95"] == 0
+
+
+def test_an_out_that_cannot_be_written_is_told_before_training(tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(SystemExit) as stop:
+        command_line.main(["run", "languages", "--quick", "--out", str(blocked)])
+    assert stop.value.code == 2
+    told = capsys.readouterr()
+    assert "cannot write" in told.err
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "langauges"], "did you mean 'languages'?"),
+        (["run", "languages", "--device", "warp"], "--device warp"),
+        (["run", "languages", "--quick", "--full"], "not allowed with"),
+        (["run"], "NAME"),
+    ],
+)
+def test_a_bad_command_line_gets_one_clear_error(arguments, told, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command_line.main([*arguments, *(["--out", str(tmp_path)] if arguments[1:] else [])])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_list_names_every_experiment(capsys):
+    assert command_line.main(["list"]) == 0
+    told = capsys.readouterr().out
+    for name, spec in SPECS.items():
+        assert name in told
+        assert spec.summary in told
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_spec_has_its_three_forms_and_enough_tasks(spec):
+    assert set(spec.entries) == set(spec.test_tasks) == {"quick", "default", "full"}
+    assert min(spec.test_tasks["default"], spec.test_tasks["full"]) >= 600
+    labels = [[entry.label for entry in entries] for entries in spec.entries.values()]
+    assert labels[0] == labels[1] == labels[2]

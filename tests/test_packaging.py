@@ -1,0 +1,239 @@
+"""The package as a whole: what it asks for, what it imports, and what lies where."""
+
+import ast
+import configparser
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "l2l_rnn"
+
+TOP_LEVEL = {
+    *("setup.cfg", "pyproject.toml", "README.md", "l2l_rnn", "benchmarks", "tests"),
+    *("requirements.txt", "LICENSE", "CHANGELOG.md", ".ci", ".gitignore"),
+}
+
+# The lowest floor first. Imports run downward only.
+FLOORS = [
+    {"errors", "optional", "registry", "axes"},
+    {"functional"},
+    {"nn", "memory"},
+    {"models", "data"},
+    {"algorithms", "tasksets"},
+    {"training"},
+    {"analysis"},
+    {"cli"},
+]
+
+
+# ---------------------------------------------------------------- reading the metadata
+
+
+def read_requirements(text: str) -> dict[str, Requirement]:
+    requirements = [Requirement(line) for line in text.splitlines() if line.strip()]
+    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+
+
+def read_setup() -> tuple[dict[str, Requirement], dict[str, dict[str, Requirement]]]:
+    """Return what the package needs, and what each extra adds."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    return (
+        read_requirements(setup["options"]["install_requires"]),
+        {extra: read_requirements(extras[extra]) for extra in extras},
+    )
+
+
+def read_pins() -> dict[str, Requirement]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return read_requirements(
+        "\n".join(line.split(" --")[0] for line in lines if not line.startswith(("#", "-e ")))
+    )
+
+
+NEEDED, EXTRAS = read_setup()
+PINS = read_pins()
+
+
+# ---------------------------------------------------------------- reading the code
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk the tree, leaving out what only a type checker reads."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from nodes(child)
+
+
+def imports(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield each import as a module's absolute name and the name taken from it, if any."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield from ((module, alias.name) for alias in node.names)
+
+
+DISTRIBUTIONS = packages_distributions()
+
+
+def distribution(module: str) -> str:
+    """Return the canonical name of the package that a module comes in."""
+    top = module.partition(".")[0]
+    return canonicalize_name(DISTRIBUTIONS.get(top, [top])[0])
+
+
+def third_party(folder: str) -> dict[str, str]:
+    """Return each package imported by the folder's code, and a file that does it."""
+    own = {"l2l_rnn", "benchmarks", "tests", "__future__", *sys.stdlib_module_names}
+    return {
+        distribution(module): relative(path)
+        for path in sources(folder)
+        for module, _ in imports(path)
+        if module.partition(".")[0] not in own
+    }
+
+
+def demands() -> list[tuple[str, str, str]]:
+    """Return each call of `require` in the package as (file, module, extra)."""
+    calls = []
+    for path in sources("l2l_rnn"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("require"):
+                extra = {word.arg: word.value for word in node.keywords}["extra"]
+                calls.append(
+                    (relative(path), ast.literal_eval(node.args[0]), ast.literal_eval(extra))
+                )
+    return calls
+
+
+# ---------------------------------------------------------------- what is asked for
+
+
+@pytest.mark.parametrize(("file", "module", "extra"), demands())
+def test_an_optional_package_is_in_the_extra_that_its_error_names(file, module, extra):
+    assert extra in EXTRAS, f"{file} names an extra that setup.cfg lacks"
+    assert distribution(module) in EXTRAS[extra]
+
+
+def test_an_extra_is_there_because_code_asks_for_it():
+    asked_for = {extra for _, _, extra in demands()}
+    assert set(EXTRAS) - {"benchmarks", "dev"} <= asked_for
+
+
+def test_what_the_package_imports_is_what_it_requires():
+    assert set(third_party("l2l_rnn")) == set(NEEDED)
+
+
+@pytest.mark.parametrize(("folder", "extra"), [("benchmarks", "benchmarks"), ("tests", "dev")])
+def test_what_else_is_imported_is_in_an_extra(folder, extra):
+    offered = set(NEEDED) | set(EXTRAS["benchmarks"]) | set(EXTRAS[extra])
+    undeclared = {name: file for name, file in third_party(folder).items() if name not in offered}
+    assert not undeclared
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_requirements_are_pinned_exactly(name):
+    assert [specifier.operator for specifier in PINS[name].specifier] == ["=="]
+
+
+@pytest.mark.parametrize("group", ["needed", *EXTRAS])
+def test_pins_lie_in_the_ranges_of_the_package(group):
+    wanted = NEEDED if group == "needed" else EXTRAS[group]
+    for name, requirement in wanted.items():
+        if group == "dev" and name not in PINS:  # ruff and mypy, pinned where they stand
+            assert str(requirement.specifier).startswith("==")
+        else:
+            (pin,) = PINS[name].specifier
+            assert requirement.specifier.contains(pin.version), name
+
+
+# ---------------------------------------------------------------- what lies where
+
+
+def test_top_level_holds_only_what_the_design_names():
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    found = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.name != ".git" and not any(fnmatch(path.name, pattern) for pattern in ignored)
+    }
+    assert found <= TOP_LEVEL
+
+
+def floor(module: str) -> int:
+    """Return the floor that a module of l2l_rnn stands on."""
+    room = module.split(".")[1]
+    levels = [level for level, rooms in enumerate(FLOORS) if room in rooms]
+    assert levels, f"{module} stands on no floor of the design"
+    return levels[0]
+
+
+@pytest.mark.parametrize("path", sources("l2l_rnn"), ids=relative)
+def test_imports_run_downward(path):
+    if path == PACKAGE / "__init__.py":
+        return  # it names what is public, on every floor
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for imported, name in imports(path):
+        if imported.partition(".")[0] != "l2l_rnn":
+            continue
+        target = f"{imported}.{name}" if imported == "l2l_rnn" else imported
+        same_room = target.split(".")[1] == module.split(".")[1]
+        both_on_the_ground = floor(target) == floor(module) == 0
+        assert same_room or both_on_the_ground or floor(target) < floor(module), (
+            f"{module} imports {target}"
+        )
+
+
+@pytest.mark.parametrize("path", sources("benchmarks"), ids=relative)
+def test_benchmarks_use_the_public_interface(path):
+    for module, name in imports(path):
+        if module.partition(".")[0] == "l2l_rnn":
+            assert module.count(".") <= 1, f"{module} lies inside a room"
+            assert not (name or "").startswith("_")
+
+
+# ---------------------------------------------------------------- importing
+
+
+def test_import_is_quiet_and_takes_no_optional_package():
+    always_there = {canonicalize_name(Requirement(line).name) for line in requires("learn2learn")}
+    optional = {name for extra in EXTRAS.values() for name in extra} - always_there
+    script = (
+        "import sys, l2l_rnn, learn2learn\n"
+        "from l2l_rnn import *\n"  # every room, for they load at first use
+        "from importlib.metadata import packages_distributions\n"
+        "tops = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(*[d for n, ds in packages_distributions().items() if n in tops for d in ds])\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert not optional & {canonicalize_name(name) for name in result.stdout.split()}

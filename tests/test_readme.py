@@ -1,0 +1,52 @@
+"""The README's code runs, and its table is the one that the benchmark wrote."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+SHOWN = re.compile(r"<!-- table: (\S+) -->\n(.*?)<!-- end of table -->", re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_python_blocks_run_in_their_order():
+    namespace: dict[str, object] = {}
+    found = blocks("python")
+    assert len(found) >= 3
+    for block in found:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert type(namespace["model"]).__name__ == "Tagger"
+
+
+def test_the_two_commands_are_the_first_bash_block():
+    install = "pip install --use-pep517 -r requirements.txt"
+    assert blocks("bash")[0].splitlines() == [
+        f"{install} && python -m benchmarks run languages",
+        f"{install} && pytest",
+    ]
+
+
+@pytest.mark.parametrize(("source", "shown"), SHOWN.findall(README))
+def test_a_table_is_made_from_its_result_file(source, shown):
+    result = json.loads((ROOT / source).read_text("utf-8"))
+    assert shown.strip() == report.table(result)
+    assert not result["interrupted"]
+
+
+def test_files_that_the_readme_links_to_are_there():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).is_file(), link
+
+
+def test_the_readme_shows_a_result():
+    assert SHOWN.findall(README)
