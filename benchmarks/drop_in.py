@@ -1,8 +1,8 @@
 """A learn2learn script with a recurrent model on text: two lines differ from its image examples.
 
 The loop is learn2learn's: its `MAML`, its `partition_task`, its way to clone, adapt and evaluate,
-as in its MAML example on mini-ImageNet. Only where the task sets and the model
-come from has changed.
+as in its MAML example on mini-ImageNet. Only where the tasks and
+the model come from has changed.
 
     python -m benchmarks.drop_in --iterations 100
 """

@@ -87,7 +87,7 @@ def _measure(problem: Problem, entry: Entry) -> dict[str, Any]:
         "options": _plain(entry.options),
         "accuracy": accuracy,
         "seconds_per_task": seconds / (problem.test_tasks * len(problem.spec.shots)),
-        "training_seconds": history.seconds if history else 0.0,
+        "training_seconds": history.seconds + history.pretraining_seconds if history else 0.0,
         "training": history.to_json() if history else None,
     }
 

@@ -25,6 +25,7 @@ class History:
         points: at each validation: step, seconds, training loss and accuracy, validation accuracy.
         steps: updates made.
         seconds: wall time, validation included.
+        pretraining_seconds: wall time of an earlier training that this one started from.
         ended_early: whether the time ran out before the steps.
         best: the highest validation accuracy, whose parameters were kept.
     """
@@ -32,6 +33,7 @@ class History:
     points: list[dict[str, float]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
+    pretraining_seconds: float = 0.0
     ended_early: bool = False
     best: float = 0.0
 

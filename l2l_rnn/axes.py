@@ -76,3 +76,8 @@ def values_readable(tensor: Tensor) -> bool:
             return False
         tensor = functorch.get_unwrapped(tensor)
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def is_transformed(*tensors: Tensor) -> bool:
+    """Tell whether a transform of `torch.func` holds any of the tensors."""
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)

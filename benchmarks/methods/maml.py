@@ -21,6 +21,8 @@ from l2l_rnn.models import SequenceClassifier
 class MetaLearnedStart(Method):
     """Meta-learns the initial parameters, then takes a few gradient steps on each task.
 
+    The head starts at zero, so that the first step makes its weights of the class means.
+
     Args:
         model: options of `SequenceClassifier`.
         training: how it is meta-trained.
@@ -52,13 +54,19 @@ class MetaLearnedStart(Method):
         classifier = SequenceClassifier(
             problem.spec.ways, vocab_size=problem.vocab_size, **model
         ).to(problem.device)
+        for parameter in classifier.head.parameters():
+            torch.nn.init.zeros_(parameter)
         self.maml = MAML(classifier, inner_lr, first_order=first_order)
 
     def fit(self) -> History:
+        earlier = 0.0
         if self.start is not None:
-            encoder, _ = pretrained_encoder(self.problem, self.model_options, **self.start)
+            encoder, pretraining = pretrained_encoder(
+                self.problem, self.model_options, **self.start
+            )
             self.maml.module.encoder.load_state_dict(encoder.state_dict())
-        return train(
+            earlier = pretraining.seconds
+        history = train(
             self.maml,
             self.training,
             self._loss,
@@ -66,6 +74,8 @@ class MetaLearnedStart(Method):
             label=self.label,
             tasks_per_step=self.training.tasks,
         )
+        history.pretraining_seconds = earlier
+        return history
 
     def _loss(self, step: int) -> tuple[Tensor, Tensor]:
         batch = self.problem.training_batch(self.training, step)

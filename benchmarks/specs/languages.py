@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.methods.maml import MetaLearnedStart
@@ -12,7 +11,7 @@ from benchmarks.methods.tfidf import NgramRegression
 from benchmarks.methods.transfer import FineTuned, LinearProbe
 from benchmarks.spec import Entry, Spec, Training
 
-MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
+MODEL = {"embedding_size": 64, "hidden_size": 128, "bidirectional": True, "pooling": "max"}
 
 
 def entries(
@@ -54,28 +53,19 @@ def entries(
             {
                 "model": model,
                 "training": start,
-                "inner_lr": 0.5,
-                "inner_steps": 1,
-                "test_steps": 3,
+                "inner_lr": 0.2,
+                "inner_steps": 3,
+                "test_steps": 5,
                 "start": transfer["pretraining"],
             },
         ),
     )
 
 
-_PRETRAINING = Training(steps=600, minutes=1.0, validate_every=200)
-_METRIC = Training(steps=700, minutes=1.2, ways=20, shots=(5,), queries=5, validate_every=100)
-_START = Training(steps=300, minutes=1.2, lr=1e-3, tasks=8, ways=5, queries=5, validate_every=100)
-
-
-def _scaled(training: Training, factor: float, **changes: Any) -> Training:
-    return replace(
-        training,
-        steps=max(2, round(training.steps * factor)),
-        minutes=training.minutes * factor,
-        **changes,
-    )
-
+_QUICK = {"minutes": 1.0, "steps": 10, "validate_every": 10, "validation_tasks": 10}
+_PRETRAINING = {"lr": 3e-3}
+_METRIC = {"lr": 3e-3, "ways": 20, "shots": (5,), "queries": 5}
+_START = {"lr": 1e-3, "tasks": 4, "ways": 5, "queries": 5}
 
 LANGUAGES = Spec(
     name="languages",
@@ -88,17 +78,23 @@ LANGUAGES = Spec(
     entries={
         "quick": entries(
             {**MODEL, "embedding_size": 16, "hidden_size": 16},
-            _scaled(_PRETRAINING, 0.02, validate_every=10, validation_tasks=10),
-            _scaled(_METRIC, 0.02, validate_every=10, validation_tasks=10),
-            _scaled(_START, 0.02, validate_every=10, validation_tasks=10),
+            Training(**_PRETRAINING, **_QUICK),
+            Training(**_METRIC, **_QUICK),
+            Training(**_START, **_QUICK),
             adam_steps=2,
         ),
-        "default": entries(MODEL, _PRETRAINING, _METRIC, _START, adam_steps=20),
+        "default": entries(
+            MODEL,
+            Training(**_PRETRAINING, steps=600, minutes=1.0, validate_every=150),
+            Training(**_METRIC, steps=800, minutes=1.4, validate_every=100),
+            Training(**_START, steps=150, minutes=1.2, validate_every=50, validation_tasks=60),
+            adam_steps=15,
+        ),
         "full": entries(
             MODEL,
-            _scaled(_PRETRAINING, 8),
-            _scaled(_METRIC, 8),
-            _scaled(_START, 10),
+            Training(**_PRETRAINING, steps=3000, minutes=6.0, validate_every=250),
+            Training(**_METRIC, steps=6000, minutes=10.0, validate_every=250),
+            Training(**_START, steps=1500, minutes=12.0, validate_every=100),
             adam_steps=30,
         ),
     },

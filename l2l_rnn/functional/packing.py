@@ -8,6 +8,7 @@ task by itself, so that the sequences still going on are always the first few ro
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,8 +31,12 @@ class Packing:
 
     Attributes:
         batch_sizes: sequences that take each step, non-increasing.
+        ends_only: whether packed steps outside of a sequence can only come after its own ones, in
+            either direction, where nothing reads what a recurrence makes of them.
         valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are.
     """
+
+    ends_only: ClassVar[bool] = False
 
     def __init__(self, batch: int, steps: int, inside: Tensor | None = None) -> None:
         self.batch, self.steps = batch, steps
@@ -56,9 +61,9 @@ class Packing:
         """Bring rows of a state `(N, B, H)` into the order of the packed sequences."""
         return state
 
-    def unsort(self, state: Tensor) -> Tensor:
-        """Undo `sort`."""
-        return state
+    def final(self, states: Tensor, initial: Tensor) -> Tensor:
+        """Pick each sequence's last state: `(N, P, H)`, initial `(N, B, H)` -> `(N, B, H)`."""
+        return states[:, -self.batch :]
 
 
 class RaggedPacking(Packing):
@@ -77,12 +82,14 @@ class RaggedPacking(Packing):
         [6.0, 0.0, 5.0, 4.0]
     """
 
+    ends_only: ClassVar[bool] = True
+
     def __init__(self, lengths: Tensor, steps: int) -> None:
         tasks, self.batch = lengths.shape
         self.steps = steps
         device = lengths.device
         ranked, self._order = lengths.sort(stable=True, dim=-1, descending=True)  # (N, B)
-        self._rank = self._order.argsort(-1)
+        rank_of = self._order.argsort(-1)  # (N, B)
         going_on = ranked.unsqueeze(-1) > torch.arange(steps, device=device)  # (N, B, S)
         self.batch_sizes = [n for n in going_on.sum(1).amax(0).tolist() if n]
 
@@ -96,8 +103,11 @@ class RaggedPacking(Packing):
         self._mirror = torch.where(step < length, starts[length - 1 - step] + rank, packed)
         self.valid = None if tasks == 1 else (step < length).unsqueeze(-1)
 
+        self._empty = (lengths == 0).unsqueeze(-1)  # (N, B, 1)
+        self._has_empty = bool(self._empty.any())
+        self._last = torch.where(lengths > 0, starts[lengths - 1] + rank_of, 0)  # (N, B)
         position = torch.arange(steps, device=device)  # (S,)
-        target = starts[position.clamp_max(len(starts) - 1)] + self._rank.unsqueeze(-1)  # (N, B, S)
+        target = starts[position.clamp_max(len(starts) - 1)] + rank_of.unsqueeze(-1)  # (N, B, S)
         self._target = torch.where(position < lengths.unsqueeze(-1), target, len(step))
 
     def pack(self, x: Tensor) -> Tensor:
@@ -112,8 +122,9 @@ class RaggedPacking(Packing):
     def sort(self, state: Tensor) -> Tensor:
         return take_rows(self._order, state)
 
-    def unsort(self, state: Tensor) -> Tensor:
-        return take_rows(self._rank, state)
+    def final(self, states: Tensor, initial: Tensor) -> Tensor:
+        final = take_rows(self._last, states)
+        return torch.where(self._empty, initial, final) if self._has_empty else final
 
 
 def choose_packing(batch: int, steps: int, lengths: Tensor | None) -> Packing:

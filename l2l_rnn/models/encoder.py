@@ -166,6 +166,6 @@ class SequenceEncoder(nn.Module):
         if x.dim() < 3 or x.shape[-1] != features or x.numel() == 0:
             raise ShapeError(
                 f"SequenceEncoder: steps must be (…, B, S, F) with F={features} features, got "
-                f"shape {tuple(x.shape)}; set input_size={x.shape[-1] if x.dim() else 1} or project x"
+                f"shape {tuple(x.shape)}; set input_size or project x"
             )
         return step_lengths(x)

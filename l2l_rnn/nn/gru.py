@@ -41,7 +41,7 @@ class GRU(RecurrentLayer):
         state: State,
         batch_sizes: Sequence[int],
         valid: Tensor | None,
-    ) -> tuple[Tensor, State]:
+    ) -> State:
         weight = self._stacked("weight_hh", layer)
         bias = self._stacked("bias_hh", layer)[..., -self.hidden_size :] if self.bias else None
         return functional.gru(projected, weight, state, batch_sizes, valid, bias_hn=bias)

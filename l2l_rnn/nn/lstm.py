@@ -75,7 +75,7 @@ class LSTM(RecurrentLayer):
         state: State,
         batch_sizes: Sequence[int],
         valid: Tensor | None,
-    ) -> tuple[Tensor, State]:
+    ) -> State:
         weight = self._stacked("weight_hh", layer)
         weight_hr = self._stacked("weight_hr", layer) if self.proj_size else None
         return functional.lstm(projected, weight, state, batch_sizes, valid, weight_hr=weight_hr)

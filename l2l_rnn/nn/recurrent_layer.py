@@ -176,7 +176,7 @@ class RecurrentLayer(nn.Module, ABC):
         state: State,
         batch_sizes: Sequence[int],
         valid: Tensor | None,
-    ) -> tuple[Tensor, State]:
+    ) -> State:
         """Run one layer's recurrence, all directions and tasks at once; see `functional`."""
 
     def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
@@ -195,6 +195,11 @@ class RecurrentLayer(nn.Module, ABC):
     def _added_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
         """One direction's biases as far as the input projection can carry them, `(…, GH)`."""
         return bias_ih + bias_hh
+
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether no input, however long, can make the state overflow."""
+        return True
 
     def _state_sizes(self) -> tuple[int, ...]:
         """Units of each tensor of the state, `h` first."""
@@ -239,7 +244,7 @@ class RecurrentLayer(nn.Module, ABC):
         """Stack the layers: x `(N, B, S, F)`, states `(DL, N, B, H)` -> y, `(N, B, DL, H)`."""
         tasks = len(x)
         x = packing.pack(x)  # (N, P, F)
-        valid = packing.valid
+        valid = None if self._is_bounded and packing.ends_only else packing.valid
         if valid is not None:
             valid = self._both_ways(valid, packing)
         state = tuple(s.unflatten(0, (self.num_layers, -1)) for s in state)  # (L, D, N, B, H)
@@ -253,11 +258,19 @@ class RecurrentLayer(nn.Module, ABC):
             initial = tuple(
                 torch.cat([packing.sort(direction) for direction in s[layer]]) for s in state
             )
-            y, final = self._recur(layer, projected, initial, packing.batch_sizes, valid)
-            x = y  # (A, P, H)
+            states = self._recur(layer, projected, initial, packing.batch_sizes, valid)
+            x = states[0]  # (A, P, H)
             if self.bidirectional:
-                x = torch.cat([y[:tasks], packing.reverse(y[tasks:])], -1)
-            finals.append([[packing.unsort(part) for part in s.split(tasks)] for s in final])
+                x = torch.cat([x[:tasks], packing.reverse(x[tasks:])], -1)
+            finals.append(
+                [
+                    [
+                        packing.final(*pair)
+                        for pair in zip(after.split(tasks), s[layer], strict=True)
+                    ]
+                    for after, s in zip(states, state, strict=True)
+                ]
+            )
         stacked = (
             torch.stack([part for layer in kind for part in layer], 2)
             for kind in zip(*finals, strict=True)

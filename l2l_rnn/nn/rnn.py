@@ -63,6 +63,10 @@ class RNN(RecurrentLayer):
         )
         self.nonlinearity = nonlinearity
 
+    @property
+    def _is_bounded(self) -> bool:
+        return self.nonlinearity == "tanh"
+
     def _recur(
         self,
         layer: int,
@@ -70,7 +74,7 @@ class RNN(RecurrentLayer):
         state: State,
         batch_sizes: Sequence[int],
         valid: Tensor | None,
-    ) -> tuple[Tensor, State]:
+    ) -> State:
         phi = self.nonlinearities[self.nonlinearity]
         weight = self._stacked("weight_hh", layer)
         return functional.rnn(projected, weight, state, batch_sizes, valid, nonlinearity=phi)
