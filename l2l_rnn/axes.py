@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 # Containers and elementwise layers of torch that carry a leading axis through unchanged.
 _TRANSPARENT = (
@@ -28,8 +29,9 @@ _TRANSPARENT = (
 def knows_tasks(module: nn.Module) -> bool:
     """Tell whether a module takes parameters `(N, …)` and inputs `(N, …)` directly.
 
-    True for a module whose class says `task_axis = True` (it answers for its children too), and
-    for torch's containers and elementwise layers if all their children do.
+    True for a module whose class says `task_axis = True` and for torch's containers and elementwise
+    layers, if all their children do too. Not if torch computes a parameter from others
+    (`torch.nn.utils.parametrize`), which would mix the tasks.
 
     Args:
         module: any module.
@@ -38,9 +40,9 @@ def knows_tasks(module: nn.Module) -> bool:
         >>> knows_tasks(nn.Sequential(nn.ReLU(), nn.Identity())), knows_tasks(nn.Linear(2, 2))
         (True, False)
     """
-    if getattr(type(module), "task_axis", False):
-        return True
-    return type(module) in _TRANSPARENT and all(map(knows_tasks, module.children()))
+    if not (getattr(type(module), "task_axis", False) or type(module) in _TRANSPARENT):
+        return False
+    return not is_parametrized(module) and all(map(knows_tasks, module.children()))
 
 
 def expand_parameters(module: nn.Module, tasks: int) -> None:
@@ -64,18 +66,17 @@ def expand_parameters(module: nn.Module, tasks: int) -> None:
                 child._parameters[name] = expanded[parameter]  # type: ignore[assignment]
 
 
-def values_readable(tensor: Tensor) -> bool:
-    """Tell whether a check may look at a tensor's values.
+def readable_values(tensor: Tensor) -> Tensor | None:
+    """Return a tensor whose values a check may look at, or None.
 
-    Not so under `torch.func.vmap`, where they stand for many at once, nor while a CUDA graph is
-    being captured, where reading them would wait for the device.
+    Under `torch.func.vmap` it holds the values of all that is mapped, with one axis more. None
+    while a CUDA graph is being captured, where reading values would wait for the device.
     """
-    functorch = torch._C._functorch
-    while functorch.is_functorch_wrapped_tensor(tensor):
-        if functorch.is_batchedtensor(tensor):
-            return False
-        tensor = functorch.get_unwrapped(tensor)
-    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+    if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
+        return None
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.detach()
 
 
 def is_transformed(*tensors: Tensor) -> bool:

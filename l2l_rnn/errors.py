@@ -22,8 +22,10 @@ class ShapeError(ArgumentError):
     """A tensor has a shape that does not fit."""
 
 
-class UnknownNameError(ArgumentError):
+class UnknownNameError(ArgumentError, KeyError):
     """A name is not in a registry; the message lists the near misses and the known names."""
+
+    __str__ = Exception.__str__  # KeyError's would show the message in quotes
 
 
 class DataError(ArgumentError):
@@ -32,6 +34,10 @@ class DataError(ArgumentError):
 
 class AdaptationError(ArgumentError):
     """A learner cannot take the adaptation step; it is left as it was."""
+
+
+class DerivativeError(L2LRNNError, RuntimeError):
+    """A derivative of too high an order was asked for."""
 
 
 class MissingExtraError(L2LRNNError, ImportError):

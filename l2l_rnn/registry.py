@@ -82,7 +82,8 @@ class Registry(Mapping[str, Member]):
         return len(self._members)
 
     def _load_entry_points(self) -> None:
-        group, self._pending_group = self._pending_group, None
-        if group is not None:
-            for point in entry_points(group=group):
-                self._members.setdefault(point.name, point.load())
+        if self._pending_group is not None:
+            for point in entry_points(group=self._pending_group):
+                if point.name not in self._members:
+                    self._members[point.name] = point.load()
+            self._pending_group = None  # not before: one that fails to load must fail again

@@ -34,7 +34,7 @@ def entries(
             "LSTM from scratch",
             "baseline",
             FromScratch,
-            {"model": model, "steps": adam_steps, "lr": 1e-2},
+            {"model": model, "steps": adam_steps, "lr": 2e-2},
         ),
         Entry("LSTM pre-trained, linear probe", "transfer", LinearProbe, transfer),
         Entry(
@@ -64,7 +64,7 @@ def entries(
 
 _QUICK = {"minutes": 1.0, "steps": 10, "validate_every": 10, "validation_tasks": 10}
 _PRETRAINING = {"lr": 3e-3}
-_METRIC = {"lr": 3e-3, "ways": 20, "shots": (5,), "queries": 5}
+_METRIC = {"lr": 6e-3, "ways": 20, "shots": (5,), "queries": 5}
 _START = {"lr": 1e-3, "tasks": 4, "ways": 5, "queries": 5}
 
 LANGUAGES = Spec(
@@ -88,14 +88,14 @@ LANGUAGES = Spec(
             Training(**_PRETRAINING, steps=600, minutes=1.0, validate_every=150),
             Training(**_METRIC, steps=800, minutes=1.4, validate_every=100),
             Training(**_START, steps=150, minutes=1.2, validate_every=50, validation_tasks=60),
-            adam_steps=15,
+            adam_steps=8,
         ),
         "full": entries(
             MODEL,
             Training(**_PRETRAINING, steps=3000, minutes=6.0, validate_every=250),
             Training(**_METRIC, steps=6000, minutes=10.0, validate_every=250),
             Training(**_START, steps=1500, minutes=12.0, validate_every=100),
-            adam_steps=30,
+            adam_steps=16,
         ),
     },
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import learn2learn as l2l
 import torch
 from learn2learn.algorithms.maml import maml_update
+from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from l2l_rnn.axes import expand_parameters, knows_tasks, values_readable
+from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 
 
@@ -70,7 +73,7 @@ class MAML(l2l.algorithms.MAML):
             raise ArgumentTypeError(
                 f"MAML: model must be a torch.nn.Module, got {type(model).__name__}"
             )
-        if not isinstance(lr, Tensor) and not -float("inf") < lr < float("inf"):
+        if not isinstance(lr, Tensor) and not (isinstance(lr, Real) and math.isfinite(lr)):
             raise ArgumentError(f"MAML: lr must be a finite number, got {lr!r}")
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
         self.module: nn.Module
@@ -112,10 +115,14 @@ class MAML(l2l.algorithms.MAML):
                     f"{type(self).__name__}.clone: this learner holds {self.tasks} tasks already; "
                     "call clone(tasks=…) on the learner that holds the initialisation"
                 )
-        # learn2learn's clone() is a plain MAML: take its cloned module and its flags.
-        plain = super().clone(first_order, allow_unused, allow_nograd)
-        learner = self.__class__.__new__(self.__class__)
-        learner.__dict__ = {**self.__dict__, **plain.__dict__}
+        learner: MAML = clone_module(self)  # all of it: a subclass may have parameters of its own
+        for name, flag in {
+            "first_order": first_order,
+            "allow_unused": allow_unused,
+            "allow_nograd": allow_nograd,
+        }.items():
+            if flag is not None:
+                setattr(learner, name, flag)
         if tasks is not None:
             expand_parameters(learner.module, tasks)
             learner.tasks = tasks
@@ -189,9 +196,10 @@ class MAML(l2l.algorithms.MAML):
             raise self._error(
                 "the loss has no graph; compute it from the learner's outputs with gradients on"
             )
-        if values_readable(loss) and not loss.isfinite().all():
+        values = readable_values(loss)
+        if values is not None and not values.isfinite().all():
             raise self._error(
-                f"the loss is {loss.detach().tolist()}; look for NaN in the inputs, or lower lr"
+                f"the loss is {values.tolist()}; look for NaN in the inputs, or lower lr"
             )
 
     def _error(self, what: str) -> AdaptationError:

@@ -8,8 +8,8 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from l2l_rnn.axes import values_readable
-from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 
 
 class ProtoNet(BaseLearner):
@@ -87,6 +87,11 @@ class ProtoNet(BaseLearner):
             # Zeros that depend on the vectors, so that a loss of them has a graph.
             scores = (0 * vectors.sum(-1, keepdim=True)).expand(*vectors.shape[:-1], self.ways)
         else:
+            if prototypes.shape[:-2] != vectors.shape[:-2]:
+                raise ShapeError(
+                    f"ProtoNet: x must have the support's leading axes "
+                    f"{tuple(prototypes.shape[:-2])}, got {tuple(vectors.shape[:-2])}"
+                )
             scores = -_squared_distances(vectors, prototypes)
         scores = scores.clone()
         self._last = (vectors, scores) if torch.is_grad_enabled() else None
@@ -99,17 +104,22 @@ class ProtoNet(BaseLearner):
             x `(…, B, …)`, y `(…, B)`, classes `0 … C - 1`.
         """
         vectors = self.module(x)
+        if y.is_floating_point() or y.dtype == torch.bool:
+            raise ArgumentTypeError(f"ProtoNet.write: labels must be integers, got {y.dtype}")
         if y.shape != vectors.shape[:-1]:
             raise ShapeError(
                 f"ProtoNet.write: y must have shape {tuple(vectors.shape[:-1])}, one label a "
                 f"sequence, got {tuple(y.shape)}"
             )
-        if values_readable(y) and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < self.ways:
-            raise ArgumentError(
-                f"ProtoNet.write: labels must lie in 0 … {self.ways - 1}, got {int(y.min())} … "
-                f"{int(y.max())}; set ways"
-            )
-        self._bind(vectors, F.one_hot(y, self.ways).to(vectors.dtype))
+        values = readable_values(y)
+        if values is not None and values.numel():
+            low, high = map(int, values.aminmax())
+            if low < 0 or high >= self.ways:
+                raise ArgumentError(
+                    f"ProtoNet.write: labels must lie in 0 … {self.ways - 1}, got {low} … {high}; "
+                    "set ways"
+                )
+        self._bind(vectors, F.one_hot(y.long(), self.ways).to(vectors.dtype))
 
     def adapt(self, loss: Tensor) -> None:
         """Add the sequences of the last forward call to the class means, labels read off `loss`.
@@ -123,7 +133,11 @@ class ProtoNet(BaseLearner):
                 "first, with gradients on"
             )
         vectors, scores = self._last
-        if not torch.is_grad_enabled() or not loss.requires_grad or not loss.isfinite().all():
+        if not isinstance(loss, Tensor):
+            raise ArgumentTypeError(
+                f"ProtoNet.adapt: loss must be a tensor, got {type(loss).__name__}"
+            )
+        if not (torch.is_grad_enabled() and loss.requires_grad and loss.isfinite().all()):
             raise AdaptationError(
                 "ProtoNet.adapt: the loss must be finite and have a graph; compute it from the "
                 "learner's last outputs, outside of torch.no_grad()"
@@ -134,10 +148,19 @@ class ProtoNet(BaseLearner):
                 "ProtoNet.adapt: the loss does not depend on the learner's last outputs; compute "
                 "it from them"
             )
-        # A row without any error was classified with certainty: its label is its largest score.
-        settled = (error >= 0).all(-1)
-        labels = torch.where(settled, scores.argmax(-1), error.argmin(-1))
-        self._bind(vectors, F.one_hot(labels, self.ways).to(vectors.dtype))
+        if ((error < 0).sum(-1) > 1).any():
+            raise AdaptationError(
+                "ProtoNet.adapt: the loss asks for more than one class of a sequence to score "
+                "higher, so its label cannot be told; use cross-entropy, or write(x, y)"
+            )
+        # A row that asks for no class is one that the prototypes classify to the loss's full
+        # satisfaction, so its label scores highest; without prototypes it plays no part in the loss.
+        asks = (error < 0).any(-1)
+        labels = torch.where(asks, error.argmin(-1), scores.argmax(-1))
+        members = F.one_hot(labels, self.ways).to(vectors.dtype)
+        if self._sums is None:
+            members = members * asks.unsqueeze(-1)
+        self._bind(vectors, members)
 
     def _bind(self, vectors: Tensor, members: Tensor) -> None:
         """Add vectors `(…, B, E)` to the classes of which they are `members`, `(…, B, C)`."""

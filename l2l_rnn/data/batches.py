@@ -49,13 +49,23 @@ class TaskBatch:
         """
         if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
             raise ArgumentError(f"TaskBatch: shots must be a positive integer, got {shots!r}")
+        if not tasks or len({(x.shape, y.shape) for x, y in tasks}) > 1:
+            raise DataError(
+                f"TaskBatch: expected one task or more, alike in shape, got the shapes "
+                f"{sorted({tuple(x.shape) for x, _ in tasks})}; draw them from one task set"
+            )
         x = torch.stack([task[0] for task in tasks])
         y = torch.stack([task[1] for task in tasks])
         ways = len(y[0].unique())
         samples, rest = divmod(y.shape[1], ways)
         order = y.argsort(stable=True, dim=-1)
-        sorted_y = y.gather(1, order)
-        balanced = not rest and bool((sorted_y.unflatten(1, (ways, -1)).diff(dim=2) == 0).all())
+        by_class = y.gather(1, order)
+        balanced = not rest
+        if balanced:
+            by_class = by_class.unflatten(1, (ways, samples))  # (N, C, samples)
+            balanced = bool(
+                (by_class.diff(dim=2) == 0).all() and (by_class[..., 0].diff(dim=1) > 0).all()
+            )
         if not balanced or samples <= shots:
             raise DataError(
                 f"TaskBatch: each class of a task must have the same number of examples, more than "

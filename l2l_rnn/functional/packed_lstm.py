@@ -31,7 +31,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+from l2l_rnn.errors import DerivativeError
 
 
 def packed_lstm(
@@ -39,7 +40,8 @@ def packed_lstm(
 ) -> tuple[Tensor, Tensor]:
     """Compute the outputs h and cells c of all packed steps, `(A, P, H)` each.
 
-    Differentiable twice; a third derivative raises a RuntimeError. See the module for the shapes.
+    Differentiable twice; a third derivative raises a DerivativeError. See the module for the
+    shapes.
     """
     h, c, _ = _Recurrence.apply(projected, weight_hh, h0, c0, tuple(batch_sizes))
     return h, c
@@ -147,10 +149,35 @@ class _Adjoint(Function):
         return dg, dweight, dh0, dc0
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, v: Tensor, vweight: Tensor, vh0: Tensor, vc0: Tensor) -> Any:
-        weight, h0, c0, h, c, gates, lam, mu, dg, dgates = ctx.saved_tensors
-        sizes = ctx.sizes
+        gradients = _Tangent.apply(v, vweight, vh0, vc0, *ctx.saved_tensors, ctx.sizes)
+        (h_tangent, c_tangent, moved, *others) = gradients
+        given = ctx.saved_tensors[-1] is not None
+        return h_tangent, c_tangent if ctx.has_dc else None, moved if given else None, *others, None
+
+
+class _Tangent(Function):
+    """From the cotangents of the adjoint's results to those of what it was given."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        v: Tensor,
+        vweight: Tensor,
+        vh0: Tensor,
+        vc0: Tensor,
+        weight: Tensor,
+        h0: Tensor,
+        c0: Tensor,
+        h: Tensor,
+        c: Tensor,
+        gates: Tensor,
+        lam: Tensor,
+        mu: Tensor,
+        dg: Tensor,
+        dgates: Tensor | None,
+        sizes: tuple[int, ...],
+    ) -> tuple[Tensor, ...]:
         size = h.shape[-1]
         i, f, u, o = gates.split(size, -1)
         tau = c.tanh()
@@ -200,15 +227,21 @@ class _Adjoint(Function):
         weight_gradient = torch.bmm(dg.mT, _shifted(h_tangent, vh0, sizes))
         return (
             h_tangent,
-            c_tangent if ctx.has_dc else None,
-            moved if dgates is not None else None,
+            c_tangent,
+            moved,
             weight_gradient,
             h0_gradient,
             c0_gradient,
             h_gradient,
             c_gradient,
             gates_gradient,
-            None,
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise DerivativeError(
+            "packed_lstm: the third derivative was asked for, it has the first two; take it "
+            "through torch.func, or call backward() without create_graph"
         )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2l_rnn.axes import values_readable
+from l2l_rnn.axes import is_transformed, readable_values
 from l2l_rnn.functional.affine import embedding as take_rows
 
 
@@ -135,7 +135,7 @@ def choose_packing(batch: int, steps: int, lengths: Tensor | None) -> Packing:
     """
     if lengths is None:
         return Packing(batch, steps)
-    if values_readable(lengths):
+    if readable_values(lengths) is not None and not is_transformed(lengths):
         if bool((lengths == steps).all()):
             return Packing(batch, steps)
         return RaggedPacking(lengths, steps)

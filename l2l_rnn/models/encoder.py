@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from l2l_rnn.axes import values_readable
+from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
 from l2l_rnn.nn import (
@@ -101,7 +101,9 @@ class SequenceEncoder(nn.Module):
             "input_size": input_size,
             "embedding_size": embedding_size,
         }.items():
-            if size is not None and (not isinstance(size, int) or size < 1):
+            if size is not None and (
+                isinstance(size, bool) or not isinstance(size, int) or size < 1
+            ):
                 raise ArgumentError(
                     f"SequenceEncoder: {name} must be a positive integer, got {size!r}"
                 )
@@ -123,18 +125,20 @@ class SequenceEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         lengths = self._lengths(x)
-        if values_readable(x):
-            if not lengths.all():
-                where = tuple(int(i) for i in (lengths == 0).nonzero()[0])
+        values = readable_values(lengths)
+        if values is not None:
+            if not values.all():
+                where = tuple(int(i) for i in (values == 0).nonzero()[0])
                 raise ArgumentError(
                     f"SequenceEncoder: sequence {where[0] if len(where) == 1 else where} is all "
                     "padding; drop it, or give it at least one step (an unknown token, say)"
                 )
-            x = x.narrow(lengths.dim(), 0, int(lengths.max()))  # cut the padding that all share
+            x = x.narrow(lengths.dim(), 0, int(values.max()))  # cut the padding that all share
         if self.embedding is None:
             inside = step_mask(lengths, x.shape[-2]).unsqueeze(-1)
             x = x.where(inside, 0)
-            if values_readable(x) and x.isnan().any():
+            values = readable_values(x)
+            if values is not None and values.isnan().any():
                 raise ArgumentError(
                     "SequenceEncoder: a step within a sequence holds a NaN, which marks padding at "
                     "the end; fill or drop such steps first"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn import functional
-from l2l_rnn.axes import values_readable
+from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
@@ -85,8 +85,9 @@ class Embedding(nn.Embedding):
                 f"Embedding: token ids must be integers, got {input.dtype}; convert with .long()"
             )
         _check_tasks("Embedding", self.weight, 2, input, axes_after=0)
-        if input.numel() and values_readable(input):
-            low, high = input.aminmax()
+        values = readable_values(input)
+        if values is not None and values.numel():
+            low, high = values.aminmax()
             if low < 0 or high >= self.num_embeddings:
                 bad = int(low) if low < 0 else int(high)
                 raise ArgumentError(

@@ -21,6 +21,7 @@ class GRU(RecurrentLayer):
     is as in `RecurrentLayer`.
 
     Example:
+        >>> import torch
         >>> GRU(3, 5, batch_first=True)(torch.zeros(2, 7, 3))[0].shape
         torch.Size([2, 7, 5])
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
@@ -48,10 +47,6 @@ class LSTM(RecurrentLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if not 0 <= proj_size < hidden_size:
-            raise ArgumentError(
-                f"LSTM: proj_size must lie in [0, hidden_size={hidden_size}), got {proj_size!r}"
-            )
         super().__init__(
             input_size,
             hidden_size,

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from l2l_rnn import functional
-from l2l_rnn.axes import values_readable
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrences import State
 
@@ -72,6 +72,10 @@ class RecurrentLayer(nn.Module, ABC):
                 raise ArgumentError(f"{who}: {name} must be a positive integer, got {size!r}")
         if not 0 <= dropout <= 1:
             raise ArgumentError(f"{who}: dropout must lie in [0, 1], got {dropout!r}")
+        if not 0 <= proj_size < hidden_size:
+            raise ArgumentError(
+                f"{who}: proj_size must lie in [0, hidden_size={hidden_size}), got {proj_size!r}"
+            )
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -302,9 +306,7 @@ class RecurrentLayer(nn.Module, ABC):
         sizes = self._state_sizes()
         if hx is None:
             return tuple(x.new_zeros(blocks, *x.shape[:2], size) for size in sizes)
-        given = hx if len(sizes) > 1 else (hx,)
-        if len(given) != len(sizes):
-            raise ShapeError(f"{type(self).__name__}: hx must be a tuple (h, c)")
+        given = self._checked_kind(hx)
         state = []
         for tensor, size in zip(given, sizes, strict=True):
             tensor = tensor.unsqueeze(-2) if single else tensor
@@ -324,6 +326,8 @@ class RecurrentLayer(nn.Module, ABC):
         data, batch_sizes, order, inverse = packed
         x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes), self.batch_first)
         if hx is not None and order is not None:
+            for s in self._checked_kind(hx):
+                self._check_shape("hx", s, (*s.shape[:-2], len(order), s.shape[-1]))
             hx = _map_state(lambda s: s.index_select(-2, order), hx)
         y, final = self(x, hx, lengths=lengths)
         if inverse is not None:
@@ -352,13 +356,25 @@ class RecurrentLayer(nn.Module, ABC):
             )
 
     def _check_lengths(self, lengths: Tensor, steps: int) -> None:
-        if values_readable(lengths):
-            low, high = map(int, lengths.aminmax())
+        values = readable_values(lengths)
+        if values is not None:
+            low, high = map(int, values.aminmax())
             if low < 0 or not 0 < high <= steps:
                 raise ArgumentError(
                     f"{type(self).__name__}: lengths must lie in 0 … S={steps}, one of them above "
                     f"0, got {low} … {high}"
                 )
+
+    def _checked_kind(self, hx: Any) -> tuple[Tensor, ...]:
+        """The tensors of `hx`, which is one or a pair."""
+        pair = len(self._state_sizes()) > 1
+        given = tuple(hx) if pair and isinstance(hx, (tuple, list)) else (hx,)
+        if len(given) != len(self._state_sizes()) or not all(isinstance(s, Tensor) for s in given):
+            expected = "a pair (h, c) of tensors" if pair else "a tensor"
+            raise ArgumentTypeError(
+                f"{type(self).__name__}: hx must be {expected}, got {type(hx).__name__}"
+            )
+        return given
 
     def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
         if got.shape != expected:

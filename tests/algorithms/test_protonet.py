@@ -1,0 +1,359 @@
+"""ProtoNet against learn2learn's classifier, and `adapt` against `write`."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from learn2learn.algorithms.base_learner import BaseLearner
+from learn2learn.nn import PrototypicalClassifier
+from torch import nn
+from torch.nn import functional as F
+
+from l2l_rnn.algorithms import ProtoNet
+from l2l_rnn.errors import (
+    AdaptationError,
+    ArgumentError,
+    ArgumentTypeError,
+    L2LRNNError,
+    ShapeError,
+)
+from l2l_rnn.functional import cross_entropy
+from l2l_rnn.models import SequenceEncoder
+
+WAYS, TASKS, BATCH = 3, 4, 9
+
+
+def make(seed=0):
+    torch.manual_seed(seed)
+    return ProtoNet(SequenceEncoder(input_size=2, hidden_size=4, cell="gru").double(), WAYS)
+
+
+def data(*lead, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(*lead, BATCH, 4, 2, generator=generator, dtype=torch.float64)
+    order = torch.randperm(BATCH, generator=generator)
+    y = torch.arange(BATCH).remainder(WAYS)[order].expand(*lead, BATCH)
+    return x, y
+
+
+LOSSES = {
+    "cross_entropy": F.cross_entropy,
+    "cross_entropy sum": lambda s, y: F.cross_entropy(s, y, reduction="sum"),
+    "nll": lambda s, y: F.nll_loss(s.log_softmax(-1), y),
+    "mse": lambda s, y: F.mse_loss(s, F.one_hot(y, WAYS).to(s)),
+    "ours": cross_entropy,
+    "hinge": F.multi_margin_loss,
+    "smoothed": lambda s, y: F.cross_entropy(s, y, label_smoothing=0.1),
+}
+
+
+def written(learner, x, y):
+    other = learner.clone()
+    other.write(x, y)
+    return other
+
+
+def test_scores_are_learn2learns():
+    learner = make().clone()
+    (x, y), (query, _) = data(), data(seed=2)
+    learner.write(x, y)
+    reference = PrototypicalClassifier(learner.module(x), y)
+    torch.testing.assert_close(learner.prototypes, reference.prototypes)
+    torch.testing.assert_close(learner(query), reference(learner.module(query)))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_adapt_reads_the_labels_off_the_loss(loss):
+    learner = make().clone()
+    x, y = data()
+    learner.adapt(LOSSES[loss](learner(x), y))
+    torch.testing.assert_close(learner.prototypes, written(learner, x, y).prototypes)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_several_steps_on_one_support_set_change_nothing_more(loss, scale):
+    """Far-apart vectors (scale) are classified with certainty, and the loss says no more."""
+    torch.manual_seed(0)
+    learner = ProtoNet(nn.Linear(2, 5).double(), WAYS).clone()
+    centres = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], dtype=torch.float64)
+    y = torch.arange(BATCH).remainder(WAYS)
+    x = scale * (centres[y] + 0.1 * torch.randn(BATCH, 2, dtype=torch.float64))
+    wanted = written(learner, x, y).prototypes
+    for _ in range(4):
+        try:
+            learner.adapt(LOSSES[loss](learner(x), y))
+        except AdaptationError:  # a loss that cannot be read must be told, not misread
+            break
+        torch.testing.assert_close(learner.prototypes, wanted)
+    else:
+        return
+    assert loss in ("mse", "smoothed")
+    torch.testing.assert_close(learner.prototypes, wanted)
+
+
+def test_the_support_set_in_slices():
+    learner = make().clone()
+    x, y = data()
+    for part in (slice(0, 2), slice(2, 7), slice(7, 9)):
+        learner.adapt(F.cross_entropy(learner(x[part]), y[part]))
+    torch.testing.assert_close(learner.prototypes, written(learner, x, y).prototypes)
+    other = make().clone()
+    for part in (slice(0, 5), slice(5, 9)):
+        other.write(x[part], y[part])
+    torch.testing.assert_close(other.prototypes, learner.prototypes)
+
+
+def test_rows_that_the_loss_leaves_out_are_not_written():
+    """A row without any error before there is a prototype cannot be classified already."""
+    learner = make().clone()
+    x, y = data()
+    try:
+        learner.adapt(F.cross_entropy(learner(x)[:5], y[:5]))
+    except AdaptationError:
+        return  # telling is as good
+    torch.testing.assert_close(learner.prototypes, written(learner, x[:5], y[:5]).prototypes)
+
+
+def test_tasks_at_once_equal_a_loop():
+    maml = make()
+    (x, y), (query, query_y) = data(TASKS), data(TASKS, seed=2)
+    y = torch.stack([y[0].roll(n) for n in range(TASKS)])
+    learner = maml.clone(tasks=TASKS)
+    losses = cross_entropy(learner(x), y)
+    assert losses.shape == (TASKS,)
+    learner.adapt(losses)
+    assert learner.prototypes.shape == (TASKS, WAYS, 4)
+    scores = learner(query)
+    together = torch.autograd.grad(
+        cross_entropy(scores, query_y).sum(), list(maml.module.parameters())
+    )
+    total = 0
+    for n in range(TASKS):
+        one = maml.clone()
+        one.adapt(cross_entropy(one(x[n]), y[n]))
+        torch.testing.assert_close(learner.prototypes[n], one.prototypes)
+        torch.testing.assert_close(scores[n], one(query[n]))
+        total = total + cross_entropy(one(query[n]), query_y[n])
+    apart = torch.autograd.grad(total, list(maml.module.parameters()))
+    for a, b in zip(together, apart, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("how", ["adapt", "write"])
+def test_gradients_reach_the_encoder_through_support_and_query(how):
+    protonet = make()
+    (x, y), (query, query_y) = data(), data(seed=2)
+    learner = protonet.clone()
+    if how == "adapt":
+        learner.adapt(F.cross_entropy(learner(x), y))
+    else:
+        learner.write(x, y)
+    F.cross_entropy(learner(query), query_y).backward()
+    found = [p.grad for p in protonet.module.parameters()]
+
+    reference = copy.deepcopy(protonet.module)
+    classifier = PrototypicalClassifier(reference(x), y)
+    F.cross_entropy(classifier(reference(query)), query_y).backward()
+    for got, p in zip(found, reference.parameters(), strict=True):
+        torch.testing.assert_close(got, p.grad)
+
+
+def test_learn2learns_loop_adds_up_over_tasks():
+    protonet = make()
+    total = [torch.zeros_like(p) for p in protonet.module.parameters()]
+    for seed in (1, 3, 5):
+        (x, y), (query, query_y) = data(seed=seed), data(seed=seed + 1)
+        reference = copy.deepcopy(protonet.module)
+        F.cross_entropy(
+            PrototypicalClassifier(reference(x), y)(reference(query)), query_y
+        ).backward()
+        total = [t + p.grad for t, p in zip(total, reference.parameters(), strict=True)]
+    for seed in (1, 3, 5):
+        (x, y), (query, query_y) = data(seed=seed), data(seed=seed + 1)
+        learner = protonet.clone()
+        learner.adapt(F.cross_entropy(learner(x), y))
+        F.cross_entropy(learner(query), query_y).backward()
+    for p, wanted in zip(protonet.module.parameters(), total, strict=True):
+        torch.testing.assert_close(p.grad, wanted)
+
+
+def test_the_encoder_is_not_changed_by_adapt():
+    learner = make().clone()
+    before = [p.clone() for p in learner.module.parameters()]
+    x, y = data()
+    learner.adapt(F.cross_entropy(learner(x), y))
+    assert all(torch.equal(p, b) for p, b in zip(learner.module.parameters(), before, strict=True))
+
+
+def test_clones_are_apart():
+    protonet = make()
+    first, second = protonet.clone(), protonet.clone()
+    first.write(*data())
+    assert protonet.prototypes is None
+    assert second.prototypes is None
+    held = first.prototypes
+    assert first.clone().prototypes is None
+    second.write(*data(seed=3))
+    assert torch.equal(first.prototypes, held)
+    first.reset()
+    assert first.prototypes is None
+    assert second.prototypes is not None
+
+
+def test_a_subclass_keeps_its_class_and_attributes():
+    class Noted(ProtoNet):
+        pass
+
+    learner = Noted(nn.Identity(), ways=2)
+    learner.note = "kept"
+    clone = learner.clone()
+    assert type(clone) is Noted
+    assert clone.note == "kept"
+    assert clone.ways == 2
+    assert isinstance(clone, BaseLearner)
+
+
+def test_a_subclass_keeps_its_own_parameters():
+    class Scaled(ProtoNet):
+        def __init__(self, model, ways):
+            super().__init__(model, ways)
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x):
+            return self.scale * super().forward(x)
+
+    protonet = Scaled(nn.Identity(), ways=2)
+    learner = protonet.clone()
+    learner.write(torch.tensor([[0.0], [4.0]]), torch.tensor([0, 1]))
+    learner(torch.tensor([[1.0]])).sum().backward()
+    assert protonet.scale.grad.item() == -10
+
+
+def test_a_blank_learner_scores_every_class_alike():
+    scores = make().clone()(data()[0])
+    assert scores.shape == (BATCH, WAYS)
+    assert (scores == 0).all()
+    assert scores.requires_grad
+
+
+def test_a_query_without_gradients():
+    learner = make().clone()
+    (x, y), (query, _) = data(), data(seed=2)
+    learner.adapt(F.cross_entropy(learner(x), y))
+    wanted = learner(query)
+    with torch.no_grad():
+        assert torch.equal(learner(query), wanted)
+
+
+def test_write_without_gradients():
+    learner = make().clone()
+    with torch.no_grad():
+        learner.write(*data())
+        scores = learner(data(seed=2)[0])
+    assert scores.shape == (BATCH, WAYS)
+    assert not learner.prototypes.requires_grad
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_and_state_dict(copied):
+    protonet = make()
+    other = copied(protonet)
+    a, b = protonet.clone(), other.clone()
+    for learner in (a, b):
+        learner.write(*data())
+    assert torch.equal(a.prototypes, b.prototypes)
+    fresh = make(seed=9)
+    fresh.load_state_dict(protonet.state_dict())
+    assert torch.equal(fresh.module(data()[0]), protonet.module(data()[0]))
+    assert all(name.startswith("module.") for name in protonet.state_dict())
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize("ways", [0, -1, 2.0, "2", None, True])
+def test_bad_ways(ways):
+    with pytest.raises(ArgumentError, match="ways must be a positive integer"):
+        ProtoNet(nn.Identity(), ways)
+
+
+@pytest.fixture
+def learner():
+    learner = make().clone()
+    learner.write(*data())
+    return learner
+
+
+def unchanged(learner, before):
+    assert torch.equal(learner.prototypes, before)
+    x, y = data(seed=4)
+    learner.adapt(F.cross_entropy(learner(x), y))
+    assert not torch.equal(learner.prototypes, before)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (torch.full((BATCH,), WAYS), ArgumentError, r"labels must lie in 0 … 2, got 3 … 3"),
+        (torch.full((BATCH,), -1), ArgumentError, r"got -1 … -1"),
+        (torch.zeros(BATCH - 1).long(), ShapeError, r"y must have shape \(9,\).*got \(8,\)"),
+        (torch.zeros(BATCH, 1).long(), ShapeError, r"got \(9, 1\)"),
+        (torch.zeros(BATCH), ArgumentTypeError, r"float32"),
+    ],
+)
+def test_bad_labels_change_nothing(learner, labels, error, message):
+    before = learner.prototypes
+    with pytest.raises(error, match=message) as caught:
+        learner.write(data()[0], labels)
+    assert str(caught.value).startswith("ProtoNet.write: ")
+    unchanged(learner, before)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda v: v * float("nan"), lambda v: v / 0, torch.Tensor.detach]
+)
+def test_a_bad_loss_changes_nothing(learner, spoil):
+    x, y = data(seed=3)
+    before = learner.prototypes
+    with pytest.raises(AdaptationError, match="finite and have a graph"):
+        learner.adapt(spoil(F.cross_entropy(learner(x), y)))
+    unchanged(learner, before)
+
+
+def test_a_loss_that_is_no_tensor(learner):
+    before = learner.prototypes
+    learner(data()[0])
+    with pytest.raises(L2LRNNError, match=r"^ProtoNet\.adapt: "):
+        learner.adapt(1.0)
+    unchanged(learner, before)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_must_be_on(learner, off):
+    x, y = data(seed=3)
+    before = learner.prototypes
+    with pytest.raises(AdaptationError), off():
+        learner.adapt(F.cross_entropy(learner(x), y))
+    unchanged(learner, before)
+
+
+def test_adapt_needs_outputs_first(learner):
+    x, y = data(seed=3)
+    before = learner.prototypes
+    with pytest.raises(AdaptationError, match="call the learner on the support set first"):
+        learner.adapt(torch.tensor(1.0, requires_grad=True))
+    loss = F.cross_entropy(learner(x), y)
+    learner(x)  # the loss is not of these outputs
+    with pytest.raises(AdaptationError, match="does not depend on the learner's last outputs"):
+        learner.adapt(loss)
+    unchanged(learner, before)
+
+
+def test_prototypes_of_tasks_need_inputs_of_tasks():
+    learner = make().clone()
+    x, y = data(TASKS)
+    learner.write(x, y)
+    with pytest.raises(ShapeError, match="ProtoNet"):
+        learner(data(2)[0])

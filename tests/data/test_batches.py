@@ -1,0 +1,134 @@
+"""Batches of tasks against learn2learn's partition of one."""
+
+import random
+
+import learn2learn
+import pytest
+import torch
+from learn2learn.data.transforms import (
+    ConsecutiveLabels,
+    KShots,
+    LoadData,
+    NWays,
+    RemapLabels,
+)
+
+from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
+from l2l_rnn.errors import ArgumentError, DataError
+
+WAYS, SAMPLES = 3, 5
+
+
+def taskset(kind="tokens", consecutive=True, samples=SAMPLES, **options):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60).remainder(6)
+    sequences = torch.randint(1, 99, (60, 7), generator=generator)
+    if kind == "steps":
+        sequences = torch.randn(60, 7, 2, generator=generator)
+        sequences[::2, 4:] = float("nan")
+    meta = SequenceDataset(sequences, labels).meta()
+    transforms = [NWays(meta, WAYS), KShots(meta, samples), LoadData(meta), RemapLabels(meta)]
+    if consecutive:
+        transforms.append(ConsecutiveLabels(meta))
+    return learn2learn.data.Taskset(meta, transforms, **options)
+
+
+def same(a, b):
+    return a.shape == b.shape and torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0))
+
+
+@pytest.mark.parametrize("kind", ["tokens", "steps"])
+@pytest.mark.parametrize("shots", [1, 2, 4])
+@pytest.mark.parametrize("consecutive", [True, False])
+def test_each_task_is_parted_as_learn2learn_does(kind, shots, consecutive):
+    random.seed(1)
+    source = taskset(kind, consecutive)
+    tasks = [source.sample() for _ in range(4)]
+    if not consecutive:
+        tasks = [(x[order], y[order]) for x, y in tasks for order in [torch.randperm(len(y))]]
+    batch = TaskBatch.of(tasks, shots)
+    assert len(batch) == 4
+    assert batch.support_x.shape[:2] == (4, WAYS * shots)
+    assert batch.query_x.shape[:2] == (4, WAYS * (SAMPLES - shots))
+    for n, (x, y) in enumerate(tasks):
+        (support_x, support_y), (query_x, query_y) = learn2learn.data.partition_task(x, y, shots)
+        assert same(batch.support_x[n], support_x)
+        assert same(batch.support_y[n], support_y)
+        assert same(batch.query_x[n], query_x)
+        assert same(batch.query_y[n], query_y)
+
+
+def test_drawing_is_sampling():
+    random.seed(2)
+    batch = draw_tasks(taskset(), tasks=3, shots=2)
+    random.seed(2)
+    source = taskset()
+    wanted = TaskBatch.of([source.sample() for _ in range(3)], 2)
+    for field in ("support_x", "support_y", "query_x", "query_y"):
+        assert same(getattr(batch, field), getattr(wanted, field))
+    again = draw_tasks(source, tasks=3, shots=2)
+    assert not same(again.support_x, wanted.support_x)
+
+
+def test_tasks_may_have_other_labels():
+    x = torch.arange(12).reshape(12, 1)
+    batch = TaskBatch.of(
+        [(x[:6], torch.tensor([0, 1] * 3)), (x[6:], torch.tensor([7, 7, 7, 4, 4, 4]))], shots=1
+    )
+    assert batch.support_y.tolist() == [[0, 1], [4, 7]]
+    assert batch.support_x.flatten().tolist() == [0, 1, 9, 6]
+    assert batch.query_x.flatten(1).tolist() == [[2, 4, 3, 5], [10, 11, 7, 8]]
+
+
+@pytest.mark.parametrize("shots", [0, -1, 1.0, "1", None, True])
+def test_bad_shots(shots):
+    with pytest.raises(ArgumentError, match="shots must be a positive integer"):
+        TaskBatch.of([taskset().sample()], shots)
+    with pytest.raises(ArgumentError, match="shots must be a positive integer"):
+        draw_tasks(taskset(), 2, shots)
+
+
+@pytest.mark.parametrize("tasks", [0, -1, 1.0, "1", None, True])
+def test_bad_number_of_tasks(tasks):
+    with pytest.raises(ArgumentError, match="draw_tasks: tasks must be a positive integer"):
+        draw_tasks(taskset(), tasks, 1)
+
+
+@pytest.mark.parametrize("shots", [SAMPLES, SAMPLES + 1])
+def test_no_query_left(shots):
+    message = f"more than shots={shots}, got {WAYS * SAMPLES} examples of {WAYS} classes"
+    with pytest.raises(DataError, match=message):
+        draw_tasks(taskset(), 2, shots)
+
+
+X = torch.arange(6).reshape(6, 1)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]],
+        [[0, 0, 0, 0, 1, 1]],
+        [[0, 0, 0, 0, 0, 1]],
+        [[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 2, 2]],
+        [[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]],
+    ],
+    ids=str,
+)
+def test_classes_of_unequal_size(labels):
+    with pytest.raises(DataError, match="same number of examples"):
+        TaskBatch.of([(X, torch.tensor(y)) for y in labels], shots=1)
+
+
+def test_tasks_that_do_not_stack():
+    y = torch.tensor([0, 0, 1, 1])
+    with pytest.raises(DataError):
+        TaskBatch.of([(X[:4], y), (X[:4].repeat(1, 2), y)], shots=1)
+    with pytest.raises(DataError):
+        TaskBatch.of([], shots=1)
+
+
+def test_it_cannot_be_changed():
+    batch = draw_tasks(taskset(), 2, 1)
+    with pytest.raises(AttributeError):
+        batch.support_x = None

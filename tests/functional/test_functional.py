@@ -1,0 +1,230 @@
+"""Pure functions: affine maps, losses, padding, packing, and the recurrences step by step."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ShapeError
+from l2l_rnn.functional.packing import Packing, RaggedPacking, choose_packing
+from l2l_rnn.models.encoder import CELLS
+
+TASKS, BATCH, STEPS, HIDDEN = 2, 3, 4, 3
+
+
+# ------------------------------------------------------------------ affine
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("axes", [(5,), (2, 5), (2, 3, 5)])
+def test_linear(bias, axes):
+    x = torch.randn(TASKS, *axes, 4)
+    weight, shift = torch.randn(TASKS, 6, 4), torch.randn(TASKS, 6) if bias else None
+    y = functional.linear(x, weight, shift)
+    for n in range(TASKS):
+        alone = F.linear(x[n], weight[n], None if shift is None else shift[n])
+        torch.testing.assert_close(y[n], alone)
+        torch.testing.assert_close(
+            functional.linear(x[n], weight[n], None if shift is None else shift[n]), alone
+        )
+
+
+@pytest.mark.parametrize("axes", [(), (5,), (2, 5)])
+def test_embedding(axes):
+    tokens, weight = torch.randint(0, 7, (TASKS, *axes)), torch.randn(TASKS, 7, 4)
+    y = functional.embedding(tokens, weight)
+    for n in range(TASKS):
+        assert torch.equal(y[n], F.embedding(tokens[n], weight[n]))
+        assert torch.equal(functional.embedding(tokens[n], weight[n]), y[n])
+
+
+# ------------------------------------------------------------------ losses
+
+
+def test_losses_are_means_within_a_task():
+    logits, labels = torch.randn(TASKS, 5, 3), torch.randint(0, 3, (TASKS, 5))
+    loss = functional.cross_entropy(logits, labels)
+    score = functional.accuracy(logits, labels)
+    assert loss.shape == score.shape == (TASKS,)
+    for n in range(TASKS):
+        torch.testing.assert_close(loss[n], F.cross_entropy(logits[n], labels[n]))
+        torch.testing.assert_close(functional.cross_entropy(logits[n], labels[n]), loss[n])
+        right = (logits[n].argmax(-1) == labels[n]).float().mean()
+        torch.testing.assert_close(score[n], right)
+
+
+@pytest.mark.parametrize("loss", [functional.cross_entropy, functional.accuracy])
+@pytest.mark.parametrize("shape", [(5,), (2, 4), (2, 5, 1), ()])
+def test_labels_of_another_shape(loss, shape):
+    with pytest.raises(ShapeError, match=rf"^{loss.__name__}: labels must be shaped \(2, 5\)"):
+        loss(torch.zeros(2, 5, 3), torch.zeros(shape).long())
+
+
+# ------------------------------------------------------------------ padding
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lengths"),
+    [
+        ([[1, 2, 0]], [2]),
+        ([[0, 2, 0], [0, 0, 0], [1, 1, 1]], [2, 0, 3]),
+        ([[[5], [0]]], [[1, 0]]),
+        ([[-3, 0]], [1]),
+    ],
+)
+def test_token_lengths(tokens, lengths):
+    assert functional.token_lengths(torch.tensor(tokens)).tolist() == lengths
+
+
+def test_step_lengths():
+    nan = float("nan")
+    x = torch.tensor([[[1, 1], [nan, nan]], [[nan, nan]] * 2, [[nan, nan], [nan, 1]], [[0, 0]] * 2])
+    assert functional.step_lengths(x).tolist() == [1, 0, 2, 2]
+    assert functional.step_lengths(x[None]).tolist() == [[1, 0, 2, 2]]
+
+
+def test_no_steps_are_no_length():
+    assert functional.token_lengths(torch.zeros(3, 0).long()).tolist() == [0, 0, 0]
+    assert functional.step_lengths(torch.zeros(3, 0, 2)).tolist() == [0, 0, 0]
+
+
+def test_step_mask():
+    mask = functional.step_mask(torch.tensor([[0, 2], [3, 1]]), 3)
+    assert mask.dtype == torch.bool
+    assert mask.int().tolist() == [[[0, 0, 0], [1, 1, 0]], [[1, 1, 1], [1, 0, 0]]]
+
+
+# ------------------------------------------------------------------ packing
+
+LENGTHS = [
+    [[3, 1, 2]],
+    [[4, 4, 1]],
+    [[0, 3, 0]],
+    [[1, 2, 3], [4, 1, 1]],
+    [[0, 0, 0], [2, 4, 3]],
+    [[2, 2, 2], [2, 2, 2]],
+]
+
+
+@pytest.fixture(params=LENGTHS, ids=str)
+def ragged(request):
+    """A padded batch, its lengths and its packing."""
+    lengths = torch.tensor(request.param)
+    x = torch.randn(*lengths.shape, STEPS, 2)
+    inside = (torch.arange(STEPS) < lengths.unsqueeze(-1)).unsqueeze(-1)
+    return x.where(inside, 0), lengths, RaggedPacking(lengths, STEPS)
+
+
+def test_unpacking_undoes_packing(ragged):
+    x, _, packed = ragged
+    assert torch.equal(packed.unpack(packed.pack(x)), x)
+    assert torch.equal(packed.unpack(packed.pack(x + 0.5)) != 0, x != 0)
+
+
+def test_the_final_state_is_the_last_steps_or_the_initial(ragged):
+    x, lengths, packed = ragged
+    initial = torch.randn(*lengths.shape, 2)
+    final = packed.final(packed.pack(x), initial)
+    for n, row in enumerate(lengths.tolist()):
+        for b, length in enumerate(row):
+            assert torch.equal(final[n, b], x[n, b, length - 1] if length else initial[n, b])
+        order = sorted(range(len(row)), key=lambda b: -row[b])
+        assert torch.equal(packed.sort(initial)[n], initial[n, order])
+
+
+def test_reversing_is_within_each_sequence(ragged):
+    x, lengths, packed = ragged
+    turned = packed.unpack(packed.reverse(packed.pack(x)))
+    for n, row in enumerate(lengths.tolist()):
+        for b, length in enumerate(row):
+            assert torch.equal(turned[n, b, :length], x[n, b, :length].flip(0))
+    assert torch.equal(packed.reverse(packed.reverse(packed.pack(x))), packed.pack(x))
+
+
+def test_only_steps_inside_are_packed(ragged):
+    x, lengths, packed = ragged
+    sizes = packed.batch_sizes
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(sizes) == packed.pack(x).shape[1]
+    if len(lengths) == 1:
+        assert sum(sizes) == lengths.sum()
+        assert packed.valid is None
+    else:
+        assert packed.valid.shape == (len(lengths), sum(sizes), 1)
+        assert packed.valid.sum() == lengths.sum()
+
+
+def test_the_packing_is_chosen():
+    assert type(choose_packing(BATCH, STEPS, None)) is Packing
+    assert type(choose_packing(BATCH, STEPS, torch.full((1, BATCH), STEPS))) is Packing
+    assert type(choose_packing(BATCH, STEPS, torch.tensor([[1, 2, 3]]))) is RaggedPacking
+    chosen = []
+
+    def look(lengths):
+        chosen.append(choose_packing(BATCH, STEPS, lengths[None]))
+        return lengths
+
+    torch.func.vmap(look)(torch.tensor([[1, 2, 3]]))
+    assert type(chosen[0]) is Packing
+    assert chosen[0].valid is not None
+
+
+def test_packing_every_step():
+    x = torch.randn(TASKS, BATCH, STEPS, 2)
+    packed = Packing(BATCH, STEPS)
+    assert packed.batch_sizes == [BATCH] * STEPS
+    assert torch.equal(packed.pack(x)[:, :BATCH], x[:, :, 0])
+    assert torch.equal(packed.unpack(packed.pack(x)), x)
+    assert torch.equal(packed.unpack(packed.reverse(packed.pack(x))), x.flip(2))
+
+
+# ------------------------------------------------------------------ the recurrences
+
+# One step of each, from the equations: (a, W, state, extras) -> state.
+EQUATIONS = {
+    "rnn": lambda a, w, state, _: (torch.tanh(a + w @ state[0]),),
+    "gru": lambda a, w, state, extra: (_gru(a, w, state[0], extra["bias_hn"]),),
+    "lstm": lambda a, w, state, _: _lstm(a, w, *state),
+}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+STATES = {"rnn": 1, "gru": 1, "lstm": 2}
+
+
+def _gru(a, w, h, bias):
+    product = w @ h
+    r = torch.sigmoid(a[:HIDDEN] + product[:HIDDEN])
+    z = torch.sigmoid(a[HIDDEN : 2 * HIDDEN] + product[HIDDEN : 2 * HIDDEN])
+    n = torch.tanh(a[2 * HIDDEN :] + r * (product[2 * HIDDEN :] + bias))
+    return (1 - z) * n + z * h
+
+
+def _lstm(a, w, h, c):
+    i, f, g, o = (a + w @ h).split(HIDDEN)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_recurrences_follow_their_equations(name):
+    torch.manual_seed(0)
+    sizes = [3, 2, 2, 1]
+    double = {"dtype": torch.float64}
+    projected = torch.randn(TASKS, sum(sizes), GATES[name] * HIDDEN, **double)
+    weight = torch.randn(TASKS, GATES[name] * HIDDEN, HIDDEN, **double)
+    state = tuple(torch.randn(TASKS, BATCH, HIDDEN, **double) for _ in range(STATES[name]))
+    extra = {"bias_hn": torch.randn(TASKS, HIDDEN, **double)} if name == "gru" else {}
+    outputs = getattr(functional, name)(projected, weight, state, sizes, **extra)[0]
+    assert outputs.shape == (TASKS, sum(sizes), HIDDEN)
+    starts = [sum(sizes[:t]) for t in range(len(sizes))]
+    for n in range(TASKS):
+        own = {key: value[n] for key, value in extra.items()}
+        for b in range(BATCH):
+            current = tuple(s[n, b] for s in state)
+            for start, size in zip(starts, sizes, strict=True):
+                if b < size:
+                    current = EQUATIONS[name](projected[n, start + b], weight[n], current, own)
+                    torch.testing.assert_close(outputs[n, start + b], current[0])
+
+
+def test_every_recurrence_has_its_equations():
+    assert set(EQUATIONS) == set(CELLS)

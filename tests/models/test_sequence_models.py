@@ -1,0 +1,325 @@
+"""Encoders and classifiers: every cell with every pooling, both kinds of input."""
+
+import copy
+import itertools
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from l2l_rnn.axes import expand_parameters, knows_tasks
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError, UnknownNameError
+from l2l_rnn.models import SequenceClassifier, SequenceEncoder
+from l2l_rnn.models.encoder import CELLS, POOLINGS
+
+TASKS, BATCH, STEPS = 3, 4, 6
+LENGTHS = [[1, 6, 3, 2], [2, 2, 5, 1], [6, 1, 1, 4]]
+KINDS = {"tokens": {"vocab_size": 9, "embedding_size": 3}, "steps": {"input_size": 3}}
+COMBINATIONS = list(itertools.product(CELLS, POOLINGS, [False, True], KINDS))
+
+
+@pytest.fixture(
+    params=COMBINATIONS, ids=lambda c: f"{c[0]}-{c[1]}-{'two' if c[2] else 'one'}-{c[3]}"
+)
+def made(request):
+    """A classifier and the kind of input that it reads."""
+    cell, pooling, two_ways, kind = request.param
+    return make(kind, cell=cell, pooling=pooling, bidirectional=two_ways), kind
+
+
+def make(kind="tokens", ways=5, **options):
+    torch.manual_seed(0)
+    return SequenceClassifier(ways, hidden_size=4, **KINDS[kind], **options).double()
+
+
+def data(kind, steps=STEPS, tasks=TASKS):
+    """Return sequences `(N, B, S)` or `(N, B, S, F)`, the same whatever their padding."""
+    generator = torch.Generator().manual_seed(1)
+    inside = torch.arange(steps) < torch.tensor(LENGTHS)[:tasks].unsqueeze(-1)
+    if kind == "tokens":
+        tokens = torch.randint(1, 9, (TASKS, BATCH, STEPS), generator=generator)[:tasks]
+        return nn.functional.pad(tokens, (0, steps - STEPS)) * inside
+    x = torch.randn(TASKS, BATCH, STEPS, 3, generator=generator, dtype=torch.float64)[:tasks]
+    x = nn.functional.pad(x, (0, 0, 0, steps - STEPS))
+    return x.masked_fill(~inside.unsqueeze(-1), float("nan"))
+
+
+def flat_gradients(outputs, model):
+    return torch.autograd.grad(outputs.sin().sum(), list(model.parameters()))
+
+
+def test_padding_changes_neither_outputs_nor_gradients(made):
+    model, kind = made
+    results = []
+    for steps in (STEPS, STEPS + 5):
+        outputs = model(data(kind, steps)[0])
+        results.append([outputs, *flat_gradients(outputs, model)])
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_batch_equals_its_sequences_one_at_a_time(made):
+    model, kind = made
+    x = data(kind)[0]
+    apart = torch.cat([model(x[b : b + 1, :n]) for b, n in enumerate(LENGTHS[0])])
+    outputs = model(x)
+    assert outputs.shape == (BATCH, 5)
+    torch.testing.assert_close(outputs, apart, rtol=1e-10, atol=1e-12)
+    got, wanted = flat_gradients(outputs, model), flat_gradients(apart, model)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_shared_parameters_and_axes_before_the_batch(made):
+    model, kind = made
+    x = data(kind)
+    wanted = torch.stack([model(one) for one in x])
+    torch.testing.assert_close(model(x), wanted, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(model(x[None]), wanted[None], rtol=1e-10, atol=1e-12)
+
+
+def with_tasks(model):
+    """Return the model with parameters (N, …), all different, and a model for each task."""
+    singles = [copy.deepcopy(model) for _ in range(TASKS)]
+    generator = torch.Generator().manual_seed(5)
+    for single in singles:
+        for p in single.parameters():
+            p.data += 0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    many = copy.deepcopy(model)
+    assert knows_tasks(many)
+    expand_parameters(many, TASKS)
+    for child, *alike in zip(many.modules(), *(s.modules() for s in singles), strict=True):
+        for name, p in child._parameters.items():
+            if p is not None:
+                stacked = torch.stack([a._parameters[name].detach() for a in alike])
+                assert stacked.shape == p.shape
+                child._parameters[name] = stacked.requires_grad_()
+    return many, singles
+
+
+def test_parameters_for_each_task_equal_a_loop(made):
+    model, kind = made
+    many, singles = with_tasks(model)
+    x = data(kind)
+    outputs = many(x)
+    apart = torch.stack([single(x[n]) for n, single in enumerate(singles)])
+    torch.testing.assert_close(outputs, apart, rtol=1e-10, atol=1e-12)
+    outputs.sin().sum().backward()
+    apart.sin().sum().backward()
+    for (name, p), *alike in zip(
+        many.named_parameters(), *(s.parameters() for s in singles), strict=True
+    ):
+        wanted = torch.stack([a.grad for a in alike])
+        torch.testing.assert_close(p.grad, wanted, rtol=1e-9, atol=1e-11, msg=name)
+    torch.testing.assert_close(many(data(kind, STEPS + 3)), outputs, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_vmap_equals_a_loop(kind, cell, pooling):
+    model = make(kind, cell=cell, pooling=pooling, bidirectional=True)
+    mapped = torch.func.vmap(model)(data(kind))
+    torch.testing.assert_close(mapped, model(data(kind)), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_several_layers(kind, cell):
+    model = make(kind, cell=cell, num_layers=2, bidirectional=True)
+    x = data(kind)[0]
+    apart = torch.cat([model(x[b : b + 1, :n]) for b, n in enumerate(LENGTHS[0])])
+    torch.testing.assert_close(model(x), apart, rtol=1e-10, atol=1e-12)
+
+
+def test_a_padding_token_within_a_sequence_is_a_step():
+    model = make()
+    inner, plain = torch.tensor([[3, 0, 5, 0]]), torch.tensor([[3, 5, 0, 0]])
+    assert not torch.equal(model(inner), model(plain))
+    torch.testing.assert_close(model(inner), model(inner[:, :3]))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_dropout_acts_in_training_alone(pooling):
+    model, plain = make(dropout=0.5, pooling=pooling), make(pooling=pooling)
+    x = data("tokens")[0]
+    model.eval()
+    assert torch.equal(model(x), plain(x))
+    model.train()
+    assert not torch.equal(model(x), model(x))
+
+
+def test_encoder_and_head_are_the_classifier():
+    model = make(pooling="attention", bidirectional=True)
+    x = data("tokens")[0]
+    assert isinstance(model.encoder, SequenceEncoder)
+    vectors = model.encoder(x)
+    assert vectors.shape == (BATCH, model.encoder.output_size) == (BATCH, 8)
+    assert torch.equal(model.head(vectors), model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_other_precisions(dtype):
+    for kind in KINDS:
+        model = make(kind, pooling="max").to(dtype)
+        x = data(kind)[0]
+        outputs = model(x if kind == "tokens" else x.to(dtype))
+        assert outputs.dtype == dtype
+        wanted = make(kind, pooling="max")(x)
+        torch.testing.assert_close(outputs.double(), wanted, rtol=0.05, atol=0.02)
+
+
+def test_small_integers_are_tokens():
+    model, x = make(), data("tokens")[0]
+    assert torch.equal(model(x.int()), model(x))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies(copied):
+    model, x = make(bidirectional=True, pooling="attention"), data("tokens")[0]
+    other = copied(model)
+    assert torch.equal(other(x), model(x))
+    fresh = make(bidirectional=True, pooling="attention")
+    for p in fresh.parameters():
+        p.data.zero_()
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(fresh(x), model(x))
+
+
+# ------------------------------------------------------------------ errors at construction
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "near"),
+    [
+        ("cell", "lsmt", "lstm"),
+        ("cell", "gruu", "gru"),
+        ("cell", "LSTM", None),
+        ("cell", None, None),
+        ("pooling", "atention", "attention"),
+        ("pooling", "maen", "mean"),
+    ],
+)
+def test_unknown_names(argument, name, near):
+    known = CELLS if argument == "cell" else POOLINGS
+    with pytest.raises(UnknownNameError, match=f"unknown {argument} {name!r}") as caught:
+        SequenceEncoder(input_size=2, **{argument: name})
+    assert near is None or f"did you mean {near!r}" in str(caught.value)
+    assert str(caught.value).endswith(f"Known: {', '.join(known)}")
+
+
+@pytest.mark.parametrize("sizes", [{}, {"vocab_size": 5, "input_size": 3}])
+def test_one_kind_of_input(sizes):
+    with pytest.raises(ArgumentError, match=r"either vocab_size.* or input_size"):
+        SequenceEncoder(**sizes)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, "2", True])
+@pytest.mark.parametrize("name", ["vocab_size", "input_size", "embedding_size", "hidden_size"])
+def test_sizes(name, size):
+    sizes = {name: size}
+    if name in ("embedding_size", "hidden_size"):
+        sizes["vocab_size"] = 3
+    with pytest.raises(ArgumentError, match=f"{name} must be a positive integer, got {size!r}"):
+        SequenceEncoder(**sizes)
+
+
+@pytest.mark.parametrize("ways", [0, -1, 2.0, "2", None, True])
+def test_ways(ways):
+    with pytest.raises(ArgumentError, match="SequenceClassifier: ways must be a positive integer"):
+        SequenceClassifier(ways, input_size=2)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1, 1.5, float("nan")])
+def test_dropout_range(dropout):
+    with pytest.raises(ArgumentError, match=r"dropout must lie in \[0, 1\)"):
+        SequenceEncoder(input_size=2, dropout=dropout)
+
+
+# ------------------------------------------------------------------ errors at a call
+
+
+def tokens(value=None):
+    x = data("tokens")[0].clone()
+    if value is not None:
+        x[1, 2] = value
+    return x
+
+
+def steps(change):
+    x = data("steps")[0].clone()
+    change(x)
+    return x
+
+
+BAD = {
+    "id too large": ("tokens", tokens(9), ArgumentError, "ids must lie in 0 … 8, got 9"),
+    "negative id": ("tokens", tokens(-2), ArgumentError, "ids must lie in 0 … 8, got -2"),
+    "float tokens": ("tokens", tokens().float(), ArgumentTypeError, "integers, got torch.float32"),
+    "bool tokens": ("tokens", tokens() > 0, ArgumentTypeError, "integers, got torch.bool"),
+    "no batch axis": ("tokens", tokens()[0], ShapeError, r"\(…, B, S\), got shape \(6,\)"),
+    "no tokens": ("tokens", tokens()[:, :0], ShapeError, r"got shape \(4, 0\)"),
+    "no sequences": ("tokens", tokens()[:0], ShapeError, r"got shape \(0, 6\)"),
+    "all padding": ("tokens", tokens() * torch.tensor([[1], [1], [0], [1]]), ArgumentError,
+                    "sequence 2 is all padding"),
+    "all padding in a task": ("tokens", torch.stack([tokens(), tokens() * 0]), ArgumentError,
+                              r"sequence \(1, 0\) is all padding"),
+    "int steps": ("steps", torch.ones(2, 4, 3).long(), ArgumentTypeError, "got torch.int64"),
+    "other features": ("steps", torch.ones(2, 4, 2), ShapeError, r"F=3 .*shape \(2, 4, 2\)"),
+    "one sequence": ("steps", torch.ones(4, 3), ShapeError, r"\(…, B, S, F\).* got shape \(4, 3\)"),
+    "no steps": ("steps", torch.ones(4, 0, 3), ShapeError, r"got shape \(4, 0, 3\)"),
+    "NaN sequence": ("steps", steps(lambda x: x[2].fill_(float("nan"))), ArgumentError,
+                     "sequence 2 is all padding"),
+    "NaN step inside": ("steps", steps(lambda x: x[1, 2].fill_(float("nan"))), ArgumentError,
+                        "a step within a sequence holds a NaN"),
+    "NaN value inside": ("steps", steps(lambda x: x[1, 5, 0].fill_(float("nan"))), ArgumentError,
+                         "a step within a sequence holds a NaN"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["", "tasks"])
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_and_changes_nothing(case, many):
+    kind, x, error, message = BAD[case]
+    model = make(kind, bidirectional=True)
+    if many:
+        if "task" in case:
+            pytest.skip("has a task axis")
+        expand_parameters(model, 2)
+        x = torch.stack([x, x])
+        message = message.replace(r"shape \(", r"shape \(2, ").replace(
+            "sequence 2", r"sequence \(0, 2\)"
+        )
+        if case in ("no batch axis", "one sequence"):
+            pytest.skip("is a batch then")
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    with pytest.raises(error, match=message):
+        model(x)
+    assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
+    good = data(kind)[:2] if many else data(kind)[0]
+    assert model(good).isfinite().all()
+
+
+def test_infinite_steps_are_the_users():
+    x = data("steps")[0]
+    x[1, 2, 0] = float("inf")
+    assert make("steps")(x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrong_number_of_tasks_is_told(kind):
+    model = make(kind)
+    expand_parameters(model, 2)
+    with pytest.raises(ShapeError, match="N=2 tasks first"):
+        model(data(kind))
+    with pytest.raises(ShapeError, match="N=2 tasks first"):
+        model(data(kind)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_input_is_not_written_to(kind):
+    x = data(kind)
+    before = x.clone()
+    make(kind)(x)
+    assert torch.equal(x.nan_to_num(7.0), before.nan_to_num(7.0))

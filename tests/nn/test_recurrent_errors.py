@@ -1,0 +1,124 @@
+"""What the recurrent layers say of input that does not fit."""
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.nn import LSTM, RNN
+
+OURS = (ShapeError, ArgumentError, ArgumentTypeError)
+
+
+@pytest.mark.parametrize("name", ["input_size", "hidden_size", "num_layers"])
+@pytest.mark.parametrize("size", [0, -1, 2.0, "2", None, True])
+def test_sizes(layer_class, name, size):
+    sizes = {"input_size": 3, "hidden_size": 4, "num_layers": 1, name: size}
+    with pytest.raises(
+        ArgumentError, match=f"{name} must be a positive integer, got {size!r}"
+    ) as e:
+        layer_class(**sizes)
+    assert str(e.value).startswith(layer_class.__name__)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.1, float("nan")])
+def test_dropout(layer_class, dropout):
+    with pytest.raises(ArgumentError, match=r"dropout must lie in \[0, 1\]"):
+        layer_class(3, 4, dropout=dropout)
+
+
+def test_arguments_of_one_layer():
+    with pytest.raises(
+        ArgumentError, match=r"RNN: nonlinearity must be 'tanh' or 'relu', got 'sin'"
+    ):
+        RNN(3, 4, nonlinearity="sin")
+    for size in (-1, 4, 5):
+        with pytest.raises(
+            ArgumentError, match=r"LSTM: proj_size must lie in \[0, hidden_size=4\)"
+        ):
+            LSTM(3, 4, proj_size=size)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((5, 2, 4), r"x must end in F=3 features, got shape \(5, 2, 4\); set input_size=4"),
+        ((5, 4), r"x must end in F=3 features, got shape \(5, 4\); set input_size=4"),
+        ((3,), r"x must be \(S, B, F\) or \(S, F\), got shape \(3,\)"),
+        ((), r"x must be \(S, B, F\) or \(S, F\), got shape \(\)"),
+        ((0, 2, 3), r"a step and a sequence, got shape \(0, 2, 3\)"),
+        ((5, 0, 3), r"a step and a sequence, got shape \(5, 0, 3\)"),
+        ((0, 3), r"a step and a sequence, got shape \(0, 3\)"),
+    ],
+)
+def test_input(layer_class, shape, message):
+    with pytest.raises(ShapeError, match=rf"^{layer_class.__name__}: .*{message}"):
+        layer_class(3, 4)(torch.zeros(shape))
+
+
+def test_batch_first_is_told_in_its_own_layout(layer_class):
+    with pytest.raises(ShapeError, match=r"x must be \(B, S, F\) or \(S, F\)"):
+        layer_class(3, 4, batch_first=True)(torch.zeros(3))
+
+
+def test_a_packed_batch_of_other_features(layer_class):
+    packed = pack_padded_sequence(torch.zeros(5, 2, 4), torch.tensor([5, 2]))
+    with pytest.raises(ShapeError, match=r"F=3 features"):
+        layer_class(3, 4)(packed)
+
+
+def states(layer_class, *shapes):
+    state = tuple(torch.zeros(s) for s in shapes)
+    return state if layer_class is LSTM else state[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4), (2, 2, 4), (1, 2, 5), (2, 4), (4,), (1, 1, 2, 4), ()])
+def test_state(layer_class, shape):
+    layer = layer_class(3, 4)
+    with pytest.raises(ShapeError, match=rf"^{layer_class.__name__}: hx must ") as caught:
+        layer(torch.zeros(5, 2, 3), states(layer_class, shape, shape))
+    assert "(1, 2, 4)" in str(caught.value)
+
+
+def test_state_of_another_kind(layer_class):
+    """An LSTM's state given to a GRU, and the other way round."""
+    layer, h = layer_class(3, 4), torch.zeros(1, 2, 4)
+    for wrong in [h, (h,), (h, h, h)] if layer_class is LSTM else [(h, h), [h], 0.0]:
+        with pytest.raises(OURS, match=rf"^{layer_class.__name__}: hx must "):
+            layer(torch.zeros(5, 2, 3), wrong)
+
+
+def test_cell_state_of_another_shape():
+    with pytest.raises(ShapeError, match=r"hx must have shape \(1, 2, 4\), got \(1, 2, 3\)"):
+        LSTM(3, 4)(torch.zeros(5, 2, 3), (torch.zeros(1, 2, 4), torch.zeros(1, 2, 3)))
+
+
+@pytest.mark.parametrize("lengths", [[2, 5], [5, 2]], ids=["unsorted", "sorted"])
+def test_state_of_a_packed_batch(layer_class, lengths):
+    packed = pack_padded_sequence(
+        torch.zeros(5, 2, 3), torch.tensor(lengths), enforce_sorted=lengths == [5, 2]
+    )
+    for shape in [(1, 1, 4), (1, 3, 4), (1, 4)]:
+        with pytest.raises(ShapeError, match=rf"^{layer_class.__name__}: hx must have shape"):
+            layer_class(3, 4)(packed, states(layer_class, shape, shape))
+
+
+@pytest.mark.parametrize("lengths", [[1], [1, 2, 3], [[1, 2]], 1], ids=str)
+def test_lengths(layer_class, lengths):
+    with pytest.raises(ShapeError, match=r"lengths must have shape \(2,\), got \("):
+        layer_class(3, 4)(torch.zeros(5, 2, 3), lengths=torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("lengths", [[6, 2], [2, 100], [-1, 3], [0, 0]], ids=str)
+@pytest.mark.parametrize("two_ways", [False, True])
+def test_lengths_outside_the_steps(layer_class, lengths, two_ways):
+    layer = layer_class(3, 4, bidirectional=two_ways)
+    with pytest.raises(OURS, match=rf"^{layer_class.__name__}: lengths must .*5"):
+        layer(torch.zeros(5, 2, 3), lengths=torch.tensor(lengths))
+
+
+def test_lengths_of_a_packed_batch(layer_class):
+    """It has lengths of its own; others must not be dropped in silence."""
+    packed = pack_padded_sequence(torch.zeros(5, 2, 3), torch.tensor([5, 2]))
+    with pytest.raises(OURS, match="lengths"):
+        layer_class(3, 4)(packed, lengths=torch.tensor([1, 1]))
