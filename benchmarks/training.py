@@ -22,7 +22,8 @@ class History:
     """What a training did.
 
     Attributes:
-        points: at each validation: step, seconds, training loss and accuracy, validation accuracy.
+        points: at each validation, the first before any step: step, seconds, training loss and
+            accuracy, validation accuracy.
         steps: updates made.
         seconds: wall time, validation included.
         pretraining_seconds: wall time of an earlier training that this one started from.
@@ -30,7 +31,7 @@ class History:
         best: the highest validation accuracy, whose parameters were kept.
     """
 
-    points: list[dict[str, float]] = field(default_factory=list)
+    points: list[dict[str, float | None]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     pretraining_seconds: float = 0.0
@@ -66,43 +67,51 @@ def train(
     recent: deque[tuple[float, float]] = deque(maxlen=50)
     start = time.perf_counter()
     bar = tqdm(total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True)
+
+    def look() -> None:
+        """Validate, keep the parameters if they are the best, and note how far the training is."""
+        nonlocal best_state
+        validation = validate()
+        if validation >= history.best:
+            history.best = validation
+            best_state = copy.deepcopy(module.state_dict())
+        mean = [sum(values) / len(recent) for values in zip(*recent, strict=True)] or [None, None]
+        history.points.append(
+            {
+                "step": history.steps,
+                "seconds": time.perf_counter() - start,
+                "loss": mean[0],
+                "accuracy": mean[1],
+                "validation_accuracy": validation,
+            }
+        )
+        shown = {"loss": mean[0], "acc": mean[1], "val": validation}
+        bar.set_postfix(
+            {name: f"{value:.3f}" for name, value in shown.items() if value is not None}
+        )
+
     with bar:
+        look()
         for step in range(training.steps):
             elapsed = time.perf_counter() - start
             progress = max(step / training.steps, elapsed / (60 * training.minutes))
             history.ended_early = progress >= 1
-            if not history.ended_early:
-                for group in optimizer.param_groups:
-                    group["lr"] = training.lr * (1 + math.cos(math.pi * progress)) / 2
-                loss, accuracy = loss_of_step(step)
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(module.parameters(), training.clip)
-                optimizer.step()
-                recent.append((loss.item(), accuracy.item()))
-                history.steps = step + 1
-                bar.update(tasks_per_step)
-            last = history.ended_early or step + 1 == training.steps
-            if last or (step + 1) % training.validate_every == 0:
-                validation = validate()
-                if validation >= history.best:
-                    history.best = validation
-                    best_state = copy.deepcopy(module.state_dict())
-                mean_loss, mean_accuracy = (sum(v) / len(recent) for v in zip(*recent, strict=True))
-                history.points.append(
-                    {
-                        "step": history.steps,
-                        "seconds": time.perf_counter() - start,
-                        "loss": mean_loss,
-                        "accuracy": mean_accuracy,
-                        "validation_accuracy": validation,
-                    }
-                )
-                bar.set_postfix(
-                    loss=f"{mean_loss:.3f}", acc=f"{mean_accuracy:.3f}", val=f"{validation:.3f}"
-                )
-            if last:
+            if history.ended_early:
                 break
+            for group in optimizer.param_groups:
+                group["lr"] = training.lr * (1 + math.cos(math.pi * progress)) / 2
+            loss, accuracy = loss_of_step(step)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), training.clip)
+            optimizer.step()
+            recent.append((loss.item(), accuracy.item()))
+            history.steps = step + 1
+            bar.update(tasks_per_step)
+            if (step + 1) % training.validate_every == 0:
+                look()
+        if history.points[-1]["step"] < history.steps:
+            look()
     module.load_state_dict(best_state)
     history.seconds = time.perf_counter() - start
     return history

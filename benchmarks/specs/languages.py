@@ -11,7 +11,7 @@ from benchmarks.methods.tfidf import NgramRegression
 from benchmarks.methods.transfer import FineTuned, LinearProbe
 from benchmarks.spec import Entry, Spec, Training
 
-MODEL = {"embedding_size": 64, "hidden_size": 128, "bidirectional": True, "pooling": "max"}
+MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
 
 
 def entries(
@@ -19,6 +19,7 @@ def entries(
     pretraining: Training,
     metric: Training,
     start: Training,
+    inner_steps: tuple[int, int],
     adam_steps: int,
 ) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
@@ -54,8 +55,8 @@ def entries(
                 "model": model,
                 "training": start,
                 "inner_lr": 0.2,
-                "inner_steps": 3,
-                "test_steps": 5,
+                "inner_steps": inner_steps[0],
+                "test_steps": inner_steps[1],
                 "start": transfer["pretraining"],
             },
         ),
@@ -81,20 +82,23 @@ LANGUAGES = Spec(
             Training(**_PRETRAINING, **_QUICK),
             Training(**_METRIC, **_QUICK),
             Training(**_START, **_QUICK),
+            inner_steps=(1, 1),
             adam_steps=2,
         ),
         "default": entries(
             MODEL,
-            Training(**_PRETRAINING, steps=600, minutes=1.0, validate_every=150),
-            Training(**_METRIC, steps=800, minutes=1.4, validate_every=100),
-            Training(**_START, steps=150, minutes=1.2, validate_every=50, validation_tasks=60),
-            adam_steps=8,
+            Training(**_PRETRAINING, steps=700, minutes=0.7, validate_every=175),
+            Training(**_METRIC, steps=1200, minutes=1.5, validate_every=200),
+            Training(**_START, steps=100, minutes=0.7, validate_every=50, validation_tasks=40),
+            inner_steps=(2, 3),
+            adam_steps=6,
         ),
         "full": entries(
-            MODEL,
-            Training(**_PRETRAINING, steps=3000, minutes=6.0, validate_every=250),
-            Training(**_METRIC, steps=6000, minutes=10.0, validate_every=250),
-            Training(**_START, steps=1500, minutes=12.0, validate_every=100),
+            {**MODEL, "hidden_size": 128},
+            Training(**_PRETRAINING, steps=1500, minutes=3.0, validate_every=150),
+            Training(**_METRIC, steps=4000, minutes=8.0, validate_every=250),
+            Training(**_START, steps=900, minutes=9.0, validate_every=100),
+            inner_steps=(3, 5),
             adam_steps=16,
         ),
     },
