@@ -32,5 +32,5 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         package = module.partition(".")[0]
         raise MissingExtraError(
             f"{purpose} needs the package {package}, which cannot be imported ({error}); "
-            f"install it with: pip install 'l2l_rnn[{extra}]'"
+            f"install it with: pip install {package} (it is in the extra {extra!r} of l2l_rnn)"
         ) from error

@@ -3,7 +3,6 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.func import grad, vmap
 
 import l2l_rnn.nn
 from l2l_rnn.axes import expand_parameters, is_transformed, knows_tasks, readable_values

@@ -75,7 +75,7 @@ LANGUAGES = Spec(
     ways=5,
     shots=(1, 5),
     queries=10,
-    test_tasks={"quick": 20, "default": 600, "full": 1000},
+    test_tasks={"quick": 20, "default": 600, "full": 600},
     entries={
         "quick": entries(
             {**MODEL, "embedding_size": 16, "hidden_size": 16},
@@ -87,19 +87,21 @@ LANGUAGES = Spec(
         ),
         "default": entries(
             MODEL,
-            Training(**_PRETRAINING, steps=700, minutes=0.7, validate_every=175),
-            Training(**_METRIC, steps=1200, minutes=1.5, validate_every=200),
-            Training(**_START, steps=100, minutes=0.7, validate_every=50, validation_tasks=40),
+            Training(
+                **_PRETRAINING, steps=700, minutes=0.6, validate_every=175, validation_tasks=50
+            ),
+            Training(**_METRIC, steps=1200, minutes=1.3, validate_every=200),
+            Training(**_START, steps=100, minutes=0.6, validate_every=50, validation_tasks=40),
             inner_steps=(2, 3),
             adam_steps=6,
         ),
         "full": entries(
             {**MODEL, "hidden_size": 128},
             Training(**_PRETRAINING, steps=1500, minutes=3.0, validate_every=150),
-            Training(**_METRIC, steps=4000, minutes=8.0, validate_every=250),
-            Training(**_START, steps=900, minutes=9.0, validate_every=100),
+            Training(**_METRIC, steps=4000, minutes=7.0, validate_every=250),
+            Training(**_START, steps=900, minutes=8.0, validate_every=100),
             inner_steps=(3, 5),
-            adam_steps=16,
+            adam_steps=10,
         ),
     },
 )

@@ -154,7 +154,7 @@ class ProtoNet(BaseLearner):
                 "higher, so its label cannot be told; use cross-entropy, or write(x, y)"
             )
         # A row that asks for no class is one that the prototypes classify to the loss's full
-        # satisfaction, so its label scores highest; without prototypes it plays no part in the loss.
+        # satisfaction, so its label scores highest; without prototypes it has no part in the loss.
         asks = (error < 0).any(-1)
         labels = torch.where(asks, error.argmin(-1), scores.argmax(-1))
         members = F.one_hot(labels, self.ways).to(vectors.dtype)

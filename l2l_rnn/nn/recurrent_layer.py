@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from l2l_rnn import functional
-from l2l_rnn.axes import readable_values
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.functional.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrences import State
+from l2l_rnn.nn.layouts import Layout, state_tensors
 
 
 class RecurrentLayer(nn.Module, ABC):
@@ -145,30 +145,17 @@ class RecurrentLayer(nn.Module, ABC):
                     f"{type(self).__name__}: a PackedSequence knows its lengths; leave lengths= out"
                 )
             return self._forward_packed(input, hx)
-        self._check_input(input)
-
-        single = input.dim() == 2 + self._has_tasks  # one sequence, no batch axis
-        if single:
-            input = input.unsqueeze(-3 if self.batch_first else -2)
-        x = input if self.batch_first else input.transpose(-3, -2)  # (…, B, S, F)
-        lead, (batch, steps) = x.shape[:-3], x.shape[-3:-1]
-        x = self._merge(x, 2)  # (N, B, S, F)
-
-        if lengths is not None:
-            lengths = lengths.unsqueeze(-1) if single else lengths
-            self._check_shape("lengths", lengths, (*lead, batch))
-            lengths = self._merge(lengths.to(x.device), 0)  # (N, B)
-            self._check_lengths(lengths, steps)
-        state = self._initial_state(hx, x, (*lead, batch), single)
-        y, final = self._run(x, state, choose_packing(x.shape[1], steps, lengths))
-
-        output = self._split(y, (*lead, batch))
-        output = output if self.batch_first else output.transpose(-3, -2)
-        states = tuple(self._split(s, (*lead, batch)).transpose(-3, -2) for s in final)
-        if single:
-            output = output.squeeze(-3 if self.batch_first else -2)
-            states = tuple(s.squeeze(-2) for s in states)
-        return output, states if len(states) > 1 else states[0]
+        layout = Layout(
+            type(self).__name__,
+            input,
+            features=self.input_size,
+            tasks=len(self.weight_ih_l0) if self._has_tasks else None,
+            batch_first=self.batch_first,
+        )
+        state = layout.state(hx, self.num_layers * (1 + self.bidirectional), self._state_sizes())
+        y, final = self._run(layout.x, state, layout.lengths(lengths))
+        states = tuple(map(layout.final, final))
+        return layout.output(y), states if len(states) > 1 else states[0]
 
     # -- what a kind of recurrence defines ---------------------------------------------------
 
@@ -244,9 +231,12 @@ class RecurrentLayer(nn.Module, ABC):
 
     # -- layers and directions ---------------------------------------------------------------
 
-    def _run(self, x: Tensor, state: State, packing: Packing) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _run(
+        self, x: Tensor, state: State, lengths: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Stack the layers: x `(N, B, S, F)`, states `(DL, N, B, H)` -> y, `(N, B, DL, H)`."""
-        tasks = len(x)
+        tasks, batch, steps = x.shape[:3]
+        packing = choose_packing(batch, steps, lengths)
         x = packing.pack(x)  # (N, P, F)
         valid = None if self._is_bounded and packing.ends_only else packing.valid
         if valid is not None:
@@ -285,35 +275,6 @@ class RecurrentLayer(nn.Module, ABC):
         """The packed steps as each direction reads them: `(N, P, F)` -> `(A, P, F)`."""
         return torch.cat([x, packing.reverse(x)]) if self.bidirectional else x
 
-    # -- layouts -----------------------------------------------------------------------------
-
-    def _merge(self, x: Tensor, after: int) -> Tensor:
-        """`(…, B, *)` with `after` axes after B -> `(N, B, *)`.
-
-        Without a task axis N is 1 and all axes before the batch are more batch.
-        """
-        if self._has_tasks:
-            return x
-        return x.flatten(0, x.dim() - 1 - after).unsqueeze(0)
-
-    def _split(self, y: Tensor, lead: tuple[int, ...]) -> Tensor:
-        """The inverse of `_merge`: `(N, B, *)` -> `(*lead, *)`, where lead ends in B."""
-        return y if self._has_tasks else y.squeeze(0).unflatten(0, lead)
-
-    def _initial_state(self, hx: Any, x: Tensor, lead: tuple[int, ...], single: bool) -> State:
-        """Check `hx`, or make zeros: each tensor `(DL, N, B, H)`."""
-        blocks = self.num_layers * (1 + self.bidirectional)
-        sizes = self._state_sizes()
-        if hx is None:
-            return tuple(x.new_zeros(blocks, *x.shape[:2], size) for size in sizes)
-        given = self._checked_kind(hx)
-        state = []
-        for tensor, size in zip(given, sizes, strict=True):
-            tensor = tensor.unsqueeze(-2) if single else tensor
-            self._check_shape("hx", tensor, (*lead[:-1], blocks, lead[-1], size))
-            state.append(self._merge(tensor.transpose(-3, -2), 2).movedim(2, 0))
-        return tuple(state)
-
     def _forward_packed(
         self, packed: PackedSequence, hx: Any
     ) -> tuple[PackedSequence, Tensor | tuple[Tensor, ...]]:
@@ -325,64 +286,15 @@ class RecurrentLayer(nn.Module, ABC):
             )
         data, batch_sizes, order, inverse = packed
         x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes), self.batch_first)
-        if hx is not None and order is not None:
-            for s in self._checked_kind(hx):
-                self._check_shape("hx", s, (*s.shape[:-2], len(order), s.shape[-1]))
-            hx = _map_state(lambda s: s.index_select(-2, order), hx)
+        if hx is not None:
+            state = state_tensors(type(self).__name__, hx, len(self._state_sizes()))
+            if order is not None and all(s.shape[-2:-1] == order.shape for s in state):
+                state = tuple(s.index_select(-2, order) for s in state)
+            hx = state if len(state) > 1 else state[0]
         y, final = self(x, hx, lengths=lengths)
         if inverse is not None:
-            final = _map_state(lambda s: s.index_select(-2, inverse), final)
+            states = (final,) if isinstance(final, Tensor) else final
+            states = tuple(s.index_select(-2, inverse) for s in states)
+            final = states if len(states) > 1 else states[0]
         y = pack_padded_sequence(y, lengths, self.batch_first).data
         return PackedSequence(y, batch_sizes, order, inverse), final
-
-    def _check_input(self, x: Tensor) -> None:
-        who = type(self).__name__
-        if x.dim() < 2 + self._has_tasks:
-            layout = "(B, S, F)" if self.batch_first else "(S, B, F)"
-            raise ShapeError(f"{who}: x must be {layout} or (S, F), got shape {tuple(x.shape)}")
-        if x.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{who}: x must end in F={self.input_size} features, got shape {tuple(x.shape)}; "
-                f"set input_size={x.shape[-1]} or project x"
-            )
-        if self._has_tasks and (x.dim() > 4 or len(x) != len(self.weight_ih_l0)):
-            raise ShapeError(
-                f"{who}: x must be (N, …) with N={len(self.weight_ih_l0)} tasks first, as the "
-                f"parameters are, got shape {tuple(x.shape)}"
-            )
-        if 0 in x.shape[-2 - (x.dim() > 2 + self._has_tasks) : -1]:
-            raise ShapeError(
-                f"{who}: x must have a step and a sequence, got shape {tuple(x.shape)}"
-            )
-
-    def _check_lengths(self, lengths: Tensor, steps: int) -> None:
-        values = readable_values(lengths)
-        if values is not None:
-            low, high = map(int, values.aminmax())
-            if low < 0 or not 0 < high <= steps:
-                raise ArgumentError(
-                    f"{type(self).__name__}: lengths must lie in 0 … S={steps}, one of them above "
-                    f"0, got {low} … {high}"
-                )
-
-    def _checked_kind(self, hx: Any) -> tuple[Tensor, ...]:
-        """The tensors of `hx`, which is one or a pair."""
-        pair = len(self._state_sizes()) > 1
-        given = tuple(hx) if pair and isinstance(hx, (tuple, list)) else (hx,)
-        if len(given) != len(self._state_sizes()) or not all(isinstance(s, Tensor) for s in given):
-            expected = "a pair (h, c) of tensors" if pair else "a tensor"
-            raise ArgumentTypeError(
-                f"{type(self).__name__}: hx must be {expected}, got {type(hx).__name__}"
-            )
-        return given
-
-    def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
-        if got.shape != expected:
-            raise ShapeError(
-                f"{type(self).__name__}: {what} must have shape {expected}, got {tuple(got.shape)}"
-            )
-
-
-def _map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """Apply `change` to the one tensor of a state, or to both."""
-    return change(state) if isinstance(state, Tensor) else tuple(change(s) for s in state)

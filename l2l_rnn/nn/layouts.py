@@ -1,0 +1,131 @@
+"""The layouts in which sequences come to a recurrent layer, and the one it computes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+
+
+class Layout:
+    """Checks what a call was given, brings it to `(N, B, S, F)`, and takes its results back.
+
+    Args:
+        who: the layer's name, for messages.
+        x: the sequences, `(S, F)`, `(…, S, B, F)` or `(…, B, S, F)`.
+        features: `F`.
+        tasks: `N` if the layer's parameters have a task axis; None if not. Then N is 1 here, and
+            all axes before the batch are more batch.
+        batch_first: whether the batch stands before the steps.
+
+    Attributes:
+        x: the sequences, `(N, B, S, F)`.
+
+    Raises:
+        ShapeError: x does not fit.
+    """
+
+    def __init__(
+        self, who: str, x: Tensor, *, features: int, tasks: int | None, batch_first: bool
+    ) -> None:
+        self.who, self.batch_first = who, batch_first
+        self._has_tasks = tasks is not None
+        self._check_input(x, features, tasks)
+        self._single = x.dim() == 2 + self._has_tasks  # one sequence, no batch axis
+        if self._single:
+            x = x.unsqueeze(-3 if batch_first else -2)
+        x = x if batch_first else x.transpose(-3, -2)  # (…, B, S, F)
+        self._lead = tuple(x.shape[:-2])  # ends in B
+        self.x = self._merge(x, 2)
+
+    def lengths(self, lengths: Tensor | None) -> Tensor | None:
+        """Check the lengths of the sequences: `(…, B)` -> `(N, B)`."""
+        if lengths is None:
+            return None
+        lengths = lengths.unsqueeze(-1) if self._single else lengths
+        self._check_shape("lengths", lengths, self._lead)
+        values, steps = readable_values(lengths), self.x.shape[2]
+        if values is not None:
+            low, high = map(int, values.aminmax())
+            if low < 0 or not 0 < high <= steps:
+                raise ArgumentError(
+                    f"{self.who}: lengths must lie in 0 … S={steps}, one of them above 0, got "
+                    f"{low} … {high}"
+                )
+        return self._merge(lengths.to(self.x.device), 0)
+
+    def state(self, hx: Any, blocks: int, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Check the initial state, or make zeros: `(…, DL, B, H)` -> a tuple of `(DL, N, B, H)`.
+
+        Args:
+            hx: what the call was given: None, a tensor, or a tuple of them.
+            blocks: `DL`, directions times layers.
+            sizes: `H` of each tensor of the state.
+        """
+        if hx is None:
+            return tuple(self.x.new_zeros(blocks, *self.x.shape[:2], size) for size in sizes)
+        state = []
+        for tensor, size in zip(state_tensors(self.who, hx, len(sizes)), sizes, strict=True):
+            tensor = tensor.unsqueeze(-2) if self._single else tensor
+            self._check_shape("hx", tensor, (*self._lead[:-1], blocks, self._lead[-1], size))
+            state.append(self._merge(tensor.transpose(-3, -2), 2).movedim(2, 0))
+        return tuple(state)
+
+    def output(self, y: Tensor) -> Tensor:
+        """Take outputs `(N, B, S, H)` to the layout of the input."""
+        y = self._split(y)
+        y = y if self.batch_first else y.transpose(-3, -2)
+        return y.squeeze(-3 if self.batch_first else -2) if self._single else y
+
+    def final(self, state: Tensor) -> Tensor:
+        """Take a final state `(N, B, DL, H)` to `(…, DL, B, H)`."""
+        state = self._split(state).transpose(-3, -2)
+        return state.squeeze(-2) if self._single else state
+
+    def _merge(self, x: Tensor, after: int) -> Tensor:
+        """`(…, B, *)` with `after` axes after B -> `(N, B, *)`."""
+        return x if self._has_tasks else x.flatten(0, x.dim() - 1 - after).unsqueeze(0)
+
+    def _split(self, y: Tensor) -> Tensor:
+        """The inverse of `_merge`."""
+        return y if self._has_tasks else y.squeeze(0).unflatten(0, self._lead)
+
+    def _check_input(self, x: Tensor, features: int, tasks: int | None) -> None:
+        came = f"got shape {tuple(x.shape)}"
+        if x.dim() < 2 + self._has_tasks:
+            layout = "(B, S, F)" if self.batch_first else "(S, B, F)"
+            raise ShapeError(f"{self.who}: x must be {layout} or (S, F), {came}")
+        if x.shape[-1] != features:
+            raise ShapeError(
+                f"{self.who}: x must end in F={features} features, {came}; set "
+                f"input_size={x.shape[-1]} or project x"
+            )
+        if tasks is not None and (x.dim() > 4 or len(x) != tasks):
+            raise ShapeError(
+                f"{self.who}: x must be (N, …) with N={tasks} tasks first, as the parameters are, "
+                f"{came}"
+            )
+        if 0 in x.shape:
+            raise ShapeError(f"{self.who}: x must have a step and a sequence, {came}")
+
+    def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
+        if got.shape != expected:
+            raise ShapeError(
+                f"{self.who}: {what} must have shape {expected}, got {tuple(got.shape)}"
+            )
+
+
+def state_tensors(who: str, hx: Any, count: int) -> tuple[Tensor, ...]:
+    """Return the tensors of a state that a call was given.
+
+    Raises:
+        ArgumentTypeError: it is not a tensor where `count` is 1, or no pair of them where it is 2.
+    """
+    given = tuple(hx) if count > 1 and isinstance(hx, (tuple, list)) else (hx,)
+    if len(given) != count or not all(isinstance(tensor, Tensor) for tensor in given):
+        expected = "a pair (h, c) of tensors" if count > 1 else "a tensor"
+        raise ArgumentTypeError(f"{who}: hx must be {expected}, got {type(hx).__name__}")
+    return given
