@@ -57,8 +57,11 @@ def table(result: dict[str, Any]) -> str:
 
 
 def write(result: dict[str, Any], directory: Path) -> tuple[Path, Path]:
-    """Write `NAME-FORM.json` and `.png` into a directory, each whole or not at all."""
-    stem = f"{result['spec']['name']}-{result['form']}"
+    """Write `NAME-FORM.json` and `.png` into a directory, each whole or not at all.
+
+    The names of an interrupted run end in `-partial`, and replace no whole one.
+    """
+    stem = f"{result['spec']['name']}-{result['form']}" + "-partial" * result["interrupted"]
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     data = _replace(directory / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
     return data, _replace(directory / f"{stem}.png", lambda path: plot(result, path))

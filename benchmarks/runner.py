@@ -45,6 +45,7 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
         "interrupted": False,
         "methods": [],
     }
+    failure: Exception | None = None
     try:
         problem = Problem(spec, seed, device, spec.test_tasks[form])
         result["data"] = _data_json(problem)
@@ -52,6 +53,8 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
             result["methods"].append(_measure(problem, entry))
     except KeyboardInterrupt:
         result["interrupted"] = True
+    except Exception as error:  # what was measured is kept, then the error goes on
+        result["interrupted"], failure = True, error
     result["seconds"] = time.perf_counter() - start
     print("\n" + report.table(result))
     if result["interrupted"]:
@@ -59,6 +62,8 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
     if result["methods"]:
         data, picture = report.write(result, out)
         print(f"\n{result['seconds'] / 60:.1f} minutes; wrote {data} and {picture}")
+    if failure is not None:
+        raise failure
     return result
 
 

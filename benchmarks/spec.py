@@ -43,7 +43,7 @@ class Entry:
     Attributes:
         label: its name in the table.
         group: `"meta-learned"`, `"transfer"` or `"baseline"`.
-        method: makes the method, from the problem, the device and the options.
+        method: makes the method, from the problem, the label and the options.
         options: keyword arguments of the method.
     """
 

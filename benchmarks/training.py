@@ -27,6 +27,8 @@ class History:
         steps: updates made.
         seconds: wall time, validation included.
         pretraining_seconds: wall time of an earlier training that this one started from.
+        paced_by_clock: whether the machine was so slow that the learning rate fell with the time
+            and not with the steps; the seed then repeats the run no more.
         ended_early: whether the time ran out before the steps.
         best: the highest validation accuracy, whose parameters were kept.
     """
@@ -35,6 +37,7 @@ class History:
     steps: int = 0
     seconds: float = 0.0
     pretraining_seconds: float = 0.0
+    paced_by_clock: bool = False
     ended_early: bool = False
     best: float = 0.0
 
@@ -75,7 +78,8 @@ def train(
         if validation >= history.best:
             history.best = validation
             best_state = copy.deepcopy(module.state_dict())
-        mean = [sum(values) / len(recent) for values in zip(*recent, strict=True)] or [None, None]
+        means = [sum(values) / len(recent) for values in zip(*recent, strict=True)]
+        mean = [m if math.isfinite(m) else None for m in means] or [None, None]
         history.points.append(
             {
                 "step": history.steps,
@@ -93,9 +97,11 @@ def train(
     with bar:
         look()
         for step in range(training.steps):
-            elapsed = time.perf_counter() - start
-            progress = max(step / training.steps, elapsed / (60 * training.minutes))
-            history.ended_early = progress >= 1
+            progress = step / training.steps
+            late = (time.perf_counter() - start) / (60 * training.minutes)
+            if late > progress + 0.1:  # too slow a machine: the time, not the seed, decides
+                history.paced_by_clock, progress = True, late
+            history.ended_early = late >= 1
             if history.ended_early:
                 break
             for group in optimizer.param_groups:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,9 @@ __all__ = ["__version__", *_SUBMODULES]
 
 # learn2learn imports gym, which prints a notice of its retirement to stderr; without notices to
 # give it is silent.
-sys.modules.setdefault("gym_notices.notices", SimpleNamespace(notices={}))  # type: ignore[arg-type]
+_no_notices = ModuleType("gym_notices.notices")
+vars(_no_notices)["notices"] = {}
+sys.modules.setdefault("gym_notices.notices", _no_notices)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -79,6 +79,11 @@ def readable_values(tensor: Tensor) -> Tensor | None:
     return tensor.detach()
 
 
-def is_transformed(*tensors: Tensor) -> bool:
-    """Tell whether a transform of `torch.func` holds any of the tensors."""
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
+def is_transformed(tensor: Tensor) -> bool:
+    """Tell whether a transform of `torch.func` holds the tensor."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def transforms_are_active() -> bool:
+    """Tell whether this runs inside of a transform of `torch.func`, whatever it transforms."""
+    return torch._C._are_functorch_transforms_active()

@@ -59,7 +59,8 @@ class Registry(Mapping[str, Member]):
         return add
 
     def __getitem__(self, name: str) -> Member:
-        self._load_entry_points()
+        if not isinstance(name, str) or name not in self._members:
+            self._load_entry_points()
         try:
             return self._members[name]
         except (KeyError, TypeError):

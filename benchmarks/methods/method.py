@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +50,3 @@ class Method(ABC):
             for k in shots
         ]
         return sum(means) / len(means)
-
-    def details(self) -> dict[str, Any]:
-        """What the result file should say beyond the options."""
-        return {}

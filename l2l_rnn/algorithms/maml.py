@@ -12,6 +12,7 @@ from learn2learn.algorithms.maml import maml_update
 from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.utils._pytree import tree_map
 
 from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
@@ -39,7 +40,7 @@ class MAML(l2l.algorithms.MAML):
         allow_nograd: whether parameters may have `requires_grad=False`; they stay as they are.
 
     Shapes:
-        forward: as the model; after `clone(tasks=N)` `(N, …)` in and out.
+        forward: as the model; after `clone(tasks=N)` every tensor is `(N, …)`, in and out.
         adapt: a scalar loss, or `(N,)`, one for each task. A scalar counts as the sum over tasks.
 
     Raises:
@@ -83,10 +84,12 @@ class MAML(l2l.algorithms.MAML):
         if self.tasks is None or knows_tasks(self.module):
             return self.module(*args, **kwargs)
 
-        def one_task(parameters: dict[str, Tensor], *args: Any) -> Any:
+        def one_task(parameters: dict[str, Tensor], args: Any, kwargs: Any) -> Any:
             return functional_call(self.module, parameters, args, kwargs)
 
-        return vmap(one_task, randomness="different")(dict(self.module.named_parameters()), *args)
+        axes = tree_map(lambda given: 0 if isinstance(given, Tensor) else None, (args, kwargs))
+        mapped = vmap(one_task, in_dims=(0, *axes), randomness="different")
+        return mapped(dict(self.module.named_parameters()), args, kwargs)
 
     def clone(
         self,

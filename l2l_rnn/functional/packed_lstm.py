@@ -25,6 +25,7 @@ Shapes, with P packed steps in blocks of n_t rows: g `(A, P, 4H)`, W `(A, 4H, H)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -43,7 +44,9 @@ def packed_lstm(
     Differentiable twice; a third derivative raises a DerivativeError. See the module for the
     shapes.
     """
-    h, c, _ = _Recurrence.apply(projected, weight_hh, h0, c0, tuple(batch_sizes))
+    others = [tensor.to(projected.dtype) for tensor in (weight_hh, h0, c0)]
+    with _without_autocast(projected):
+        h, c, _ = _Recurrence.apply(projected, *others, tuple(batch_sizes))
     return h, c
 
 
@@ -85,10 +88,9 @@ class _Recurrence(Function):
         weight, h0, c0, h, c, gates = ctx.saved_tensors
         if dh is None:
             dh = torch.zeros_like(h)
-        dg, dweight, dh0, dc0 = _Adjoint.apply(
-            dh, dc, dgates, weight, h0, c0, h, c, gates, ctx.sizes
-        )
-        return dg, dweight, dh0, dc0, None
+        with _without_autocast(h):
+            gradients = _Adjoint.apply(dh, dc, dgates, weight, h0, c0, h, c, gates, ctx.sizes)
+        return *gradients, None
 
 
 class _Adjoint(Function):
@@ -150,7 +152,8 @@ class _Adjoint(Function):
 
     @staticmethod
     def backward(ctx: Any, v: Tensor, vweight: Tensor, vh0: Tensor, vc0: Tensor) -> Any:
-        gradients = _Tangent.apply(v, vweight, vh0, vc0, *ctx.saved_tensors, ctx.sizes)
+        with _without_autocast(v):
+            gradients = _Tangent.apply(v, vweight, vh0, vc0, *ctx.saved_tensors, ctx.sizes)
         (h_tangent, c_tangent, moved, *others) = gradients
         given = ctx.saved_tensors[-1] is not None
         return h_tangent, c_tangent if ctx.has_dc else None, moved if given else None, *others, None
@@ -243,6 +246,12 @@ class _Tangent(Function):
             "packed_lstm: the third derivative was asked for, it has the first two; take it "
             "through torch.func, or call backward() without create_graph"
         )
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Keep the passes from changing the type of the tensors that they share."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
 
 
 def _blocks(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:

@@ -51,7 +51,8 @@ class Packing:
         """`(N, P, F)` -> `(N, B, S, F)`, 0 past each sequence's length."""
         if self.valid is not None:
             y = y.masked_fill(~self.valid, 0)
-        return y.unflatten(1, (self.steps, self.batch)).transpose(1, 2)
+        # A copy: the derivatives need the outputs as they were, whatever becomes of these.
+        return y.unflatten(1, (self.steps, self.batch)).transpose(1, 2).clone()
 
     def reverse(self, x: Tensor) -> Tensor:
         """Reverse each sequence in its packed form; its own inverse."""

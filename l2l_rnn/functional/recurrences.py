@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from l2l_rnn.axes import is_transformed
+from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.packed_lstm import packed_lstm
 
 State = tuple[Tensor, ...]
@@ -113,14 +113,13 @@ def lstm(
     `projected`; `weight_hr`, `(A, P, H)`, projects the output to P values, or None.
 
     Without projection, mask and `torch.func` transforms it runs as `packed_lstm`, whose derivatives
-    are written by hand: a second-order step takes two thirds of the time that step-by-step autograd
-    does. A third derivative needs one of those.
+    are written by hand, to second order; a third derivative raises a DerivativeError.
 
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, with the forget gate
     of F. Gers et al., 2000, and the projection of H. Sak et al., 2014.
     """
     h0, c0 = state
-    if weight_hr is None and valid is None and not is_transformed(projected, weight_hh, h0, c0):
+    if weight_hr is None and valid is None and not transforms_are_active():
         return packed_lstm(projected, weight_hh, h0, c0, batch_sizes)
     hidden = c0.shape[-1]
     recurrent = weight_hh.mT

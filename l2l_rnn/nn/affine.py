@@ -79,6 +79,16 @@ class Embedding(nn.Embedding):
     ) -> None:
         super().__init__(num_embeddings, embedding_dim, padding_idx, device=device, dtype=dtype)
 
+    @classmethod
+    def from_pretrained(  # type: ignore[override] # torch's further options are not ours
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
+        """Return a layer whose weight is `embeddings`, `(V, E)`; frozen unless told otherwise."""
+        size, features = embeddings.shape
+        layer = cls(size, features, padding_idx, embeddings.device, embeddings.dtype)
+        layer.weight = nn.Parameter(embeddings, requires_grad=not freeze)
+        return layer
+
     def forward(self, input: Tensor) -> Tensor:
         if input.is_floating_point() or input.is_complex() or input.dtype == torch.bool:
             raise ArgumentTypeError(

@@ -45,6 +45,12 @@ class Layout:
         """Check the lengths of the sequences: `(…, B)` -> `(N, B)`."""
         if lengths is None:
             return None
+        if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
+            came = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+            raise ArgumentTypeError(
+                f"{self.who}: lengths must be a tensor of integers, got {came}; use "
+                "torch.as_tensor(lengths).long()"
+            )
         lengths = lengths.unsqueeze(-1) if self._single else lengths
         self._check_shape("lengths", lengths, self._lead)
         values, steps = readable_values(lengths), self.x.shape[2]
@@ -55,7 +61,7 @@ class Layout:
                     f"{self.who}: lengths must lie in 0 … S={steps}, one of them above 0, got "
                     f"{low} … {high}"
                 )
-        return self._merge(lengths.to(self.x.device), 0)
+        return self._merge(lengths.to(self.x.device).long(), 0)
 
     def state(self, hx: Any, blocks: int, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Check the initial state, or make zeros: `(…, DL, B, H)` -> a tuple of `(DL, N, B, H)`.

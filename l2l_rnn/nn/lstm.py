@@ -23,6 +23,9 @@ class LSTM(RecurrentLayer):
     Args:
         proj_size: `P`, units that each output is projected to; 0 for no projection.
 
+    Raises:
+        DerivativeError: a third derivative is asked for; the first two are there.
+
     Example:
         >>> outputs, (h, c) = LSTM(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
         >>> outputs.shape, h.shape
@@ -33,6 +36,7 @@ class LSTM(RecurrentLayer):
     """
 
     gates = 4
+    projects = True
 
     def __init__(
         self,

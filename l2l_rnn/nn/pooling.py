@@ -1,7 +1,8 @@
 """Pooling over the valid steps of ragged sequences: from `(…, B, S, H)` to `(…, B, H)`.
 
 Each layer is called with the outputs of all steps and the lengths of the sequences, and looks at
-the first `length` steps alone. Shapes: outputs `(…, B, S, H)`, lengths `(…, B)` -> `(…, B, H)`.
+the first `length` steps alone. Shapes: outputs `(…, B, S, H)`, lengths `(…, B)`, all of them 1 or
+more -> `(…, B, H)`.
 """
 
 from __future__ import annotations

@@ -45,10 +45,12 @@ class RecurrentLayer(nn.Module, ABC):
     Raises:
         ArgumentError: a size, the dropout or a length is out of its range.
         ShapeError: at a call, when input, state or lengths do not fit.
+        ArgumentTypeError: at a call, when state or lengths are of another type.
     """
 
     task_axis: ClassVar[bool] = True
     gates: ClassVar[int]
+    projects: ClassVar[bool] = False  # whether the kind of recurrence has a projected output
 
     def __init__(
         self,
@@ -72,6 +74,10 @@ class RecurrentLayer(nn.Module, ABC):
                 raise ArgumentError(f"{who}: {name} must be a positive integer, got {size!r}")
         if not 0 <= dropout <= 1:
             raise ArgumentError(f"{who}: dropout must lie in [0, 1], got {dropout!r}")
+        if proj_size and not self.projects:
+            raise ArgumentError(
+                f"{who}: only LSTM takes proj_size, got {proj_size!r}; leave it out"
+            )
         if not 0 <= proj_size < hidden_size:
             raise ArgumentError(
                 f"{who}: proj_size must lie in [0, hidden_size={hidden_size}), got {proj_size!r}"
@@ -109,6 +115,17 @@ class RecurrentLayer(nn.Module, ABC):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    def flatten_parameters(self) -> None:
+        """Do nothing: torch's layers arrange their weights for cuDNN, which is not used here."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        # learn2learn applies the identity to the clones of whatever has flatten_parameters, and
+        # torch would warn that their parameters, being no leaves, have no gradient.
+        with torch.no_grad():
+            if all(fn(tensor) is tensor for tensor in (*self.parameters(), *self.buffers())):
+                return self
+        return super()._apply(fn, recurse)
+
     def extra_repr(self) -> str:
         defaults = {
             "num_layers": 1,
@@ -145,6 +162,11 @@ class RecurrentLayer(nn.Module, ABC):
                     f"{type(self).__name__}: a PackedSequence knows its lengths; leave lengths= out"
                 )
             return self._forward_packed(input, hx)
+        return self._forward_padded(input, hx, lengths)
+
+    def _forward_padded(
+        self, input: Tensor, hx: Any, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
         layout = Layout(
             type(self).__name__,
             input,
@@ -238,6 +260,8 @@ class RecurrentLayer(nn.Module, ABC):
         tasks, batch, steps = x.shape[:3]
         packing = choose_packing(batch, steps, lengths)
         x = packing.pack(x)  # (N, P, F)
+        if packing.valid is not None:
+            x = x.masked_fill(~packing.valid, 0)  # padding may be NaN, and 0 times NaN is NaN
         valid = None if self._is_bounded and packing.ends_only else packing.valid
         if valid is not None:
             valid = self._both_ways(valid, packing)
@@ -291,7 +315,7 @@ class RecurrentLayer(nn.Module, ABC):
             if order is not None and all(s.shape[-2:-1] == order.shape for s in state):
                 state = tuple(s.index_select(-2, order) for s in state)
             hx = state if len(state) > 1 else state[0]
-        y, final = self(x, hx, lengths=lengths)
+        y, final = self._forward_padded(x, hx, lengths)
         if inverse is not None:
             states = (final,) if isinstance(final, Tensor) else final
             states = tuple(s.index_select(-2, inverse) for s in states)

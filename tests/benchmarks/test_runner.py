@@ -82,8 +82,21 @@ def test_interrupting_keeps_what_was_measured(tmp_path, capsys):
     result = runner.run(spec, "quick", 0, CPU, tmp_path)
     assert result["interrupted"]
     assert [method["label"] for method in result["methods"]] == ["metric"]
-    assert json.loads((tmp_path / "languages-quick.json").read_text())["interrupted"]
+    assert json.loads((tmp_path / "languages-quick-partial.json").read_text())["interrupted"]
+    assert not (tmp_path / "languages-quick.json").exists()
     assert "Interrupted" in capsys.readouterr().out
+
+
+def test_a_failure_keeps_what_was_measured(tmp_path):
+    class Failing(Method):
+        def predict(self, batch):
+            raise ArithmeticError("no")
+
+    spec = spec_of(METRIC, Entry("failing", "baseline", Failing))
+    with pytest.raises(ArithmeticError):
+        runner.run(spec, "quick", 0, CPU, tmp_path)
+    result = json.loads((tmp_path / "languages-quick-partial.json").read_text())
+    assert [method["label"] for method in result["methods"]] == ["metric"]
 
 
 def test_time_ends_a_training_that_has_steps_left(problem):
@@ -91,6 +104,7 @@ def test_time_ends_a_training_that_has_steps_left(problem):
     seed_everything(0)
     history = MetaLearnedMetric(problem, "metric", model=MODEL, training=training).fit()
     assert history.ended_early
+    assert history.paced_by_clock
     assert 0 < history.steps < training.steps
     assert history.points[-1]["step"] == history.steps
 

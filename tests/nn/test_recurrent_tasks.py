@@ -136,7 +136,7 @@ def test_padding_of_tasks_changes_nothing(recurrent):
     x = torch.randn(TASKS, BATCH, STEPS, 3, dtype=torch.float64)
     inside = (torch.arange(STEPS) < lengths.unsqueeze(-1)).unsqueeze(-1)
     results = []
-    for filling, more in [(0.0, 0), (1e6, 0), (-1.0, 3)]:
+    for filling, more in [(0.0, 0), (1e6, 0), (-1.0, 3), (float("nan"), 2)]:
         padded = torch.where(inside, x, filling)
         padded = torch.nn.functional.pad(padded, (0, 0, 0, more), value=filling)
         y, final = layer(padded.requires_grad_(), lengths=lengths)
