@@ -255,5 +255,5 @@ def test_bad_input(options, error, message):
 
 def test_without_babel(monkeypatch):
     monkeypatch.setitem(sys.modules, "babel.localedata", None)
-    with pytest.raises(MissingExtraError, match=r"task set 'languages'.*l2l_rnn\[text\]"):
+    with pytest.raises(MissingExtraError, match=r"task set 'languages'.*pip install babel"):
         Languages(held_out=("fi",))
