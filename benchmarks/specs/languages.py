@@ -93,7 +93,7 @@ LANGUAGES = Spec(
             Training(**_METRIC, steps=1200, minutes=1.3, validate_every=200),
             Training(**_START, steps=100, minutes=0.6, validate_every=50, validation_tasks=40),
             inner_steps=(2, 3),
-            adam_steps=6,
+            adam_steps=5,
         ),
         "full": entries(
             {**MODEL, "hidden_size": 128},
