@@ -24,16 +24,20 @@ Shapes, with P packed steps in blocks of n_t rows: g `(A, P, 4H)`, W `(A, 4H, H)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from itertools import accumulate, pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from l2l_rnn.errors import DerivativeError
+from l2l_rnn.functional.packed_steps import (
+    blocks,
+    shifted,
+    third_derivative,
+    unshifted,
+    without_autocast,
+)
 
 
 def packed_lstm(
@@ -45,7 +49,7 @@ def packed_lstm(
     shapes.
     """
     others = [tensor.to(projected.dtype) for tensor in (weight_hh, h0, c0)]
-    with _without_autocast(projected):
+    with without_autocast(projected):
         h, c, _ = _Recurrence.apply(projected, *others, tuple(batch_sizes))
     return h, c
 
@@ -63,7 +67,7 @@ class _Recurrence(Function):
         c = torch.empty_like(h)
         recurrent = weight.mT
         h_before, c_before = h0, c0
-        for start, end in _blocks(sizes):
+        for start, end in blocks(sizes):
             rows = end - start
             a = torch.bmm(h_before[:, :rows], recurrent)
             a += g[:, start:end]
@@ -88,7 +92,7 @@ class _Recurrence(Function):
         weight, h0, c0, h, c, gates = ctx.saved_tensors
         if dh is None:
             dh = torch.zeros_like(h)
-        with _without_autocast(h):
+        with without_autocast(h):
             gradients = _Adjoint.apply(dh, dc, dgates, weight, h0, c0, h, c, gates, ctx.sizes)
         return *gradients, None
 
@@ -114,7 +118,7 @@ class _Adjoint(Function):
         i, f, u, o = gates.split(size, -1)
         tau = c.tanh()
         slope = o * (1 - tau * tau)  # of h in c
-        before = _shifted(c, c0, sizes)  # c_{t-1}
+        before = shifted(c, c0, sizes)  # c_{t-1}
         factors = torch.cat([u, before, i, tau], -1)  # of mu, mu, mu, lambda in the gates
         slopes = _slopes(gates, size)
 
@@ -124,7 +128,7 @@ class _Adjoint(Function):
         )
         dg = torch.empty_like(gates)
         rows_after = 0
-        for start, end in reversed(list(_blocks(sizes))):
+        for start, end in reversed(list(blocks(sizes))):
             rows = end - start
             of_h, of_c = lam[:, start:end], mu[:, start:end]
             if rows_after:
@@ -145,14 +149,14 @@ class _Adjoint(Function):
         dh0, dc0 = torch.zeros_like(h0), torch.zeros_like(c0)
         dh0[:, :first] = torch.bmm(dg[:, :first], weight)
         dc0[:, :first] = mu[:, :first] * f[:, :first]
-        dweight = torch.bmm(dg.mT, _shifted(h, h0, sizes))
+        dweight = torch.bmm(dg.mT, shifted(h, h0, sizes))
         ctx.save_for_backward(weight, h0, c0, h, c, gates, lam, mu, dg, dgates)
         ctx.sizes, ctx.has_dc = sizes, dc is not None
         return dg, dweight, dh0, dc0
 
     @staticmethod
     def backward(ctx: Any, v: Tensor, vweight: Tensor, vh0: Tensor, vc0: Tensor) -> Any:
-        with _without_autocast(v):
+        with without_autocast(v):
             gradients = _Tangent.apply(v, vweight, vh0, vc0, *ctx.saved_tensors, ctx.sizes)
         (h_tangent, c_tangent, moved, *others) = gradients
         given = ctx.saved_tensors[-1] is not None
@@ -186,16 +190,16 @@ class _Tangent(Function):
         tau = c.tanh()
         gap = 1 - tau * tau
         slope = o * gap
-        c_before = _shifted(c, c0, sizes)
+        c_before = shifted(c, c0, sizes)
         slopes = _slopes(gates, size)
 
         # Tangent, forward through time: V = v + V_W h_{t-1} + h' W^T, then gates', c', h'.
-        total = torch.baddbmm(v, _shifted(h, h0, sizes), vweight.mT)  # (A, P, 4H)
+        total = torch.baddbmm(v, shifted(h, h0, sizes), vweight.mT)  # (A, P, 4H)
         moved = torch.empty_like(gates)  # tangents of the gates
         c_tangent, h_tangent = torch.empty_like(c), torch.empty_like(h)
         recurrent = weight.mT
         h_last, c_last = vh0, vc0
-        for start, end in _blocks(sizes):
+        for start, end in blocks(sizes):
             rows = end - start
             block = total[:, start:end]
             block += torch.bmm(h_last[:, :rows], recurrent)
@@ -220,14 +224,14 @@ class _Tangent(Function):
         gates_gradient = total.mul_(raw).mul_(_curvatures(gates, size))
         gi, gf, gu, go = gates_gradient.split(size, -1)
         gi.addcmul_(du, mu)
-        gf.addcmul_(_shifted(c_tangent, vc0, sizes), mu)
+        gf.addcmul_(shifted(c_tangent, vc0, sizes), mu)
         gu.addcmul_(di, mu)
         push = c_tangent * lam  # of the slope of h in c
         go.addcmul_(push, gap)
-        c0_gradient, c_gradient = _unshifted(df * mu, c0, sizes)
+        c0_gradient, c_gradient = unshifted(df * mu, c0, sizes)
         c_gradient += gap * (do * lam - 2 * push * o * tau)
-        h0_gradient, h_gradient = _unshifted(torch.bmm(dg, vweight), h0, sizes)
-        weight_gradient = torch.bmm(dg.mT, _shifted(h_tangent, vh0, sizes))
+        h0_gradient, h_gradient = unshifted(torch.bmm(dg, vweight), h0, sizes)
+        weight_gradient = torch.bmm(dg.mT, shifted(h_tangent, vh0, sizes))
         return (
             h_tangent,
             c_tangent,
@@ -242,21 +246,7 @@ class _Tangent(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise DerivativeError(
-            "packed_lstm: the third derivative was asked for, it has the first two; take it "
-            "through torch.func, or call backward() without create_graph"
-        )
-
-
-def _without_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """Keep the passes from changing the type of the tensors that they share."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
-
-
-def _blocks(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """First row and the one after the last of each step's block."""
-    return pairwise(accumulate(sizes, initial=0))
+        raise third_derivative("packed_lstm")
 
 
 def _slopes(gates: Tensor, size: int) -> Tensor:
@@ -272,20 +262,3 @@ def _curvatures(gates: Tensor, size: int) -> Tensor:
     curvatures = 1 - 2 * gates
     curvatures[..., 2 * size : 3 * size] -= 1
     return curvatures
-
-
-def _shifted(x: Tensor, first: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """The value before each packed step: `first` before step 0, x one step earlier elsewhere."""
-    starts = [start for start, _ in _blocks(sizes)]
-    earlier = [x[:, start : start + rows] for start, rows in zip(starts, sizes[1:], strict=False)]
-    return torch.cat([first[:, : sizes[0]], *earlier], 1)
-
-
-def _unshifted(x: Tensor, first: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Adjoint of `_shifted`: what `first` and the packed steps receive from x."""
-    to_first, to_steps = torch.zeros_like(first), torch.zeros_like(x)
-    to_first[:, : sizes[0]] = x[:, : sizes[0]]
-    blocks = list(_blocks(sizes))
-    for (start, _), (after, end) in pairwise(blocks):
-        to_steps[:, start : start + end - after] = x[:, after:end]
-    return to_first, to_steps

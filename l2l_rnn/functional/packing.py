@@ -8,7 +8,6 @@ task by itself, so that the sequences still going on are always the first few ro
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,27 +20,23 @@ from l2l_rnn.functional.affine import embedding as take_rows
 class Packing:
     """How a padded batch `(N, B, S, F)` and its packed form `(N, P, F)` correspond.
 
-    This class packs every step, whatever the lengths: `P = S B`. Where steps past the length are
-    packed too, `valid` says which, and a recurrence carries its state through them.
+    This class packs a batch whose sequences all have the `S` steps: `P = S B`.
 
     Args:
         batch: `B`, sequences in each task.
         steps: `S`, steps of each.
-        inside: True where a step lies inside its sequence, `(N, B, S)`; None if all do.
 
     Attributes:
         batch_sizes: sequences that take each step, non-increasing.
-        ends_only: whether packed steps outside of a sequence can only come after its own ones, in
-            either direction, where nothing reads what a recurrence makes of them.
-        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are.
+        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are. Those
+            outside come after a sequence's own steps in either direction, so that nothing reads
+            what a recurrence makes of them.
     """
 
-    ends_only: ClassVar[bool] = False
-
-    def __init__(self, batch: int, steps: int, inside: Tensor | None = None) -> None:
+    def __init__(self, batch: int, steps: int) -> None:
         self.batch, self.steps = batch, steps
         self.batch_sizes = [batch] * steps
-        self.valid = None if inside is None else self.pack(inside.unsqueeze(-1))
+        self.valid: Tensor | None = None
 
     def pack(self, x: Tensor) -> Tensor:
         """`(N, B, S, F)` -> `(N, P, F)`."""
@@ -49,8 +44,6 @@ class Packing:
 
     def unpack(self, y: Tensor) -> Tensor:
         """`(N, P, F)` -> `(N, B, S, F)`, 0 past each sequence's length."""
-        if self.valid is not None:
-            y = y.masked_fill(~self.valid, 0)
         # A copy: the derivatives need the outputs as they were, whatever becomes of these.
         return y.unflatten(1, (self.steps, self.batch)).transpose(1, 2).clone()
 
@@ -65,6 +58,35 @@ class Packing:
     def final(self, states: Tensor, initial: Tensor) -> Tensor:
         """Pick each sequence's last state: `(N, P, H)`, initial `(N, B, H)` -> `(N, B, H)`."""
         return states[:, -self.batch :]
+
+
+class PaddedPacking(Packing):
+    """Packs every step of a ragged batch whose lengths cannot be read, as under `torch.func`.
+
+    Args:
+        lengths: valid steps of each sequence, `(N, B)`.
+        steps: `S`, the padded length.
+    """
+
+    def __init__(self, lengths: Tensor, steps: int) -> None:
+        super().__init__(lengths.shape[1], steps)
+        step = torch.arange(steps, device=lengths.device).unsqueeze(-1)  # (S, 1)
+        row = torch.arange(self.batch, device=lengths.device)  # (B,)
+        inside = step < lengths.unsqueeze(1)  # (N, S, B)
+        mirrored = torch.where(inside, lengths.unsqueeze(1) - 1 - step, step)
+        self._mirror = (mirrored * self.batch + row).flatten(1)  # (N, P)
+        self._last = (lengths - 1).clamp_min(0) * self.batch + row  # (N, B)
+        self._empty = (lengths == 0).unsqueeze(-1)
+        self.valid: Tensor = inside.flatten(1).unsqueeze(-1)
+
+    def unpack(self, y: Tensor) -> Tensor:
+        return super().unpack(y.masked_fill(~self.valid, 0))
+
+    def reverse(self, x: Tensor) -> Tensor:
+        return take_rows(self._mirror, x)
+
+    def final(self, states: Tensor, initial: Tensor) -> Tensor:
+        return torch.where(self._empty, initial, take_rows(self._last, states))
 
 
 class RaggedPacking(Packing):
@@ -82,8 +104,6 @@ class RaggedPacking(Packing):
         >>> packing.reverse(packing.pack(x)).flatten().tolist()
         [6.0, 0.0, 5.0, 4.0]
     """
-
-    ends_only: ClassVar[bool] = True
 
     def __init__(self, lengths: Tensor, steps: int) -> None:
         tasks, self.batch = lengths.shape
@@ -129,15 +149,15 @@ class RaggedPacking(Packing):
 
 
 def choose_packing(batch: int, steps: int, lengths: Tensor | None) -> Packing:
-    """Choose the packing of a batch: ragged if its lengths are known and can be read.
+    """Choose the packing of a batch: ragged if its lengths differ and can be read.
 
     Shapes:
         lengths `(N, B)`, or None if every sequence has all `S` steps.
     """
     if lengths is None:
         return Packing(batch, steps)
-    if readable_values(lengths) is not None and not is_transformed(lengths):
-        if bool((lengths == steps).all()):
-            return Packing(batch, steps)
-        return RaggedPacking(lengths, steps)
-    return Packing(batch, steps, torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1))
+    if readable_values(lengths) is None or is_transformed(lengths):
+        return PaddedPacking(lengths, steps)
+    if bool((lengths == steps).all()):
+        return Packing(batch, steps)
+    return RaggedPacking(lengths, steps)

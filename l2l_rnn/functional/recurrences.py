@@ -13,13 +13,14 @@ Args:
     weight_hh: the recurrent weight, gates stacked in torch's order.
     state: the initial state, a tuple of tensors with the output `h` first.
     batch_sizes: sequences that take each step, non-increasing, none above B.
-    valid: True where a packed step lies inside its sequence; elsewhere the state is carried on
-        unchanged. None if all do.
 
 Shapes:
-    projected `(A, P, GH)` for G gates, weight_hh `(A, GH, H)`, states `(A, B, H)`,
-    valid `(A, P, 1)` -> the state after every step, a tuple of `(A, P, H)` like `state`,
-    the outputs first.
+    projected `(A, P, GH)` for G gates, weight_hh `(A, GH, H)`, states `(A, B, H)` -> the state
+    after every step, a tuple of `(A, P, H)` like `state`, the outputs first.
+
+Their derivatives are written by hand, to second order: `packed_rnn`, `packed_gru`, `packed_lstm`; a
+third derivative raises a DerivativeError. Under a transform of `torch.func`, and where an LSTM
+projects its outputs, they go step by step instead and have every derivative.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional.packed_gru import packed_gru
 from l2l_rnn.functional.packed_lstm import packed_lstm
+from l2l_rnn.functional.packed_rnn import packed_rnn
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], State]
@@ -41,23 +44,25 @@ def rnn(
     weight_hh: Tensor,
     state: State,
     batch_sizes: Sequence[int],
-    valid: Tensor | None = None,
     *,
-    nonlinearity: Callable[[Tensor], Tensor] = torch.tanh,
+    nonlinearity: str = "tanh",
 ) -> State:
     """Run the simple recurrence `h_t = phi(a_t + W_hh h_{t-1})`.
 
     Args and shapes are the module's, with G = 1, biases all in `projected`; `nonlinearity` is
-    `phi`.
+    `phi`, `"tanh"` or `"relu"`.
 
     Source: J. L. Elman, 1990, Finding Structure in Time.
     """
+    if not transforms_are_active():
+        return (packed_rnn(projected, weight_hh, state[0], batch_sizes, nonlinearity),)
+    phi = {"tanh": torch.tanh, "relu": torch.relu}[nonlinearity]
     recurrent = weight_hh.mT
 
     def step(a: Tensor, state: State) -> State:
-        return (nonlinearity(torch.baddbmm(a, state[0], recurrent)),)
+        return (phi(torch.baddbmm(a, state[0], recurrent)),)
 
-    return _run(step, projected, state, batch_sizes, valid)
+    return _run(step, projected, state, batch_sizes)
 
 
 def gru(
@@ -65,7 +70,6 @@ def gru(
     weight_hh: Tensor,
     state: State,
     batch_sizes: Sequence[int],
-    valid: Tensor | None = None,
     *,
     bias_hn: Tensor | None = None,
 ) -> State:
@@ -80,10 +84,12 @@ def gru(
     the reset gate is applied after the product, as cuDNN does.
     """
     hidden = state[0].shape[-1]
+    if bias_hn is None:
+        bias_hn = projected.new_zeros(len(projected), hidden)
+    if not transforms_are_active():
+        return (packed_gru(projected, weight_hh, bias_hn, state[0], batch_sizes),)
     recurrent_rz, recurrent_n = weight_hh.mT.split([2 * hidden, hidden], -1)
-    bias = torch.zeros((), dtype=projected.dtype, device=projected.device)
-    if bias_hn is not None:
-        bias = bias_hn.unsqueeze(-2)
+    bias = bias_hn.unsqueeze(-2)
 
     def step(a: Tensor, state: State) -> State:
         (h,) = state
@@ -92,7 +98,7 @@ def gru(
         n = torch.tanh(a_n + r * torch.baddbmm(bias, h, recurrent_n))
         return (n + z * (h - n),)
 
-    return _run(step, projected, state, batch_sizes, valid)
+    return _run(step, projected, state, batch_sizes)
 
 
 def lstm(
@@ -100,7 +106,6 @@ def lstm(
     weight_hh: Tensor,
     state: State,
     batch_sizes: Sequence[int],
-    valid: Tensor | None = None,
     *,
     weight_hr: Tensor | None = None,
 ) -> State:
@@ -112,14 +117,11 @@ def lstm(
     Args and shapes are the module's, with G = 4 (i, f, u, o), state `(h, c)`, biases all in
     `projected`; `weight_hr`, `(A, P, H)`, projects the output to P values, or None.
 
-    Without projection, mask and `torch.func` transforms it runs as `packed_lstm`, whose derivatives
-    are written by hand, to second order; a third derivative raises a DerivativeError.
-
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, with the forget gate
     of F. Gers et al., 2000, and the projection of H. Sak et al., 2014.
     """
     h0, c0 = state
-    if weight_hr is None and valid is None and not transforms_are_active():
+    if weight_hr is None and not transforms_are_active():
         return packed_lstm(projected, weight_hh, h0, c0, batch_sizes)
     hidden = c0.shape[-1]
     recurrent = weight_hh.mT
@@ -132,25 +134,13 @@ def lstm(
         h = a_o.sigmoid() * c.tanh()
         return (h if weight_hr is None else h @ weight_hr.mT, c)
 
-    return _run(step, projected, state, batch_sizes, valid)
+    return _run(step, projected, state, batch_sizes)
 
 
-def _run(
-    step: Step,
-    projected: Tensor,
-    state: State,
-    batch_sizes: Sequence[int],
-    valid: Tensor | None,
-) -> State:
+def _run(step: Step, projected: Tensor, state: State, batch_sizes: Sequence[int]) -> State:
     """Apply `step` to the block of each step in turn."""
-    blocks = projected.split(batch_sizes, 1)
-    masks = [None] * len(blocks) if valid is None else valid.split(batch_sizes, 1)
     states = []
-    for block, mask in zip(blocks, masks, strict=True):
-        state = tuple(s[:, : block.shape[1]] for s in state)  # sequences still going on
-        new = step(block, state)
-        if mask is not None:
-            new = tuple(torch.where(mask, n, o) for n, o in zip(new, state, strict=True))
-        state = new
+    for block in projected.split(batch_sizes, 1):
+        state = step(block, tuple(s[:, : block.shape[1]] for s in state))  # those still going on
         states.append(state)
     return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))

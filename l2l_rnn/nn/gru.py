@@ -41,8 +41,7 @@ class GRU(RecurrentLayer):
         projected: Tensor,
         state: State,
         batch_sizes: Sequence[int],
-        valid: Tensor | None,
     ) -> State:
         weight = self._stacked("weight_hh", layer)
         bias = self._stacked("bias_hh", layer)[..., -self.hidden_size :] if self.bias else None
-        return functional.gru(projected, weight, state, batch_sizes, valid, bias_hn=bias)
+        return functional.gru(projected, weight, state, batch_sizes, bias_hn=bias)

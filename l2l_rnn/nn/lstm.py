@@ -23,9 +23,6 @@ class LSTM(RecurrentLayer):
     Args:
         proj_size: `P`, units that each output is projected to; 0 for no projection.
 
-    Raises:
-        DerivativeError: a third derivative is asked for; the first two are there.
-
     Example:
         >>> outputs, (h, c) = LSTM(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
         >>> outputs.shape, h.shape
@@ -73,8 +70,7 @@ class LSTM(RecurrentLayer):
         projected: Tensor,
         state: State,
         batch_sizes: Sequence[int],
-        valid: Tensor | None,
     ) -> State:
         weight = self._stacked("weight_hh", layer)
         weight_hr = self._stacked("weight_hr", layer) if self.proj_size else None
-        return functional.lstm(projected, weight, state, batch_sizes, valid, weight_hr=weight_hr)
+        return functional.lstm(projected, weight, state, batch_sizes, weight_hr=weight_hr)

@@ -46,6 +46,8 @@ class RecurrentLayer(nn.Module, ABC):
         ArgumentError: a size, the dropout or a length is out of its range.
         ShapeError: at a call, when input, state or lengths do not fit.
         ArgumentTypeError: at a call, when state or lengths are of another type.
+        DerivativeError: when a third derivative is asked for; the first two are there, and under a
+            transform of `torch.func` all of them.
     """
 
     task_axis: ClassVar[bool] = True
@@ -188,7 +190,6 @@ class RecurrentLayer(nn.Module, ABC):
         projected: Tensor,
         state: State,
         batch_sizes: Sequence[int],
-        valid: Tensor | None,
     ) -> State:
         """Run one layer's recurrence, all directions and tasks at once; see `functional`."""
 
@@ -211,7 +212,7 @@ class RecurrentLayer(nn.Module, ABC):
 
     @property
     def _is_bounded(self) -> bool:
-        """Whether no input, however long, can make the state overflow."""
+        """Whether no run past a sequence's end, however long, can make the state overflow."""
         return True
 
     def _state_sizes(self) -> tuple[int, ...]:
@@ -262,9 +263,6 @@ class RecurrentLayer(nn.Module, ABC):
         x = packing.pack(x)  # (N, P, F)
         if packing.valid is not None:
             x = x.masked_fill(~packing.valid, 0)  # padding may be NaN, and 0 times NaN is NaN
-        valid = None if self._is_bounded and packing.ends_only else packing.valid
-        if valid is not None:
-            valid = self._both_ways(valid, packing)
         state = tuple(s.unflatten(0, (self.num_layers, -1)) for s in state)  # (L, D, N, B, H)
         finals = []
         for layer in range(self.num_layers):
@@ -273,10 +271,13 @@ class RecurrentLayer(nn.Module, ABC):
             bias = self._stacked_bias(layer) if self.bias else None
             weight = self._stacked("weight_ih", layer)
             projected = functional.linear(self._both_ways(x, packing), weight, bias)
+            if packing.valid is not None and not self._is_bounded:
+                outside = self._both_ways(~packing.valid, packing)
+                projected = projected.masked_fill(outside, -torch.inf)  # the state is 0 there
             initial = tuple(
                 torch.cat([packing.sort(direction) for direction in s[layer]]) for s in state
             )
-            states = self._recur(layer, projected, initial, packing.batch_sizes, valid)
+            states = self._recur(layer, projected, initial, packing.batch_sizes)
             x = states[0]  # (A, P, H)
             if self.bidirectional:
                 x = torch.cat([x[:tasks], packing.reverse(x[tasks:])], -1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -30,10 +29,6 @@ class RNN(RecurrentLayer):
     """
 
     gates = 1
-    nonlinearities: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {
-        "tanh": torch.tanh,
-        "relu": torch.relu,
-    }
 
     def __init__(
         self,
@@ -48,7 +43,7 @@ class RNN(RecurrentLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if nonlinearity not in self.nonlinearities:
+        if nonlinearity not in ("tanh", "relu"):
             raise ArgumentError(f"RNN: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         super().__init__(
             input_size,
@@ -73,8 +68,6 @@ class RNN(RecurrentLayer):
         projected: Tensor,
         state: State,
         batch_sizes: Sequence[int],
-        valid: Tensor | None,
     ) -> State:
-        phi = self.nonlinearities[self.nonlinearity]
         weight = self._stacked("weight_hh", layer)
-        return functional.rnn(projected, weight, state, batch_sizes, valid, nonlinearity=phi)
+        return functional.rnn(projected, weight, state, batch_sizes, nonlinearity=self.nonlinearity)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ShapeError
-from l2l_rnn.functional.packing import Packing, RaggedPacking, choose_packing
+from l2l_rnn.functional.packing import Packing, PaddedPacking, RaggedPacking, choose_packing
 from l2l_rnn.models.encoder import CELLS
 
 TASKS, BATCH, STEPS, HIDDEN = 2, 3, 4, 3
@@ -106,13 +106,18 @@ LENGTHS = [
 ]
 
 
+@pytest.fixture(params=[RaggedPacking, PaddedPacking])
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(params=LENGTHS, ids=str)
-def ragged(request):
+def ragged(request, kind):
     """A padded batch, its lengths and its packing."""
     lengths = torch.tensor(request.param)
     x = torch.randn(*lengths.shape, STEPS, 2)
     inside = (torch.arange(STEPS) < lengths.unsqueeze(-1)).unsqueeze(-1)
-    return x.where(inside, 0), lengths, RaggedPacking(lengths, STEPS)
+    return x.where(inside, 0), lengths, kind(lengths, STEPS)
 
 
 def test_unpacking_undoes_packing(ragged):
@@ -128,7 +133,9 @@ def test_the_final_state_is_the_last_steps_or_the_initial(ragged):
     for n, row in enumerate(lengths.tolist()):
         for b, length in enumerate(row):
             assert torch.equal(final[n, b], x[n, b, length - 1] if length else initial[n, b])
-        order = sorted(range(len(row)), key=lambda b: -row[b])
+        order = list(range(len(row)))
+        if type(packed) is RaggedPacking:
+            order.sort(key=lambda b: -row[b])
         assert torch.equal(packed.sort(initial)[n], initial[n, order])
 
 
@@ -146,9 +153,12 @@ def test_only_steps_inside_are_packed(ragged):
     sizes = packed.batch_sizes
     assert sizes == sorted(sizes, reverse=True)
     assert sum(sizes) == packed.pack(x).shape[1]
-    if len(lengths) == 1:
-        assert sum(sizes) == lengths.sum()
+    if type(packed) is PaddedPacking:
+        assert sum(sizes) == lengths.shape[1] * STEPS
+    elif len(lengths) == 1:
         assert packed.valid is None
+    if packed.valid is None:
+        assert sum(sizes) == lengths.sum()
     else:
         assert packed.valid.shape == (len(lengths), sum(sizes), 1)
         assert packed.valid.sum() == lengths.sum()
@@ -165,8 +175,7 @@ def test_the_packing_is_chosen():
         return lengths
 
     torch.func.vmap(look)(torch.tensor([[1, 2, 3]]))
-    assert type(chosen[0]) is Packing
-    assert chosen[0].valid is not None
+    assert type(chosen[0]) is PaddedPacking
 
 
 def test_packing_every_step():
