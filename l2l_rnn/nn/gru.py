@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.functional.recurrences import State
@@ -31,17 +30,12 @@ class GRU(RecurrentLayer):
 
     gates = 3
 
-    def _added_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
-        # All but the new gate's, which the reset gate multiplies.
-        return bias_ih + F.pad(bias_hh[..., : -self.hidden_size], (0, self.hidden_size))
-
     def _recur(
         self,
         layer: int,
-        projected: Tensor,
+        x: Tensor,
         state: State,
         batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> State:
-        weight = self._stacked("weight_hh", layer)
-        bias = self._stacked("bias_hh", layer)[..., -self.hidden_size :] if self.bias else None
-        return functional.gru(projected, weight, state, batch_sizes, bias_hn=bias)
+        return functional.gru(x, self._weights(layer), state, batch_sizes)

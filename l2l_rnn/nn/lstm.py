@@ -67,10 +67,10 @@ class LSTM(RecurrentLayer):
     def _recur(
         self,
         layer: int,
-        projected: Tensor,
+        x: Tensor,
         state: State,
         batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> State:
-        weight = self._stacked("weight_hh", layer)
         weight_hr = self._stacked("weight_hr", layer) if self.proj_size else None
-        return functional.lstm(projected, weight, state, batch_sizes, weight_hr=weight_hr)
+        return functional.lstm(x, self._weights(layer), state, batch_sizes, weight_hr=weight_hr)

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.functional.packing import Packing, choose_packing
-from l2l_rnn.functional.recurrences import State
+from l2l_rnn.functional.recurrences import State, Weights
 from l2l_rnn.nn.layouts import Layout, state_tensors
 
 
@@ -187,11 +186,16 @@ class RecurrentLayer(nn.Module, ABC):
     def _recur(
         self,
         layer: int,
-        projected: Tensor,
+        x: Tensor,
         state: State,
         batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> State:
-        """Run one layer's recurrence, all directions and tasks at once; see `functional`."""
+        """Run one layer's recurrence, all directions and tasks at once.
+
+        Args and shapes are those of `functional.recurrences`; `valid`, `(A, P, 1)`, is True at
+        packed steps inside their sequence, None if all are.
+        """
 
     def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of a layer's parameters in one direction, in torch's order."""
@@ -205,15 +209,6 @@ class RecurrentLayer(nn.Module, ABC):
         if self.proj_size:
             shapes |= {"weight_hr": (self.proj_size, self.hidden_size)}
         return shapes
-
-    def _added_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
-        """One direction's biases as far as the input projection can carry them, `(…, GH)`."""
-        return bias_ih + bias_hh
-
-    @property
-    def _is_bounded(self) -> bool:
-        """Whether no run past a sequence's end, however long, can make the state overflow."""
-        return True
 
     def _state_sizes(self) -> tuple[int, ...]:
         """Units of each tensor of the state, `h` first."""
@@ -232,20 +227,9 @@ class RecurrentLayer(nn.Module, ABC):
         """One parameter of all directions and tasks, `(A, …)`, direction-major."""
         return self._stack([getattr(self, name + suffix) for suffix in self._suffixes(layer)])
 
-    def _stacked_bias(self, layer: int) -> Tensor:
-        """The biases of the input projection, `(A, GH)`.
-
-        The sum is taken before any view of the parameters: torch accumulates wrong gradients over
-        several `backward()` calls when two parameters receive views of one gradient.
-        """
-        return self._stack(
-            [
-                self._added_bias(
-                    getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
-                )
-                for suffix in self._suffixes(layer)
-            ]
-        )
+    def _weights(self, layer: int) -> Weights:
+        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
+        return Weights(*(self._stacked(name, layer) for name in names))
 
     def _stack(self, directions: list[Tensor]) -> Tensor:
         if not self._has_tasks:
@@ -263,21 +247,17 @@ class RecurrentLayer(nn.Module, ABC):
         x = packing.pack(x)  # (N, P, F)
         if packing.valid is not None:
             x = x.masked_fill(~packing.valid, 0)  # padding may be NaN, and 0 times NaN is NaN
+        valid = None if packing.valid is None else self._both_ways(packing.valid, packing)
         state = tuple(s.unflatten(0, (self.num_layers, -1)) for s in state)  # (L, D, N, B, H)
         finals = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = F.dropout(x, self.dropout, self.training)
-            bias = self._stacked_bias(layer) if self.bias else None
-            weight = self._stacked("weight_ih", layer)
-            projected = functional.linear(self._both_ways(x, packing), weight, bias)
-            if packing.valid is not None and not self._is_bounded:
-                outside = self._both_ways(~packing.valid, packing)
-                projected = projected.masked_fill(outside, -torch.inf)  # the state is 0 there
             initial = tuple(
                 torch.cat([packing.sort(direction) for direction in s[layer]]) for s in state
             )
-            states = self._recur(layer, projected, initial, packing.batch_sizes)
+            both_ways = self._both_ways(x, packing)
+            states = self._recur(layer, both_ways, initial, packing.batch_sizes, valid)
             x = states[0]  # (A, P, H)
             if self.bidirectional:
                 x = torch.cat([x[:tasks], packing.reverse(x[tasks:])], -1)

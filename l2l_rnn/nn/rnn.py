@@ -58,16 +58,19 @@ class RNN(RecurrentLayer):
         )
         self.nonlinearity = nonlinearity
 
-    @property
-    def _is_bounded(self) -> bool:
-        return self.nonlinearity == "tanh"
-
     def _recur(
         self,
         layer: int,
-        projected: Tensor,
+        x: Tensor,
         state: State,
         batch_sizes: Sequence[int],
+        valid: Tensor | None,
     ) -> State:
-        weight = self._stacked("weight_hh", layer)
-        return functional.rnn(projected, weight, state, batch_sizes, nonlinearity=self.nonlinearity)
+        return functional.rnn(
+            x,
+            self._weights(layer),
+            state,
+            batch_sizes,
+            nonlinearity=self.nonlinearity,
+            valid=valid,
+        )

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.errors import ShapeError
 from l2l_rnn.functional.packing import Packing, PaddedPacking, RaggedPacking, choose_packing
+from l2l_rnn.functional.recurrences import Weights
 from l2l_rnn.models.encoder import CELLS
 
 TASKS, BATCH, STEPS, HIDDEN = 2, 3, 4, 3
@@ -189,49 +190,52 @@ def test_packing_every_step():
 
 # ------------------------------------------------------------------ the recurrences
 
-# One step of each, from the equations: (a, W, state, extras) -> state.
+# One step of each, from the equations: (W_ih x + b_ih, W_hh h + b_hh, state) -> state.
 EQUATIONS = {
-    "rnn": lambda a, w, state, _: (torch.tanh(a + w @ state[0]),),
-    "gru": lambda a, w, state, extra: (_gru(a, w, state[0], extra["bias_hn"]),),
-    "lstm": lambda a, w, state, _: _lstm(a, w, *state),
+    "rnn": lambda ih, hh, state: (torch.tanh(ih + hh),),
+    "gru": lambda ih, hh, state: (_gru(ih, hh, state[0]),),
+    "lstm": lambda ih, hh, state: _lstm(ih + hh, state[1]),
 }
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn": 1, "gru": 1, "lstm": 2}
 
 
-def _gru(a, w, h, bias):
-    product = w @ h
-    r = torch.sigmoid(a[:HIDDEN] + product[:HIDDEN])
-    z = torch.sigmoid(a[HIDDEN : 2 * HIDDEN] + product[HIDDEN : 2 * HIDDEN])
-    n = torch.tanh(a[2 * HIDDEN :] + r * (product[2 * HIDDEN :] + bias))
+def _gru(ih, hh, h):
+    r, z = torch.sigmoid(ih + hh)[: 2 * HIDDEN].chunk(2)
+    n = torch.tanh(ih[2 * HIDDEN :] + r * hh[2 * HIDDEN :])
     return (1 - z) * n + z * h
 
 
-def _lstm(a, w, h, c):
-    i, f, g, o = (a + w @ h).split(HIDDEN)
+def _lstm(a, c):
+    i, f, g, o = a.split(HIDDEN)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
 
 
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", EQUATIONS)
-def test_recurrences_follow_their_equations(name):
+def test_recurrences_follow_their_equations(name, bias):
     torch.manual_seed(0)
-    sizes = [3, 2, 2, 1]
+    sizes, features, rows = [3, 2, 2, 1], 2, GATES[name] * HIDDEN
     double = {"dtype": torch.float64}
-    projected = torch.randn(TASKS, sum(sizes), GATES[name] * HIDDEN, **double)
-    weight = torch.randn(TASKS, GATES[name] * HIDDEN, HIDDEN, **double)
+    x = torch.randn(TASKS, sum(sizes), features, **double)
+    weights = Weights(
+        torch.randn(TASKS, rows, features, **double),
+        torch.randn(TASKS, rows, HIDDEN, **double),
+        *(torch.randn(2, TASKS, rows, **double) if bias else []),
+    )
     state = tuple(torch.randn(TASKS, BATCH, HIDDEN, **double) for _ in range(STATES[name]))
-    extra = {"bias_hn": torch.randn(TASKS, HIDDEN, **double)} if name == "gru" else {}
-    outputs = getattr(functional, name)(projected, weight, state, sizes, **extra)[0]
+    outputs = getattr(functional, name)(x, weights, state, sizes)[0]
     assert outputs.shape == (TASKS, sum(sizes), HIDDEN)
     starts = [sum(sizes[:t]) for t in range(len(sizes))]
     for n in range(TASKS):
-        own = {key: value[n] for key, value in extra.items()}
+        ih, hh, b_ih, b_hh = (0 if w is None else w[n] for w in weights)
         for b in range(BATCH):
             current = tuple(s[n, b] for s in state)
             for start, size in zip(starts, sizes, strict=True):
                 if b < size:
-                    current = EQUATIONS[name](projected[n, start + b], weight[n], current, own)
+                    products = ih @ x[n, start + b] + b_ih, hh @ current[0] + b_hh
+                    current = EQUATIONS[name](*products, current)
                     torch.testing.assert_close(outputs[n, start + b], current[0])
 
 

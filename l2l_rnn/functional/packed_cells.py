@@ -1,0 +1,284 @@
+"""The pointwise parts of the recurrences with their first and second derivatives.
+
+Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; `packed_recurrence`
+says what it is given and what it must leave. Primes are tangents: `h'` is the tangent of h.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.functional.packed_recurrence import Gradients, PackedCell, Step, Views
+
+_ONE = torch.ones(())
+
+
+class TanhCell(PackedCell):
+    """`h = tanh(a)`, so that `dh/da = 1 - h^2`."""
+
+    stacked: ClassVar[int] = 1
+    kept: ClassVar[int] = 1
+    scratch: ClassVar[int] = 1
+
+    def forward(self, step: Step) -> None:
+        torch.tanh(step.units[0], out=step.h)
+
+    def adjoint(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        lam_before: Tensor,
+        mu_before: Tensor,
+        scratch: Views,
+    ) -> None:
+        (w,) = scratch
+        torch.mul(lam, step.h, out=w)
+        torch.addcmul(lam, w, step.h, value=-1, out=da[0])
+
+    def tangent(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        moved: Views,
+        tangent_before: Tensor,
+        cell_tangent_before: Tensor,
+        tangent: Tensor,
+        cell_tangent: Tensor,
+        gradients: Gradients,
+        scratch: Views,
+    ) -> None:
+        (a,), (w,) = moved, scratch
+        torch.mul(a, step.h, out=w)
+        torch.addcmul(a, w, step.h, value=-1, out=tangent)
+        torch.mul(w, da[0], out=a).mul_(-2)
+
+
+class ReluCell(PackedCell):
+    """`h = max(a, 0)`, so that `dh/da` is 1 where h is positive, else 0."""
+
+    stacked: ClassVar[int] = 1
+    kept: ClassVar[int] = 1
+    scratch: ClassVar[int] = 1
+
+    def forward(self, step: Step) -> None:
+        torch.clamp_min(step.units[0], 0, out=step.h)
+
+    def adjoint(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        lam_before: Tensor,
+        mu_before: Tensor,
+        scratch: Views,
+    ) -> None:
+        torch.mul(lam, torch.sign(step.h, out=scratch[0]), out=da[0])
+
+    def tangent(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        moved: Views,
+        tangent_before: Tensor,
+        cell_tangent_before: Tensor,
+        tangent: Tensor,
+        cell_tangent: Tensor,
+        gradients: Gradients,
+        scratch: Views,
+    ) -> None:
+        torch.mul(moved[0], torch.sign(step.h, out=scratch[0]), out=tangent)
+        moved[0].zero_()
+
+
+class GRUCell(PackedCell):
+    """`r, z = sigmoid(a_r), sigmoid(a_z)`, `n = tanh(a_n + r q)`, `h = n + z (h_before - n)`.
+
+    The pre-activations are a_r, a_z, a_n from the input alone, and q from the state alone; r, z, n
+    and q are kept.
+    """
+
+    stacked: ClassVar[int] = 4
+    kept: ClassVar[int] = 4
+    scratch: ClassVar[int] = 7
+
+    def parts(self, x: Tensor, size: int) -> Views:
+        """`rz` together, then r, z, n, q."""
+        return x[..., : 2 * size], *x.split(size, -1)
+
+    def scratch_parts(self, x: Tensor, size: int) -> Views:
+        slopes, tangents, rest = x.split([2 * size, 2 * size, 3 * size], -1)
+        return (
+            *(slopes, *slopes.split(size, -1)),
+            *(tangents, *tangents.split(size, -1)),
+            *rest.split(size, -1),
+        )
+
+    def forward(self, step: Step) -> None:
+        rz, r, z, n, q = step.units
+        rz.sigmoid_()
+        n.addcmul_(r, q).tanh_()
+        torch.lerp(n, step.before, z, out=step.h)
+
+    def adjoint(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        lam_before: Tensor,
+        mu_before: Tensor,
+        scratch: Views,
+    ) -> None:
+        rz, r, z, n, q = step.units
+        d_rz, d_r, d_z, d_n, d_q = da
+        *_, w, w2, _ = scratch
+        torch.addcmul(lam, lam, z, value=-1, out=w)  # of n: lambda (1 - z)
+        torch.mul(w, n, out=w2)
+        torch.addcmul(w, w2, n, value=-1, out=d_n)
+        torch.mul(d_n, r, out=d_q)
+        torch.addcmul(rz, rz, rz, value=-1, out=d_rz)  # slopes s (1 - s)
+        d_r.mul_(d_n).mul_(q)
+        d_z.mul_(torch.sub(step.before, n, out=w)).mul_(lam)
+        lam_before.addcmul_(lam, z)
+
+    def tangent(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        moved: Views,
+        tangent_before: Tensor,
+        cell_tangent_before: Tensor,
+        tangent: Tensor,
+        cell_tangent: Tensor,
+        gradients: Gradients,
+        scratch: Views,
+    ) -> None:
+        rz, r, z, n, q = step.units
+        d_rz, _, _, d_n, _ = da
+        a_rz, a_r, a_z, y, a_q = moved  # q' is a_q'; y becomes the tangent of a_n + r q
+        slopes, slope_r, slope_z, rz_tangent, r_tangent, z_tangent, slope_n, n_tangent, w = scratch
+        torch.addcmul(rz, rz, rz, value=-1, out=slopes)
+        torch.mul(a_rz, slopes, out=rz_tangent)
+        y.addcmul_(r_tangent, q).addcmul_(r, a_q)
+        torch.sub(_ONE, torch.mul(n, n, out=slope_n), out=slope_n)
+        torch.mul(y, slope_n, out=n_tangent)
+        torch.lerp(n_tangent, tangent_before, z, out=tangent)
+        tangent.addcmul_(z_tangent, torch.sub(step.before, n, out=w))
+
+        torch.mul(lam, z_tangent, out=w)
+        gradients.before.add_(w)
+        y.mul_(n).mul_(d_n).mul_(-2).addcmul_(w, slope_n, value=-1)  # in a_n + r q
+        a_rz.mul_(d_rz)
+        a_rz.addcmul_(a_rz, rz, value=-2)  # the slope s (1 - s) has the derivative 1 - 2 s
+        torch.sub(tangent_before, n_tangent, out=w).mul_(lam)
+        a_z.addcmul_(w, slope_z)
+        torch.mul(a_q, d_n, out=w).addcmul_(q, y)
+        a_r.addcmul_(w, slope_r)
+        torch.mul(d_n, r_tangent, out=a_q).addcmul_(r, y)
+
+
+class LSTMCell(PackedCell):
+    """`i, f, o = sigmoid(a)`, `u = tanh(a_u)`, `c = f c_before + i u`, `h = o tanh(c)`.
+
+    The pre-activations are stacked i, f, u, o; these and `tau = tanh(c)` are kept.
+    """
+
+    stacked: ClassVar[int] = 4
+    kept: ClassVar[int] = 5
+    has_cell: ClassVar[bool] = True
+    scratch: ClassVar[int] = 10
+
+    def parts(self, x: Tensor, size: int) -> Views:
+        """All four gates, i f u apart on an axis of their own, `if` together, then i, f, u, o."""
+        three = x[..., : 3 * size].unflatten(-1, (3, size))
+        return x[..., : 4 * size], three, x[..., : 2 * size], *x.split(size, -1)
+
+    def scratch_parts(self, x: Tensor, size: int) -> Views:
+        slopes, tangents, rest = x.split([4 * size, 4 * size, 2 * size], -1)
+        return *self.parts(slopes, size), tangents, *tangents.split(size, -1), *rest.split(size, -1)
+
+    def forward(self, step: Step) -> None:
+        _, _, if_gates, i, f, u, o, tau = step.units
+        if_gates.sigmoid_()
+        u.tanh_()
+        o.sigmoid_()
+        torch.mul(f, step.cell_before, out=step.cell).addcmul_(i, u)
+        torch.tanh(step.cell, out=tau)
+        torch.mul(o, tau, out=step.h)
+
+    def adjoint(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        lam_before: Tensor,
+        mu_before: Tensor,
+        scratch: Views,
+    ) -> None:
+        _, _, _, i, f, u, o, tau = step.units
+        _, d_ifu, _, d_i, d_f, d_u, d_o = da
+        w = scratch[-1]
+        mu.addcmul_(lam, torch.addcmul(o, step.h, tau, value=-1, out=w))  # o (1 - tau^2)
+        torch.mul(i, u, out=w)
+        torch.addcmul(w, i, w, value=-1, out=d_i)  # u i (1 - i)
+        torch.addcmul(i, w, u, value=-1, out=d_u)  # i (1 - u^2)
+        torch.mul(f, step.cell_before, out=w)
+        torch.addcmul(w, f, w, value=-1, out=d_f)  # c_before f (1 - f)
+        d_ifu.mul_(mu.unsqueeze(-2))
+        torch.addcmul(step.h, o, step.h, value=-1, out=d_o).mul_(lam)  # tau o (1 - o)
+        mu_before.addcmul_(mu, f)
+
+    def tangent(
+        self,
+        step: Step,
+        lam: Tensor,
+        mu: Tensor,
+        da: Views,
+        moved: Views,
+        tangent_before: Tensor,
+        cell_tangent_before: Tensor,
+        tangent: Tensor,
+        cell_tangent: Tensor,
+        gradients: Gradients,
+        scratch: Views,
+    ) -> None:
+        gates, _, if_gates, i, f, u, o, tau = step.units
+        a, _, a_if, a_i, a_f, a_u, a_o = moved
+        slopes, slope_ifu, _, slope_i, slope_f, slope_u, slope_o = scratch[:7]
+        tangents, i_tangent, f_tangent, u_tangent, o_tangent, w, w2 = scratch[7:]
+        torch.addcmul(gates, gates, gates, value=-1, out=slopes)
+        torch.sub(_ONE, torch.mul(u, u, out=slope_u), out=slope_u)
+        torch.mul(a, slopes, out=tangents)
+        torch.mul(f, cell_tangent_before, out=cell_tangent)
+        cell_tangent.addcmul_(i_tangent, u).addcmul_(f_tangent, step.cell_before)
+        cell_tangent.addcmul_(u_tangent, i)
+        torch.addcmul(o, step.h, tau, value=-1, out=w)  # o (1 - tau^2)
+        torch.mul(o_tangent, tau, out=tangent).addcmul_(cell_tangent, w)
+
+        a.mul_(da[0])
+        a_if.addcmul_(a_if, if_gates, value=-2)  # a slope s (1 - s) has the derivative 1 - 2 s
+        a_o.addcmul_(a_o, o, value=-2)
+        a_u.mul_(u).mul_(-2)  # and 1 - u^2 has -2 u
+        slope_ifu.mul_(mu.unsqueeze(-2))
+        a_i.addcmul_(slope_i, u_tangent)
+        a_f.addcmul_(slope_f, cell_tangent_before)
+        a_u.addcmul_(slope_u, i_tangent)
+        torch.mul(lam, tau, out=w2)
+        torch.addcmul(lam, w2, tau, value=-1, out=w2)  # lambda (1 - tau^2)
+        a_o.addcmul_(slope_o, torch.mul(cell_tangent, w2, out=w))
+        torch.addcmul(o_tangent, cell_tangent, step.h, value=-2, out=w)
+        gradients.cell.addcmul_(w, w2)
+        gradients.cell_before.addcmul_(f_tangent, mu)
