@@ -20,11 +20,11 @@ class TanhCell(PackedCell):
     """`h = tanh(a)`, so that `dh/da = 1 - h^2`."""
 
     stacked: ClassVar[int] = 1
-    kept: ClassVar[int] = 1
+    kept: ClassVar[int] = 0
     scratch: ClassVar[int] = 1
 
-    def forward(self, step: Step) -> None:
-        torch.tanh(step.units[0], out=step.h)
+    def forward(self, step: Step, a: Views) -> None:
+        torch.tanh(a[0], out=step.h)
 
     def adjoint(
         self,
@@ -64,11 +64,11 @@ class ReluCell(PackedCell):
     """`h = max(a, 0)`, so that `dh/da` is 1 where h is positive, else 0."""
 
     stacked: ClassVar[int] = 1
-    kept: ClassVar[int] = 1
+    kept: ClassVar[int] = 0
     scratch: ClassVar[int] = 1
 
-    def forward(self, step: Step) -> None:
-        torch.clamp_min(step.units[0], 0, out=step.h)
+    def forward(self, step: Step, a: Views) -> None:
+        torch.clamp_min(a[0], 0, out=step.h)
 
     def adjoint(
         self,
@@ -123,10 +123,12 @@ class GRUCell(PackedCell):
             *rest.split(size, -1),
         )
 
-    def forward(self, step: Step) -> None:
+    def forward(self, step: Step, a: Views) -> None:
         rz, r, z, n, q = step.units
-        rz.sigmoid_()
-        n.addcmul_(r, q).tanh_()
+        a_rz, _, _, a_n, a_q = a
+        torch.sigmoid(a_rz, out=rz)
+        q.copy_(a_q)
+        torch.tanh(a_n.addcmul_(r, a_q), out=n)
         torch.lerp(n, step.before, z, out=step.h)
 
     def adjoint(
@@ -209,11 +211,12 @@ class LSTMCell(PackedCell):
         slopes, tangents, rest = x.split([4 * size, 4 * size, 2 * size], -1)
         return *self.parts(slopes, size), tangents, *tangents.split(size, -1), *rest.split(size, -1)
 
-    def forward(self, step: Step) -> None:
+    def forward(self, step: Step, a: Views) -> None:
         _, _, if_gates, i, f, u, o, tau = step.units
-        if_gates.sigmoid_()
-        u.tanh_()
-        o.sigmoid_()
+        _, _, a_if, _, _, a_u, a_o = a
+        torch.sigmoid(a_if, out=if_gates)
+        torch.tanh(a_u, out=u)
+        torch.sigmoid(a_o, out=o)
         torch.mul(f, step.cell_before, out=step.cell).addcmul_(i, u)
         torch.tanh(step.cell, out=tau)
         torch.mul(o, tau, out=step.h)
