@@ -6,6 +6,8 @@ with them its input is `(N, …)` too, and task n sees the parameters n alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -57,13 +59,18 @@ def expand_parameters(module: nn.Module, tasks: int) -> None:
     Shapes:
         each parameter: `(…)` before, `(N, …)` after.
     """
-    expanded: dict[Tensor, Tensor] = {}
+    replace_parameters(module, lambda p: p.expand(tasks, *p.shape).clone())
+
+
+def replace_parameters(module: nn.Module, make: Callable[[Tensor], Tensor]) -> None:
+    """Put `make(parameter)` in the place of every parameter of a module; tied ones stay tied."""
+    made: dict[Tensor, Tensor] = {}
     for child in module.modules():
         for name, parameter in child._parameters.items():
             if parameter is not None:
-                if parameter not in expanded:
-                    expanded[parameter] = parameter.expand(tasks, *parameter.shape).clone()
-                child._parameters[name] = expanded[parameter]  # type: ignore[assignment]
+                if parameter not in made:
+                    made[parameter] = make(parameter)
+                child._parameters[name] = made[parameter]  # type: ignore[assignment]
 
 
 def readable_values(tensor: Tensor) -> Tensor | None:

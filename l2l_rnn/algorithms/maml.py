@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
+from l2l_rnn.algorithms.rates import Rates
 from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 
@@ -33,7 +34,8 @@ class MAML(l2l.algorithms.MAML):
     Args:
         model: the module to meta-learn. With `clone(tasks=N)`, a model of other layers than this
             package's runs through `torch.func.vmap`.
-        lr: `alpha`, the step size of the inner loop.
+        lr: `alpha`, the step size of the inner loop: a number, or a `Rates` module, whose step
+            sizes are meta-learned with `theta`.
         first_order: whether to leave out the second derivative.
         allow_unused: whether a parameter may play no part in the loss; it then stays as it is. None
             means as `allow_nograd`.
@@ -65,31 +67,35 @@ class MAML(l2l.algorithms.MAML):
     def __init__(
         self,
         model: nn.Module,
-        lr: float,
+        lr: float | Tensor | Rates,
         first_order: bool = False,
         allow_unused: bool | None = None,
         allow_nograd: bool = False,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise ArgumentTypeError(
-                f"MAML: model must be a torch.nn.Module, got {type(model).__name__}"
+        self._check_model(model)
+        if not isinstance(lr, (Tensor, Rates)) and not (isinstance(lr, Real) and math.isfinite(lr)):
+            raise ArgumentError(
+                f"{type(self).__name__}: lr must be a finite number or Rates, got {lr!r}"
             )
-        if not isinstance(lr, Tensor) and not (isinstance(lr, Real) and math.isfinite(lr)):
-            raise ArgumentError(f"MAML: lr must be a finite number, got {lr!r}")
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
         self.module: nn.Module
         self.tasks: int | None = None
+        self.steps_taken = 0
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if self.tasks is None or knows_tasks(self.module):
-            return self.module(*args, **kwargs)
+        return self._call(self.module, *args, **kwargs)
+
+    def _call(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Call a part of the adapted module, with the task axis if this learner has it."""
+        if self.tasks is None or knows_tasks(module):
+            return module(*args, **kwargs)
 
         def one_task(parameters: dict[str, Tensor], args: Any, kwargs: Any) -> Any:
-            return functional_call(self.module, parameters, args, kwargs)
+            return functional_call(module, parameters, args, kwargs)
 
         axes = tree_map(lambda given: 0 if isinstance(given, Tensor) else None, (args, kwargs))
         mapped = vmap(one_task, in_dims=(0, *axes), randomness="different")
-        return mapped(dict(self.module.named_parameters()), args, kwargs)
+        return mapped(dict(module.named_parameters()), args, kwargs)
 
     def clone(
         self,
@@ -177,7 +183,18 @@ class MAML(l2l.algorithms.MAML):
                 f"parameter {_listed(unused)} plays no part in the loss; pass allow_unused=True to "
                 "leave it as it is, and compute the loss from this learner's own outputs"
             )
-        self.module = maml_update(self.module, self.lr, [gradients.get(name) for name in named])
+        lr = self.lr
+        if isinstance(lr, Rates):
+            gradients, lr = lr(self.steps_taken, gradients), 1.0
+        self.module = maml_update(self.module, lr, [gradients.get(name) for name in named])
+        self.steps_taken += 1
+
+    @classmethod
+    def _check_model(cls, model: nn.Module) -> None:
+        if not isinstance(model, nn.Module):
+            raise ArgumentTypeError(
+                f"{cls.__name__}: model must be a torch.nn.Module, got {type(model).__name__}"
+            )
 
     def _check_loss(self, loss: Tensor) -> None:
         if not isinstance(loss, Tensor):

@@ -8,8 +8,8 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from l2l_rnn.axes import readable_values
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.algorithms.labels import members_of, read_labels
+from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 
 
 class ProtoNet(BaseLearner):
@@ -104,22 +104,7 @@ class ProtoNet(BaseLearner):
             x `(…, B, …)`, y `(…, B)`, classes `0 … C - 1`.
         """
         vectors = self.module(x)
-        if y.is_floating_point() or y.dtype == torch.bool:
-            raise ArgumentTypeError(f"ProtoNet.write: labels must be integers, got {y.dtype}")
-        if y.shape != vectors.shape[:-1]:
-            raise ShapeError(
-                f"ProtoNet.write: y must have shape {tuple(vectors.shape[:-1])}, one label a "
-                f"sequence, got {tuple(y.shape)}"
-            )
-        values = readable_values(y)
-        if values is not None and values.numel():
-            low, high = map(int, values.aminmax())
-            if low < 0 or high >= self.ways:
-                raise ArgumentError(
-                    f"ProtoNet.write: labels must lie in 0 … {self.ways - 1}, got {low} … {high}; "
-                    "set ways"
-                )
-        self._bind(vectors, F.one_hot(y.long(), self.ways).to(vectors.dtype))
+        self._bind(vectors, members_of("ProtoNet.write", y, vectors, self.ways))
 
     def adapt(self, loss: Tensor) -> None:
         """Add the sequences of the last forward call to the class means, labels read off `loss`.
@@ -133,32 +118,9 @@ class ProtoNet(BaseLearner):
                 "first, with gradients on"
             )
         vectors, scores = self._last
-        if not isinstance(loss, Tensor):
-            raise ArgumentTypeError(
-                f"ProtoNet.adapt: loss must be a tensor, got {type(loss).__name__}"
-            )
-        if not (torch.is_grad_enabled() and loss.requires_grad and loss.isfinite().all()):
-            raise AdaptationError(
-                "ProtoNet.adapt: the loss must be finite and have a graph; compute it from the "
-                "learner's last outputs, outside of torch.no_grad()"
-            )
-        (error,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True, allow_unused=True)
-        if error is None:
-            raise AdaptationError(
-                "ProtoNet.adapt: the loss does not depend on the learner's last outputs; compute "
-                "it from them"
-            )
-        if ((error < 0).sum(-1) > 1).any():
-            raise AdaptationError(
-                "ProtoNet.adapt: the loss asks for more than one class of a sequence to score "
-                "higher, so its label cannot be told; use cross-entropy, or write(x, y)"
-            )
-        # A row that asks for no class is one that the prototypes classify to the loss's full
-        # satisfaction, so its label scores highest; without prototypes it has no part in the loss.
-        asks = (error < 0).any(-1)
-        labels = torch.where(asks, error.argmin(-1), scores.argmax(-1))
+        labels, asks = read_labels("ProtoNet.adapt", loss, scores)
         members = F.one_hot(labels, self.ways).to(vectors.dtype)
-        if self._sums is None:
+        if self._sums is None:  # without prototypes, a row that asks for no class has no part
             members = members * asks.unsqueeze(-1)
         self._bind(vectors, members)
 

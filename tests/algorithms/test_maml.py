@@ -660,8 +660,16 @@ def test_allowances_are_learn2learns(frozen, unused):
     ("arguments", "error", "message"),
     [
         (("model", 0.1), ArgumentTypeError, "must be a torch.nn.Module, got str"),
-        ((nn.Linear(1, 1), float("nan")), ArgumentError, "lr must be a finite number, got nan"),
-        ((nn.Linear(1, 1), float("inf")), ArgumentError, "lr must be a finite number, got inf"),
+        (
+            (nn.Linear(1, 1), float("nan")),
+            ArgumentError,
+            "a finite number or Rates, got nan",
+        ),
+        (
+            (nn.Linear(1, 1), float("inf")),
+            ArgumentError,
+            "a finite number or Rates, got inf",
+        ),
         ((nn.Linear(1, 1), "0.1"), (ArgumentError, ArgumentTypeError), "lr must be .*'0.1'"),
         ((nn.Linear(1, 1), None), (ArgumentError, ArgumentTypeError), "lr must be .*None"),
     ],

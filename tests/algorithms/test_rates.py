@@ -1,0 +1,205 @@
+"""Learned step sizes: Meta-SGD against learn2learn's, one size for each tensor and step."""
+
+import copy
+import pickle
+import warnings
+
+import learn2learn
+import pytest
+import torch
+from torch import nn
+
+from l2l_rnn.algorithms import MAML, MetaSGD, PerElementRates, PerTensorRates
+from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
+from l2l_rnn.nn import LSTM, Linear
+
+TASKS, STEPS = 3, 2
+
+
+class Regressor(nn.Module):
+    task_axis = True
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = LSTM(2, 4, batch_first=True)
+        self.head = Linear(4, 1)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][..., -1, :]).squeeze(-1)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Regressor().double()
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    return [
+        torch.randn(TASKS, 5, *axes, generator=generator, dtype=torch.float64)
+        for axes in ((3, 2), (), (3, 2), ())
+    ]
+
+
+def error(outputs, y):
+    return (outputs - y).square().mean(-1)
+
+
+def loop(learner, batch, steps=STEPS):
+    """Adapt to each task in learn2learn's way and backpropagate its query loss."""
+    for x, y, query_x, query_y in zip(*batch, strict=True):
+        clone = learner.clone()
+        for _ in range(steps):
+            clone.adapt(error(clone(x), y))
+        error(clone(query_x), query_y).backward()
+
+
+def at_once(learner, batch, steps=STEPS):
+    x, y, query_x, query_y = batch
+    clone = learner.clone(tasks=len(x))
+    for _ in range(steps):
+        clone.adapt(error(clone(x), y))
+    error(clone(query_x), query_y).sum().backward()
+
+
+def gradients(learner):
+    return [p.grad for p in learner.parameters()]
+
+
+RATES = {
+    "per tensor": lambda model: PerTensorRates(model, 0.3, steps=STEPS),
+    "per tensor, one step": lambda model: PerTensorRates(model, 0.3),
+    "per element": lambda model: PerElementRates(model, 0.3),
+}
+
+
+@pytest.fixture(params=RATES)
+def rates(request, model):
+    made = RATES[request.param](model)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in made.parameters():
+            p += 0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    return made
+
+
+@pytest.mark.parametrize("run", [loop, at_once])
+@pytest.mark.parametrize("first_order", [False, True])
+def test_meta_sgd_is_learn2learns(model, batch, run, first_order):
+    ours = MetaSGD(model, 0.3, first_order=first_order)
+    theirs = learn2learn.algorithms.MetaSGD(copy.deepcopy(model), 0.3, first_order=first_order)
+    run(ours, batch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loop(theirs, batch)
+    for a, b in zip(gradients(ours), gradients(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_tasks_at_once_equal_a_loop(model, rates, batch):
+    one, many = (MAML(*copy.deepcopy((model, rates))) for _ in range(2))
+    loop(one, batch)
+    at_once(many, batch)
+    assert all(g is not None and g.abs().max() > 0 for g in gradients(one))
+    for a, b in zip(gradients(one), gradients(many), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_gradients_of_the_rates_are_finite_differences(model, rates, batch):
+    """What the outer loss says of every step size is what changing it does."""
+    learner = MAML(model, rates)
+    x, y, query_x, query_y = batch
+
+    def outer():
+        clone = learner.clone(tasks=TASKS)
+        for _ in range(STEPS):
+            clone.adapt(error(clone(x), y))
+        return error(clone(query_x), query_y).sum()
+
+    outer().backward()
+    for p in rates.parameters():
+        direction = torch.randn(p.shape, generator=torch.Generator().manual_seed(3)).to(p)
+        ends = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                p += sign * 1e-5 * direction
+            ends.append(outer().item())
+            with torch.no_grad():
+                p -= sign * 1e-5 * direction
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert (p.grad * direction).sum().item() == pytest.approx(slope, rel=1e-5, abs=1e-8)
+
+
+def test_equal_rates_are_plain_maml(model, batch):
+    x, y = batch[:2]
+    adapted = []
+    for lr in (0.3, PerTensorRates(model, 0.3, steps=STEPS), PerElementRates(model, 0.3)):
+        learner = MAML(model, lr).clone(tasks=TASKS)
+        for _ in range(STEPS):
+            learner.adapt(error(learner(x), y))
+        adapted.append(list(learner.module.parameters()))
+    for other in adapted[1:]:
+        for a, b in zip(adapted[0], other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_each_step_has_its_own_size(model, batch):
+    rates = PerTensorRates(model, 0.1, steps=2)
+    with torch.no_grad():
+        rates.log_rates[1] = -torch.inf  # the second step and all after it move nothing
+    learner = MAML(model, rates).clone(tasks=TASKS)
+    seen = []
+    for _ in range(3):
+        learner.adapt(error(learner(batch[0]), batch[1]))
+        seen.append([p.detach().clone() for p in learner.module.parameters()])
+    assert not torch.equal(seen[0][0][0], model.lstm.weight_ih_l0)
+    for later in seen[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(seen[0], later, strict=True))
+    again = MAML(model, rates).clone(tasks=TASKS)
+    assert again.steps_taken == 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_and_state_dicts(model, rates, copied, batch):
+    learner = MAML(model, rates)
+    other = copied(learner)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.zero_()
+    other.load_state_dict(learner.state_dict())
+    for each in (learner, other):
+        at_once(each, batch)
+    for a, b in zip(gradients(learner), gradients(other), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_class_is_kept_by_clones(model):
+    assert type(MetaSGD(model, 0.1).clone(tasks=2)) is MetaSGD
+
+
+@pytest.mark.parametrize("lr", [0.0, -0.1, float("nan"), float("inf"), "0.1", None, True])
+@pytest.mark.parametrize("kind", [PerTensorRates, PerElementRates, MetaSGD])
+def test_bad_rates(model, kind, lr):
+    with pytest.raises(ArgumentError, match="lr must be a positive finite number"):
+        kind(model, lr)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.0, None, True])
+def test_bad_steps(model, steps):
+    with pytest.raises(ArgumentError, match="steps must be a positive integer"):
+        PerTensorRates(model, 0.1, steps)
+
+
+def test_a_model_that_is_none():
+    with pytest.raises(ArgumentTypeError, match=r"^MetaSGD: model must be a torch.nn.Module"):
+        MetaSGD("model", 0.1)
+
+
+def test_rates_of_another_model(model, batch):
+    learner = MAML(model, PerTensorRates(nn.Linear(2, 2), 0.1)).clone(tasks=TASKS)
+    before = [p.detach().clone() for p in learner.module.parameters()]
+    with pytest.raises(AdaptationError, match=r"no step size for parameter 'lstm\.weight_ih_l0'"):
+        learner.adapt(error(learner(batch[0]), batch[1]))
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.module.parameters(), strict=True))
