@@ -93,6 +93,16 @@ class Problem:
             batch.query_y.to(self.device),
         )
 
+    def training_sample(self, each: int) -> Tensor:
+        """Draw at most `each` items of every meta-train class: their indices, `(B,)`."""
+        labels = self.train.labels
+        shuffled = torch.randperm(len(labels))
+        order = shuffled[labels[shuffled].argsort(stable=True)]  # by class, shuffled within
+        counts = torch.bincount(labels)
+        starts = counts.cumsum(0) - counts
+        rank = torch.arange(len(labels)) - starts[labels[order]]
+        return order[rank < each]
+
     def _training_tasksets(self, ways: int, samples: int) -> Taskset:
         key = (ways, samples)
         if key not in self._tasksets:

@@ -39,9 +39,9 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
         "form": form,
         "seed": seed,
         "date": datetime.date.today().isoformat(),
-        "device": _device_name(device),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
-        "versions": _versions(),
+        "versions": versions(),
         "interrupted": False,
         "methods": [],
     }
@@ -113,14 +113,16 @@ def _data_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
-        versions[package] = importlib.metadata.version(package)
-    return versions
+        found[package] = importlib.metadata.version(package)
+    return found
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What a result says of the device it was measured on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU {platform.machine()}"

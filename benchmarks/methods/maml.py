@@ -12,21 +12,22 @@ from benchmarks.methods.transfer import pretrained_encoder
 from benchmarks.problem import Problem
 from benchmarks.spec import Training
 from benchmarks.training import History, train
-from l2l_rnn.algorithms import MAML
+from l2l_rnn.algorithms import PerTensorRates, ProtoMAML
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import SequenceClassifier
 
 
 class MetaLearnedStart(Method):
-    """Meta-learns the initial parameters, then takes a few gradient steps on each task.
+    """Meta-learns initial parameters and step sizes, then takes gradient steps on each task.
 
-    The head starts at zero, so that the first step makes its weights of the class means.
+    The head starts at the class means of the support set (ProtoMAML); each parameter tensor has a
+    learned step size at each step.
 
     Args:
         model: options of `SequenceClassifier`.
-        training: how it is meta-trained.
-        inner_lr: step size of the inner loop.
+        training: how it is meta-trained; its ways may exceed the test tasks'.
+        inner_lr: step sizes of the inner loop at the start.
         inner_steps: inner steps in meta-training.
         test_steps: inner steps on validation and test tasks.
         first_order: whether to leave out the second derivative.
@@ -54,9 +55,8 @@ class MetaLearnedStart(Method):
         classifier = SequenceClassifier(
             problem.spec.ways, vocab_size=problem.vocab_size, **model
         ).to(problem.device)
-        for parameter in classifier.head.parameters():
-            torch.nn.init.zeros_(parameter)
-        self.maml = MAML(classifier, inner_lr, first_order=first_order)
+        rates = PerTensorRates(classifier, inner_lr, inner_steps)
+        self.maml = ProtoMAML(classifier, rates, first_order=first_order)
 
     def fit(self) -> History:
         earlier = 0.0
@@ -81,8 +81,7 @@ class MetaLearnedStart(Method):
         batch = self.problem.training_batch(self.training, step)
         self.maml.train()
         learner = self.maml.clone(tasks=len(batch))
-        for _ in range(self.inner_steps):
-            learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+        self._adapt(learner, batch, self.training.ways, self.inner_steps)
         scores = learner(batch.query_x)
         loss = cross_entropy(scores, batch.query_y).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()
@@ -90,7 +89,12 @@ class MetaLearnedStart(Method):
     def predict(self, batch: TaskBatch) -> Tensor:
         self.maml.eval()
         learner = self.maml.clone(tasks=len(batch), first_order=True)
-        for _ in range(self.test_steps):
-            learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+        self._adapt(learner, batch, self.problem.spec.ways, self.test_steps)
         with torch.no_grad():
             return learner(batch.query_x)
+
+    @staticmethod
+    def _adapt(learner: ProtoMAML, batch: TaskBatch, ways: int, steps: int) -> None:
+        learner.write(batch.support_x, batch.support_y, ways)
+        for _ in range(steps):
+            learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))

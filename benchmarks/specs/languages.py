@@ -48,13 +48,19 @@ def entries(
             "LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}
         ),
         Entry(
-            "LSTM MAML, second order",
+            "LSTM ProtoNet, Gaussian prior",
+            "meta-learned",
+            MetaLearnedMetric,
+            {"model": model, "training": metric, "shrinkage": 0.5},
+        ),
+        Entry(
+            "LSTM ProtoMAML, second order",
             "meta-learned",
             MetaLearnedStart,
             {
                 "model": model,
                 "training": start,
-                "inner_lr": 0.2,
+                "inner_lr": 0.01,
                 "inner_steps": inner_steps[0],
                 "test_steps": inner_steps[1],
                 "start": transfer["pretraining"],
@@ -65,8 +71,8 @@ def entries(
 
 _QUICK = {"minutes": 1.0, "steps": 10, "validate_every": 10, "validation_tasks": 10}
 _PRETRAINING = {"lr": 3e-3}
-_METRIC = {"lr": 6e-3, "ways": 20, "shots": (5,), "queries": 5}
-_START = {"lr": 1e-3, "tasks": 4, "ways": 5, "queries": 5}
+_METRIC = {"lr": 6e-3, "ways": 20}
+_START = {"lr": 4e-3, "ways": 20}
 
 LANGUAGES = Spec(
     name="languages",

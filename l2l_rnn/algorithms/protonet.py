@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms.labels import members_of, read_labels
+from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 
 
@@ -24,6 +25,9 @@ class ProtoNet(BaseLearner):
     Args:
         model: `f`, an encoder of sequences, such as `models.SequenceEncoder`.
         ways: `C`, the number of classes.
+        prior: what a class may look like, learned from classes seen before, and then the score of
+            a class is this `GaussianPrior`'s; fit it on the trained encoder's vectors. None takes
+            the mean of few examples at its word.
 
     Attributes:
         prototypes: `p`, `(C, E)` or `(N, C, E)`; None before the first support sequence. A class
@@ -49,11 +53,12 @@ class ProtoNet(BaseLearner):
     eq. 1-2. Reading labels off the loss gradient is this package's, to serve learn2learn's loop.
     """
 
-    def __init__(self, model: nn.Module, ways: int) -> None:
+    def __init__(self, model: nn.Module, ways: int, prior: GaussianPrior | None = None) -> None:
         super().__init__(model)
         if isinstance(ways, bool) or not isinstance(ways, int) or ways < 1:
             raise ArgumentError(f"ProtoNet: ways must be a positive integer, got {ways!r}")
         self.ways = ways
+        self.prior = prior
         self.reset()
 
     def reset(self) -> None:
@@ -76,7 +81,8 @@ class ProtoNet(BaseLearner):
             tasks: `N`; taken for the common interface. The task axis follows from the inputs.
         """
         learner = self.__class__.__new__(self.__class__)
-        learner.__dict__ = {**self.__dict__, "_modules": {"module": clone_module(self.module)}}
+        learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
+        learner._modules["module"] = clone_module(self.module)
         learner.reset()
         return learner
 
@@ -92,7 +98,10 @@ class ProtoNet(BaseLearner):
                     f"ProtoNet: x must have the support's leading axes "
                     f"{tuple(prototypes.shape[:-2])}, got {tuple(vectors.shape[:-2])}"
                 )
-            scores = -_squared_distances(vectors, prototypes)
+            if self.prior is None:
+                scores = -_squared_distances(vectors, prototypes)
+            else:
+                scores = self.prior(vectors, self._sums, self._counts)
         scores = scores.clone()
         self._last = (vectors, scores) if torch.is_grad_enabled() else None
         return scores

@@ -117,6 +117,30 @@ def test_training_keeps_the_best_by_validation(problem):
     assert method.validation_accuracy(TRAINING.validation_tasks) == pytest.approx(history.best)
 
 
+def test_a_prior_is_fitted_to_the_encoder_that_two_entries_share():
+    problem = Problem(spec_of(METRIC), seed=4, device=CPU, test_tasks=6)
+    seed_everything(0)
+    plain = MetaLearnedMetric(problem, "plain", model=MODEL, training=TRAINING)
+    prior = MetaLearnedMetric(problem, "prior", model=MODEL, training=TRAINING, shrinkage=0.5)
+    assert plain.fit() is prior.fit()
+    assert prior.encoder is plain.encoder
+    assert plain.prior is None
+    assert prior.prior.variances.max() > 0
+    (batch,) = problem.episodes("test", 5, 6).batches(6, CPU)
+    scores = prior.predict(batch)
+    assert scores.shape == (*batch.query_y.shape, 5)
+    assert not torch.equal(scores, plain.predict(batch))
+
+
+def test_a_sample_of_every_training_class(problem):
+    seed_everything(0)
+    items = problem.training_sample(7)
+    counts = torch.bincount(problem.train.labels[items])
+    assert torch.equal(counts, torch.bincount(problem.train.labels).clamp_max(7))
+    assert len(items.unique()) == len(items)
+    assert not torch.equal(items, problem.training_sample(7))
+
+
 def test_episodes_are_the_same_for_every_method_and_of_unseen_classes(problem):
     episodes = problem.episodes("test", 2, 6)
     again = problem.episodes("test", 2, 6)

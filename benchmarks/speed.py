@@ -1,0 +1,307 @@
+"""How long a meta-step of a recurrent network takes, beside learn2learn's loop and vmap over tasks.
+
+`python -m benchmarks.speed` times, in one process and in turns, the same meta-step done three ways:
+
+- learn2learn: its `MAML` and its loop over tasks, with `torch.nn`'s recurrent layers;
+- vmap: the step of one task under `torch.func.vmap`, as parallel-metalearn does it, with a
+  recurrence written step by step, since torch has no batching rule for its own;
+- l2l_rnn: `MAML.clone(tasks=N)` with this package's layers.
+
+It prints a table of medians and of ratios to learn2learn's loop, and writes them as JSON, with a
+picture of how the cost grows with each size. Peak memory is measured apart, a process for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import l2l_rnn  # first, so that gym's notice stays unprinted
+
+# isort: split
+import learn2learn
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy
+
+import l2l_rnn.functional
+import l2l_rnn.nn
+from benchmarks import report
+from benchmarks.runner import device_name, versions
+from l2l_rnn.algorithms import MAML
+
+WAYS, LR = 5, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One meta-step: support and query of `batch` sequences each, a classifier of the last step.
+
+    Attributes:
+        cell: the layer's name in `torch.nn`.
+        tasks, batch, steps, features, hidden: `N`, `B`, `S`, `F`, `H`.
+        inner_steps: steps of the inner loop.
+        first_order: whether the second derivative is left out.
+    """
+
+    cell: str = "LSTM"
+    tasks: int = 16
+    batch: int = 25
+    steps: int = 32
+    features: int = 16
+    hidden: int = 64
+    inner_steps: int = 1
+    first_order: bool = False
+
+    @property
+    def label(self) -> str:
+        sizes = f"{self.tasks}, {self.batch}, {self.steps}, {self.features}, {self.hidden}"
+        more = f", {self.inner_steps} inner steps" if self.inner_steps > 1 else ""
+        return f"{self.cell} {sizes}{more}"
+
+
+ROWS = [
+    Work(),
+    Work(tasks=32, batch=5, hidden=32),
+    Work(steps=128, hidden=128),
+    Work(cell="GRU"),
+    Work(cell="RNN"),
+]
+QUICK = [Work(tasks=4, batch=2, steps=4, features=2, hidden=4)]
+SWEEPS = {
+    "tasks": [1, 4, 16, 64],
+    "steps": [8, 32, 128],
+    "hidden": [16, 64, 128],
+    "inner_steps": [1, 3, 5],
+}
+
+
+class Classifier(nn.Module):
+    """A recurrent layer and a linear head on the outputs of the last step."""
+
+    task_axis = True
+
+    def __init__(self, layers: Any, work: Work) -> None:
+        super().__init__()
+        layer = getattr(layers, work.cell)
+        self.recurrence = layer(work.features, work.hidden, batch_first=True)
+        self.head = layers.Linear(work.hidden, WAYS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.recurrence(x)[0][..., -1, :])
+
+
+def problem(work: Work, device: torch.device) -> tuple[Classifier, Classifier, list[Tensor]]:
+    """Our model and torch's with the same parameters, and support and query sets."""
+    torch.manual_seed(0)
+    ours, theirs = (Classifier(layers, work).to(device) for layers in (l2l_rnn.nn, nn))
+    theirs.load_state_dict(ours.state_dict())
+    lead = (work.tasks, work.batch)
+    x, query_x = torch.randn(2, *lead, work.steps, work.features, device=device)
+    y, query_y = torch.randint(0, WAYS, (2, *lead), device=device)
+    return ours, theirs, [x, y, query_x, query_y]
+
+
+def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None]]:
+    """The meta-step of each, which leaves the gradients of the initialisation in `.grad`."""
+    ours, theirs, batch = problem(work, device)
+
+    def learn2learn_loop() -> None:
+        maml = learn2learn.algorithms.MAML(theirs, LR, first_order=work.first_order)
+        total = torch.zeros((), device=device)
+        for x, y, query_x, query_y in zip(*batch, strict=True):
+            learner = maml.clone()
+            for _ in range(work.inner_steps):
+                learner.adapt(cross_entropy(learner(x), y))
+            total = total + cross_entropy(learner(query_x), query_y)
+        (total / work.tasks).backward()
+
+    def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(functional_call(ours, parameters, (x,)), y)
+
+    def one_task(parameters: dict[str, Tensor], x: Tensor, y: Tensor, *query: Tensor) -> Tensor:
+        for _ in range(work.inner_steps):
+            gradients = grad(loss)(parameters, x, y)
+            parameters = {
+                name: p - LR * (gradients[name].detach() if work.first_order else gradients[name])
+                for name, p in parameters.items()
+            }
+        return loss(parameters, *query)
+
+    def vmapped() -> None:
+        mapped = vmap(one_task, in_dims=(None, 0, 0, 0, 0))
+        mapped(dict(ours.named_parameters()), *batch).mean().backward()
+
+    def at_once() -> None:
+        x, y, query_x, query_y = batch
+        learner = MAML(ours, LR, first_order=work.first_order).clone(tasks=work.tasks)
+        for _ in range(work.inner_steps):
+            learner.adapt(l2l_rnn.functional.cross_entropy(learner(x), y))
+        l2l_rnn.functional.cross_entropy(learner(query_x), query_y).mean().backward()
+
+    return {"learn2learn": learn2learn_loop, "vmap": vmapped, "l2l_rnn": at_once}
+
+
+def measure(work: Work, device: torch.device, repeats: int) -> dict[str, Any]:
+    """Median seconds of each contestant's meta-step, taken in turns after a warm-up."""
+    steps = contestants(work, device)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(repeats + 1):
+        for name, step in steps.items():
+            _synchronize(device)
+            start = time.perf_counter()
+            step()
+            _synchronize(device)
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {"work": dataclasses.asdict(work), "label": work.label, "seconds": medians}
+
+
+def peak_memory(work: Work, name: str, device: str) -> int:
+    """Bytes that one meta-step adds to the process at its highest, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_here, (work, name, device, torch.get_num_threads()))
+
+
+def _peak_here(work: Work, name: str, device: str, threads: int) -> int:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(threads)
+    step = contestants(work, torch.device(device))[name]
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    tiny = dataclasses.replace(work, tasks=1, batch=1, steps=2)
+    contestants(tiny, torch.device(device))[name]()  # what a first call loads is not the step's
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    step()
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def works(quick: bool) -> Iterator[Work]:
+    """Every row of the table, second order and first."""
+    for work in QUICK if quick else ROWS:
+        yield work
+        yield dataclasses.replace(work, first_order=True)
+
+
+def sweep(device: torch.device, repeats: int) -> dict[str, list[dict[str, Any]]]:
+    """How the cost grows with each size, the others as in the first row."""
+    grown: dict[str, list[dict[str, Any]]] = {}
+    for field, values in SWEEPS.items():
+        grown[field] = []
+        for value in values:
+            work = dataclasses.replace(ROWS[0], **{field: value})
+            grown[field].append({"value": value, **measure(work, device, repeats)})
+            print(f"  {field} = {value}: {_milliseconds(grown[field][-1]['seconds'])}", flush=True)
+    return grown
+
+
+def _milliseconds(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in seconds.items())
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows as a Markdown table: milliseconds, and how many times faster than the others."""
+    names = list(result["rows"][0]["seconds"])
+    head = ["cell; tasks, sequences, steps, features, hidden", "order"]
+    head += [f"{name}, ms" for name in names] + ["times learn2learn's speed", "times vmap's"]
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
+    for row in result["rows"]:
+        seconds = row["seconds"]
+        own = seconds["l2l_rnn"]
+        cells = [row["label"], "first" if row["work"]["first_order"] else "second"]
+        cells += [f"{1000 * seconds[name]:.0f}" for name in names]
+        cells += [f"{seconds[name] / own:.1f}" for name in names if name != "l2l_rnn"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Draw the sweeps, one panel for each size."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(result["sweeps"]), 3), layout="constrained")
+    axes = figure.subplots(1, len(result["sweeps"]), squeeze=False)[0]
+    for axis, (field, points) in zip(axes, result["sweeps"].items(), strict=True):
+        for name in points[0]["seconds"]:
+            values = [1000 * point["seconds"][name] for point in points]
+            axis.plot([point["value"] for point in points], values, marker="o", label=name)
+        axis.set(xlabel=field.replace("_", " "), xscale="log", yscale="log")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("milliseconds a meta-step")
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, measure, print and write; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run, no numbers to quote")
+    parser.add_argument("--repeats", type=int, default=7, metavar="R", help="timed turns (7)")
+    parser.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args(arguments)
+    try:
+        report.check_writable(options.out)
+    except OSError as error:
+        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
+    warnings.simplefilter("ignore")  # learn2learn's clones of torch's layers warn at every call
+    device = torch.device(options.device)
+    repeats = 1 if options.quick else options.repeats
+    result: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "repeats": repeats,
+        "rows": [],
+    }
+    for work in works(options.quick):
+        result["rows"].append(measure(work, device, repeats))
+        print(f"{work.label}: {_milliseconds(result['rows'][-1]['seconds'])}", flush=True)
+    if not options.quick:
+        result["sweeps"] = sweep(device, max(3, repeats // 2))
+    if Path("/proc/self/clear_refs").exists():
+        work = (QUICK if options.quick else ROWS)[0]
+        result["peak_memory"] = {
+            name: peak_memory(work, name, options.device) for name in result["rows"][0]["seconds"]
+        }
+    name = "speed-quick" if options.quick else "speed-full"
+    print("\n" + table(result))
+    for contestant, size in result.get("peak_memory", {}).items():
+        print(f"peak memory of {contestant}: {size / 2**20:.0f} MiB ({work.label})")
+    (options.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    if "sweeps" in result:
+        draw(result, options.out / f"{name}.png")
+    return 0
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
