@@ -35,7 +35,7 @@ def entries(
             "LSTM from scratch",
             "baseline",
             FromScratch,
-            {"model": model, "steps": adam_steps, "lr": 2e-2},
+            {"model": model, "steps": adam_steps, "lr": 1e-2},
         ),
         Entry("LSTM pre-trained, linear probe", "transfer", LinearProbe, transfer),
         Entry(

@@ -4,6 +4,7 @@ from l2l_rnn.functional.affine import embedding, linear
 from l2l_rnn.functional.losses import accuracy, cross_entropy
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.recurrences import gru, lstm, rnn
+from l2l_rnn.functional.scan import linear_scan, min_gru, min_lstm
 
 __all__ = [
     "accuracy",
@@ -11,7 +12,10 @@ __all__ = [
     "embedding",
     "gru",
     "linear",
+    "linear_scan",
     "lstm",
+    "min_gru",
+    "min_lstm",
     "rnn",
     "step_lengths",
     "step_mask",

@@ -61,7 +61,7 @@ class Packing:
 
 
 class PaddedPacking(Packing):
-    """Packs every step of a ragged batch whose lengths cannot be read, as under `torch.func`.
+    """Packs every step of a ragged batch: where all are wanted, or where lengths cannot be read.
 
     Args:
         lengths: valid steps of each sequence, `(N, B)`.
@@ -148,15 +148,22 @@ class RaggedPacking(Packing):
         return torch.where(self._empty, initial, final) if self._has_empty else final
 
 
-def choose_packing(batch: int, steps: int, lengths: Tensor | None) -> Packing:
+def choose_packing(
+    batch: int, steps: int, lengths: Tensor | None, *, dense: bool = False
+) -> Packing:
     """Choose the packing of a batch: ragged if its lengths differ and can be read.
+
+    Args:
+        batch, steps: `B` and `S`.
+        lengths: of the sequences, or None.
+        dense: whether every step must be packed, padding too.
 
     Shapes:
         lengths `(N, B)`, or None if every sequence has all `S` steps.
     """
     if lengths is None:
         return Packing(batch, steps)
-    if readable_values(lengths) is None or is_transformed(lengths):
+    if dense or readable_values(lengths) is None or is_transformed(lengths):
         return PaddedPacking(lengths, steps)
     if bool((lengths == steps).all()):
         return Packing(batch, steps)

@@ -18,12 +18,14 @@ from l2l_rnn.nn import (
     LastStep,
     MaxPooling,
     MeanPooling,
+    MinGRU,
+    MinLSTM,
 )
 from l2l_rnn.registry import Registry
 
 CELLS: Registry[Any] = Registry("cell")
-for _name, _cell in {"rnn": RNN, "gru": GRU, "lstm": LSTM}.items():
-    CELLS.register(_name)(_cell)
+for _cell in (RNN, GRU, LSTM, MinGRU, MinLSTM):
+    CELLS.register(_cell.__name__.lower())(_cell)
 
 POOLINGS: Registry[Any] = Registry("pooling")
 for _name, _pooling in {
@@ -46,7 +48,7 @@ class SequenceEncoder(nn.Module):
         input_size: `F`, features of a real-valued step.
         embedding_size: `E`, features of a token's vector. Only with `vocab_size`.
         hidden_size: `H`, hidden units of each direction.
-        cell: `"rnn"`, `"gru"` or `"lstm"`.
+        cell: `"rnn"`, `"gru"`, `"lstm"`, `"mingru"` or `"minlstm"`.
         num_layers: recurrent layers.
         bidirectional: whether a second recurrence reads from the end.
         pooling: `"last"` (the last valid step, of each direction), `"mean"`, `"max"` or

@@ -4,6 +4,7 @@ from l2l_rnn.nn.affine import Embedding, Linear
 from l2l_rnn.nn.conversion import convert
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lstm import LSTM
+from l2l_rnn.nn.min_rnn import MinGRU, MinLSTM
 from l2l_rnn.nn.pooling import AttentionPooling, LastStep, MaxPooling, MeanPooling
 from l2l_rnn.nn.rnn import RNN
 
@@ -17,5 +18,7 @@ __all__ = [
     "Linear",
     "MaxPooling",
     "MeanPooling",
+    "MinGRU",
+    "MinLSTM",
     "convert",
 ]

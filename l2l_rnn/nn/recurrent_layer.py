@@ -52,6 +52,7 @@ class RecurrentLayer(nn.Module, ABC):
     task_axis: ClassVar[bool] = True
     gates: ClassVar[int]
     projects: ClassVar[bool] = False  # whether the kind of recurrence has a projected output
+    dense: ClassVar[bool] = False  # whether it reads every step of every sequence, padding included
 
     def __init__(
         self,
@@ -243,7 +244,7 @@ class RecurrentLayer(nn.Module, ABC):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Stack the layers: x `(N, B, S, F)`, states `(DL, N, B, H)` -> y, `(N, B, DL, H)`."""
         tasks, batch, steps = x.shape[:3]
-        packing = choose_packing(batch, steps, lengths)
+        packing = choose_packing(batch, steps, lengths, dense=self.dense)
         x = packing.pack(x)  # (N, P, F)
         if packing.valid is not None:
             x = x.masked_fill(~packing.valid, 0)  # padding may be NaN, and 0 times NaN is NaN

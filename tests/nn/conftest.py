@@ -11,7 +11,7 @@ from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 LAYERS = {
     name: layer
     for name, layer in vars(l2l_rnn.nn).items()
-    if isinstance(layer, type) and issubclass(layer, RecurrentLayer)
+    if isinstance(layer, type) and issubclass(layer, RecurrentLayer) and hasattr(nn, name)
 }
 # Arguments of one layer alone that change what it computes.
 VARIANTS = {"RNN": [{"nonlinearity": "relu"}], "LSTM": [{"proj_size": 2}]}

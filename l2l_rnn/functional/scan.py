@@ -1,0 +1,140 @@
+"""Linear recurrences `h_t = a_t h_{t-1} + b_t`, all steps of them by a scan."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from l2l_rnn.axes import transforms_are_active
+
+# Values of one step above which a plain loop over steps, one operation each, is the fastest on a
+# processor: the operation's own time then exceeds the cost of its call.
+_WIDE_STEP = 8192
+
+
+def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """Compute `h_t = a_t h_{t-1} + b_t` for every step, elementwise.
+
+    The gradient of a scan is a scan from the end, `lambda_t = dh_t + a_{t+1} lambda_{t+1}`, with
+    `db = lambda`, `da_t = lambda_t h_{t-1}` and `dh_0 = a_1 lambda_1`, so derivatives of every
+    order are there, none of them with a graph of single steps.
+
+    Args:
+        a: factors; stable where they lie in `[-1, 1]`.
+        b: what is added.
+        h0: the state before the first step.
+
+    Shapes:
+        a, b `(A, S, …)`, h0 `(A, …)` -> `(A, S, …)`.
+
+    Example:
+        >>> ones = torch.ones(1, 4)
+        >>> linear_scan(ones / 2, ones, torch.zeros(1))
+        tensor([[1.0000, 1.5000, 1.7500, 1.8750]])
+
+    Source: G. Blelloch, 1990, Prefix Sums and Their Applications, section 1.4; in two levels, of
+    steps within blocks and of blocks, rather than in a tree.
+    """
+    if transforms_are_active():
+        states = []
+        for factor, term in zip(a.unbind(1), b.unbind(1), strict=True):
+            h0 = factor * h0 + term
+            states.append(h0)
+        return torch.stack(states, 1)
+    return _LinearScan.apply(a, b, h0)
+
+
+class _LinearScan(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+        steps, width = a.shape[1], h0.numel()
+        if steps < 16 or (width > _WIDE_STEP and not a.is_cuda):
+            h = _in_turn(a, b, h0)
+        else:
+            h = _in_blocks(a, b, h0, math.isqrt(steps - 1) + 1)
+        ctx.save_for_backward(a, h0, h)
+        return h
+
+    @staticmethod
+    def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a, h0, h = ctx.saved_tensors
+        after = torch.cat([a[:, 1:], torch.zeros_like(a[:, :1])], 1)
+        lam = linear_scan(after.flip(1), dh.flip(1), torch.zeros_like(h0)).flip(1)
+        before = torch.cat([h0.unsqueeze(1), h[:, :-1]], 1)
+        return lam * before, lam, a[:, 0] * lam[:, 0]
+
+
+def _in_turn(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """One step after the other."""
+    h = torch.empty_like(b, memory_format=torch.contiguous_format)
+    for factor, term, state in zip(a.unbind(1), b.unbind(1), h.unbind(1), strict=True):
+        h0 = torch.addcmul(term, factor, h0, out=state)
+    return h
+
+
+def _in_blocks(a: Tensor, b: Tensor, h0: Tensor, length: int) -> Tensor:
+    """All blocks of `length` steps at once from 0, then what each finds, block after block."""
+    steps = a.shape[1]
+    missing = -steps % length
+    if missing:  # more steps change nothing before them
+        a, b = (torch.cat([x, torch.zeros_like(x[:, :missing])], 1) for x in (a, b))
+    a, b = (x.unflatten(1, (-1, length)).transpose(1, 2) for x in (a, b))  # (A, length, blocks, …)
+    within = _in_turn(a, b, torch.zeros_like(b[:, 0]))
+    products = _in_turn(a, torch.zeros_like(b), torch.ones_like(b[:, 0]))  # of a, from the start
+    ends = _in_turn(products[:, -1], within[:, -1], h0)
+    found = torch.cat([h0.unsqueeze(1), ends[:, :-1]], 1)  # (A, blocks, …)
+    h = within.addcmul_(products, found.unsqueeze(1))
+    return h.transpose(1, 2).flatten(1, 2)[:, :steps]
+
+
+def min_gru(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Run the minimal gated recurrent unit: `h_t = (1 - z) h_{t-1} + z g(a_n)`, `z = sigmoid(a_z)`.
+
+    `g(x) = x + 1/2` for `x >= 0`, `sigmoid(x)` below.
+
+    Args:
+        projected: what the gates read, stacked z, n.
+        state: the initial h alone.
+
+    Shapes:
+        projected `(A, S, B, 2H)`, h `(A, B, H)` -> h after every packed step, `(A, S B, H)`.
+
+    Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B.
+    """
+    a_z, a_n = projected.chunk(2, -1)
+    # 1 - sigmoid(x) is sigmoid(-x), which keeps its precision where the gate is nearly 1.
+    return _scanned((-a_z).sigmoid(), a_z.sigmoid() * _positive(a_n), state)
+
+
+def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Run the minimal long short-term memory: `h_t = f' h_{t-1} + i' g(a_n)`.
+
+    `f' = f / (f + i)`, `i' = i / (f + i)` with `f, i = sigmoid(a_f), sigmoid(a_i)`; `g` as in
+    `min_gru`.
+
+    Args:
+        projected: what the gates read, stacked f, i, n.
+        state: the initial h alone.
+
+    Shapes:
+        projected `(A, S, B, 3H)`, h `(A, B, H)` -> h after every packed step, `(A, S B, H)`.
+
+    Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.2 and appendix B.
+    """
+    a_f, a_i, a_n = projected.chunk(3, -1)
+    # f / (f + i) = sigmoid(log f - log i), finite where both gates are nearly 0.
+    balance = F.logsigmoid(a_f) - F.logsigmoid(a_i)
+    return _scanned(balance.sigmoid(), (-balance).sigmoid() * _positive(a_n), state)
+
+
+def _scanned(factors: Tensor, terms: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (linear_scan(factors, terms, state[0]).flatten(1, 2),)
+
+
+def _positive(x: Tensor) -> Tensor:
+    return torch.where(x >= 0, x + 0.5, x.sigmoid())

@@ -1,0 +1,90 @@
+"""Minimal recurrences: gates that read the input alone, so that all steps run in one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from l2l_rnn import functional
+from l2l_rnn.functional.recurrences import State
+from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+
+
+class _Minimal(RecurrentLayer):
+    """What the minimal recurrences share: no recurrent weight, and every step at once."""
+
+    dense: ClassVar[bool] = True
+
+    def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
+        rows = self.gates * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, features)}
+        return shapes | {"bias_ih": (rows,)} if self.bias else shapes
+
+    def _projected(self, layer: int, x: Tensor, batch_sizes: Sequence[int]) -> Tensor:
+        """What the gates read at every step: x `(A, S B, F)` -> `(A, S, B, GH)`."""
+        bias = self._stacked("bias_ih", layer) if self.bias else None
+        a = functional.linear(x, self._stacked("weight_ih", layer), bias)
+        return a.unflatten(1, (len(batch_sizes), -1))
+
+
+class MinGRU(_Minimal):
+    """Compute a minimal gated recurrent unit network.
+
+    `z_t = sigmoid(W_z x_t + b_z)`, `n_t = g(W_n x_t + b_n)`,
+    `h_t = (1 - z_t) * h_{t-1} + z_t * n_t`, with `g(x) = x + 1/2` for `x >= 0` and `sigmoid(x)`
+    below, which keeps the state positive. The rows of `weight_ih_l0` and `bias_ih_l0` stack z, n;
+    there is no recurrent weight. Everything else is as in `RecurrentLayer`, but that derivatives of
+    every order are there.
+
+    Example:
+        >>> import torch
+        >>> outputs, h = MinGRU(3, 5, batch_first=True)(torch.zeros(2, 7, 3))
+        >>> outputs.shape, h.shape
+        (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
+
+    Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B. The scan is
+    direct rather than in logarithms: its factors lie in (0, 1), so it is as stable.
+    """
+
+    gates = 2
+
+    def _recur(
+        self,
+        layer: int,
+        x: Tensor,
+        state: State,
+        batch_sizes: Sequence[int],
+        valid: Tensor | None,
+    ) -> State:
+        return functional.min_gru(self._projected(layer, x, batch_sizes), state)
+
+
+class MinLSTM(_Minimal):
+    """Compute a minimal long short-term memory network.
+
+    `f, i = sigmoid(W_f x + b_f), sigmoid(W_i x + b_i)`, `n = g(W_n x + b_n)`,
+    `h_t = f / (f + i) * h_{t-1} + i / (f + i) * n`, with `g` as in `MinGRU`. The rows of
+    `weight_ih_l0` and `bias_ih_l0` stack f, i, n; there is neither a recurrent weight nor a cell
+    state. Everything else is as in `MinGRU`.
+
+    Example:
+        >>> import torch
+        >>> MinLSTM(3, 5)(torch.zeros(7, 2, 3))[0].shape
+        torch.Size([7, 2, 5])
+
+    Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.2 and appendix B.
+    """
+
+    gates = 3
+
+    def _recur(
+        self,
+        layer: int,
+        x: Tensor,
+        state: State,
+        batch_sizes: Sequence[int],
+        valid: Tensor | None,
+    ) -> State:
+        return functional.min_lstm(self._projected(layer, x, batch_sizes), state)
