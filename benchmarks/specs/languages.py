@@ -19,7 +19,7 @@ def entries(
     pretraining: Training,
     metric: Training,
     start: Training,
-    inner_steps: tuple[int, int],
+    inner_steps: int,
     adam_steps: int,
 ) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
@@ -42,7 +42,7 @@ def entries(
             "LSTM pre-trained, fine-tuned",
             "transfer",
             FineTuned,
-            {"steps": 5, "lr": 1e-3, **transfer},
+            {"steps": 5, "lr": 2e-3, **transfer},
         ),
         Entry(
             "LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}
@@ -60,9 +60,9 @@ def entries(
             {
                 "model": model,
                 "training": start,
-                "inner_lr": 0.01,
-                "inner_steps": inner_steps[0],
-                "test_steps": inner_steps[1],
+                "inner_lr": 0.1,
+                "inner_steps": inner_steps,
+                "test_steps": inner_steps,
                 "start": transfer["pretraining"],
             },
         ),
@@ -88,7 +88,7 @@ LANGUAGES = Spec(
             Training(**_PRETRAINING, **_QUICK),
             Training(**_METRIC, **_QUICK),
             Training(**_START, **_QUICK),
-            inner_steps=(1, 1),
+            inner_steps=1,
             adam_steps=2,
         ),
         "default": entries(
@@ -97,17 +97,17 @@ LANGUAGES = Spec(
                 **_PRETRAINING, steps=700, minutes=0.6, validate_every=175, validation_tasks=50
             ),
             Training(**_METRIC, steps=1200, minutes=1.3, validate_every=200),
-            Training(**_START, steps=100, minutes=0.6, validate_every=50, validation_tasks=40),
-            inner_steps=(2, 3),
+            Training(**_START, steps=150, minutes=0.6, validate_every=50, validation_tasks=40),
+            inner_steps=2,
             adam_steps=5,
         ),
         "full": entries(
             {**MODEL, "hidden_size": 128},
             Training(**_PRETRAINING, steps=1500, minutes=3.0, validate_every=150),
-            Training(**_METRIC, steps=4000, minutes=7.0, validate_every=250),
-            Training(**_START, steps=900, minutes=8.0, validate_every=100),
-            inner_steps=(3, 5),
-            adam_steps=10,
+            Training(**_METRIC, steps=2000, minutes=7.0, validate_every=200),
+            Training(**_START, steps=1500, minutes=10.0, validate_every=150),
+            inner_steps=2,
+            adam_steps=5,
         ),
     },
 )
