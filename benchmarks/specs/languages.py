@@ -20,7 +20,7 @@ def entries(
     metric: Training,
     start: Training,
     inner_steps: int,
-    adam_steps: int,
+    adam_steps: tuple[int, int],
 ) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
     transfer = {"model": model, "pretraining": {"training": pretraining, "batch_size": 200}}
@@ -35,14 +35,14 @@ def entries(
             "LSTM from scratch",
             "baseline",
             FromScratch,
-            {"model": model, "steps": adam_steps, "lr": 1e-2},
+            {"model": model, "steps": adam_steps[0], "lr": 1e-2},
         ),
         Entry("LSTM pre-trained, linear probe", "transfer", LinearProbe, transfer),
         Entry(
             "LSTM pre-trained, fine-tuned",
             "transfer",
             FineTuned,
-            {"steps": 5, "lr": 2e-3, **transfer},
+            {"steps": adam_steps[1], "lr": 2e-3, **transfer},
         ),
         Entry(
             "LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}
@@ -89,7 +89,7 @@ LANGUAGES = Spec(
             Training(**_METRIC, **_QUICK),
             Training(**_START, **_QUICK),
             inner_steps=1,
-            adam_steps=2,
+            adam_steps=(2, 2),
         ),
         "default": entries(
             MODEL,
@@ -99,7 +99,7 @@ LANGUAGES = Spec(
             Training(**_METRIC, steps=1200, minutes=1.3, validate_every=200),
             Training(**_START, steps=150, minutes=0.6, validate_every=50, validation_tasks=40),
             inner_steps=2,
-            adam_steps=5,
+            adam_steps=(5, 5),
         ),
         "full": entries(
             {**MODEL, "hidden_size": 128},
@@ -107,7 +107,7 @@ LANGUAGES = Spec(
             Training(**_METRIC, steps=2000, minutes=7.0, validate_every=200),
             Training(**_START, steps=1500, minutes=10.0, validate_every=150),
             inner_steps=2,
-            adam_steps=5,
+            adam_steps=(5, 10),
         ),
     },
 )
