@@ -23,6 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,23 +121,25 @@ def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None
     def learn2learn_loop() -> None:
         maml = learn2learn.algorithms.MAML(theirs, LR, first_order=work.first_order)
         total = torch.zeros((), device=device)
-        for x, y, query_x, query_y in zip(*batch, strict=True):
-            learner = maml.clone()
-            for _ in range(work.inner_steps):
-                learner.adapt(cross_entropy(learner(x), y))
-            total = total + cross_entropy(learner(query_x), query_y)
-        (total / work.tasks).backward()
+        # cuDNN's layers have no second derivative: for that learn2learn must do without cuDNN.
+        with torch.backends.cudnn.flags(enabled=work.first_order):
+            for x, y, query_x, query_y in zip(*batch, strict=True):
+                learner = maml.clone()
+                for _ in range(work.inner_steps):
+                    learner.adapt(cross_entropy(learner(x), y))
+                total = total + cross_entropy(learner(query_x), query_y)
+            (total / work.tasks).backward()
 
     def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(functional_call(ours, parameters, (x,)), y)
 
     def one_task(parameters: dict[str, Tensor], x: Tensor, y: Tensor, *query: Tensor) -> Tensor:
         for _ in range(work.inner_steps):
-            gradients = grad(loss)(parameters, x, y)
-            parameters = {
-                name: p - LR * (gradients[name].detach() if work.first_order else gradients[name])
-                for name, p in parameters.items()
-            }
+            given = parameters
+            if work.first_order:
+                given = {name: p.detach() for name, p in parameters.items()}
+            gradients = grad(loss)(given, x, y)
+            parameters = {name: p - LR * gradients[name] for name, p in parameters.items()}
         return loss(parameters, *query)
 
     def vmapped() -> None:
@@ -171,8 +174,8 @@ def measure(work: Work, device: torch.device, repeats: int) -> dict[str, Any]:
 
 def peak_memory(work: Work, name: str, device: str) -> int:
     """Bytes that one meta-step adds to the process at its highest, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_here, (work, name, device, torch.get_num_threads()))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak_here, work, name, device, torch.get_num_threads()).result()
 
 
 def _peak_here(work: Work, name: str, device: str, threads: int) -> int:
@@ -278,23 +281,30 @@ def main(arguments: list[str] | None = None) -> int:
         "repeats": repeats,
         "rows": [],
     }
-    for work in works(options.quick):
-        result["rows"].append(measure(work, device, repeats))
-        print(f"{work.label}: {_milliseconds(result['rows'][-1]['seconds'])}", flush=True)
-    if not options.quick:
-        result["sweeps"] = sweep(device, max(3, repeats // 2))
-    if Path("/proc/self/clear_refs").exists():
-        work = (QUICK if options.quick else ROWS)[0]
+    stem = options.out / ("speed-quick" if options.quick else "speed-full")
+    try:
+        for work in works(options.quick):
+            result["rows"].append(measure(work, device, repeats))
+            print(f"{work.label}: {_milliseconds(result['rows'][-1]['seconds'])}", flush=True)
+        if not options.quick:
+            result["sweeps"] = sweep(device, max(3, repeats // 2))
         result["peak_memory"] = {
-            name: peak_memory(work, name, options.device) for name in result["rows"][0]["seconds"]
+            name: peak_memory((QUICK if options.quick else ROWS)[0], name, options.device)
+            for name in result["rows"][0]["seconds"]
         }
-    name = "speed-quick" if options.quick else "speed-full"
+    except OSError as error:  # a system without /proc tells no peak
+        print(f"peak memory is not known here: {error}")
+    except KeyboardInterrupt:
+        print("\nInterrupted: the table holds what was measured.")
+        stem = stem.with_name(f"{stem.name}-partial")
+    if not result["rows"]:
+        return 130
     print("\n" + table(result))
     for contestant, size in result.get("peak_memory", {}).items():
-        print(f"peak memory of {contestant}: {size / 2**20:.0f} MiB ({work.label})")
-    (options.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        print(f"peak memory of {contestant}: {size / 2**20:.0f} MiB ({result['rows'][0]['label']})")
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     if "sweeps" in result:
-        draw(result, options.out / f"{name}.png")
+        draw(result, stem.with_suffix(".png"))
     return 0
 
 

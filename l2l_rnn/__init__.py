@@ -6,6 +6,7 @@
 - `l2l_rnn.tasksets`: few-shot task sets by name.
 - `l2l_rnn.data`: vocabularies, datasets and batches of tasks.
 - `l2l_rnn.functional`: the pure functions under them.
+- `l2l_rnn.analysis`: seeing inside of a learner.
 
 Submodules load at first use, so that `import l2l_rnn` is quick.
 """
@@ -18,7 +19,16 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("algorithms", "data", "errors", "functional", "models", "nn", "tasksets")
+_SUBMODULES = (
+    "algorithms",
+    "analysis",
+    "data",
+    "errors",
+    "functional",
+    "models",
+    "nn",
+    "tasksets",
+)
 __all__ = ["__version__", *_SUBMODULES]
 
 # learn2learn imports gym, which prints a notice of its retirement to stderr; without notices to

@@ -6,7 +6,7 @@ with them its input is `(N, …)` too, and task n sees the parameters n alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import torch
 from torch import Tensor, nn
@@ -47,29 +47,47 @@ def knows_tasks(module: nn.Module) -> bool:
     return not is_parametrized(module) and all(map(knows_tasks, module.children()))
 
 
-def expand_parameters(module: nn.Module, tasks: int) -> None:
-    """Give every parameter of a module the leading axis `N`, in place.
+def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None = None) -> None:
+    """Give the parameters of a module the leading axis `N`, in place.
 
     Gradients flow back to the former parameters, summed over tasks. Tied parameters stay tied.
 
     Args:
         module: a module whose parameters may be replaced, such as a clone.
         tasks: `N`, the number of tasks.
+        some: names of parameters that need the axis; the other parameters of the same layers get it
+            too, and layers that share one with them. Those of other layers do not. None for all.
 
     Shapes:
         each parameter: `(…)` before, `(N, …)` after.
     """
-    replace_parameters(module, lambda p: p.expand(tasks, *p.shape).clone())
+    replace_parameters(module, lambda p: p.expand(tasks, *p.shape).clone(), some)
 
 
-def replace_parameters(module: nn.Module, make: Callable[[Tensor], Tensor]) -> None:
-    """Put `make(parameter)` in the place of every parameter of a module; tied ones stay tied."""
+def replace_parameters(
+    module: nn.Module, make: Callable[[Tensor], Tensor], some: Container[str] | None = None
+) -> None:
+    """Put `make(parameter)` in the place of a module's parameters; tied ones stay tied.
+
+    `some` is as in `expand_parameters`.
+    """
     made: dict[Tensor, Tensor] = {}
-    for child in module.modules():
-        for name, parameter in child._parameters.items():
-            if parameter is not None:
+    growing = True
+    while growing:  # a layer that shares a parameter with a chosen one is chosen too
+        growing = False
+        for path, child in module.named_modules():
+            own = {name: p for name, p in child._parameters.items() if p is not None}
+            prefix = f"{path}." if path else ""
+            chosen = some is None or any(
+                prefix + name in some or p in made for name, p in own.items()
+            )
+            for parameter in own.values() if chosen else ():
                 if parameter not in made:
                     made[parameter] = make(parameter)
+                    growing = True
+    for child in module.modules():
+        for name, parameter in child._parameters.items():
+            if parameter in made:
                 child._parameters[name] = made[parameter]  # type: ignore[assignment]
 
 

@@ -1,19 +1,28 @@
-"""Learners with learn2learn's `clone()` and `adapt()`, and the step sizes they may learn."""
+"""Learners with learn2learn's `clone()` and `adapt()`, and what they may learn beside weights."""
 
 from l2l_rnn.algorithms.maml import MAML
+from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
+from l2l_rnn.algorithms.partial import ANIL, BOIL
 from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
 from l2l_rnn.algorithms.rates import PerElementRates, PerTensorRates, Rates
+from l2l_rnn.algorithms.regularisers import LearnedPull
+from l2l_rnn.algorithms.reptile import Reptile
 
 __all__ = [
+    "ANIL",
+    "BOIL",
     "MAML",
     "GaussianPrior",
+    "LearnedPull",
+    "MAMLPlusPlus",
     "MetaSGD",
     "PerElementRates",
     "PerTensorRates",
     "ProtoMAML",
     "ProtoNet",
     "Rates",
+    "Reptile",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
 from l2l_rnn.algorithms.rates import Rates
+from l2l_rnn.algorithms.regularisers import LearnedPull
 from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 
@@ -40,6 +42,14 @@ class MAML(l2l.algorithms.MAML):
         allow_unused: whether a parameter may play no part in the loss; it then stays as it is. None
             means as `allow_nograd`.
         allow_nograd: whether parameters may have `requires_grad=False`; they stay as they are.
+        adapts: names of the parameters that the inner loop adapts, or of modules that hold them;
+            the others serve all tasks as they are. None for all.
+        max_grad_norm: largest norm of an inner gradient, each task's over all parameters; longer
+            ones are scaled down to it. None for no bound.
+        momentum: `mu` of the inner loop's velocity `v <- mu v + grad`, which starts at 0 and takes
+            the gradient's place.
+        pull: a learned regulariser, which adds to each inner gradient a pull back to where the
+            first clone started; None for none.
 
     Shapes:
         forward: as the model; after `clone(tasks=N)` every tensor is `(N, …)`, in and out.
@@ -47,9 +57,10 @@ class MAML(l2l.algorithms.MAML):
 
     Raises:
         ArgumentTypeError: the model is not a module.
-        ArgumentError: `lr` is not a finite number, or `tasks` not a positive integer.
-        AdaptationError: the loss is NaN or infinite, has no graph, or does not depend on a
-            parameter; see `adapt`.
+        ArgumentError: `lr` is not a finite number, `tasks` not a positive integer, `adapts` names
+            nothing in the model, `max_grad_norm` is not positive or `momentum` not in [0, 1).
+        AdaptationError: the loss or a gradient is NaN or infinite, the loss has no graph, or does
+            not depend on a parameter; see `adapt`.
 
     Example:
         >>> maml = MAML(nn.Linear(4, 2), lr=0.1)
@@ -71,16 +82,41 @@ class MAML(l2l.algorithms.MAML):
         first_order: bool = False,
         allow_unused: bool | None = None,
         allow_nograd: bool = False,
+        *,
+        adapts: str | Iterable[str] | None = None,
+        max_grad_norm: float | None = None,
+        momentum: float = 0.0,
+        pull: LearnedPull | None = None,
     ) -> None:
         self._check_model(model)
         if not isinstance(lr, (Tensor, Rates)) and not (isinstance(lr, Real) and math.isfinite(lr)):
             raise ArgumentError(
                 f"{type(self).__name__}: lr must be a finite number or Rates, got {lr!r}"
             )
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise ArgumentError(
+                f"{type(self).__name__}: max_grad_norm must be positive, got {max_grad_norm!r}"
+            )
+        if not 0 <= momentum < 1:
+            raise ArgumentError(
+                f"{type(self).__name__}: momentum must lie in [0, 1), got {momentum!r}"
+            )
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
         self.module: nn.Module
+        self.adapted = None if adapts is None else self._names_under(model, adapts)
+        self.max_grad_norm, self.momentum, self.pull = max_grad_norm, momentum, pull
         self.tasks: int | None = None
         self.steps_taken = 0
+        self._velocity: dict[str, Tensor] = {}
+        self._start: dict[str, Tensor] = {}  # a clone's parameters before any step
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        # A learner of a recurrent layer has its flatten_parameters, by which learn2learn chooses
+        # whom to apply the identity to; torch would warn of the gradients of non-leaf parameters.
+        with torch.no_grad():
+            if all(fn(tensor) is tensor for tensor in (*self.parameters(), *self.buffers())):
+                return self
+        return super()._apply(fn, recurse)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(self.module, *args, **kwargs)
@@ -106,6 +142,8 @@ class MAML(l2l.algorithms.MAML):
         tasks: int | None = None,
     ) -> MAML:
         """Return a learner whose parameters are copies that backpropagate to this one's.
+
+        A clone of a clone goes on where that one is: its start, velocity and number of steps too.
 
         Args:
             first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
@@ -133,8 +171,12 @@ class MAML(l2l.algorithms.MAML):
             if flag is not None:
                 setattr(learner, name, flag)
         if tasks is not None:
-            expand_parameters(learner.module, tasks)
+            # Where the model knows the task axis, layers that do not adapt do without it.
+            some = self.adapted if knows_tasks(learner.module) else None
+            expand_parameters(learner.module, tasks, some)
             learner.tasks = tasks
+        learner._velocity = dict(self._velocity)
+        learner._start = self._start or dict(self.module.named_parameters())
         return learner
 
     def adapt(
@@ -152,8 +194,9 @@ class MAML(l2l.algorithms.MAML):
             first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
 
         Raises:
-            AdaptationError: gradients are off, the loss is not finite or has no graph, or a
-                parameter is frozen or unused without leave. The learner is then unchanged.
+            AdaptationError: gradients are off, the loss or a gradient is not finite, the loss has
+                no graph, or a parameter is frozen or unused without leave. The learner is then
+                unchanged.
             ShapeError: the loss is neither a scalar nor `(N,)`.
         """
         first_order = self.first_order if first_order is None else first_order
@@ -161,33 +204,105 @@ class MAML(l2l.algorithms.MAML):
         allow_nograd = self.allow_nograd if allow_nograd is None else allow_nograd
         self._check_loss(loss)
 
-        named = dict(self.module.named_parameters())
+        gradients = self._gradients(loss, not first_order, allow_unused, allow_nograd)
+        if self.pull is not None:
+            self._check_is_clone()
+            gradients = self.pull(gradients, dict(self.module.named_parameters()), self._start)
+        self._check_gradients(gradients)
+        if gradients and self.max_grad_norm is not None:
+            gradients = self._clipped(gradients, self.max_grad_norm)
+        if self.momentum:
+            gradients = {
+                name: g + self.momentum * self._velocity[name] if name in self._velocity else g
+                for name, g in gradients.items()
+            }
+        lr, steps = self.lr, gradients
+        if isinstance(self.lr, Rates):
+            lr, steps = 1.0, self.lr(self.steps_taken, gradients)
+        names = [name for name, _ in self.module.named_parameters()]
+        self.module = maml_update(self.module, lr, [steps.get(name) for name in names])
+        if self.momentum:
+            self._velocity = gradients
+        self.steps_taken += 1
+
+    def _gradients(
+        self, loss: Tensor, second_order: bool, allow_unused: bool | None, allow_nograd: bool
+    ) -> dict[str, Tensor]:
+        """The gradients of the loss by name, of every parameter that moves."""
+        named = {
+            name: p
+            for name, p in self.module.named_parameters()
+            if self.adapted is None or name in self.adapted
+        }
         frozen = [name for name, p in named.items() if not p.requires_grad]
         if frozen and not allow_nograd:
             raise self._error(
                 f"parameter {_listed(frozen)} has requires_grad=False; pass allow_nograd=True to "
                 "leave it as it is"
             )
-        moving = [p for p in named.values() if p.requires_grad]
+        moving = {name: p for name, p in named.items() if p.requires_grad}
         found = torch.autograd.grad(
             loss.sum(),
-            moving,
-            create_graph=not first_order,
-            retain_graph=not first_order,
+            list(moving.values()),
+            create_graph=second_order,
+            retain_graph=second_order,
             allow_unused=True,
         )
-        gradients = dict(zip((n for n, p in named.items() if p.requires_grad), found, strict=True))
-        unused = [name for name, gradient in gradients.items() if gradient is None]
+        unused = [name for name, g in zip(moving, found, strict=True) if g is None]
         if unused and not allow_unused:
             raise self._error(
                 f"parameter {_listed(unused)} plays no part in the loss; pass allow_unused=True to "
                 "leave it as it is, and compute the loss from this learner's own outputs"
             )
-        lr = self.lr
-        if isinstance(lr, Rates):
-            gradients, lr = lr(self.steps_taken, gradients), 1.0
-        self.module = maml_update(self.module, lr, [gradients.get(name) for name in named])
-        self.steps_taken += 1
+        return {name: g for name, g in zip(moving, found, strict=True) if g is not None}
+
+    def _check_gradients(self, gradients: dict[str, Tensor]) -> None:
+        """Tell a task whose gradient is not finite."""
+        with torch.no_grad():
+            sums = [self._per_task(g).sum(-1) for g in gradients.values()]
+            values = readable_values(torch.stack(sums).sum(0)) if sums else None
+        if values is not None and not values.isfinite().all():
+            which = (~values.isfinite()).nonzero().flatten().tolist()
+            of = f" of task {_listed(which)}" if self.tasks is not None else ""
+            raise self._error(
+                f"the gradient{of} is NaN or infinite though its loss is finite; lower lr, or set "
+                "max_grad_norm"
+            )
+
+    def _clipped(self, gradients: dict[str, Tensor], bound: float) -> dict[str, Tensor]:
+        """Scale each task's gradient down to the bound, if it is longer."""
+        squares = [self._per_task(g).square().sum(-1) for g in gradients.values()]
+        length = torch.stack(squares).sum(0)
+        scale = (bound / length.clamp_min(torch.finfo(length.dtype).tiny).sqrt()).clamp_max(1)
+        return {
+            name: g * (scale if self.tasks is None else scale.reshape(-1, *[1] * (g.dim() - 1)))
+            for name, g in gradients.items()
+        }
+
+    def _per_task(self, gradient: Tensor) -> Tensor:
+        """`(N, …)` -> `(N, values)`; without a task axis `(values,)`."""
+        return gradient.flatten() if self.tasks is None else gradient.reshape(len(gradient), -1)
+
+    @classmethod
+    def _names_under(cls, model: nn.Module, adapts: str | Iterable[str]) -> frozenset[str]:
+        """The parameters of a model that have one of these names or stand under one."""
+        chosen: set[Tensor] = set()
+        every = list(model.named_parameters(remove_duplicate=False))  # tied ones by each name
+        for each in [adapts] if isinstance(adapts, str) else adapts:
+            under = {p for name, p in every if name == each or name.startswith(f"{each}.")}
+            if not under:
+                names = {name for name, _ in every}
+                known = sorted({*names, *(name.rpartition(".")[0] for name in names)} - {""})
+                raise ArgumentError(
+                    f"{cls.__name__}: the model has no parameter {each!r}, nor any under it; it "
+                    f"has {', '.join(known)}"
+                )
+            chosen |= under
+        return frozenset(name for name, p in model.named_parameters() if p in chosen)
+
+    def _check_is_clone(self) -> None:
+        if not self._start:
+            raise self._error("it needs a start to measure from; call clone() first")
 
     @classmethod
     def _check_model(cls, model: nn.Module) -> None:
@@ -226,5 +341,5 @@ class MAML(l2l.algorithms.MAML):
         return AdaptationError(f"{type(self).__name__}.adapt: {what}; the learner is unchanged")
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: list[Any]) -> str:
     return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if names[3:] else "")

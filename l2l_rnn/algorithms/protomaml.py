@@ -36,8 +36,9 @@ class ProtoMAML(MAML):
         As `MAML`; the outputs are `(…, B, C)`.
 
     Raises:
-        As `MAML`; ArgumentTypeError if the model has no encoder or head, AdaptationError if there
-        is nothing to read labels from, ArgumentError if a class has no support sequence.
+        As `MAML`; ArgumentTypeError if the model has no encoder or no linear head with a bias,
+        AdaptationError if there is nothing to read labels from or the learner is not a clone,
+        ArgumentError if a class has no support sequence.
 
     Example:
         >>> from l2l_rnn.models import SequenceClassifier
@@ -62,14 +63,25 @@ class ProtoMAML(MAML):
         allow_nograd: bool = False,
     ) -> None:
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
-        for name in ("encoder", "head"):
-            if not isinstance(getattr(model, name, None), nn.Module):
+        for name, kind in {"encoder": nn.Module, "head": nn.Linear}.items():
+            if not isinstance(getattr(model, name, None), kind):
                 raise ArgumentTypeError(
-                    f"ProtoMAML: model must have a module {name!r}, got {type(model).__name__}; "
-                    "use models.SequenceClassifier, or name its parts encoder and head"
+                    f"ProtoMAML: model must have {name!r}, a torch.nn.{kind.__name__}, got "
+                    f"{type(model).__name__}; use models.SequenceClassifier, or name its parts so"
                 )
+        if model.head.bias is None:
+            raise ArgumentTypeError("ProtoMAML: the model's head must have a bias")
         self.has_prototypes = False
         self._last: tuple[Tensor, Tensor] | None = None
+
+    def clone(self, *args: Any, **options: Any) -> ProtoMAML:
+        """Return a learner whose head is to be set; as `MAML.clone`."""
+        learner = super().clone(*args, **options)
+        learner._last = None
+        return learner
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_last": None}  # outputs of a call are no state
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self._call(self.module.encoder, x)
@@ -86,6 +98,7 @@ class ProtoMAML(MAML):
             y: their labels, `(…, B)`, classes `0 … C - 1`.
             ways: `C`; None for as many as the model's head has.
         """
+        self._check_is_clone()
         vectors = self._call(self.module.encoder, x)
         ways = self.module.head.weight.shape[-2] if ways is None else ways
         self._set_head(vectors, members_of("ProtoMAML.write", y, vectors, ways))
@@ -95,6 +108,7 @@ class ProtoMAML(MAML):
 
         Args and errors are those of `MAML.adapt`.
         """
+        self._check_is_clone()
         if self.has_prototypes:
             super().adapt(loss, *args, **kwargs)
             return
@@ -123,4 +137,5 @@ class ProtoMAML(MAML):
         for name, value in start.items():  # of a frozen encoder it has no graph, but must adapt
             value = value if value.requires_grad else value.requires_grad_()
             self.module.head._parameters[name] = value
+        self._start = dict(self.module.named_parameters())
         self.has_prototypes, self._last = True, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
 from learn2learn.utils import clone_module
@@ -85,6 +87,9 @@ class ProtoNet(BaseLearner):
         learner._modules["module"] = clone_module(self.module)
         learner.reset()
         return learner
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_last": None}  # outputs of a call are no state
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self.module(x)

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from l2l_rnn.errors import AdaptationError, ArgumentError
 
-Gradients = dict[str, Tensor | None]
-
 
 class Rates(nn.Module, ABC):
     """Step sizes that are meta-parameters: they scale the gradients of each inner step.
@@ -33,18 +31,15 @@ class Rates(nn.Module, ABC):
     def rate(self, step: int, index: int) -> Tensor:
         """The step size of one tensor, by its place in `names`, at an inner step."""
 
-    def forward(self, step: int, gradients: Gradients) -> Gradients:
-        """Scale the gradients of an inner step, counted from 0, by name; None stays None."""
+    def forward(self, step: int, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Scale the gradients of an inner step, counted from 0, by name."""
         unknown = [name for name in gradients if name not in self.names]
         if unknown:
             raise AdaptationError(
                 f"{type(self).__name__}: no step size for parameter {unknown[0]!r}; make the rates "
                 "of the model that is adapted"
             )
-        return {
-            name: None if g is None else self.rate(step, self.names.index(name)) * g
-            for name, g in gradients.items()
-        }
+        return {name: self.rate(step, self.names.index(name)) * g for name, g in gradients.items()}
 
 
 class PerTensorRates(Rates):

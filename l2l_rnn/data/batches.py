@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,24 @@ class TaskBatch:
     def __len__(self) -> int:
         """Return `N`."""
         return len(self.support_x)
+
+    def chunks(self, size: int) -> Iterator[TaskBatch]:
+        """Yield the tasks `size` at a time, the last time those that are left.
+
+        Gradients of a sum over tasks add up over chunks to those of the whole batch, while memory
+        is taken by one chunk at a time.
+
+        Args:
+            size: tasks in a chunk; may exceed `N`.
+
+        Raises:
+            ArgumentError: `size` is not a positive integer.
+        """
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"TaskBatch.chunks: size must be a positive integer, got {size!r}")
+        parts = (self.support_x, self.support_y, self.query_x, self.query_y)
+        for chunk in zip(*(part.split(size) for part in parts), strict=True):
+            yield TaskBatch(*chunk)
 
     @classmethod
     def of(cls, tasks: Sequence[tuple[Tensor, Tensor]], shots: int) -> TaskBatch:

@@ -33,6 +33,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y.reshape(*x.shape[:-1], weight.shape[-2])
 
 
+def product_type(x: Tensor) -> torch.dtype:
+    """Return the type that a matrix product with x has; under autocast not x's own."""
+    nothing = x.new_empty(0, 0)
+    return (nothing @ nothing).dtype
+
+
 def embedding(tokens: Tensor, weight: Tensor) -> Tensor:
     """Look up a row for each token, each task in its own table.
 

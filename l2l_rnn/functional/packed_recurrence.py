@@ -35,6 +35,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2l_rnn.errors import DerivativeError
+from l2l_rnn.functional.affine import product_type
 
 Views = tuple[Tensor, ...]
 
@@ -151,7 +152,7 @@ def packed_recurrence(
         batch_sizes: sequences that take each step, non-increasing, none above B.
         outside: True where h is held at 0, `(A, P, 1)`; for a cell whose derivatives are 0 there.
     """
-    dtype = _result_type(x)
+    dtype = product_type(x)
     x, weight, *initial = (tensor.to(dtype) for tensor in (x, weight, *state))
     h0, c0 = initial if cell.has_cell else (initial[0], initial[0][..., :0])
     differs = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, h0, c0))
@@ -209,12 +210,10 @@ class _Recurrence(Function):
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor | None, dc: Tensor | None, da: Tensor | None) -> Any:
-        x = ctx.saved_tensors[0]
+        saved = ctx.saved_tensors  # once: checkpointing computes them anew at each look
         needs_dx = ctx.needs_input_grad[0]
-        with _without_autocast(x):
-            gradients = _Adjoint.apply(
-                dh, dc, da, *ctx.saved_tensors, ctx.cell, ctx.sizes, needs_dx
-            )
+        with _without_autocast(saved[0]):
+            gradients = _Adjoint.apply(dh, dc, da, *saved, ctx.cell, ctx.sizes, needs_dx)
         return *gradients, None, None, None, None
 
 
@@ -272,9 +271,10 @@ class _Adjoint(Function):
     ) -> Any:
         if ctx.was_given:
             raise _third_derivative()
-        with _without_autocast(ctx.saved_tensors[0]):
+        saved = ctx.saved_tensors
+        with _without_autocast(saved[0]):
             h_tangent, c_tangent, *gradients = _Tangent.apply(
-                vx, v, vh0, vc0, *ctx.saved_tensors, ctx.cell, ctx.sizes, ctx.needs_input_grad[3]
+                vx, v, vh0, vc0, *saved, ctx.cell, ctx.sizes, ctx.needs_input_grad[3]
             )
         cotangents = [  # a cotangent that did not come gets none
             tangent if needed else None
@@ -460,12 +460,6 @@ def _accumulator(cotangent: Tensor | None, like: Tensor) -> Tensor:
     if cotangent is None:
         return torch.zeros_like(like)
     return cotangent.clone(memory_format=torch.contiguous_format)
-
-
-def _result_type(x: Tensor) -> torch.dtype:
-    """The type that a product with x has, under autocast too."""
-    nothing = x[:0, 0]
-    return (nothing @ nothing.mT).dtype
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager[Any]:

@@ -1,6 +1,6 @@
 """Layers with torch's interface, an optional task axis, and exact second derivatives."""
 
-from l2l_rnn.nn.affine import Embedding, Linear
+from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
 from l2l_rnn.nn.conversion import convert
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lstm import LSTM
@@ -15,6 +15,7 @@ __all__ = [
     "AttentionPooling",
     "Embedding",
     "LastStep",
+    "LayerNorm",
     "Linear",
     "MaxPooling",
     "MeanPooling",

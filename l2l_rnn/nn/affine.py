@@ -1,4 +1,4 @@
-"""Torch's `Linear` and `Embedding` with an optional task axis on their parameters."""
+"""Torch's `Linear`, `Embedding` and `LayerNorm` with an optional task axis on their parameters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.axes import readable_values
@@ -109,6 +110,52 @@ class Embedding(nn.Embedding):
             padding = (input == self.padding_idx).unsqueeze(-1)
             rows = torch.where(padding, rows.detach(), rows)
         return rows
+
+
+class LayerNorm(nn.LayerNorm):
+    """Compute `y = (x - mean) / sqrt(var + eps) * w + b` over the last axes.
+
+    Mean and variance are those of the last axes of each vector; with parameters `(N, …)` each task
+    has its own `w` and `b`.
+
+    Args:
+        normalized_shape: `F`, or the sizes of the last axes.
+        eps: added to the variance.
+        elementwise_affine: whether there are `w` and `b`.
+        bias: whether there is a `b`.
+
+    Shapes:
+        `(…, F)` -> `(…, F)`; with parameters `(N, F)`, `(N, …, F)` -> `(N, …, F)`.
+
+    Raises:
+        ShapeError: the input does not end in the normalised sizes, or lacks the task axis.
+
+    Example:
+        >>> LayerNorm(2)(torch.tensor([[1.0, 3.0]]))
+        tensor([[-1.0000,  1.0000]], grad_fn=...)
+
+    Source: `torch.nn.LayerNorm`, whose constructor, initial values and state dict it keeps.
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    def forward(self, input: Tensor) -> Tensor:
+        sizes = tuple(self.normalized_shape)
+        if tuple(input.shape[-len(sizes) :]) != sizes:
+            raise ShapeError(
+                f"LayerNorm: x must end in {sizes}, got shape {tuple(input.shape)}; set "
+                "normalized_shape"
+            )
+        weight = self.weight
+        if weight is None or weight.dim() == len(sizes):
+            return super().forward(input)
+        _check_tasks("LayerNorm", weight, len(sizes), input, axes_after=len(sizes))
+        y = F.layer_norm(input, sizes, eps=self.eps)
+        between = (1,) * (input.dim() - weight.dim())
+        y = y * weight.reshape(len(weight), *between, *sizes)
+        if self.bias is None:
+            return y
+        return y + self.bias.reshape(len(weight), *between, *sizes)
 
 
 def _check_tasks(who: str, weight: Tensor, usual: int, x: Tensor, axes_after: int) -> None:

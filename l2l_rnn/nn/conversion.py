@@ -6,7 +6,7 @@ import copy
 
 from torch import nn
 
-from l2l_rnn.nn.affine import Embedding, Linear
+from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lstm import LSTM
 from l2l_rnn.nn.rnn import RNN
@@ -15,10 +15,10 @@ from l2l_rnn.nn.rnn import RNN
 def convert(model: nn.Module) -> nn.Module:
     """Return a model like `model` whose torch layers are this package's, with the same parameters.
 
-    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear` and `Embedding` are swapped, at any depth; subclasses of
-    them, which may compute something else, are not. The parameters and buffers are the very same
-    tensors in both models, so an optimiser or a state dict of one serves the other; `model` itself
-    is left as it was.
+    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear`, `Embedding` and `LayerNorm` are swapped, at any depth;
+    subclasses of them, which may compute something else, are not. The parameters and buffers are
+    the very same tensors in both models, so an optimiser or a state dict of one serves the other;
+    `model` itself is left as it was.
 
     Args:
         model: any module.
@@ -46,6 +46,7 @@ _COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
     nn.LSTM: LSTM,
     nn.Linear: Linear,
     nn.Embedding: Embedding,
+    nn.LayerNorm: LayerNorm,
 }
 # What torch's recurrent layers keep for cuDNN alone.
 _CUDNN_ONLY = {"_flat_weights", "_flat_weights_names", "_flat_weight_refs", "_all_weights"}

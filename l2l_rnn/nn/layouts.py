@@ -8,6 +8,7 @@ from torch import Tensor
 
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.affine import product_type
 
 
 class Layout:
@@ -16,9 +17,8 @@ class Layout:
     Args:
         who: the layer's name, for messages.
         x: the sequences, `(S, F)`, `(…, S, B, F)` or `(…, B, S, F)`.
-        features: `F`.
-        tasks: `N` if the layer's parameters have a task axis; None if not. Then N is 1 here, and
-            all axes before the batch are more batch.
+        weight: the layer's input weight, `(GH, F)`, or `(N, GH, F)` with a task axis. Without one N
+            is 1 here, and all axes before the batch are more batch.
         batch_first: whether the batch stands before the steps.
 
     Attributes:
@@ -26,14 +26,13 @@ class Layout:
 
     Raises:
         ShapeError: x does not fit.
+        ArgumentTypeError: x is of another type than the weight, or on another device.
     """
 
-    def __init__(
-        self, who: str, x: Tensor, *, features: int, tasks: int | None, batch_first: bool
-    ) -> None:
+    def __init__(self, who: str, x: Tensor, weight: Tensor, *, batch_first: bool) -> None:
         self.who, self.batch_first = who, batch_first
-        self._has_tasks = tasks is not None
-        self._check_input(x, features, tasks)
+        self._has_tasks = weight.dim() == 3
+        self._check_input(x, weight)
         self._single = x.dim() == 2 + self._has_tasks  # one sequence, no batch axis
         if self._single:
             x = x.unsqueeze(-3 if batch_first else -2)
@@ -99,7 +98,14 @@ class Layout:
         """The inverse of `_merge`."""
         return y if self._has_tasks else y.squeeze(0).unflatten(0, self._lead)
 
-    def _check_input(self, x: Tensor, features: int, tasks: int | None) -> None:
+    def _check_input(self, x: Tensor, weight: Tensor) -> None:
+        alike = x.is_floating_point() and product_type(x) == product_type(weight)
+        if x.device != weight.device or not alike:
+            raise ArgumentTypeError(
+                f"{self.who}: x must be {weight.dtype} on {weight.device}, as the parameters are, "
+                f"got {x.dtype} on {x.device}; convert it with .to(…)"
+            )
+        features, tasks = weight.shape[-1], len(weight) if self._has_tasks else None
         came = f"got shape {tuple(x.shape)}"
         if x.dim() < 2 + self._has_tasks:
             layout = "(B, S, F)" if self.batch_first else "(S, B, F)"

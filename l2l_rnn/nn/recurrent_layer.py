@@ -172,8 +172,7 @@ class RecurrentLayer(nn.Module, ABC):
         layout = Layout(
             type(self).__name__,
             input,
-            features=self.input_size,
-            tasks=len(self.weight_ih_l0) if self._has_tasks else None,
+            self.weight_ih_l0,
             batch_first=self.batch_first,
         )
         state = layout.state(hx, self.num_layers * (1 + self.bidirectional), self._state_sizes())

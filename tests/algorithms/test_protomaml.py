@@ -178,8 +178,39 @@ def test_copies_and_state_dicts(model, batch, copied):
 
 
 def test_a_model_without_its_parts():
-    with pytest.raises(ArgumentTypeError, match="must have a module 'encoder', got Linear"):
+    with pytest.raises(ArgumentTypeError, match=r"must have 'encoder', a torch\.nn\.Module"):
         ProtoMAML(nn.Linear(2, 2), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (nn.Sequential(nn.Linear(4, 2)), r"must have 'head', a torch\.nn\.Linear"),
+        (nn.Linear(4, 2, bias=False), "head must have a bias"),
+    ],
+)
+def test_a_head_that_cannot_take_prototypes(head, message):
+    with pytest.raises(ArgumentTypeError, match=message):
+        ProtoMAML(nn.ModuleDict({"encoder": nn.Identity(), "head": head}), 0.1)
+
+
+@pytest.mark.parametrize("call", ["write", "adapt"])
+def test_the_initialisation_is_never_written(model, batch, call):
+    maml = ProtoMAML(model, 0.1)
+    x, y = batch[0][0], batch[1][0]
+    with pytest.raises(AdaptationError, match=r"call clone\(\) first"):
+        maml.write(x, y) if call == "write" else maml.adapt(cross_entropy(maml(x), y))
+    assert not maml.has_prototypes
+    assert all(p.is_leaf for p in maml.parameters())
+
+
+def test_outputs_of_a_call_are_no_part_of_a_clone_or_a_copy(model, batch):
+    maml = ProtoMAML(model, 0.1)
+    x, y = batch[0][0], batch[1][0]
+    loss = cross_entropy(maml(x), y)
+    assert copy.deepcopy(maml)._last is None
+    with pytest.raises(AdaptationError, match="no outputs to learn from"):
+        maml.clone().adapt(loss)
 
 
 def test_adapt_before_any_output(model):

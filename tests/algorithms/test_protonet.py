@@ -273,6 +273,12 @@ def test_copies_and_state_dict(copied):
 # ------------------------------------------------------------------ errors
 
 
+def test_a_learner_that_was_called_can_be_copied():
+    learner = ProtoNet(nn.Linear(2, 3), ways=2)
+    learner(torch.zeros(4, 2))
+    assert copy.deepcopy(learner)._last is None
+
+
 @pytest.mark.parametrize("ways", [0, -1, 2.0, "2", None, True])
 def test_bad_ways(ways):
     with pytest.raises(ArgumentError, match="ways must be a positive integer"):

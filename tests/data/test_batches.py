@@ -132,3 +132,18 @@ def test_it_cannot_be_changed():
     batch = draw_tasks(taskset(), 2, 1)
     with pytest.raises(AttributeError):
         batch.support_x = None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_chunks_are_the_tasks_in_turn(size):
+    batch = draw_tasks(taskset(), 5, 1)
+    chunks = list(batch.chunks(size))
+    assert [len(chunk) for chunk in chunks] == [size] * (5 // size) + [5 % size] * (5 % size > 0)
+    for field in ("support_x", "support_y", "query_x", "query_y"):
+        assert torch.equal(torch.cat([getattr(c, field) for c in chunks]), getattr(batch, field))
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.0, None, True])
+def test_bad_chunks(size):
+    with pytest.raises(ArgumentError, match="size must be a positive integer"):
+        next(draw_tasks(taskset(), 2, 1).chunks(size))

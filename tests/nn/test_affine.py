@@ -1,4 +1,4 @@
-"""Linear and Embedding against torch's, and on the task axis."""
+"""Linear, Embedding and LayerNorm against torch's, and on the task axis."""
 
 import copy
 import pickle
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
-from l2l_rnn.nn import Embedding, Linear
+from l2l_rnn.nn import Embedding, LayerNorm, Linear
 
 TASKS = 3
 
@@ -158,3 +158,43 @@ def test_copies(layer):
         assert type(other) is type(layer)
         assert torch.equal(other.weight, layer.weight)
         assert repr(other) == repr(layer)
+
+
+# ------------------------------------------------------------------ LayerNorm
+
+NORMS = [
+    {"normalized_shape": 4},
+    {"normalized_shape": (3, 4)},
+    {"normalized_shape": 4, "bias": False},
+    {"normalized_shape": 4, "elementwise_affine": False},
+]
+
+
+@pytest.mark.parametrize("options", NORMS, ids=str)
+def test_layer_norm_is_torchs(options):
+    ours, theirs = pair(LayerNorm, nn.LayerNorm, **options)
+    assert isinstance(ours, nn.LayerNorm)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    assert torch.equal(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("options", NORMS[:3], ids=str)
+@pytest.mark.parametrize("axes", [(), (5,), (2, 5)])
+def test_layer_norm_with_tasks_equals_a_loop(options, axes):
+    layer, singles = with_tasks(LayerNorm(**options, dtype=torch.float64))
+    x = torch.randn(TASKS, *axes, 3, 4, dtype=torch.float64)
+    apart = torch.stack([single(x[n]) for n, single in enumerate(singles)])
+    torch.testing.assert_close(layer(x), apart)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (), (4, 5)])
+def test_layer_norm_tells_other_sizes(shape):
+    with pytest.raises(ShapeError, match=r"^LayerNorm: x must end in \(4,\), got shape \("):
+        LayerNorm(4)(torch.zeros(shape))
+
+
+def test_layer_norm_tells_a_missing_task_axis():
+    layer, _ = with_tasks(LayerNorm(4))
+    with pytest.raises(ShapeError, match=r"^LayerNorm: x must be \(N, …\) with N=3"):
+        layer(torch.zeros(2, 5, 4))

@@ -56,6 +56,12 @@ def test_input(layer_class, shape, message):
         layer_class(3, 4)(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.bool])
+def test_input_of_another_type(layer_class, dtype):
+    with pytest.raises(ArgumentTypeError, match=r"x must be torch.float32 on cpu.*got torch\."):
+        layer_class(3, 4)(torch.zeros(5, 2, 3, dtype=dtype))
+
+
 def test_batch_first_is_told_in_its_own_layout(layer_class):
     with pytest.raises(ShapeError, match=r"x must be \(B, S, F\) or \(S, F\)"):
         layer_class(3, 4, batch_first=True)(torch.zeros(3))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_sequence
+from torch.utils.checkpoint import checkpoint
 
 from l2l_rnn.algorithms import MAML
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -146,3 +147,16 @@ def test_pretrained_vectors_make_an_embedding():
     assert not layer.weight.requires_grad
     assert torch.equal(layer(torch.tensor([3])), vectors[3:4])
     assert Embedding.from_pretrained(vectors, freeze=False).weight.requires_grad
+
+
+def test_checkpointing(recurrent):
+    """Activations that are computed anew give the same gradients."""
+    layer = recurrent.make(batch_first=True)
+    x = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for again in (False, True):
+        call = (lambda x: layer(x)[0], x)
+        y = checkpoint(*call, use_reentrant=False) if again else call[0](x)
+        found.append(torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()]))
+    for plain, anew in zip(*found, strict=True):
+        assert torch.equal(plain, anew)
