@@ -13,9 +13,11 @@ from torch.nn import functional as F
 
 from benchmarks.methods.adam import adam_on_support
 from benchmarks.methods.method import Method
+from benchmarks.methods.protonet import fitted_prior
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Training
 from benchmarks.training import History, train
+from l2l_rnn.algorithms import ProtoNet
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
@@ -135,3 +137,42 @@ def folded(head: Any) -> tuple[Tensor, Tensor]:
     weight = regression.coef_ / scaler.scale_
     bias = regression.intercept_ - weight @ scaler.mean_
     return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+
+
+class PretrainedPrior(Method):
+    """Judges by class means in the pre-trained encoder's space, drawn toward a Gaussian prior.
+
+    Nothing in it is meta-learned: beside a meta-learned encoder with the same prior it shows what
+    the meta-learning adds.
+
+    Args:
+        model, pretraining: options of `pretrained_encoder`.
+        shrinkage: that of the `GaussianPrior`, fitted to the meta-train classes.
+        prior_examples: at most how many examples of a meta-train class it is fitted to.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        label: str,
+        *,
+        model: dict[str, Any],
+        pretraining: dict[str, Any],
+        shrinkage: float,
+        prior_examples: int = 60,
+    ) -> None:
+        super().__init__(problem, label)
+        self.model, self.pretraining = model, pretraining
+        self.shrinkage, self.prior_examples = shrinkage, prior_examples
+
+    def fit(self) -> History:
+        encoder, history = pretrained_encoder(self.problem, self.model, **self.pretraining)
+        prior = fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
+        self.learner = ProtoNet(encoder, self.problem.spec.ways, prior)
+        return history
+
+    def predict(self, batch: TaskBatch) -> Tensor:
+        with torch.no_grad():
+            learner = self.learner.clone(tasks=len(batch))
+            learner.write(batch.support_x, batch.support_y)
+            return learner(batch.query_x)

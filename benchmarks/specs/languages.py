@@ -8,7 +8,7 @@ from benchmarks.methods.maml import MetaLearnedStart
 from benchmarks.methods.protonet import MetaLearnedMetric
 from benchmarks.methods.scratch import FromScratch
 from benchmarks.methods.tfidf import NgramRegression
-from benchmarks.methods.transfer import FineTuned, LinearProbe
+from benchmarks.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.spec import Entry, Spec, Training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
@@ -20,6 +20,7 @@ def entries(
     metric: Training,
     start: Training,
     inner_steps: int,
+    members: int,
     adam_steps: tuple[int, int],
 ) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
@@ -45,13 +46,21 @@ def entries(
             {"steps": adam_steps[1], "lr": 2e-3, **transfer},
         ),
         Entry(
+            "LSTM pre-trained, Gaussian prior",
+            "transfer",
+            PretrainedPrior,
+            {"shrinkage": 0.5, **transfer},
+        ),
+        Entry(
             "LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}
         ),
         Entry(
-            "LSTM ProtoNet, Gaussian prior",
+            f"{members} LSTM ProtoNets, Gaussian prior"
+            if members > 1
+            else "LSTM ProtoNet, Gaussian prior",
             "meta-learned",
             MetaLearnedMetric,
-            {"model": model, "training": metric, "shrinkage": 0.5},
+            {"model": model, "training": metric, "members": members, "shrinkage": 0.5},
         ),
         Entry(
             "LSTM ProtoMAML, second order",
@@ -89,6 +98,7 @@ LANGUAGES = Spec(
             Training(**_METRIC, **_QUICK),
             Training(**_START, **_QUICK),
             inner_steps=1,
+            members=1,
             adam_steps=(2, 2),
         ),
         "default": entries(
@@ -97,16 +107,18 @@ LANGUAGES = Spec(
                 **_PRETRAINING, steps=700, minutes=0.6, validate_every=175, validation_tasks=50
             ),
             Training(**_METRIC, steps=1200, minutes=1.3, validate_every=200),
-            Training(**_START, steps=150, minutes=0.6, validate_every=50, validation_tasks=40),
+            Training(**_START, steps=300, minutes=1.0, validate_every=100, validation_tasks=50),
             inner_steps=2,
+            members=1,
             adam_steps=(5, 5),
         ),
         "full": entries(
             {**MODEL, "hidden_size": 128},
             Training(**_PRETRAINING, steps=1500, minutes=3.0, validate_every=150),
-            Training(**_METRIC, steps=2000, minutes=7.0, validate_every=200),
-            Training(**_START, steps=1500, minutes=10.0, validate_every=150),
+            Training(**_METRIC, steps=1500, minutes=5.0, validate_every=150),
+            Training(**_START, steps=1200, minutes=8.0, validate_every=150),
             inner_steps=2,
+            members=3,
             adam_steps=(5, 10),
         ),
     },

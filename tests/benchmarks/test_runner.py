@@ -11,7 +11,7 @@ from benchmarks import report, runner
 from benchmarks.methods.maml import MetaLearnedStart
 from benchmarks.methods.method import Method
 from benchmarks.methods.protonet import MetaLearnedMetric
-from benchmarks.methods.transfer import FineTuned, LinearProbe
+from benchmarks.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Entry, Training
 from benchmarks.specs import SPECS
@@ -122,14 +122,38 @@ def test_a_prior_is_fitted_to_the_encoder_that_two_entries_share():
     seed_everything(0)
     plain = MetaLearnedMetric(problem, "plain", model=MODEL, training=TRAINING)
     prior = MetaLearnedMetric(problem, "prior", model=MODEL, training=TRAINING, shrinkage=0.5)
-    assert plain.fit() is prior.fit()
+    assert plain.fit() == prior.fit()
     assert prior.encoder is plain.encoder
+    assert prior.prior is not None
     assert plain.prior is None
     assert prior.prior.variances.max() > 0
     (batch,) = problem.episodes("test", 5, 6).batches(6, CPU)
     scores = prior.predict(batch)
     assert scores.shape == (*batch.query_y.shape, 5)
     assert not torch.equal(scores, plain.predict(batch))
+
+
+def test_encoders_side_by_side_are_trained_apart_and_shared(problem):
+    options = {"model": MODEL, "training": TRAINING}
+    one = MetaLearnedMetric(problem, "one", **options)
+    two = MetaLearnedMetric(problem, "two", **options, members=2)
+    seconds = [one.fit().seconds, two.fit().seconds]
+    assert seconds[1] > seconds[0]
+    first, second = two.encoder.encoders
+    assert first is one.encoder
+    assert not torch.equal(first.embedding.weight, second.embedding.weight)
+    (batch,) = problem.episodes("test", 5, 6).batches(6, CPU)
+    alone = MetaLearnedMetric(problem, "alone", **options)
+    alone.encoder = second
+    torch.testing.assert_close(two.predict(batch), one.predict(batch) + alone.predict(batch))
+
+
+def test_a_prior_over_the_pretrained_encoder(problem):
+    pretraining = {"training": TRAINING, "batch_size": 20}
+    method = PretrainedPrior(problem, "p", model=MODEL, pretraining=pretraining, shrinkage=0.5)
+    method.fit()
+    (batch,) = problem.episodes("test", 1, 6).batches(6, CPU)
+    assert method.predict(batch).shape == (*batch.query_y.shape, 5)
 
 
 def test_a_sample_of_every_training_class(problem):
