@@ -63,7 +63,7 @@ class PackedCell(ABC):
 
     Attributes:
         stacked: `U`, pre-activations for each hidden unit.
-        kept: values for each hidden unit that the derivatives read, the U activations first.
+        kept: values for each hidden unit that the derivatives read, beside h and c.
         has_cell: whether there is a cell state c beside h.
         scratch: values for each hidden unit that a step of a derivative needs as workspace.
     """
@@ -96,10 +96,16 @@ class PackedCell(ABC):
         mu_before: Tensor,
         scratch: Views,
     ) -> None:
-        """Make `da_t` of `lambda_t` and `mu_t`, the gradients in h_t and c_t so far.
+        """Make `da_t` of `lambda_t` and `mu_t`, the gradients in h_t and c_t.
 
-        `mu` is completed by what c_t gives to h_t. What h_{t-1} and c_{t-1} receive other than
-        through a_t is added to `lam_before` and `mu_before`.
+        Args:
+            step: as `forward` left it.
+            lam: `lambda_t`, complete.
+            mu: `mu_t` but for what c_t gives to h_t, which is to be added.
+            da: where `da_t` goes.
+            lam_before, mu_before: to which is added what h_{t-1} and c_{t-1} receive other than
+                through a_t.
+            scratch: workspace.
         """
 
     @abstractmethod
@@ -117,10 +123,19 @@ class PackedCell(ABC):
         gradients: Gradients,
         scratch: Views,
     ) -> None:
-        """Make `h'_t` and `c'_t` of the tangents `a'_t` in `moved`, `h'_{t-1}` and `c'_{t-1}`.
+        """Make the tangents `h'_t` and `c'_t`, and the gradients of the adjoint's step.
 
-        The gradients of `sum_t da_t a'_t` in a, c_t, h_{t-1} and c_{t-1}, at fixed lambda and mu,
-        are written over `moved` and added to `gradients`, but for what goes through z.
+        The gradients are those of `lambda_t h'_t + mu_t c'_t` in what the step read, `lambda`,
+        `mu` and the tangents held fixed, but for what goes through z.
+
+        Args:
+            step: as `forward` left it.
+            lam, mu, da: as `adjoint` left them.
+            moved: `a'_t`; over it goes the gradient in a_t.
+            tangent_before, cell_tangent_before: `h'_{t-1}` and `c'_{t-1}`.
+            tangent, cell_tangent: where `h'_t` and `c'_t` go.
+            gradients: to which those in c_t, h_{t-1} and c_{t-1} are added.
+            scratch: workspace.
         """
 
 
