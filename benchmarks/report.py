@@ -99,17 +99,21 @@ def plot(result: dict[str, Any], path: Path) -> None:
     )
     for group in dict.fromkeys(entry["group"] for entry in methods):
         bars.barh(0, 0, color=COLOURS[group], label=group)
-    bars.legend(loc="lower right", fontsize=8)
+    bars.set_xlim(0, 100)
+    bars.legend(loc="upper right", fontsize=8)
 
-    for entry in methods:
+    trainings: dict[str, tuple[list[dict[str, float]], list[str]]] = {}
+    for entry in methods:  # entries may share a training
         points = (entry["training"] or {}).get("points", [])
         if points:
-            curves.plot(
-                [p["seconds"] / 60 for p in points],
-                [100 * p["validation_accuracy"] for p in points],
-                label=entry["label"],
-                marker=".",
-            )
+            trainings.setdefault(str(points), (points, []))[1].append(entry["label"])
+    for points, labels in trainings.values():
+        curves.plot(
+            [p["seconds"] / 60 for p in points],
+            [100 * p["validation_accuracy"] for p in points],
+            label="\n".join(labels),
+            marker=".",
+        )
     curves.set_xlabel("training, minutes")
     curves.set_ylabel("validation accuracy, %")
     if curves.lines:
