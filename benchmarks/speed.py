@@ -263,6 +263,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
             values = [1000 * point["seconds"][name] for point in points]
             axis.plot([point["value"] for point in points], values, marker="o", label=name)
         axis.set(xlabel=field.replace("_", " "), xscale="log", yscale="log")
+        given = [point["value"] for point in points]
+        axis.set_xticks(given, [str(value) for value in given])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("milliseconds a meta-step")
     axes[0].legend()
