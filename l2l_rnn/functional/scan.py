@@ -82,7 +82,8 @@ def _in_blocks(a: Tensor, b: Tensor, h0: Tensor, length: int) -> Tensor:
     steps = a.shape[1]
     missing = -steps % length
     if missing:  # more steps change nothing before them
-        a, b = (torch.cat([x, torch.zeros_like(x[:, :missing])], 1) for x in (a, b))
+        more = a.new_zeros(len(a), missing, *a.shape[2:])
+        a, b = torch.cat([a, more], 1), torch.cat([b, more], 1)
     a, b = (x.unflatten(1, (-1, length)).transpose(1, 2) for x in (a, b))  # (A, length, blocks, …)
     within = _in_turn(a, b, torch.zeros_like(b[:, 0]))
     products = _in_turn(a, torch.zeros_like(b), torch.ones_like(b[:, 0]))  # of a, from the start
