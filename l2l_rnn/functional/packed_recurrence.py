@@ -206,13 +206,13 @@ class _Recurrence(Function):
         units = h.new_empty(len(h), h.shape[1] if differs else sizes[0], cell.kept * size)
         recurrent = weight.mT
         products = _workspace(h, sizes, weight.shape[1])
-        parts = {p.shape[1]: cell.parts(p, size) for p in products}
+        parts = {n: cell.parts(p, size) for n, p in dict(zip(sizes, products, strict=True)).items()}
         steps = _steps(cell, z, units, h, c, c0, sizes)
         blocks = z.split(sizes, 1)
+        earlier = _before(h.split(sizes, 1), h0, sizes)
         masks = () if outside is None else outside.split(sizes, 1)
         for t, step in enumerate(steps):
-            before = steps[t - 1].h if t else h0
-            step.before.copy_(before[:, : sizes[t]])
+            step.before.copy_(earlier[t])
             torch.bmm(blocks[t], recurrent, out=products[t])
             cell.forward(step, parts[sizes[t]])
             if outside is not None:
@@ -331,6 +331,7 @@ class _Tangent(Function):
         z_tangent[..., :features] = 0 if vx is None else vx
         z_tangent[..., features:-size] = 0
         h_tangent, c_tangent = torch.empty_like(h), torch.empty_like(c)
+        first = torch.zeros_like(h0) if vh0 is None else vh0
         first_cell = torch.zeros_like(c0) if vc0 is None else vc0
         h_gradient, c_gradient = torch.zeros_like(h), torch.zeros_like(c)
         h0_gradient, c0_gradient = torch.zeros_like(h0), torch.zeros_like(c0)
@@ -353,6 +354,7 @@ class _Tangent(Function):
                 c_gradient,
             )
         )
+        earlier = _before(tangents, first, sizes)
         cells_before = _before(cell_tangents, first_cell, sizes)
         h_before = _before(h_gradient.split(sizes, 1), h0_gradient, sizes)
         c_before = _before(c_gradients, c0_gradient, sizes)
@@ -361,12 +363,7 @@ class _Tangent(Function):
         through_z = torch.bmm(da, v)  # the gradient in z
         through_h = through_z[..., -size:].split(sizes, 1)
         for t, step in enumerate(steps):
-            if t:
-                befores[t].copy_(tangents[t - 1][:, : sizes[t]])
-            elif vh0 is None:
-                befores[t].zero_()
-            else:
-                befores[t].copy_(vh0[:, : sizes[t]])
+            befores[t].copy_(earlier[t])
             blocks[t].add_(torch.bmm(z_blocks[t], recurrent, out=products[t]))
             h_before[t].add_(through_h[t])
             cell.tangent(
@@ -466,7 +463,8 @@ def _scratch(cell: PackedCell, h: Tensor, sizes: tuple[int, ...]) -> list[Views]
     """The cell's own workspace at each step."""
     size = h.shape[-1]
     blocks = _workspace(h, sizes, cell.scratch * size)
-    parts = {block.shape[1]: cell.scratch_parts(block, size) for block in blocks}
+    unlike = dict(zip(sizes, blocks, strict=True))
+    parts = {n: cell.scratch_parts(block, size) for n, block in unlike.items()}
     return [parts[n] for n in sizes]
 
 
