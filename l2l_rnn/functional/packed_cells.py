@@ -1,6 +1,6 @@
 """The pointwise parts of the recurrences with their first and second derivatives.
 
-Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; `packed_recurrence`
+Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; `packed_cell`
 says what it is given and what it must leave. Primes are tangents: `h'` is the tangent of h.
 """
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from l2l_rnn.functional.packed_recurrence import Gradients, PackedCell, Step, Views
+from l2l_rnn.functional.packed_cell import Cotangents, PackedCell, Step, Tangents, Views
 
 _ONE = torch.ones(())
 
@@ -26,16 +26,8 @@ class TanhCell(PackedCell):
     def forward(self, step: Step, a: Views) -> None:
         torch.tanh(a[0], out=step.h)
 
-    def adjoint(
-        self,
-        step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        lam_before: Tensor,
-        mu_before: Tensor,
-        scratch: Views,
-    ) -> None:
+    def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
+        lam, _, da, _, _ = cotangents
         (w,) = scratch
         torch.mul(lam, step.h, out=w)
         torch.addcmul(lam, w, step.h, value=-1, out=da[0])
@@ -43,17 +35,13 @@ class TanhCell(PackedCell):
     def tangent(
         self,
         step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        moved: Views,
-        tangent_before: Tensor,
-        cell_tangent_before: Tensor,
-        tangent: Tensor,
-        cell_tangent: Tensor,
-        gradients: Gradients,
+        cotangents: Cotangents,
+        tangents: Tangents,
+        in_cell: Tensor,
         scratch: Views,
     ) -> None:
+        _, _, moved, tangent, _ = tangents
+        da = cotangents.da
         (a,), (w,) = moved, scratch
         torch.mul(a, step.h, out=w)
         torch.addcmul(a, w, step.h, value=-1, out=tangent)
@@ -70,32 +58,19 @@ class ReluCell(PackedCell):
     def forward(self, step: Step, a: Views) -> None:
         torch.clamp_min(a[0], 0, out=step.h)
 
-    def adjoint(
-        self,
-        step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        lam_before: Tensor,
-        mu_before: Tensor,
-        scratch: Views,
-    ) -> None:
+    def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
+        lam, _, da, _, _ = cotangents
         torch.mul(lam, torch.sign(step.h, out=scratch[0]), out=da[0])
 
     def tangent(
         self,
         step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        moved: Views,
-        tangent_before: Tensor,
-        cell_tangent_before: Tensor,
-        tangent: Tensor,
-        cell_tangent: Tensor,
-        gradients: Gradients,
+        cotangents: Cotangents,
+        tangents: Tangents,
+        in_cell: Tensor,
         scratch: Views,
     ) -> None:
+        _, _, moved, tangent, _ = tangents
         torch.mul(moved[0], torch.sign(step.h, out=scratch[0]), out=tangent)
         moved[0].zero_()
 
@@ -131,16 +106,8 @@ class GRUCell(PackedCell):
         torch.tanh(a_n.addcmul_(r, a_q), out=n)
         torch.lerp(n, step.before, z, out=step.h)
 
-    def adjoint(
-        self,
-        step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        lam_before: Tensor,
-        mu_before: Tensor,
-        scratch: Views,
-    ) -> None:
+    def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
+        lam, _, da, lam_before, _ = cotangents
         rz, r, z, n, q = step.units
         d_rz, d_r, d_z, d_n, d_q = da
         *_, w, w2, _ = scratch
@@ -156,17 +123,13 @@ class GRUCell(PackedCell):
     def tangent(
         self,
         step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        moved: Views,
-        tangent_before: Tensor,
-        cell_tangent_before: Tensor,
-        tangent: Tensor,
-        cell_tangent: Tensor,
-        gradients: Gradients,
+        cotangents: Cotangents,
+        tangents: Tangents,
+        in_cell: Tensor,
         scratch: Views,
     ) -> None:
+        lam, _, da, in_before, _ = cotangents
+        tangent_before, _, moved, tangent, _ = tangents
         rz, r, z, n, q = step.units
         d_rz, _, _, d_n, _ = da
         a_rz, a_r, a_z, y, a_q = moved  # q' is a_q'; y becomes the tangent of a_n + r q
@@ -180,7 +143,7 @@ class GRUCell(PackedCell):
         tangent.addcmul_(z_tangent, torch.sub(step.before, n, out=w))
 
         torch.mul(lam, z_tangent, out=w)
-        gradients.before.add_(w)
+        in_before.add_(w)
         y.mul_(n).mul_(d_n).mul_(-2).addcmul_(w, slope_n, value=-1)  # in a_n + r q
         a_rz.mul_(d_rz)
         a_rz.addcmul_(a_rz, rz, value=-2)  # the slope s (1 - s) has the derivative 1 - 2 s
@@ -221,16 +184,8 @@ class LSTMCell(PackedCell):
         torch.tanh(step.cell, out=tau)
         torch.mul(o, tau, out=step.h)
 
-    def adjoint(
-        self,
-        step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        lam_before: Tensor,
-        mu_before: Tensor,
-        scratch: Views,
-    ) -> None:
+    def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
+        lam, mu, da, _, mu_before = cotangents
         _, _, _, i, f, u, o, tau = step.units
         _, d_ifu, _, d_i, d_f, d_u, d_o = da
         w = scratch[-1]
@@ -247,24 +202,20 @@ class LSTMCell(PackedCell):
     def tangent(
         self,
         step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        moved: Views,
-        tangent_before: Tensor,
-        cell_tangent_before: Tensor,
-        tangent: Tensor,
-        cell_tangent: Tensor,
-        gradients: Gradients,
+        cotangents: Cotangents,
+        tangents: Tangents,
+        in_cell: Tensor,
         scratch: Views,
     ) -> None:
+        lam, mu, da, _, in_cell_before = cotangents
+        _, cell_tangent_before, moved, tangent, cell_tangent = tangents
         gates, _, if_gates, i, f, u, o, tau = step.units
         a, _, a_if, a_i, a_f, a_u, a_o = moved
         slopes, slope_ifu, _, slope_i, slope_f, slope_u, slope_o = scratch[:7]
-        tangents, i_tangent, f_tangent, u_tangent, o_tangent, w, w2 = scratch[7:]
+        gate_tangents, i_tangent, f_tangent, u_tangent, o_tangent, w, w2 = scratch[7:]
         torch.addcmul(gates, gates, gates, value=-1, out=slopes)
         torch.sub(_ONE, torch.mul(u, u, out=slope_u), out=slope_u)
-        torch.mul(a, slopes, out=tangents)
+        torch.mul(a, slopes, out=gate_tangents)
         torch.mul(f, cell_tangent_before, out=cell_tangent)
         cell_tangent.addcmul_(i_tangent, u).addcmul_(f_tangent, step.cell_before)
         cell_tangent.addcmul_(u_tangent, i)
@@ -283,5 +234,5 @@ class LSTMCell(PackedCell):
         torch.addcmul(lam, w2, tau, value=-1, out=w2)  # lambda (1 - tau^2)
         a_o.addcmul_(slope_o, torch.mul(cell_tangent, w2, out=w))
         torch.addcmul(o_tangent, cell_tangent, step.h, value=-2, out=w)
-        gradients.cell.addcmul_(w, w2)
-        gradients.cell_before.addcmul_(f_tangent, mu)
+        in_cell.addcmul_(w, w2)
+        in_cell_before.addcmul_(f_tangent, mu)

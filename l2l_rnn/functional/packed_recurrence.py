@@ -25,10 +25,9 @@ x `(A, P, F)`, W `(A, UH, F + biases + H)`, h, c `(A, P, H)`, initial states `(A
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,115 +35,7 @@ from torch.autograd import Function
 
 from l2l_rnn.errors import DerivativeError
 from l2l_rnn.functional.affine import product_type
-
-Views = tuple[Tensor, ...]
-
-
-class Step(NamedTuple):
-    """One step of a recurrence: views of its block of rows, `(A, n, ·)`.
-
-    Attributes:
-        units: what the cell keeps of the step, in its own parts.
-        before: `h_{t-1}`.
-        cell_before: `c_{t-1}`; an empty block if the recurrence has no c.
-        h: the output.
-        cell: `c_t`.
-    """
-
-    units: Views
-    before: Tensor
-    cell_before: Tensor
-    h: Tensor
-    cell: Tensor
-
-
-class PackedCell(ABC):
-    """The pointwise part of a recurrence and its derivatives, one step at a time, in place.
-
-    Attributes:
-        stacked: `U`, pre-activations for each hidden unit.
-        kept: values for each hidden unit that the derivatives read, beside h and c.
-        has_cell: whether there is a cell state c beside h.
-        scratch: values for each hidden unit that a step of a derivative needs as workspace.
-    """
-
-    stacked: ClassVar[int]
-    kept: ClassVar[int]
-    has_cell: ClassVar[bool] = False
-    scratch: ClassVar[int]
-
-    def parts(self, x: Tensor, size: int) -> Views:
-        """Views of stacked values `(…, UH)`, in the parts that the methods below take them in."""
-        return x.split(size, -1)
-
-    def scratch_parts(self, x: Tensor, size: int) -> Views:
-        """Views of the workspace, in the parts that the methods below take it in."""
-        return x.split(size, -1)
-
-    @abstractmethod
-    def forward(self, step: Step, a: Views) -> None:
-        """Make h (and c) of the pre-activations a, which may be overwritten, and the units."""
-
-    @abstractmethod
-    def adjoint(
-        self,
-        step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        lam_before: Tensor,
-        mu_before: Tensor,
-        scratch: Views,
-    ) -> None:
-        """Make `da_t` of `lambda_t` and `mu_t`, the gradients in h_t and c_t.
-
-        Args:
-            step: as `forward` left it.
-            lam: `lambda_t`, complete.
-            mu: `mu_t` but for what c_t gives to h_t, which is to be added.
-            da: where `da_t` goes.
-            lam_before, mu_before: to which is added what h_{t-1} and c_{t-1} receive other than
-                through a_t.
-            scratch: workspace.
-        """
-
-    @abstractmethod
-    def tangent(
-        self,
-        step: Step,
-        lam: Tensor,
-        mu: Tensor,
-        da: Views,
-        moved: Views,
-        tangent_before: Tensor,
-        cell_tangent_before: Tensor,
-        tangent: Tensor,
-        cell_tangent: Tensor,
-        gradients: Gradients,
-        scratch: Views,
-    ) -> None:
-        """Make the tangents `h'_t` and `c'_t`, and the gradients of the adjoint's step.
-
-        The gradients are those of `lambda_t h'_t + mu_t c'_t` in what the step read, `lambda`,
-        `mu` and the tangents held fixed, but for what goes through z.
-
-        Args:
-            step: as `forward` left it.
-            lam, mu, da: as `adjoint` left them.
-            moved: `a'_t`; over it goes the gradient in a_t.
-            tangent_before, cell_tangent_before: `h'_{t-1}` and `c'_{t-1}`.
-            tangent, cell_tangent: where `h'_t` and `c'_t` go.
-            gradients: to which those in c_t, h_{t-1} and c_{t-1} are added.
-            scratch: workspace.
-        """
-
-
-class Gradients(NamedTuple):
-    """Gradients that a step of the tangent adds to, `(A, n, H)`."""
-
-    cell: Tensor
-    before: Tensor
-    cell_before: Tensor
+from l2l_rnn.functional.packed_cell import Cotangents, PackedCell, Step, Tangents, Views
 
 
 def packed_recurrence(
@@ -268,7 +159,8 @@ class _Adjoint(Function):
         given = None if da_given is None else da_given.split(sizes, 1)
         for t in reversed(range(len(sizes))):
             before = lams_before[t]
-            cell.adjoint(steps[t], lams[t], mus[t], parts[t], before, mus_before[t], scratch[t])
+            cotangents = Cotangents(lams[t], mus[t], parts[t], before, mus_before[t])
+            cell.adjoint(steps[t], cotangents, scratch[t])
             if given is not None:
                 blocks[t].add_(given[t])
             before += torch.bmm(blocks[t], recurrent, out=products[t])
@@ -366,19 +258,11 @@ class _Tangent(Function):
             befores[t].copy_(earlier[t])
             blocks[t].add_(torch.bmm(z_blocks[t], recurrent, out=products[t]))
             h_before[t].add_(through_h[t])
-            cell.tangent(
-                step,
-                lams[t],
-                mus[t],
-                da_parts[t],
-                parts[t],
-                befores[t],
-                cells_before[t],
-                tangents[t],
-                cell_tangents[t],
-                Gradients(c_gradients[t], h_before[t], c_before[t]),
-                scratch[t],
+            step_tangents = Tangents(
+                befores[t], cells_before[t], parts[t], tangents[t], cell_tangents[t]
             )
+            known = Cotangents(lams[t], mus[t], da_parts[t], h_before[t], c_before[t])
+            cell.tangent(step, known, step_tangents, c_gradients[t], scratch[t])
         weight_gradient = torch.bmm(da.mT, z_tangent)
         x_gradient = through_z[..., :features].contiguous() if needs_x else None
         return (
