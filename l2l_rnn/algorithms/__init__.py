@@ -1,5 +1,6 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and what they may learn beside weights."""
 
+from l2l_rnn.algorithms.curvature import MetaCurvature
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
@@ -10,14 +11,17 @@ from l2l_rnn.algorithms.protonet import ProtoNet
 from l2l_rnn.algorithms.rates import PerElementRates, PerTensorRates, Rates
 from l2l_rnn.algorithms.regularisers import LearnedPull
 from l2l_rnn.algorithms.reptile import Reptile
+from l2l_rnn.algorithms.transforms import GradientTransform
 
 __all__ = [
     "ANIL",
     "BOIL",
     "MAML",
     "GaussianPrior",
+    "GradientTransform",
     "LearnedPull",
     "MAMLPlusPlus",
+    "MetaCurvature",
     "MetaSGD",
     "PerElementRates",
     "PerTensorRates",

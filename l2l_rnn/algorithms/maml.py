@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
-from l2l_rnn.algorithms.rates import Rates
 from l2l_rnn.algorithms.regularisers import LearnedPull
+from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 
@@ -36,8 +36,8 @@ class MAML(l2l.algorithms.MAML):
     Args:
         model: the module to meta-learn. With `clone(tasks=N)`, a model of other layers than this
             package's runs through `torch.func.vmap`.
-        lr: `alpha`, the step size of the inner loop: a number, or a `Rates` module, whose step
-            sizes are meta-learned with `theta`.
+        lr: `alpha`, the step size of the inner loop: a number, or a `GradientTransform` that is
+            meta-learned with `theta`: `Rates` learns step sizes, `MetaCurvature` matrices.
         first_order: whether to leave out the second derivative.
         allow_unused: whether a parameter may play no part in the loss; it then stays as it is. None
             means as `allow_nograd`.
@@ -78,7 +78,7 @@ class MAML(l2l.algorithms.MAML):
     def __init__(
         self,
         model: nn.Module,
-        lr: float | Tensor | Rates,
+        lr: float | Tensor | GradientTransform,
         first_order: bool = False,
         allow_unused: bool | None = None,
         allow_nograd: bool = False,
@@ -89,9 +89,11 @@ class MAML(l2l.algorithms.MAML):
         pull: LearnedPull | None = None,
     ) -> None:
         self._check_model(model)
-        if not isinstance(lr, (Tensor, Rates)) and not (isinstance(lr, Real) and math.isfinite(lr)):
+        number = isinstance(lr, Real) and math.isfinite(lr)
+        if not number and not isinstance(lr, (Tensor, GradientTransform)):
             raise ArgumentError(
-                f"{type(self).__name__}: lr must be a finite number or Rates, got {lr!r}"
+                f"{type(self).__name__}: lr must be a finite number or a GradientTransform, such "
+                f"as PerTensorRates or MetaCurvature, got {lr!r}"
             )
         if max_grad_norm is not None and not max_grad_norm > 0:
             raise ArgumentError(
@@ -217,7 +219,7 @@ class MAML(l2l.algorithms.MAML):
                 for name, g in gradients.items()
             }
         lr, steps = self.lr, gradients
-        if isinstance(self.lr, Rates):
+        if isinstance(self.lr, GradientTransform):
             lr, steps = 1.0, self.lr(self.steps_taken, gradients)
         names = [name for name, _ in self.module.named_parameters()]
         self.module = maml_update(self.module, lr, [steps.get(name) for name in names])

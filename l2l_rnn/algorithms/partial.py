@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.rates import Rates
+from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.errors import ArgumentError
 
 
@@ -36,7 +36,12 @@ class ANIL(MAML):
     """
 
     def __init__(
-        self, model: nn.Module, lr: float | Tensor | Rates, *, head: str = "head", **options: Any
+        self,
+        model: nn.Module,
+        lr: float | Tensor | GradientTransform,
+        *,
+        head: str = "head",
+        **options: Any,
     ) -> None:
         self._check_model(model)
         super().__init__(model, lr, adapts=head, **options)
@@ -61,7 +66,12 @@ class BOIL(MAML):
     """
 
     def __init__(
-        self, model: nn.Module, lr: float | Tensor | Rates, *, head: str = "head", **options: Any
+        self,
+        model: nn.Module,
+        lr: float | Tensor | GradientTransform,
+        *,
+        head: str = "head",
+        **options: Any,
     ) -> None:
         self._check_model(model)
         still = self._names_under(model, head)

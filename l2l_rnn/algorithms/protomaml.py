@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from l2l_rnn.algorithms.labels import members_of, read_labels
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.rates import Rates
+from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.axes import replace_parameters
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 
@@ -57,7 +57,7 @@ class ProtoMAML(MAML):
     def __init__(
         self,
         model: nn.Module,
-        lr: float | Tensor | Rates,
+        lr: float | Tensor | GradientTransform,
         first_order: bool = False,
         allow_unused: bool | None = None,
         allow_nograd: bool = False,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.errors import AdaptationError, ArgumentError
+from l2l_rnn.algorithms.transforms import GradientTransform
+from l2l_rnn.errors import ArgumentError
 
 
-class Rates(nn.Module, ABC):
+class Rates(GradientTransform):
     """Step sizes that are meta-parameters: they scale the gradients of each inner step.
 
     Args:
@@ -19,27 +20,12 @@ class Rates(nn.Module, ABC):
         lr: every step size at the start.
     """
 
-    def __init__(self, model: nn.Module, lr: float) -> None:
-        super().__init__()
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
-            raise ArgumentError(
-                f"{type(self).__name__}: lr must be a positive finite number, got {lr!r}"
-            )
-        self.names = tuple(name for name, _ in model.named_parameters())
-
     @abstractmethod
     def rate(self, step: int, index: int) -> Tensor:
         """The step size of one tensor, by its place in `names`, at an inner step."""
 
-    def forward(self, step: int, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Scale the gradients of an inner step, counted from 0, by name."""
-        unknown = [name for name in gradients if name not in self.names]
-        if unknown:
-            raise AdaptationError(
-                f"{type(self).__name__}: no step size for parameter {unknown[0]!r}; make the rates "
-                "of the model that is adapted"
-            )
-        return {name: self.rate(step, self.names.index(name)) * g for name, g in gradients.items()}
+    def transform(self, step: int, index: int, gradient: Tensor) -> Tensor:
+        return self.rate(step, index) * gradient
 
 
 class PerTensorRates(Rates):

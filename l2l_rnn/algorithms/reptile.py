@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.rates import Rates
+from l2l_rnn.algorithms.transforms import GradientTransform
 
 
 class Reptile(MAML):
@@ -20,8 +20,8 @@ class Reptile(MAML):
     `theta <- theta + epsilon mean_i(phi_i - theta)`.
 
     Args:
-        model, lr, options: as in `MAML`, but `first_order`, which is always so. A `Rates` or a pull
-            stays as it is: the distance says nothing of how `phi` was reached.
+        model, lr, options: as in `MAML`, but `first_order`, which is always so. A transform or a
+            pull stays as it is: the distance says nothing of how `phi` was reached.
 
     Raises:
         As `MAML`.
@@ -40,7 +40,9 @@ class Reptile(MAML):
     algorithm 2.
     """
 
-    def __init__(self, model: nn.Module, lr: float | Tensor | Rates, **options: Any) -> None:
+    def __init__(
+        self, model: nn.Module, lr: float | Tensor | GradientTransform, **options: Any
+    ) -> None:
         super().__init__(model, lr, first_order=True, **options)
 
     def distance(self) -> Tensor:

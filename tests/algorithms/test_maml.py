@@ -663,12 +663,12 @@ def test_allowances_are_learn2learns(frozen, unused):
         (
             (nn.Linear(1, 1), float("nan")),
             ArgumentError,
-            "a finite number or Rates, got nan",
+            "a finite number or a GradientTransform, .* got nan",
         ),
         (
             (nn.Linear(1, 1), float("inf")),
             ArgumentError,
-            "a finite number or Rates, got inf",
+            "a finite number or a GradientTransform, .* got inf",
         ),
         ((nn.Linear(1, 1), "0.1"), (ArgumentError, ArgumentTypeError), "lr must be .*'0.1'"),
         ((nn.Linear(1, 1), None), (ArgumentError, ArgumentTypeError), "lr must be .*None"),

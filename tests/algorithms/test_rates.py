@@ -1,4 +1,4 @@
-"""Learned step sizes: Meta-SGD against learn2learn's, one size for each tensor and step."""
+"""Learned transforms: Meta-SGD against learn2learn's, one size for each tensor and step."""
 
 import copy
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import MAML, MetaSGD, PerElementRates, PerTensorRates
+from l2l_rnn.algorithms import MAML, MetaCurvature, MetaSGD, PerElementRates, PerTensorRates
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 from l2l_rnn.nn import LSTM, Linear
 
@@ -72,6 +72,7 @@ RATES = {
     "per tensor": lambda model: PerTensorRates(model, 0.3, steps=STEPS),
     "per tensor, one step": lambda model: PerTensorRates(model, 0.3),
     "per element": lambda model: PerElementRates(model, 0.3),
+    "curvature": lambda model: MetaCurvature(model, 0.3),
 }
 
 
@@ -135,7 +136,13 @@ def test_gradients_of_the_rates_are_finite_differences(model, rates, batch):
 def test_equal_rates_are_plain_maml(model, batch):
     x, y = batch[:2]
     adapted = []
-    for lr in (0.3, PerTensorRates(model, 0.3, steps=STEPS), PerElementRates(model, 0.3)):
+    for lr in (
+        0.3,
+        PerTensorRates(model, 0.3, steps=STEPS),
+        PerElementRates(model, 0.3),
+        MetaCurvature(model, 0.3),
+        MetaCurvature(model, 0.3, diagonal_above=4),
+    ):
         learner = MAML(model, lr).clone(tasks=TASKS)
         for _ in range(STEPS):
             learner.adapt(error(learner(x), y))
@@ -180,7 +187,7 @@ def test_the_class_is_kept_by_clones(model):
 
 
 @pytest.mark.parametrize("lr", [0.0, -0.1, float("nan"), float("inf"), "0.1", None, True])
-@pytest.mark.parametrize("kind", [PerTensorRates, PerElementRates, MetaSGD])
+@pytest.mark.parametrize("kind", [PerTensorRates, PerElementRates, MetaCurvature, MetaSGD])
 def test_bad_rates(model, kind, lr):
     with pytest.raises(ArgumentError, match="lr must be a positive finite number"):
         kind(model, lr)
@@ -200,6 +207,6 @@ def test_a_model_that_is_none():
 def test_rates_of_another_model(model, batch):
     learner = MAML(model, PerTensorRates(nn.Linear(2, 2), 0.1)).clone(tasks=TASKS)
     before = [p.detach().clone() for p in learner.module.parameters()]
-    with pytest.raises(AdaptationError, match=r"no step size for parameter 'lstm\.weight_ih_l0'"):
+    with pytest.raises(AdaptationError, match=r"nothing for parameter 'lstm\.weight_ih_l0'"):
         learner.adapt(error(learner(batch[0]), batch[1]))
     assert all(torch.equal(a, b) for a, b in zip(before, learner.module.parameters(), strict=True))
