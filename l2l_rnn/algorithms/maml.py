@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
+from l2l_rnn.algorithms.inner_loop import adapted_names
 from l2l_rnn.algorithms.regularisers import LearnedPull
 from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
@@ -43,7 +44,8 @@ class MAML(l2l.algorithms.MAML):
             means as `allow_nograd`.
         allow_nograd: whether parameters may have `requires_grad=False`; they stay as they are.
         adapts: names of the parameters that the inner loop adapts, or of modules that hold them;
-            the others serve all tasks as they are. None for all.
+            the others serve all tasks as they are. None for all but those of modules that leave
+            theirs to the outer loop (`inner_loop = False` in their class), as `nn.LearnedDropout`.
         max_grad_norm: largest norm of an inner gradient, each task's over all parameters; longer
             ones are scaled down to it. None for no bound.
         momentum: `mu` of the inner loop's velocity `v <- mu v + grad`, which starts at 0 and takes
@@ -105,7 +107,9 @@ class MAML(l2l.algorithms.MAML):
             )
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
         self.module: nn.Module
-        self.adapted = None if adapts is None else self._names_under(model, adapts)
+        names = adapted_names(type(self).__name__, model, adapts)
+        every = adapts is None and len(names) == len(list(model.parameters()))
+        self.adapted = None if every else names
         self.max_grad_norm, self.momentum, self.pull = max_grad_norm, momentum, pull
         self.tasks: int | None = None
         self.steps_taken = 0
@@ -284,23 +288,6 @@ class MAML(l2l.algorithms.MAML):
     def _per_task(self, gradient: Tensor) -> Tensor:
         """`(N, …)` -> `(N, values)`; without a task axis `(values,)`."""
         return gradient.flatten() if self.tasks is None else gradient.reshape(len(gradient), -1)
-
-    @classmethod
-    def _names_under(cls, model: nn.Module, adapts: str | Iterable[str]) -> frozenset[str]:
-        """The parameters of a model that have one of these names or stand under one."""
-        chosen: set[Tensor] = set()
-        every = list(model.named_parameters(remove_duplicate=False))  # tied ones by each name
-        for each in [adapts] if isinstance(adapts, str) else adapts:
-            under = {p for name, p in every if name == each or name.startswith(f"{each}.")}
-            if not under:
-                names = {name for name, _ in every}
-                known = sorted({*names, *(name.rpartition(".")[0] for name in names)} - {""})
-                raise ArgumentError(
-                    f"{cls.__name__}: the model has no parameter {each!r}, nor any under it; it "
-                    f"has {', '.join(known)}"
-                )
-            chosen |= under
-        return frozenset(name for name, p in model.named_parameters() if p in chosen)
 
     def _check_is_clone(self) -> None:
         if not self._start:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop import adapted_names
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.errors import ArgumentError
@@ -74,8 +75,8 @@ class BOIL(MAML):
         **options: Any,
     ) -> None:
         self._check_model(model)
-        still = self._names_under(model, head)
-        body = [name for name, _ in model.named_parameters() if name not in still]
+        who = type(self).__name__
+        body = adapted_names(who, model, None) - adapted_names(who, model, head)
         if not body:
             raise ArgumentError(f"BOIL: the model has no parameter but those under {head!r}")
         super().__init__(model, lr, adapts=body, **options)

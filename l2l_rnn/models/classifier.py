@@ -50,7 +50,7 @@ class SequenceClassifier(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         pooling: str = "last",
-        dropout: float = 0.0,
+        dropout: float | nn.Module = 0.0,
     ) -> None:
         super().__init__()
         if isinstance(ways, bool) or not isinstance(ways, int) or ways < 1:

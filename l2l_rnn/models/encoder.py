@@ -54,7 +54,8 @@ class SequenceEncoder(nn.Module):
         pooling: `"last"` (the last valid step, of each direction), `"mean"`, `"max"` or
             `"attention"`.
         dropout: share of the embedded inputs, of the outputs between layers and of the pooled
-            vector that is set to zero in training.
+            vector that is set to zero in training; or a module that the embedded inputs and the
+            pooled vector go through, such as `nn.LearnedDropout`, with nothing between layers.
 
     Attributes:
         output_size: features of a sequence's vector: `H`, or `2 H` if bidirectional.
@@ -66,7 +67,8 @@ class SequenceEncoder(nn.Module):
     Raises:
         ArgumentError: the sizes do not fit together, a token id is not below `vocab_size`, a
             sequence is all padding, or a step within a sequence holds a NaN.
-        ArgumentTypeError: tokens are not integers, or steps are.
+        ArgumentTypeError: tokens are not integers, or steps are, or the dropout is neither a
+            number nor a module.
         ShapeError: the input has too few axes or another number of features.
         UnknownNameError: the cell or pooling is not known.
 
@@ -90,7 +92,7 @@ class SequenceEncoder(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         pooling: str = "last",
-        dropout: float = 0.0,
+        dropout: float | nn.Module = 0.0,
     ) -> None:
         super().__init__()
         if (vocab_size is None) == (input_size is None):
@@ -109,17 +111,22 @@ class SequenceEncoder(nn.Module):
                 raise ArgumentError(
                     f"SequenceEncoder: {name} must be a positive integer, got {size!r}"
                 )
-        if not 0 <= dropout < 1:
-            raise ArgumentError(f"SequenceEncoder: dropout must lie in [0, 1), got {dropout!r}")
+        share = 0.0 if isinstance(dropout, nn.Module) else dropout
+        if not isinstance(share, (int, float)):
+            raise ArgumentTypeError(
+                f"SequenceEncoder: dropout must be a number or a module, got {share!r}"
+            )
+        if not 0 <= share < 1:
+            raise ArgumentError(f"SequenceEncoder: dropout must lie in [0, 1), got {share!r}")
         cell_class, pooling_class = CELLS[cell], POOLINGS[pooling]
         self.embedding = None if vocab_size is None else Embedding(vocab_size, embedding_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout if isinstance(dropout, nn.Module) else nn.Dropout(dropout)
         self.recurrence = cell_class(
             input_size or embedding_size,
             hidden_size,
             num_layers,
             batch_first=True,
-            dropout=dropout,
+            dropout=share,
             bidirectional=bidirectional,
         )
         self.output_size = self.recurrence.output_size

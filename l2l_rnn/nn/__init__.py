@@ -2,6 +2,7 @@
 
 from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
 from l2l_rnn.nn.conversion import convert
+from l2l_rnn.nn.dropout import LearnedDropout
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lstm import LSTM
 from l2l_rnn.nn.min_rnn import MinGRU, MinLSTM
@@ -16,6 +17,7 @@ __all__ = [
     "Embedding",
     "LastStep",
     "LayerNorm",
+    "LearnedDropout",
     "Linear",
     "MaxPooling",
     "MeanPooling",

@@ -12,6 +12,7 @@ from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 from l2l_rnn.models.encoder import CELLS, POOLINGS
+from l2l_rnn.nn import LearnedDropout
 
 TASKS, BATCH, STEPS = 3, 4, 6
 LENGTHS = [[1, 6, 3, 2], [2, 2, 5, 1], [6, 1, 1, 4]]
@@ -150,6 +151,18 @@ def test_dropout_acts_in_training_alone(pooling):
     assert not torch.equal(model(x), model(x))
 
 
+@pytest.mark.parametrize("module", [nn.Dropout(0.5), LearnedDropout(0.5)])
+def test_dropout_may_be_a_module(module):
+    model, plain = make(dropout=module, num_layers=2), make(num_layers=2)
+    x = data("tokens")[0]
+    assert model.encoder.dropout is module
+    assert model.encoder.recurrence.dropout == 0
+    assert not torch.equal(model.train()(x), model(x))
+    missing = model.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert set(missing) <= {"encoder.dropout.log_odds"}
+    assert torch.equal(model.eval()(x), plain(x))
+
+
 def test_encoder_and_head_are_the_classifier():
     model = make(pooling="attention", bidirectional=True)
     x = data("tokens")[0]
@@ -234,6 +247,12 @@ def test_ways(ways):
 @pytest.mark.parametrize("dropout", [-0.1, 1, 1.5, float("nan")])
 def test_dropout_range(dropout):
     with pytest.raises(ArgumentError, match=r"dropout must lie in \[0, 1\)"):
+        SequenceEncoder(input_size=2, dropout=dropout)
+
+
+@pytest.mark.parametrize("dropout", ["0.5", None, nn.Dropout])
+def test_dropout_kind(dropout):
+    with pytest.raises(ArgumentTypeError, match="dropout must be a number or a module"):
         SequenceEncoder(input_size=2, dropout=dropout)
 
 
