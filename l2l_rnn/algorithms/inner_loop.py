@@ -1,12 +1,18 @@
-"""What the inner loop adapts: the parameters of a model, by name."""
+"""The inner loop's parts: what it adapts, the loss that it takes, and the gradients of one step.
+
+`who` is the method that a message names; `tasks` is `N`, or None without a task axis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from l2l_rnn.errors import ArgumentError
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 
 
 def adapted_names(who: str, model: nn.Module, adapts: str | Iterable[str] | None) -> frozenset[str]:
@@ -61,3 +67,131 @@ def _under(path: str, every: list[tuple[str, nn.Parameter]], but: list[str]) -> 
 
 def _stands_under(name: str, path: str) -> bool:
     return not path or name == path or name.startswith(f"{path}.")
+
+
+def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:
+    """Tell a loss that has no gradients to step along.
+
+    Raises:
+        ArgumentTypeError: the loss is not a tensor.
+        ShapeError: it is neither a scalar nor `(N,)`.
+        AdaptationError: gradients are off, or the loss has no graph or is not finite.
+    """
+    if not isinstance(loss, Tensor):
+        raise ArgumentTypeError(f"{who}: loss must be a tensor, got {type(loss).__name__}")
+    if loss.dim() and loss.numel() != 1 and loss.shape != (tasks,):
+        expected = "a scalar" if tasks is None else f"a scalar or ({tasks},)"
+        raise ShapeError(
+            f"{who}: loss must be {expected}, got shape {tuple(loss.shape)}; average it within "
+            "each task"
+        )
+    if not torch.is_grad_enabled():
+        raise unchanged(
+            who,
+            "gradients are off here; call the learner and adapt outside of torch.no_grad() and "
+            "torch.inference_mode()",
+        )
+    if not loss.requires_grad:
+        raise unchanged(
+            who, "the loss has no graph; compute it from the learner's outputs with gradients on"
+        )
+    values = readable_values(loss)
+    if values is not None and not values.isfinite().all():
+        raise unchanged(
+            who, f"the loss is {values.tolist()}; look for NaN in the inputs, or lower lr"
+        )
+
+
+def gradients_of(
+    who: str,
+    loss: Tensor,
+    parameters: dict[str, Tensor],
+    *,
+    second_order: bool,
+    allow_unused: bool | None,
+    allow_nograd: bool,
+) -> dict[str, Tensor]:
+    """Differentiate a loss, summed over tasks, by named parameters; those that stay have none.
+
+    Raises:
+        AdaptationError: a parameter is frozen, or plays no part in the loss, without leave.
+    """
+    frozen = [name for name, p in parameters.items() if not p.requires_grad]
+    if frozen and not allow_nograd:
+        raise unchanged(
+            who,
+            f"parameter {_listed(frozen)} has requires_grad=False; pass allow_nograd=True to leave "
+            "it as it is",
+        )
+    moving = {name: p for name, p in parameters.items() if p.requires_grad}
+    found = torch.autograd.grad(
+        loss.sum(),
+        list(moving.values()),
+        create_graph=second_order,
+        retain_graph=second_order,
+        allow_unused=True,
+    )
+    unused = [name for name, g in zip(moving, found, strict=True) if g is None]
+    if unused and not allow_unused:
+        raise unchanged(
+            who,
+            f"parameter {_listed(unused)} plays no part in the loss; pass allow_unused=True to "
+            "leave it as it is, and compute the loss from this learner's own outputs",
+        )
+    return {name: g for name, g in zip(moving, found, strict=True) if g is not None}
+
+
+def added(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add gradients by name; what one of the two lacks counts as 0."""
+    both = {name: g + other[name] for name, g in one.items() if name in other}
+    return {**one, **other, **both}
+
+
+def check_finite(who: str, gradients: dict[str, Tensor], tasks: int | None) -> None:
+    """Tell the tasks whose gradient is not finite.
+
+    Raises:
+        AdaptationError: there is one.
+    """
+    with torch.no_grad():
+        sums = [_per_task(g, tasks).sum(-1) for g in gradients.values()]
+        values = readable_values(torch.stack(sums).sum(0)) if sums else None
+    if values is not None and not values.isfinite().all():
+        which = (~values.isfinite()).nonzero().flatten().tolist()
+        of = f" of task {_listed(which)}" if tasks is not None else ""
+        raise unchanged(
+            who,
+            f"the gradient{of} is NaN or infinite though its loss is finite; lower lr, or set "
+            "max_grad_norm",
+        )
+
+
+def clipped(gradients: dict[str, Tensor], bound: float, tasks: int | None) -> dict[str, Tensor]:
+    """Scale each task's gradient down to the bound, if it is longer."""
+    if not gradients:
+        return gradients
+    square = squared_length(gradients.values(), tasks)
+    scale = (bound / square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()).clamp_max(1)
+    return {
+        name: g * (scale if tasks is None else scale.reshape(-1, *[1] * (g.dim() - 1)))
+        for name, g in gradients.items()
+    }
+
+
+def squared_length(tensors: Iterable[Tensor], tasks: int | None) -> Tensor:
+    """Sum the squares of all values of tensors: `(N,)`, or a scalar without a task axis."""
+    return torch.stack([_per_task(t, tasks).square().sum(-1) for t in tensors]).sum(0)
+
+
+def unchanged(who: str, what: str) -> AdaptationError:
+    """The error of a step that was not taken."""
+    return AdaptationError(f"{who}: {what}; the learner is unchanged")
+
+
+def _per_task(tensor: Tensor, tasks: int | None) -> Tensor:
+    """`(N, …)` -> `(N, values)`; without a task axis `(values,)`."""
+    return tensor.flatten() if tasks is None else tensor.reshape(tasks, -1)
+
+
+def _listed(names: list[Any]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if names[3:] else "")

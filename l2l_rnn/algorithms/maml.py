@@ -15,11 +15,19 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
-from l2l_rnn.algorithms.inner_loop import adapted_names
+from l2l_rnn.algorithms.inner_loop import (
+    adapted_names,
+    added,
+    check_finite,
+    check_loss,
+    clipped,
+    gradients_of,
+    unchanged,
+)
 from l2l_rnn.algorithms.regularisers import LearnedPull
 from l2l_rnn.algorithms.transforms import GradientTransform
-from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.axes import expand_parameters, knows_tasks
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 
 class MAML(l2l.algorithms.MAML):
@@ -114,6 +122,7 @@ class MAML(l2l.algorithms.MAML):
         self.tasks: int | None = None
         self.steps_taken = 0
         self._velocity: dict[str, Tensor] = {}
+        self._pending: dict[str, Tensor] = {}  # gradients to add to the next step's
         self._start: dict[str, Tensor] = {}  # a clone's parameters before any step
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
@@ -149,7 +158,8 @@ class MAML(l2l.algorithms.MAML):
     ) -> MAML:
         """Return a learner whose parameters are copies that backpropagate to this one's.
 
-        A clone of a clone goes on where that one is: its start, velocity and number of steps too.
+        A clone of a clone goes on where that one is: its start, velocity, number of steps and what
+        it accumulated too.
 
         Args:
             first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
@@ -181,7 +191,9 @@ class MAML(l2l.algorithms.MAML):
             some = self.adapted if knows_tasks(learner.module) else None
             expand_parameters(learner.module, tasks, some)
             learner.tasks = tasks
-        learner._velocity = dict(self._velocity)
+            for kept in ("_velocity", "_pending"):
+                each = {n: g.expand(tasks, *g.shape) for n, g in getattr(self, kept).items()}
+                setattr(learner, kept, each)
         learner._start = self._start or dict(self.module.named_parameters())
         return learner
 
@@ -194,6 +206,8 @@ class MAML(l2l.algorithms.MAML):
     ) -> None:
         """Take the step `theta <- theta - alpha grad L(theta)`, each task its own.
 
+        `L` is the loss and those that were given to `accumulate` since the last step.
+
         Args:
             loss: a scalar or, for N tasks, `(N,)`. Never averaged over tasks, so that a task's step
                 does not depend on how many there are.
@@ -205,18 +219,14 @@ class MAML(l2l.algorithms.MAML):
                 unchanged.
             ShapeError: the loss is neither a scalar nor `(N,)`.
         """
-        first_order = self.first_order if first_order is None else first_order
-        allow_unused = self.allow_unused if allow_unused is None else allow_unused
-        allow_nograd = self.allow_nograd if allow_nograd is None else allow_nograd
-        self._check_loss(loss)
-
-        gradients = self._gradients(loss, not first_order, allow_unused, allow_nograd)
+        who = f"{type(self).__name__}.adapt"
+        gradients = self._gradients(who, loss, first_order, allow_unused, allow_nograd)
         if self.pull is not None:
             self._check_is_clone()
             gradients = self.pull(gradients, dict(self.module.named_parameters()), self._start)
-        self._check_gradients(gradients)
-        if gradients and self.max_grad_norm is not None:
-            gradients = self._clipped(gradients, self.max_grad_norm)
+        check_finite(who, gradients, self.tasks)
+        if self.max_grad_norm is not None:
+            gradients = clipped(gradients, self.max_grad_norm, self.tasks)
         if self.momentum:
             gradients = {
                 name: g + self.momentum * self._velocity[name] if name in self._velocity else g
@@ -229,69 +239,66 @@ class MAML(l2l.algorithms.MAML):
         self.module = maml_update(self.module, lr, [steps.get(name) for name in names])
         if self.momentum:
             self._velocity = gradients
+        self._pending = {}
         self.steps_taken += 1
 
+    def accumulate(
+        self,
+        loss: Tensor,
+        first_order: bool | None = None,
+        allow_unused: bool | None = None,
+        allow_nograd: bool | None = None,
+    ) -> None:
+        """Add the gradient of one slice's loss to what the next `adapt` steps along.
+
+        A support set too large for the memory goes in slices: `accumulate` takes the losses of all
+        but the last, `adapt` the last one's, and the step is that of their sum. Clipping, momentum,
+        pull and step sizes see the sum alone. The parameters stay as they are until then. Of first
+        order each slice's graph is freed at once; the second derivative needs all of them until
+        `backward()`.
+
+        Args:
+            loss: as in `adapt`: the slice's part of the whole loss, so of a mean over B sequences
+                the sum over the slice's, divided by B.
+            first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
+
+        Raises:
+            As `adapt`. What was added before is kept.
+        """
+        who = f"{type(self).__name__}.accumulate"
+        gradients = self._gradients(who, loss, first_order, allow_unused, allow_nograd)
+        check_finite(who, gradients, self.tasks)
+        self._pending = gradients
+
     def _gradients(
-        self, loss: Tensor, second_order: bool, allow_unused: bool | None, allow_nograd: bool
+        self,
+        who: str,
+        loss: Tensor,
+        first_order: bool | None,
+        allow_unused: bool | None,
+        allow_nograd: bool | None,
     ) -> dict[str, Tensor]:
-        """The gradients of the loss by name, of every parameter that moves."""
-        named = {
-            name: p
-            for name, p in self.module.named_parameters()
-            if self.adapted is None or name in self.adapted
-        }
-        frozen = [name for name, p in named.items() if not p.requires_grad]
-        if frozen and not allow_nograd:
-            raise self._error(
-                f"parameter {_listed(frozen)} has requires_grad=False; pass allow_nograd=True to "
-                "leave it as it is"
-            )
-        moving = {name: p for name, p in named.items() if p.requires_grad}
-        found = torch.autograd.grad(
-            loss.sum(),
-            list(moving.values()),
-            create_graph=second_order,
-            retain_graph=second_order,
-            allow_unused=True,
+        """The gradients of a loss and what is pending, by name, of every parameter that moves."""
+        check_loss(who, loss, self.tasks)
+        first_order = self.first_order if first_order is None else first_order
+        gradients = gradients_of(
+            who,
+            loss,
+            {
+                name: p
+                for name, p in self.module.named_parameters()
+                if self.adapted is None or name in self.adapted
+            },
+            second_order=not first_order,
+            allow_unused=self.allow_unused if allow_unused is None else allow_unused,
+            allow_nograd=self.allow_nograd if allow_nograd is None else allow_nograd,
         )
-        unused = [name for name, g in zip(moving, found, strict=True) if g is None]
-        if unused and not allow_unused:
-            raise self._error(
-                f"parameter {_listed(unused)} plays no part in the loss; pass allow_unused=True to "
-                "leave it as it is, and compute the loss from this learner's own outputs"
-            )
-        return {name: g for name, g in zip(moving, found, strict=True) if g is not None}
-
-    def _check_gradients(self, gradients: dict[str, Tensor]) -> None:
-        """Tell a task whose gradient is not finite."""
-        with torch.no_grad():
-            sums = [self._per_task(g).sum(-1) for g in gradients.values()]
-            values = readable_values(torch.stack(sums).sum(0)) if sums else None
-        if values is not None and not values.isfinite().all():
-            which = (~values.isfinite()).nonzero().flatten().tolist()
-            of = f" of task {_listed(which)}" if self.tasks is not None else ""
-            raise self._error(
-                f"the gradient{of} is NaN or infinite though its loss is finite; lower lr, or set "
-                "max_grad_norm"
-            )
-
-    def _clipped(self, gradients: dict[str, Tensor], bound: float) -> dict[str, Tensor]:
-        """Scale each task's gradient down to the bound, if it is longer."""
-        squares = [self._per_task(g).square().sum(-1) for g in gradients.values()]
-        length = torch.stack(squares).sum(0)
-        scale = (bound / length.clamp_min(torch.finfo(length.dtype).tiny).sqrt()).clamp_max(1)
-        return {
-            name: g * (scale if self.tasks is None else scale.reshape(-1, *[1] * (g.dim() - 1)))
-            for name, g in gradients.items()
-        }
-
-    def _per_task(self, gradient: Tensor) -> Tensor:
-        """`(N, …)` -> `(N, values)`; without a task axis `(values,)`."""
-        return gradient.flatten() if self.tasks is None else gradient.reshape(len(gradient), -1)
+        return added(self._pending, gradients)
 
     def _check_is_clone(self) -> None:
         if not self._start:
-            raise self._error("it needs a start to measure from; call clone() first")
+            what = "it needs a start to measure from; call clone() first"
+            raise unchanged(f"{type(self).__name__}.adapt", what)
 
     @classmethod
     def _check_model(cls, model: nn.Module) -> None:
@@ -299,36 +306,3 @@ class MAML(l2l.algorithms.MAML):
             raise ArgumentTypeError(
                 f"{cls.__name__}: model must be a torch.nn.Module, got {type(model).__name__}"
             )
-
-    def _check_loss(self, loss: Tensor) -> None:
-        if not isinstance(loss, Tensor):
-            raise ArgumentTypeError(
-                f"{type(self).__name__}.adapt: loss must be a tensor, got {type(loss).__name__}"
-            )
-        if loss.dim() and loss.numel() != 1 and loss.shape != (self.tasks,):
-            expected = "a scalar" if self.tasks is None else f"a scalar or ({self.tasks},)"
-            raise ShapeError(
-                f"{type(self).__name__}.adapt: loss must be {expected}, got shape "
-                f"{tuple(loss.shape)}; average it within each task"
-            )
-        if not torch.is_grad_enabled():
-            raise self._error(
-                "gradients are off here; call the learner and adapt outside of torch.no_grad() and "
-                "torch.inference_mode()"
-            )
-        if not loss.requires_grad:
-            raise self._error(
-                "the loss has no graph; compute it from the learner's outputs with gradients on"
-            )
-        values = readable_values(loss)
-        if values is not None and not values.isfinite().all():
-            raise self._error(
-                f"the loss is {values.tolist()}; look for NaN in the inputs, or lower lr"
-            )
-
-    def _error(self, what: str) -> AdaptationError:
-        return AdaptationError(f"{type(self).__name__}.adapt: {what}; the learner is unchanged")
-
-
-def _listed(names: list[Any]) -> str:
-    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if names[3:] else "")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop import unchanged
 from l2l_rnn.algorithms.labels import members_of, read_labels
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.transforms import GradientTransform
@@ -121,6 +122,17 @@ class ProtoMAML(MAML):
         labels, _ = read_labels("ProtoMAML.adapt", loss, scores)
         self._set_head(vectors, members_of("ProtoMAML.adapt", labels, vectors, scores.shape[-1]))
 
+    def accumulate(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """As `MAML.accumulate`, once the head is set: its class means are of all slices together.
+
+        Raises:
+            AdaptationError: the head is not set.
+        """
+        if not self.has_prototypes:
+            what = "the head is not set; call write(x, y) on the whole support set first"
+            raise unchanged("ProtoMAML.accumulate", what)
+        super().accumulate(loss, *args, **kwargs)
+
     def _set_head(self, vectors: Tensor, members: Tensor) -> None:
         """Put the class means of vectors `(…, B, E)` in the head; members `(…, B, C)`."""
         counts = members.sum(-2)
@@ -138,4 +150,4 @@ class ProtoMAML(MAML):
             value = value if value.requires_grad else value.requires_grad_()
             self.module.head._parameters[name] = value
         self._start = dict(self.module.named_parameters())
-        self.has_prototypes, self._last = True, None
+        self.has_prototypes, self._last, self._pending = True, None, {}

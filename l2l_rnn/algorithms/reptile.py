@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop import squared_length
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.transforms import GradientTransform
 
@@ -27,6 +27,7 @@ class Reptile(MAML):
         As `MAML`.
 
     Example:
+        >>> import torch
         >>> reptile = Reptile(nn.Linear(3, 1), lr=0.1)
         >>> learner = reptile.clone(tasks=4)
         >>> x = torch.randn(4, 5, 3)
@@ -53,4 +54,4 @@ class Reptile(MAML):
             for name, phi in self.module.named_parameters()
             if self.adapted is None or name in self.adapted
         ]
-        return torch.stack([self._per_task(gap).square().sum(-1) for gap in gaps]).sum(0) / 2
+        return squared_length(gaps, self.tasks) / 2

@@ -549,14 +549,15 @@ def still_works(learner, loss, before):
     assert loss().isfinite().all()
 
 
+@pytest.mark.parametrize("call", ["adapt", "accumulate"])
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_loss_changes_nothing(adapting, kind):
+def test_a_bad_loss_changes_nothing(adapting, kind, call):
     learner, loss = adapting
     spoil, error, message = BAD[kind]
     before = snapshot(learner)
     with pytest.raises(error, match=message) as caught:
-        learner.adapt(spoil(loss()))
-    assert str(caught.value).startswith("MAML.adapt: ")
+        getattr(learner, call)(spoil(loss()))
+    assert str(caught.value).startswith(f"MAML.{call}: ")
     still_works(learner, loss, before)
 
 
