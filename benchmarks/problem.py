@@ -13,7 +13,7 @@ from learn2learn.data import Taskset
 from learn2learn.data.transforms import FusedNWaysKShots, LoadData, RemapLabels
 from torch import Tensor
 
-from benchmarks.spec import Spec, Training
+from benchmarks.spec import ClassificationSpec, Training
 from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
 from l2l_rnn.tasksets import get_tasksets
 
@@ -69,29 +69,57 @@ class Problem:
         test_tasks: how many meta-test tasks.
     """
 
-    def __init__(self, spec: Spec, seed: int, device: torch.device, test_tasks: int) -> None:
+    def __init__(
+        self, spec: ClassificationSpec, seed: int, device: torch.device, test_tasks: int
+    ) -> None:
         self.spec, self.seed, self.device, self.test_tasks = spec, seed, device, test_tasks
         tasksets = get_tasksets(spec.taskset, **spec.taskset_options)
         self.train, self.validation, self.test = (t.dataset.dataset for t in tasksets)
         self.memo: dict[Any, Any] = {}  # what several methods share, such as a pre-trained encoder
         self._tasksets: dict[tuple[int, int], Taskset] = {}
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the columns of the table are called."""
+        return tuple(f"{k} shot{'s' * (k != 1)}" for k in self.spec.shots)
+
+    @property
+    def chance(self) -> float:
+        """The score of a guess."""
+        return 1 / self.spec.ways
+
+    def data(self) -> dict[str, Any]:
+        """What a result says of the data."""
+        return {
+            split: {"classes": len(dataset.classes), "items": len(dataset)}
+            for split, dataset in (
+                ("train", self.train),
+                ("validation", self.validation),
+                ("test", self.test),
+            )
+        }
+
     @cached_property
     def vocab_size(self) -> int:
         """`V`, the token ids there are."""
         return len(self.train.vocabulary)
 
-    def training_batch(self, training: Training, step: int) -> TaskBatch:
-        """Draw the meta-batch of a training step."""
+    def training_batch(self, training: Training, step: int) -> tuple[TaskBatch, TaskBatch]:
+        """Draw the meta-batch of a training step.
+
+        Returns:
+            The tasks, and the same with each sequence's class among all meta-train classes in the
+            place of its class in the task.
+        """
         shots = training.shots[step % len(training.shots)]
-        tasksets = self._training_tasksets(training.ways, shots + training.queries)
-        batch = draw_tasks(tasksets, training.tasks, shots)
-        return TaskBatch(
-            batch.support_x.to(self.device),
-            batch.support_y.to(self.device),
-            batch.query_x.to(self.device),
-            batch.query_y.to(self.device),
+        drawn = draw_tasks(
+            self._training_items(training.ways, shots + training.queries), training.tasks, shots
         )
+        support, query = drawn.support_x[..., 0], drawn.query_x[..., 0]
+        xs, xq = (self.train.sequences[items].to(self.device) for items in (support, query))
+        own = TaskBatch(xs, drawn.support_y.to(self.device), xq, drawn.query_y.to(self.device))
+        ys, yq = (self.train.labels[items].to(self.device) for items in (support, query))
+        return own, TaskBatch(xs, ys, xq, yq)
 
     def training_sample(self, each: int) -> Tensor:
         """Draw at most `each` items of every meta-train class: their indices, `(B,)`."""
@@ -103,35 +131,29 @@ class Problem:
         rank = torch.arange(len(labels)) - starts[labels[order]]
         return order[rank < each]
 
-    def _training_tasksets(self, ways: int, samples: int) -> Taskset:
+    def _training_items(self, ways: int, samples: int) -> Taskset:
         key = (ways, samples)
         if key not in self._tasksets:
-            self._tasksets[key] = get_tasksets(
-                self.spec.taskset,
-                train_ways=ways,
-                train_samples=samples,
-                **self.spec.taskset_options,
-            ).train
+            self._tasksets[key] = tasks_of_items(self.train, ways, samples)
         return self._tasksets[key]
 
     def episodes(self, split: str, shots: int, tasks: int) -> Episodes:
         """Draw tasks of a split, always the same ones for the same arguments and seed."""
         dataset: SequenceDataset = getattr(self, split)
-        # learn2learn draws the items; an item's only step is its own index.
-        indices = SequenceDataset(
-            torch.arange(len(dataset)).unsqueeze(-1), dataset.labels, dataset.classes
-        ).meta()
+        taskset = tasks_of_items(dataset, self.spec.ways, shots + self.spec.queries)
         state = random.getstate()
         random.seed(f"{self.seed} {split} {shots}")
         try:
-            taskset = Taskset(
-                indices,
-                [
-                    FusedNWaysKShots(indices, n=self.spec.ways, k=shots + self.spec.queries),
-                    LoadData(indices),
-                    RemapLabels(indices),
-                ],
-            )
             return Episodes(dataset, draw_tasks(taskset, tasks, shots))
         finally:
             random.setstate(state)
+
+
+def tasks_of_items(dataset: SequenceDataset, ways: int, samples: int) -> Taskset:
+    """A learn2learn Taskset whose sequences hold one step each: the item's index."""
+    items = SequenceDataset(
+        torch.arange(len(dataset)).unsqueeze(-1), dataset.labels, dataset.classes
+    ).meta()
+    return Taskset(
+        items, [FusedNWaysKShots(items, n=ways, k=samples), LoadData(items), RemapLabels(items)]
+    )

@@ -34,21 +34,26 @@ def interval(accuracies: Tensor) -> dict[str, float]:
     }
 
 
+def score_text(percent: bool, interval: dict[str, float]) -> str:
+    """Format a mean and its interval, a share as a percentage."""
+    factor, digits = (100, 1) if percent else (1, 3)
+    return f"{factor * interval['mean']:.{digits}f} ± {factor * interval['ci95']:.{digits}f}"
+
+
 def table(result: dict[str, Any]) -> str:
     """Format a result as a Markdown table, a line for each method."""
-    shots = [str(k) for k in result["spec"]["shots"]]
-    heads = ["method", "kind", *(f"{k} shot{'s' * (k != '1')}" for k in shots)]
-    heads += ["training", "a task"]
-    rows = [heads, ["---"] * len(heads)]
+    columns = result["columns"]
+    rows = [["method", "kind", *columns, "training", "a task"]]
+    rows.append(["---"] * len(rows[0]))
     for entry in result["methods"]:
         cells = [entry["label"], entry["group"]]
-        for k in shots:
-            score = entry["accuracy"].get(k)
-            cells.append(f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}" if score else "-")
+        for column in columns:
+            score = entry["scores"].get(column)
+            cells.append(score_text(result["spec"]["percent"], score) if score else "-")
         cells.append(_duration(entry["training_seconds"]))
         cells.append(f"{1000 * entry['seconds_per_task']:.0f} ms")
         rows.append(cells)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows[1] = ["-" * width for width in widths]
     return "\n".join(
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
@@ -56,50 +61,56 @@ def table(result: dict[str, Any]) -> str:
     )
 
 
-def write(result: dict[str, Any], directory: Path) -> tuple[Path, Path]:
+def write(
+    result: dict[str, Any], directory: Path, picture: Callable[[dict[str, Any], Path], None]
+) -> tuple[Path, Path]:
     """Write `NAME-FORM.json` and `.png` into a directory, each whole or not at all.
 
-    The names of an interrupted run end in `-partial`, and replace no whole one.
+    `picture` draws the result into a file. The names of an interrupted run end in `-partial`, and
+    replace no whole one.
     """
     stem = f"{result['spec']['name']}-{result['form']}" + "-partial" * result["interrupted"]
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     data = _replace(directory / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
-    return data, _replace(directory / f"{stem}.png", lambda path: plot(result, path))
+    return data, _replace(directory / f"{stem}.png", lambda path: picture(result, path))
 
 
-def plot(result: dict[str, Any], path: Path) -> None:
-    """Draw the accuracy of each method and how the validation accuracy rose in training."""
-    methods = result["methods"]
-    shots = [str(k) for k in result["spec"]["shots"]]
+def bars_and_training(result: dict[str, Any], path: Path) -> None:
+    """Draw the scores of each method and how the validation score went in training."""
+    methods, columns = result["methods"], result["columns"]
+    percent = result["spec"]["percent"]
+    factor, unit = (100, ", %") if percent else (1, "")
     figure, (bars, curves) = plt.subplots(
         1, 2, figsize=(11, 4.2), layout="constrained", width_ratios=(3, 2)
     )
-    height = 0.8 / len(shots)
+    height = 0.8 / len(columns)
     for position, entry in enumerate(methods):
-        for offset, k in enumerate(shots):
-            score = entry["accuracy"].get(k)
+        for offset, column in enumerate(columns):
+            score = entry["scores"].get(column)
             if score is None:
                 continue
-            at = position + (offset - (len(shots) - 1) / 2) * height
+            at = position + (offset - (len(columns) - 1) / 2) * height
             bars.barh(
                 at,
-                100 * score["mean"],
+                factor * score["mean"],
                 height * 0.92,
-                xerr=100 * score["ci95"],
+                xerr=factor * score["ci95"],
                 color=COLOURS[entry["group"]],
-                alpha=0.55 + 0.45 * offset / max(1, len(shots) - 1),
+                alpha=0.55 + 0.45 * offset / max(1, len(columns) - 1),
                 error_kw={"lw": 1},
             )
-            bars.text(1, at, f"{k} shot{'s' * (k != '1')}", va="center", size=7, color="white")
+            bars.text(0, at, f" {column}", va="center", size=7, color="white")
     bars.set_yticks(range(len(methods)), [entry["label"] for entry in methods])
     bars.invert_yaxis()
-    bars.axvline(100 / result["spec"]["ways"], color="black", lw=0.8, ls=":")
-    bars.set_xlabel(
-        f"accuracy on unseen classes, % (dotted: chance), {result['spec']['ways']} ways"
-    )
+    dotted = ""
+    if result["chance"] is not None:
+        bars.axvline(factor * result["chance"], color="black", lw=0.8, ls=":")
+        dotted = " (dotted: chance)"
+    bars.set_xlabel(f"{result['spec']['score']} on unseen tasks{unit}{dotted}")
     for group in dict.fromkeys(entry["group"] for entry in methods):
         bars.barh(0, 0, color=COLOURS[group], label=group)
-    bars.set_xlim(0, 100)
+    if percent:
+        bars.set_xlim(0, 100)
     bars.legend(loc="upper right", fontsize=8)
 
     trainings: dict[str, tuple[list[dict[str, float]], list[str]]] = {}
@@ -110,12 +121,12 @@ def plot(result: dict[str, Any], path: Path) -> None:
     for points, labels in trainings.values():
         curves.plot(
             [p["seconds"] / 60 for p in points],
-            [100 * p["validation_accuracy"] for p in points],
+            [factor * p["validation"] for p in points],
             label="\n".join(labels),
             marker=".",
         )
     curves.set_xlabel("training, minutes")
-    curves.set_ylabel("validation accuracy, %")
+    curves.set_ylabel(f"validation {result['spec']['score']}{unit}")
     if curves.lines:
         curves.legend(fontsize=8)
     figure.suptitle(f"{result['spec']['name']}: {result['spec']['summary']}", size=11)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks import report
-from benchmarks.problem import Problem, seed_everything
+from benchmarks.problem import seed_everything
 from benchmarks.spec import Entry, Spec
 
 PACKAGES = ("torch", "learn2learn", "numpy", "babel", "scikit-learn")
@@ -43,12 +43,14 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "interrupted": False,
+        "columns": [],
         "methods": [],
     }
     failure: Exception | None = None
     try:
-        problem = Problem(spec, seed, device, spec.test_tasks[form])
-        result["data"] = _data_json(problem)
+        problem = spec.problem(spec, seed, device, spec.test_tasks[form])
+        result |= {"columns": list(problem.columns), "chance": problem.chance}
+        result["data"] = problem.data()
         for entry in spec.entries[form]:
             result["methods"].append(_measure(problem, entry))
     except KeyboardInterrupt:
@@ -60,56 +62,51 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
     if result["interrupted"]:
         print("\nInterrupted: the table holds the methods that had finished.")
     if result["methods"]:
-        data, picture = report.write(result, out)
+        data, picture = report.write(result, out, spec.picture)
         print(f"\n{result['seconds'] / 60:.1f} minutes; wrote {data} and {picture}")
     if failure is not None:
         raise failure
     return result
 
 
-def _measure(problem: Problem, entry: Entry) -> dict[str, Any]:
-    """Train one method and judge it on the meta-test tasks of every number of shots."""
+def _measure(problem: Any, entry: Entry) -> dict[str, Any]:
+    """Train one method and judge it on the meta-test tasks of every column."""
     seed_everything(problem.seed)
     method = entry.method(problem, entry.label, **entry.options)
     history = method.fit()
-    accuracy = {}
+    intervals = {}
     seconds = 0.0
-    for shots in problem.spec.shots:
-        episodes = problem.episodes("test", shots, problem.test_tasks)
+    for column in problem.columns:
         seed_everything(problem.seed)
         began = time.perf_counter()
-        accuracies = method.accuracies(episodes)
+        scores = method.scores(column)
         seconds += time.perf_counter() - began
-        accuracy[str(shots)] = report.interval(accuracies)
-    scores = ", ".join(
-        f"{k} shot{'s' * (k != '1')} {100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}"
-        for k, score in accuracy.items()
+        intervals[column] = report.interval(scores)
+    told = ", ".join(
+        f"{column} {report.score_text(problem.spec.percent, interval)}"
+        for column, interval in intervals.items()
     )
-    print(f"{entry.label}: {scores}", flush=True)
+    print(f"{entry.label}: {told}", flush=True)
     return {
         "label": entry.label,
         "group": entry.group,
         "options": _plain(entry.options),
-        "accuracy": accuracy,
-        "seconds_per_task": seconds / (problem.test_tasks * len(problem.spec.shots)),
+        "scores": intervals,
+        "seconds_per_task": seconds / (problem.test_tasks * len(problem.columns)),
         "training_seconds": history.seconds + history.pretraining_seconds if history else 0.0,
         "training": history.to_json() if history else None,
+        **method.details(),
     }
 
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
-    fields = ("name", "summary", "taskset", "taskset_options", "ways", "shots", "queries")
-    return {name: _plain(getattr(spec, name)) for name in fields}
-
-
-def _data_json(problem: Problem) -> dict[str, Any]:
+    """The plain values of a spec; its entries stand with the methods."""
+    fields = [field.name for field in dataclasses.fields(spec)]
+    given = {name: getattr(spec, name) for name in fields if name not in ("entries", "test_tasks")}
     return {
-        split: {"classes": len(data.classes), "items": len(data)}
-        for split, data in (
-            ("train", problem.train),
-            ("validation", problem.validation),
-            ("test", problem.test),
-        )
+        name: _plain(value)
+        for name, value in given.items()
+        if isinstance(value, (str, int, float, tuple)) or name.endswith("options")
     }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from l2l_rnn.tasksets import TaskFamily
 
 
 @dataclass(frozen=True)
@@ -55,26 +58,83 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spec:
-    """An experiment: a task set, what is asked of it, and who competes.
+    """An experiment: tasks, what is asked of them, and who competes.
 
     Attributes:
         name: how it is called on the command line.
         summary: one line for `python -m benchmarks list`.
-        taskset: name of the task set in `l2l_rnn.tasksets`.
-        taskset_options: its options.
-        ways: classes of a test task.
-        shots: support examples of each class; one column of the table each.
-        queries: query examples of each class of a test task.
+        problem: opens it, from the spec, the seed, the device and the number of test tasks.
+        score: what a method is judged by; `"accuracy"`, of which more is better, or an error.
+        percent: whether scores are shares, shown as percentages.
         test_tasks: how many meta-test tasks each method is judged on, by form.
         entries: who competes, by form: `"quick"` (a smoke run), `"default"`, `"full"`.
+        picture: draws a result into a file.
     """
 
     name: str
     summary: str
+    problem: Callable[..., Any]
+    score: str
+    percent: bool
+    test_tasks: dict[str, int]
+    entries: dict[str, tuple[Entry, ...]]
+    picture: Callable[..., None]
+
+
+@dataclass(frozen=True)
+class ClassificationSpec(Spec):
+    """Few-shot classification of classes never seen in training.
+
+    Attributes:
+        taskset: name of the task set in `l2l_rnn.tasksets`.
+        ways: classes of a test task.
+        shots: support examples of each class; one column of the table each.
+        queries: query examples of each class of a test task.
+        taskset_options: the task set's options.
+    """
+
     taskset: str
     ways: int
     shots: tuple[int, ...]
     queries: int
-    test_tasks: dict[str, int]
-    entries: dict[str, tuple[Entry, ...]]
     taskset_options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: tasks of a family.
+
+    Attributes:
+        family: makes the family, from `"train"`, `"validation"` or `"test"`.
+        shots: support examples of a task, of each class where there are classes.
+    """
+
+    family: Callable[[str], TaskFamily]
+    shots: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Tasks of one kind: those to be judged on, and the ones to train on.
+
+    Attributes:
+        columns: what each column of the table asks, by its name.
+        lesson: the tasks of a training step, from how much of the training is over, 0 to 1, and
+            a source of chance.
+    """
+
+    columns: dict[str, Column]
+    lesson: Callable[[float, random.Random], Column]
+
+
+@dataclass(frozen=True)
+class FamilySpec(Spec):
+    """Tasks drawn from families, each with an exact answer.
+
+    Attributes:
+        kinds: the kinds of tasks, by name; an entry says which it is about.
+        queries: query examples of a task.
+    """
+
+    kinds: dict[str, Kind]
+    queries: int

@@ -23,14 +23,14 @@ class History:
 
     Attributes:
         points: at each validation, the first before any step: step, seconds, training loss and
-            accuracy, validation accuracy.
+            score, validation score.
         steps: updates made.
         seconds: wall time, validation included.
         pretraining_seconds: wall time of an earlier training that this one started from.
         paced_by_clock: whether the machine was so slow that the learning rate fell with the time
             and not with the steps; the seed then repeats the run no more.
         ended_early: whether the time ran out before the steps.
-        best: the highest validation accuracy, whose parameters were kept.
+        best: the best validation score, whose parameters were kept.
     """
 
     points: list[dict[str, float | None]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class History:
     pretraining_seconds: float = 0.0
     paced_by_clock: bool = False
     ended_early: bool = False
-    best: float = 0.0
+    best: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,16 +53,18 @@ def train(
     *,
     label: str,
     tasks_per_step: int,
+    lower_is_better: bool = False,
 ) -> History:
     """Train a module and leave it with the parameters that were best on the validation tasks.
 
     Args:
         module: whose parameters are trained.
         training: how.
-        loss_of_step: from the step to a scalar loss and an accuracy, with gradients on.
-        validate: computes the validation accuracy.
+        loss_of_step: from the step to a scalar loss and a score, with gradients on.
+        validate: computes the validation score.
         label: what the progress bar is called.
         tasks_per_step: how many tasks a step counts for in the bar's rate.
+        lower_is_better: whether scores are errors.
     """
     optimizer = torch.optim.Adam(module.parameters(), training.lr)
     history = History()
@@ -75,7 +77,8 @@ def train(
         """Validate, keep the parameters if they are the best, and note how far the training is."""
         nonlocal best_state
         validation = validate()
-        if validation >= history.best:
+        sign = -1 if lower_is_better else 1
+        if history.best is None or sign * validation >= sign * history.best:
             history.best = validation
             best_state = copy.deepcopy(module.state_dict())
         means = [sum(values) / len(recent) for values in zip(*recent, strict=True)]
@@ -85,11 +88,11 @@ def train(
                 "step": history.steps,
                 "seconds": time.perf_counter() - start,
                 "loss": mean[0],
-                "accuracy": mean[1],
-                "validation_accuracy": validation,
+                "score": mean[1],
+                "validation": validation,
             }
         )
-        shown = {"loss": mean[0], "acc": mean[1], "val": validation}
+        shown = {"loss": mean[0], "score": mean[1], "val": validation}
         bar.set_postfix(
             {name: f"{value:.3f}" for name, value in shown.items() if value is not None}
         )
@@ -106,12 +109,12 @@ def train(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = training.lr * (1 + math.cos(math.pi * progress)) / 2
-            loss, accuracy = loss_of_step(step)
+            loss, score = loss_of_step(step)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), training.clip)
             optimizer.step()
-            recent.append((loss.item(), accuracy.item()))
+            recent.append((loss.item(), score.item()))
             history.steps = step + 1
             bar.update(tasks_per_step)
             if (step + 1) % training.validate_every == 0:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.methods.method import Method
+from benchmarks.methods.method import Classification
 from benchmarks.methods.transfer import pretrained_encoder
 from benchmarks.problem import Problem
 from benchmarks.spec import Training
@@ -18,7 +18,7 @@ from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import SequenceClassifier
 
 
-class MetaLearnedStart(Method):
+class MetaLearnedStart(Classification):
     """Meta-learns initial parameters and step sizes, then takes gradient steps on each task.
 
     The head starts at the class means of the support set (ProtoMAML); each parameter tensor has a
@@ -78,7 +78,7 @@ class MetaLearnedStart(Method):
         return history
 
     def _loss(self, step: int) -> tuple[Tensor, Tensor]:
-        batch = self.problem.training_batch(self.training, step)
+        batch, _ = self.problem.training_batch(self.training, step)
         self.maml.train()
         learner = self.maml.clone(tasks=len(batch))
         self._adapt(learner, batch, self.training.ways, self.inner_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from l2l_rnn.functional import accuracy
 
 
 class Method(ABC):
-    """Learns from the meta-train classes, if it does, then solves tasks of unseen classes.
+    """Learns from meta-train tasks, if it does, then solves unseen ones.
 
     Args:
         problem: the tasks.
@@ -23,17 +24,35 @@ class Method(ABC):
 
     chunk = 50  # test tasks solved at once
 
-    def __init__(self, problem: Problem, label: str) -> None:
+    def __init__(self, problem: Any, label: str) -> None:
         self.problem = problem
         self.label = label
 
     def fit(self) -> History | None:
-        """Learn from the meta-train classes; by default nothing. Says how it went."""
+        """Learn from the meta-train tasks; by default nothing. Says how it went."""
         return None
+
+    @abstractmethod
+    def scores(self, column: str) -> Tensor:
+        """Solve the meta-test tasks of a column: the score on each, `(N,)`."""
+
+    def details(self) -> dict[str, Any]:
+        """What else a result should hold of the method; by default nothing."""
+        return {}
+
+
+class Classification(Method):
+    """A method of few-shot classification."""
+
+    problem: Problem
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:
         """Adapt to the support sets and score the query sequences: `(N, B, C)`."""
+
+    def scores(self, column: str) -> Tensor:
+        shots = self.problem.spec.shots[self.problem.columns.index(column)]
+        return self.accuracies(self.problem.episodes("test", shots, self.problem.test_tasks))
 
     def accuracies(self, episodes: Episodes) -> Tensor:
         """Compute the accuracy on each task, `(N,)`."""

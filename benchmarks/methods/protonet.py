@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.methods.method import Method
+from benchmarks.methods.method import Classification
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Training
 from benchmarks.training import History, train
@@ -18,26 +18,7 @@ from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import SequenceEncoder
 
 
-class SideBySide(nn.Module):
-    """Several encoders whose vectors stand side by side, so that squared distances add up.
-
-    Args:
-        encoders: the encoders; their vectors may differ in size.
-
-    Shapes:
-        as the encoders, the last axis the sum of theirs.
-    """
-
-    def __init__(self, encoders: list[SequenceEncoder]) -> None:
-        super().__init__()
-        self.encoders = nn.ModuleList(encoders)
-        self.output_size = sum(encoder.output_size for encoder in encoders)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([encoder(x) for encoder in self.encoders], -1)
-
-
-class MetaLearnedMetric(Method):
+class MetaLearnedMetric(Classification):
     """Meta-learns a space in which the class means of the support set classify the query.
 
     Entries of one spec that are trained alike share the trained encoders.
@@ -45,9 +26,11 @@ class MetaLearnedMetric(Method):
     Args:
         model: options of `SequenceEncoder`.
         training: how it is meta-trained; its ways may exceed the test tasks'.
-        members: how many encoders are trained, from different seeds, and set side by side.
-        shrinkage: that of the `GaussianPrior` which is fitted to the meta-train classes once the
-            encoders are trained; None judges by the class means alone.
+        class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
+            that tells all meta-train classes apart.
+        members: how many encoders are trained, from different seeds; their scores add up.
+        shrinkage: that of the `GaussianPrior` which is fitted to the meta-train classes in each
+            trained encoder's space; None judges by the class means alone.
         prior_examples: at most how many examples of a meta-train class it is fitted to.
     """
 
@@ -58,64 +41,77 @@ class MetaLearnedMetric(Method):
         *,
         model: dict[str, Any],
         training: Training,
+        class_weight: float = 0.0,
         members: int = 1,
         shrinkage: float | None = None,
         prior_examples: int = 60,
     ) -> None:
         super().__init__(problem, label)
-        self.model, self.training, self.members = model, training, members
-        self.shrinkage, self.prior_examples = shrinkage, prior_examples
-        self.prior: GaussianPrior | None = None
-        self.encoder: SequenceEncoder | SideBySide
+        self.model, self.training, self.class_weight = model, training, class_weight
+        self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
+        self.encoders: list[SequenceEncoder] = []
+        self.priors: list[GaussianPrior | None] = []
 
     def fit(self) -> History:
-        encoders, histories = zip(*map(self._member, range(self.members)), strict=True)
-        self.encoder = encoders[0] if self.members == 1 else SideBySide(list(encoders))
-        if self.shrinkage is not None:
-            self.prior = fitted_prior(
-                self.problem, self.encoder, self.shrinkage, self.prior_examples
-            )
+        trained = [self._member(number) for number in range(self.members)]
+        self.encoders = [encoder for encoder, _ in trained]
+        self.priors = [
+            None
+            if self.shrinkage is None
+            else fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
+            for encoder in self.encoders
+        ]
+        histories = [history for _, history in trained]
         seconds = sum(history.seconds for history in histories)
         return dataclasses.replace(histories[0], seconds=seconds)
 
     def _member(self, number: int) -> tuple[SequenceEncoder, History]:
         """Train one encoder, once for each problem."""
-        key = ("prototypical", str(self.model), self.training, number)
+        key = ("prototypical", str(self.model), self.training, self.class_weight, number)
         if key not in self.problem.memo:
             seed_everything(self.problem.seed + number)
             encoder = SequenceEncoder(vocab_size=self.problem.vocab_size, **self.model)
-            self.encoder, self.prior = encoder.to(self.problem.device), None
+            head = nn.Linear(encoder.output_size, len(self.problem.train.classes))
+            both = nn.ModuleList([encoder, head]).to(self.problem.device)
+            self.encoders, self.priors = [encoder], [None]
             history = train(
-                self.encoder,
+                both,
                 self.training,
-                self._loss,
+                lambda step: self._loss(encoder, head, step),
                 lambda: self.validation_accuracy(self.training.validation_tasks),
                 label=self.label if self.members == 1 else f"{self.label}: {number + 1}",
                 tasks_per_step=self.training.tasks,
             )
-            self.problem.memo[key] = (self.encoder, history)
+            self.problem.memo[key] = (encoder, history)
         return self.problem.memo[key]
 
-    def _loss(self, step: int) -> tuple[Tensor, Tensor]:
-        batch = self.problem.training_batch(self.training, step)
-        self.encoder.train()
-        scores = self._scores(batch, self.training.ways)
+    def _loss(self, encoder: SequenceEncoder, head: nn.Linear, step: int) -> tuple[Tensor, Tensor]:
+        batch, classes = self.problem.training_batch(self.training, step)
+        encoder.train()
+        vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
+        support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
+        learner = ProtoNet(nn.Identity(), self.training.ways).clone(tasks=len(batch))
+        learner.write(support, batch.support_y)
+        scores = learner(query)
         loss = cross_entropy(scores, batch.query_y).mean()
+        if self.class_weight:
+            labels = torch.cat([classes.support_y, classes.query_y], 1)
+            loss = loss + self.class_weight * cross_entropy(head(vectors), labels).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        self.encoder.eval()
-        with torch.no_grad():
-            return self._scores(batch, self.problem.spec.ways)
-
-    def _scores(self, batch: TaskBatch, ways: int) -> Tensor:
-        learner = ProtoNet(self.encoder, ways, self.prior).clone(tasks=len(batch))
-        learner.write(batch.support_x, batch.support_y)
-        return learner(batch.query_x)
+        total = torch.zeros((), device=self.problem.device)
+        for encoder, prior in zip(self.encoders, self.priors, strict=True):
+            encoder.eval()
+            with torch.no_grad():
+                learner = ProtoNet(encoder, self.problem.spec.ways, prior).clone(tasks=len(batch))
+                learner.write(batch.support_x, batch.support_y)
+                total = total + learner(batch.query_x)
+        return total
 
 
 def fitted_prior(
-    problem: Problem, encoder: SequenceEncoder | SideBySide, shrinkage: float, examples: int
+    problem: Problem, encoder: SequenceEncoder, shrinkage: float, examples: int
 ) -> GaussianPrior:
     """Fit a `GaussianPrior` to an encoder's vectors of the meta-train classes.
 

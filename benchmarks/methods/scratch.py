@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.methods.adam import adam_on_support
-from benchmarks.methods.method import Method
+from benchmarks.methods.method import Classification
 from benchmarks.problem import Problem
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier
 
 
-class FromScratch(Method):
+class FromScratch(Classification):
     """Trains a randomly initialised classifier on each support set with Adam.
 
     Args:

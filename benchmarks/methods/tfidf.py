@@ -7,12 +7,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from benchmarks.methods.method import Method
+from benchmarks.methods.method import Classification
 from benchmarks.problem import Episodes, Problem
 from l2l_rnn.data import TaskBatch
 
 
-class NgramRegression(Method):
+class NgramRegression(Classification):
     """Fits TF-IDF weights and a logistic regression on each support set, and sees no other class.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.methods.adam import adam_on_support
-from benchmarks.methods.method import Method
+from benchmarks.methods.method import Classification
 from benchmarks.methods.protonet import fitted_prior
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Training
@@ -63,7 +63,7 @@ def pretrained_encoder(
     return problem.memo[key]
 
 
-class LinearProbe(Method):
+class LinearProbe(Classification):
     """Fits a logistic regression on the frozen encoder's vectors of each support set.
 
     Args:
@@ -139,7 +139,7 @@ def folded(head: Any) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
 
 
-class PretrainedPrior(Method):
+class PretrainedPrior(Classification):
     """Judges by class means in the pre-trained encoder's space, drawn toward a Gaussian prior.
 
     Nothing in it is meta-learned: beside a meta-learned encoder with the same prior it shows what

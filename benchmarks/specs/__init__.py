@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from benchmarks.spec import Spec
 from benchmarks.specs.languages import LANGUAGES
+from benchmarks.specs.sinusoids import SINUSOIDS
 
-SPECS: dict[str, Spec] = {spec.name: spec for spec in (LANGUAGES,)}
+SPECS: dict[str, Spec] = {spec.name: spec for spec in (LANGUAGES, SINUSOIDS)}

@@ -9,7 +9,9 @@ from benchmarks.methods.protonet import MetaLearnedMetric
 from benchmarks.methods.scratch import FromScratch
 from benchmarks.methods.tfidf import NgramRegression
 from benchmarks.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
-from benchmarks.spec import Entry, Spec, Training
+from benchmarks.problem import Problem
+from benchmarks.report import bars_and_training
+from benchmarks.spec import ClassificationSpec, Entry, Training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
 
@@ -24,6 +26,7 @@ def entries(
     adam_steps: tuple[int, int],
 ) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
+    prototypes = {"model": model, "training": metric, "class_weight": 1.0}
     transfer = {"model": model, "pretraining": {"training": pretraining, "batch_size": 200}}
     return (
         Entry(
@@ -49,18 +52,16 @@ def entries(
             "LSTM pre-trained, Gaussian prior",
             "transfer",
             PretrainedPrior,
-            {"shrinkage": 0.5, **transfer},
+            {"shrinkage": 0.6, **transfer},
         ),
-        Entry(
-            "LSTM ProtoNet", "meta-learned", MetaLearnedMetric, {"model": model, "training": metric}
-        ),
+        Entry("LSTM ProtoNet", "meta-learned", MetaLearnedMetric, prototypes),
         Entry(
             f"{members} LSTM ProtoNets, Gaussian prior"
             if members > 1
             else "LSTM ProtoNet, Gaussian prior",
             "meta-learned",
             MetaLearnedMetric,
-            {"model": model, "training": metric, "members": members, "shrinkage": 0.5},
+            {**prototypes, "members": members, "shrinkage": 0.6},
         ),
         Entry(
             "LSTM ProtoMAML, second order",
@@ -83,9 +84,13 @@ _PRETRAINING = {"lr": 3e-3}
 _METRIC = {"lr": 6e-3, "ways": 20}
 _START = {"lr": 4e-3, "ways": 20}
 
-LANGUAGES = Spec(
+LANGUAGES = ClassificationSpec(
     name="languages",
     summary="tell unseen languages apart from 1 or 5 names each, split by language family",
+    problem=Problem,
+    score="accuracy",
+    percent=True,
+    picture=bars_and_training,
     taskset="languages",
     ways=5,
     shots=(1, 5),

@@ -1,7 +1,7 @@
 """Pure functions of tensors: recurrences, affine maps, padding, losses; all on the task axis."""
 
 from l2l_rnn.functional.affine import embedding, linear
-from l2l_rnn.functional.losses import accuracy, cross_entropy
+from l2l_rnn.functional.losses import accuracy, cross_entropy, mean_squared_error
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.recurrences import gru, lstm, rnn
 from l2l_rnn.functional.scan import linear_scan, min_gru, min_lstm
@@ -14,6 +14,7 @@ __all__ = [
     "linear",
     "linear_scan",
     "lstm",
+    "mean_squared_error",
     "min_gru",
     "min_lstm",
     "rnn",

@@ -45,6 +45,32 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(-1) == labels).to(logits.dtype).mean(-1)
 
 
+def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Compute each task's mean squared error, over its sequences and the values of each.
+
+    Args:
+        predictions: what a model gave out.
+        targets: what is right.
+
+    Shapes:
+        both `(…, B, values)` -> `(…)`: a scalar, or `(N,)` with a task axis.
+
+    Raises:
+        ShapeError: targets are not shaped like the predictions.
+
+    Example:
+        >>> import torch
+        >>> mean_squared_error(torch.zeros(3, 4, 1), torch.ones(3, 4, 1))
+        tensor([1., 1., 1.])
+    """
+    if predictions.shape != targets.shape:
+        raise ShapeError(
+            f"mean_squared_error: targets must be shaped {tuple(predictions.shape)}, like the "
+            f"predictions, got {tuple(targets.shape)}"
+        )
+    return (predictions - targets).square().mean((-2, -1))
+
+
 def _check(logits: Tensor, labels: Tensor, who: str) -> None:
     if logits.shape[:-1] != labels.shape:
         raise ShapeError(

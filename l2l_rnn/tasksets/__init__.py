@@ -6,6 +6,17 @@ from l2l_rnn.tasksets.benchmarks import (
     list_tasksets,
     register_taskset,
 )
+from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids, TaskFamily
 from l2l_rnn.tasksets.languages import Languages
 
-__all__ = ["BenchmarkTasksets", "Languages", "get_tasksets", "list_tasksets", "register_taskset"]
+__all__ = [
+    "Adding",
+    "BenchmarkTasksets",
+    "DelayedRecall",
+    "Languages",
+    "Sinusoids",
+    "TaskFamily",
+    "get_tasksets",
+    "list_tasksets",
+    "register_taskset",
+]

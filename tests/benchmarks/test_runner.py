@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from benchmarks import __main__ as command_line
 from benchmarks import report, runner
 from benchmarks.methods.maml import MetaLearnedStart
-from benchmarks.methods.method import Method
+from benchmarks.methods.method import Classification
 from benchmarks.methods.protonet import MetaLearnedMetric
 from benchmarks.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.problem import Problem, seed_everything
@@ -43,7 +44,7 @@ def without_times(result):
             {k: v for k, v in point.items() if k != "seconds"}
             for point in method["training"]["points"]
         ]
-        kept.append((method["label"], method["accuracy"], points))
+        kept.append((method["label"], method["scores"], points))
     return kept
 
 
@@ -59,7 +60,7 @@ def test_a_run_writes_json_and_picture_and_repeats_with_its_seed(tmp_path, capsy
     assert json.loads((tmp_path / "a/languages-quick.json").read_text()) == first
     assert (tmp_path / "a/languages-quick.png").read_bytes().startswith(b"\x89PNG")
     for method in first["methods"]:
-        assert set(method["accuracy"]) == {"1", "5"}
+        assert set(method["scores"]) == {"1 shot", "5 shots"}
         assert method["training"]["steps"] == TRAINING.steps
         assert not method["training"]["ended_early"]
     assert {"seed", "device", "versions", "date", "threads", "seconds"} <= set(first)
@@ -71,7 +72,7 @@ def test_a_run_writes_json_and_picture_and_repeats_with_its_seed(tmp_path, capsy
 
 
 def test_interrupting_keeps_what_was_measured(tmp_path, capsys):
-    class Interrupted(Method):
+    class Interrupted(Classification):
         def fit(self):
             raise KeyboardInterrupt
 
@@ -88,7 +89,7 @@ def test_interrupting_keeps_what_was_measured(tmp_path, capsys):
 
 
 def test_a_failure_keeps_what_was_measured(tmp_path):
-    class Failing(Method):
+    class Failing(Classification):
         def predict(self, batch):
             raise ArithmeticError("no")
 
@@ -113,7 +114,7 @@ def test_training_keeps_the_best_by_validation(problem):
     seed_everything(0)
     method = MetaLearnedMetric(problem, "metric", model=MODEL, training=TRAINING)
     history = method.fit()
-    assert history.best == max(point["validation_accuracy"] for point in history.points)
+    assert history.best == max(point["validation"] for point in history.points)
     assert method.validation_accuracy(TRAINING.validation_tasks) == pytest.approx(history.best)
 
 
@@ -123,29 +124,44 @@ def test_a_prior_is_fitted_to_the_encoder_that_two_entries_share():
     plain = MetaLearnedMetric(problem, "plain", model=MODEL, training=TRAINING)
     prior = MetaLearnedMetric(problem, "prior", model=MODEL, training=TRAINING, shrinkage=0.5)
     assert plain.fit() == prior.fit()
-    assert prior.encoder is plain.encoder
-    assert prior.prior is not None
-    assert plain.prior is None
-    assert prior.prior.variances.max() > 0
+    assert prior.encoders[0] is plain.encoders[0]
+    assert plain.priors == [None]
+    assert prior.priors[0].variances.max() > 0
     (batch,) = problem.episodes("test", 5, 6).batches(6, CPU)
     scores = prior.predict(batch)
     assert scores.shape == (*batch.query_y.shape, 5)
     assert not torch.equal(scores, plain.predict(batch))
 
 
-def test_encoders_side_by_side_are_trained_apart_and_shared(problem):
-    options = {"model": MODEL, "training": TRAINING}
+def test_several_encoders_are_trained_apart_and_their_scores_add_up(problem):
+    options = {"model": MODEL, "training": TRAINING, "shrinkage": 0.5}
     one = MetaLearnedMetric(problem, "one", **options)
     two = MetaLearnedMetric(problem, "two", **options, members=2)
     seconds = [one.fit().seconds, two.fit().seconds]
     assert seconds[1] > seconds[0]
-    first, second = two.encoder.encoders
-    assert first is one.encoder
+    first, second = two.encoders
+    assert first is one.encoders[0]
     assert not torch.equal(first.embedding.weight, second.embedding.weight)
     (batch,) = problem.episodes("test", 5, 6).batches(6, CPU)
     alone = MetaLearnedMetric(problem, "alone", **options)
-    alone.encoder = second
+    alone.encoders, alone.priors = [second], two.priors[1:]
     torch.testing.assert_close(two.predict(batch), one.predict(batch) + alone.predict(batch))
+
+
+def test_a_second_loss_tells_all_training_classes_apart(problem):
+    batch, classes = problem.training_batch(TRAINING, 0)
+    assert torch.equal(batch.support_x, classes.support_x)
+    for own, among_all in zip(batch.query_y, classes.query_y, strict=True):
+        pairs = set(zip(own.tolist(), among_all.tolist(), strict=True))
+        assert len(pairs) == TRAINING.ways  # one class of all for each class of the task
+    assert classes.query_y.max() >= TRAINING.ways
+    losses = []
+    for weight in (0.0, 1.0):
+        method = MetaLearnedMetric(
+            problem, "m", model=MODEL, training=TRAINING, class_weight=weight
+        )
+        losses.append(method.fit().points[-1]["loss"])
+    assert losses[1] == pytest.approx(losses[0] + math.log(len(problem.train.classes)), rel=0.1)
 
 
 def test_a_prior_over_the_pretrained_encoder(problem):

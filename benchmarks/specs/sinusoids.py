@@ -1,0 +1,74 @@
+"""Sinusoid regression: the waves of Finn et al. 2017, from 5 or 10 points and one gradient step."""
+
+from __future__ import annotations
+
+import random
+
+from benchmarks.family_problem import FamilyProblem
+from benchmarks.methods.families import FineTuned, FromScratch, MetaLearned
+from benchmarks.report import bars_and_training
+from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training
+from l2l_rnn.tasksets import Sinusoids, TaskFamily
+
+SHOTS = (5, 10)
+NETWORK = {"kind": "sinusoids", "network": {"hidden_size": 40, "cell": None}, "steps": 1}
+
+
+def family(mode: str) -> TaskFamily:
+    """Waves; of a continuum of them none is drawn twice."""
+    return Sinusoids()
+
+
+def lesson(progress: float, chance: random.Random) -> Column:
+    """Waves shown at 5 points or at 10."""
+    return Column(family, chance.choice(SHOTS))
+
+
+def entries(pretraining: Training, training: Training) -> tuple[Entry, ...]:
+    """Who competes, with the training that a form of the run has time for."""
+    learned = {**NETWORK, "lr": 0.02, "training": training}
+    return (
+        Entry("from scratch", "baseline", FromScratch, NETWORK),
+        Entry(
+            "pre-trained, fine-tuned",
+            "transfer",
+            FineTuned,
+            {**NETWORK, "training": pretraining, "heads": 200},
+        ),
+        Entry(
+            "MAML, first order",
+            "meta-learned",
+            MetaLearned,
+            {**learned, "learner": "MAML", "first_order": True},
+        ),
+        Entry("MAML", "meta-learned", MetaLearned, {**learned, "learner": "MAML"}),
+        Entry("MAML++", "meta-learned", MetaLearned, {**learned, "learner": "MAMLPlusPlus"}),
+        Entry("Meta-SGD", "meta-learned", MetaLearned, {**learned, "learner": "MetaSGD"}),
+    )
+
+
+_TASKS = {"lr": 3e-3, "tasks": 25, "clip": 10.0}
+_QUICK = {"steps": 10, "minutes": 1.0, "validate_every": 10, "validation_tasks": 10}
+
+SINUSOIDS = FamilySpec(
+    name="sinusoids",
+    summary="draw unseen sine waves from 5 or 10 points each and one gradient step",
+    problem=FamilyProblem,
+    score="mean squared error",
+    percent=False,
+    picture=bars_and_training,
+    kinds={"sinusoids": Kind({f"{k} shots": Column(family, k) for k in SHOTS}, lesson)},
+    queries=10,
+    test_tasks={"quick": 20, "default": 600, "full": 600},
+    entries={
+        "quick": entries(Training(**_TASKS, **_QUICK), Training(**_TASKS, **_QUICK)),
+        "default": entries(
+            Training(**_TASKS, steps=2000, minutes=0.5, validate_every=500),
+            Training(**_TASKS, steps=6000, minutes=1.0, validate_every=1500),
+        ),
+        "full": entries(
+            Training(**_TASKS, steps=4000, minutes=1.0, validate_every=1000),
+            Training(**_TASKS, steps=16000, minutes=4.0, validate_every=2000),
+        ),
+    },
+)

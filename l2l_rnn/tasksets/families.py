@@ -1,0 +1,240 @@
+"""Families of tasks that are drawn rather than stored, each task with an exact answer.
+
+The tasks of a family share a rule and differ in its parameters, which only the support set shows.
+All tasks of a batch are drawn at once, from a generator that fixes them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Generator, Tensor
+
+from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional import accuracy, cross_entropy, mean_squared_error
+
+
+class TaskFamily(ABC):
+    """A distribution of tasks. Not for direct use.
+
+    Attributes:
+        input_size: `F`, features of a step, or of an input without steps.
+        output_size: values of an answer: classes, or numbers.
+    """
+
+    input_size: int
+    output_size: int
+
+    def draw(
+        self, tasks: int, shots: int, queries: int, generator: Generator | None = None
+    ) -> TaskBatch:
+        """Draw N tasks, each with a support and a query set of its own.
+
+        Args:
+            tasks: `N`.
+            shots: support examples of a task, of each class where there are classes.
+            queries: query examples, counted likewise.
+            generator: fixes what is drawn; None draws from torch's own.
+
+        Raises:
+            ArgumentError: a count is not a positive integer.
+        """
+        for name, count in {"tasks": tasks, "shots": shots, "queries": queries}.items():
+            _check_count(f"{type(self).__name__}.draw", name, count)
+        parameters = self.parameters(tasks, generator)
+        return TaskBatch(
+            *self.examples(parameters, shots, generator),
+            *self.examples(parameters, queries, generator),
+        )
+
+    @abstractmethod
+    def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
+        """Draw what tells tasks apart, `(N, …)`."""
+
+    @abstractmethod
+    def examples(
+        self, parameters: Tensor, count: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw examples of tasks with their answers: inputs `(N, B, …)`, answers `(N, B, …)`."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        """Compute each task's loss, `(N,)`, of outputs `(N, B, output_size)`."""
+
+    @abstractmethod
+    def error(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        """Compute each task's error, `(N,)`; 0 where every answer is right."""
+
+
+class Sinusoids(TaskFamily):
+    """Regression of sine waves `y = a sin(x - p)`; a task is an amplitude and a phase.
+
+    `a` is uniform in [0.1, 5], `p` in [0, pi], `x` in [-5, 5]; there is no noise, so that three
+    examples tell the wave and the best error is 0. The error is the mean squared error.
+
+    Shapes:
+        inputs `(N, B, 1)`, answers `(N, B, 1)`.
+
+    Example:
+        >>> batch = Sinusoids().draw(tasks=4, shots=5, queries=10)
+        >>> batch.support_x.shape, batch.query_y.shape
+        (torch.Size([4, 5, 1]), torch.Size([4, 10, 1]))
+
+    Source: C. Finn, P. Abbeel and S. Levine, 2017, Model-Agnostic Meta-Learning for Fast Adaptation
+    of Deep Networks, section 5.1.
+    """
+
+    input_size = output_size = 1
+
+    def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
+        a = 0.1 + 4.9 * torch.rand(tasks, generator=generator)
+        return torch.stack([a, math.pi * torch.rand(tasks, generator=generator)], -1)
+
+    def examples(
+        self, parameters: Tensor, count: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        x = 10 * torch.rand(len(parameters), count, 1, generator=generator) - 5
+        a, p = parameters[:, :, None, None].unbind(1)
+        return x, a * torch.sin(x - p)
+
+    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        return mean_squared_error(outputs, answers)
+
+    def error(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        return mean_squared_error(outputs, answers)
+
+
+class DelayedRecall(TaskFamily):
+    """Recall of a symbol shown `lag` steps before the end, renamed by each task in its own way.
+
+    The first step shows a symbol and raises a flag; the steps after it show others, which do not
+    count. The answer is the symbol's name in this task, a permutation of the symbols that the
+    support set tells. No permutation is in two splits. Answers are certain: the best error, a share
+    of wrong names, is 0, and chance is `1 - 1/symbols`.
+
+    Args:
+        lag: `k`, steps from the symbol to the end; a sequence has `k + 1`.
+        symbols: how many there are.
+        mode: `"train"`, `"validation"` or `"test"`.
+
+    Shapes:
+        inputs `(N, B, k + 1, symbols + 1)`, one-hot symbols and the flag; answers `(N, B)`;
+        B = shots * symbols.
+
+    Raises:
+        ArgumentError: `lag` is not a positive integer, `symbols` not an integer from 3 to 8, or
+            `mode` is not known.
+
+    Example:
+        >>> batch = DelayedRecall(lag=20).draw(tasks=4, shots=2, queries=3)
+        >>> batch.support_x.shape, batch.query_y.shape
+        (torch.Size([4, 10, 21, 6]), torch.Size([4, 15]))
+
+    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, section 5.2 (long time
+    lags with distractors); the names that change with the task are this package's.
+    """
+
+    def __init__(self, lag: int, symbols: int = 5, mode: str = "train") -> None:
+        _check_count("DelayedRecall", "lag", lag)
+        if isinstance(symbols, bool) or not isinstance(symbols, int) or not 3 <= symbols <= 8:
+            raise ArgumentError(
+                f"DelayedRecall: symbols must be an integer from 3 to 8, got {symbols!r}"
+            )
+        modes = ("train", "validation", "test")
+        if mode not in modes:
+            raise ArgumentError(f"DelayedRecall: mode must be one of {modes}, got {mode!r}")
+        self.lag, self.symbols, self.mode = lag, symbols, mode
+        self.input_size, self.output_size = symbols + 1, symbols
+        every = torch.tensor(list(itertools.permutations(range(symbols))))
+        shuffled = every[torch.randperm(len(every), generator=Generator().manual_seed(0))]
+        sixth = len(every) // 6
+        bounds = {"train": (2 * sixth, None), "validation": (sixth, 2 * sixth), "test": (0, sixth)}
+        self.permutations = shuffled[slice(*bounds[mode])]
+
+    def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
+        return self.permutations[
+            torch.randint(len(self.permutations), (tasks,), generator=generator)
+        ]
+
+    def examples(
+        self, parameters: Tensor, count: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        tasks = len(parameters)
+        shown = torch.arange(self.symbols).repeat_interleave(count).expand(tasks, -1)
+        steps = torch.randint(
+            self.symbols, (*shown.shape, self.lag + 1), generator=generator
+        )  # (N, B, S)
+        steps[..., 0] = shown
+        flag = torch.zeros(*steps.shape, 1)
+        flag[..., 0, :] = 1
+        one_hot = torch.nn.functional.one_hot(steps, self.symbols).to(flag.dtype)
+        return torch.cat([one_hot, flag], -1), parameters.gather(1, shown)
+
+    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        return cross_entropy(outputs, answers)
+
+    def error(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        return 1 - accuracy(outputs, answers)
+
+
+class Adding(TaskFamily):
+    """Sum of two marked numbers, the first `lag` steps before the end, weighted by each task.
+
+    A step holds a number uniform in [-1, 1] and a mark: 1 at the first step, -1 at one drawn from
+    the others, 0 elsewhere. The answer is `a u + b v` of the two marked numbers u and v, with the
+    task's own a and b, uniform in [-1, 1]: two examples tell them, and the best error is 0. The
+    error is the mean squared error over that of always answering 0, `2/9`.
+
+    Args:
+        lag: `k`, steps from the first marked number to the end; a sequence has `k + 1`.
+
+    Shapes:
+        inputs `(N, B, k + 1, 2)`, answers `(N, B, 1)`.
+
+    Raises:
+        ArgumentError: `lag` is not a positive integer.
+
+    Example:
+        >>> batch = Adding(lag=20).draw(tasks=4, shots=10, queries=10)
+        >>> batch.support_x.shape, batch.query_y.shape
+        (torch.Size([4, 10, 21, 2]), torch.Size([4, 10, 1]))
+
+    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, section 5.4, whose
+    task is the one with a = b; the two marks differ here, since they are weighted apart.
+    """
+
+    input_size, output_size = 2, 1
+    VARIANCE = 2 / 9  # of an answer: E a^2 E u^2 + E b^2 E v^2
+
+    def __init__(self, lag: int) -> None:
+        _check_count("Adding", "lag", lag)
+        self.lag = lag
+
+    def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
+        return 2 * torch.rand(tasks, 2, generator=generator) - 1
+
+    def examples(
+        self, parameters: Tensor, count: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        shape = (len(parameters), count)
+        numbers = 2 * torch.rand(*shape, self.lag + 1, generator=generator) - 1
+        second = torch.randint(1, self.lag + 1, (*shape, 1), generator=generator)
+        marks = torch.zeros_like(numbers).scatter_(-1, second, -1.0)
+        marks[..., 0] = 1
+        pair = torch.cat([numbers[..., :1], numbers.gather(-1, second)], -1)  # (N, B, 2)
+        return torch.stack([numbers, marks], -1), pair @ parameters.unsqueeze(-1)
+
+    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        return mean_squared_error(outputs, answers)
+
+    def error(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        return mean_squared_error(outputs, answers) / self.VARIANCE
+
+
+def _check_count(who: str, name: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"{who}: {name} must be a positive integer, got {count!r}")
