@@ -149,6 +149,36 @@ def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     return _scanned(balance.sigmoid(), (-balance).sigmoid() * _positive(a_n), state)
 
 
+def lru(
+    projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Run the linear recurrent unit: `h_t = lambda * h_{t-1} + b_t`, all complex.
+
+    `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`. A complex number is
+    two real ones side by side, its real part first.
+
+    Args:
+        projected: what is added, `b`.
+        nu_log, theta_log: the factors' decay and phase, in logarithms.
+        state: the initial h alone.
+
+    Shapes:
+        projected `(A, S, B, 2H)`, nu_log and theta_log `(A, H)`, h `(A, B, 2H)` -> h after every
+        packed step, `(A, S B, 2H)`.
+
+    Source: A. Orvieto et al., 2023, Resurrecting Recurrent Neural Networks for Long Sequences,
+    section 3.3.
+    """
+    real = torch.promote_types(projected.dtype, torch.float32)  # half precision has no complex
+    exponent = torch.complex(-nu_log.to(real).exp(), theta_log.to(real).exp())
+    b, h0 = (
+        torch.view_as_complex(x.to(real).unflatten(-1, (-1, 2)).contiguous())
+        for x in (projected, state[0])
+    )
+    h = linear_scan(exponent.exp().unsqueeze(1).unsqueeze(1), b, h0)
+    return (torch.view_as_real(h).flatten(-2).flatten(1, 2).to(state[0].dtype),)
+
+
 def _scanned(factors: Tensor, terms: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (linear_scan(factors, terms, state[0]).flatten(1, 2),)
 
