@@ -80,7 +80,7 @@ ROWS = [
     Work(cell="RNN"),
 ]
 # Where the peers would take minutes, and where torch has no such layer: ours alone.
-LONG = [Work(cell=cell, tasks=4, batch=5, steps=1024) for cell in ("LSTM", "MinGRU")]
+LONG = [Work(cell=cell, tasks=4, batch=5, steps=1024) for cell in ("LSTM", "MinGRU", "LRU")]
 QUICK = [Work(tasks=4, batch=2, steps=4, features=2, hidden=4)]
 SWEEPS = {
     "tasks": [1, 4, 16, 64],

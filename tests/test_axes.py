@@ -12,6 +12,7 @@ OURS = {
     "RNN": l2l_rnn.nn.RNN(2, 3),
     "GRU": l2l_rnn.nn.GRU(2, 3),
     "LSTM": l2l_rnn.nn.LSTM(2, 3),
+    "LRU": l2l_rnn.nn.LRU(2, 3),
     "MinGRU": l2l_rnn.nn.MinGRU(2, 3),
     "MinLSTM": l2l_rnn.nn.MinLSTM(2, 3),
     "LayerNorm": l2l_rnn.nn.LayerNorm(3),

@@ -4,7 +4,7 @@ from l2l_rnn.functional.affine import embedding, linear
 from l2l_rnn.functional.losses import accuracy, cross_entropy, mean_squared_error
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.recurrences import gru, lstm, rnn
-from l2l_rnn.functional.scan import linear_scan, min_gru, min_lstm
+from l2l_rnn.functional.scan import linear_scan, lru, min_gru, min_lstm
 
 __all__ = [
     "accuracy",
@@ -13,6 +13,7 @@ __all__ = [
     "gru",
     "linear",
     "linear_scan",
+    "lru",
     "lstm",
     "mean_squared_error",
     "min_gru",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -20,17 +21,18 @@ _WIDE_STEP = 8192
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Compute `h_t = a_t h_{t-1} + b_t` for every step, elementwise.
 
-    The gradient of a scan is a scan from the end, `lambda_t = dh_t + a_{t+1} lambda_{t+1}`, with
-    `db = lambda`, `da_t = lambda_t h_{t-1}` and `dh_0 = a_1 lambda_1`, so derivatives of every
-    order are there, none of them with a graph of single steps.
+    The gradient of a scan is a scan from the end, `lambda_t = dh_t + a_{t+1}* lambda_{t+1}`, with
+    `db = lambda`, `da_t = lambda_t h_{t-1}*` and `dh_0 = a_1* lambda_1`, `*` the complex conjugate,
+    so derivatives of every order are there, none of them with a graph of single steps.
 
     Args:
-        a: factors; stable where they lie in `[-1, 1]`.
-        b: what is added.
-        h0: the state before the first step.
+        a: factors, real or complex; stable where `|a| <= 1`.
+        b: what is added, of the same type.
+        h0: the state before the first step, of the same type.
 
     Shapes:
-        a, b `(A, S, …)`, h0 `(A, …)` -> `(A, S, …)`.
+        a, b `(A, S, …)`, h0 `(A, …)` -> `(A, S, …)`. An axis of `a` after the first may have size 1
+        where factors are the same all along it: a factor that is the same at every step is cheaper.
 
     Example:
         >>> ones = torch.ones(1, 4)
@@ -42,7 +44,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """
     if transforms_are_active():
         states = []
-        for factor, term in zip(a.unbind(1), b.unbind(1), strict=True):
+        for factor, term in _steps(a, b):
             h0 = factor * h0 + term
             states.append(h0)
         return torch.stack(states, 1)
@@ -52,7 +54,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 class _LinearScan(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-        steps, width = a.shape[1], h0.numel()
+        steps, width = b.shape[1], h0.numel()
         if steps < 16 or (width > _WIDE_STEP and not a.is_cuda):
             h = _in_turn(a, b, h0)
         else:
@@ -63,34 +65,48 @@ class _LinearScan(Function):
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, h0, h = ctx.saved_tensors
-        after = torch.cat([a[:, 1:], torch.zeros_like(a[:, :1])], 1)
+        a = a.conj()
+        # The first factor from the end meets a state of 0, so it may be any.
+        after = torch.cat([a[:, 1:], a[:, :1]], 1)
         lam = linear_scan(after.flip(1), dh.flip(1), torch.zeros_like(h0)).flip(1)
         before = torch.cat([h0.unsqueeze(1), h[:, :-1]], 1)
-        return lam * before, lam, a[:, 0] * lam[:, 0]
+        return (lam * before.conj()).sum_to_size(a.shape), lam, a[:, 0] * lam[:, 0]
 
 
 def _in_turn(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """One step after the other."""
     h = torch.empty_like(b, memory_format=torch.contiguous_format)
-    for factor, term, state in zip(a.unbind(1), b.unbind(1), h.unbind(1), strict=True):
+    for (factor, term), state in zip(_steps(a, b), h.unbind(1), strict=True):
         h0 = torch.addcmul(term, factor, h0, out=state)
     return h
 
 
+def _steps(a: Tensor, b: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+    """Each step's factor and term."""
+    factors = a.expand(-1, b.shape[1], *a.shape[2:]).unbind(1)
+    return zip(factors, b.unbind(1), strict=True)
+
+
 def _in_blocks(a: Tensor, b: Tensor, h0: Tensor, length: int) -> Tensor:
     """All blocks of `length` steps at once from 0, then what each finds, block after block."""
-    steps = a.shape[1]
-    missing = -steps % length
-    if missing:  # more steps change nothing before them
-        more = a.new_zeros(len(a), missing, *a.shape[2:])
-        a, b = torch.cat([a, more], 1), torch.cat([b, more], 1)
-    a, b = (x.unflatten(1, (-1, length)).transpose(1, 2) for x in (a, b))  # (A, length, blocks, …)
+    steps = b.shape[1]
+    b = _blocks(b, length)  # (A, length, blocks, …)
+    a = _blocks(a, length) if a.shape[1] > 1 else a.unsqueeze(2)  # or (A, 1, 1, …)
     within = _in_turn(a, b, torch.zeros_like(b[:, 0]))
-    products = _in_turn(a, torch.zeros_like(b), torch.ones_like(b[:, 0]))  # of a, from the start
+    nothing = a.new_zeros(len(a), length, *a.shape[2:])
+    products = _in_turn(a, nothing, torch.ones_like(a[:, 0]))  # of a, from the start of a block
     ends = _in_turn(products[:, -1], within[:, -1], h0)
     found = torch.cat([h0.unsqueeze(1), ends[:, :-1]], 1)  # (A, blocks, …)
     h = within.addcmul_(products, found.unsqueeze(1))
     return h.transpose(1, 2).flatten(1, 2)[:, :steps]
+
+
+def _blocks(x: Tensor, length: int) -> Tensor:
+    """`(A, S, …)` -> `(A, length, blocks, …)`, with more steps of 0 if need be."""
+    missing = -x.shape[1] % length
+    if missing:  # they change nothing before them
+        x = torch.cat([x, x.new_zeros(len(x), missing, *x.shape[2:])], 1)
+    return x.unflatten(1, (-1, length)).transpose(1, 2)
 
 
 def min_gru(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -131,6 +147,36 @@ def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     # f / (f + i) = sigmoid(log f - log i), finite where both gates are nearly 0.
     balance = F.logsigmoid(a_f) - F.logsigmoid(a_i)
     return _scanned(balance.sigmoid(), (-balance).sigmoid() * _positive(a_n), state)
+
+
+def lru(
+    projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Run the linear recurrent unit: `h_t = lambda * h_{t-1} + b_t`, all complex.
+
+    `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`. A complex number is
+    two real ones side by side, its real part first.
+
+    Args:
+        projected: what is added, `b`.
+        nu_log, theta_log: the factors' decay and phase, in logarithms.
+        state: the initial h alone.
+
+    Shapes:
+        projected `(A, S, B, 2H)`, nu_log and theta_log `(A, H)`, h `(A, B, 2H)` -> h after every
+        packed step, `(A, S B, 2H)`.
+
+    Source: A. Orvieto et al., 2023, Resurrecting Recurrent Neural Networks for Long Sequences,
+    section 3.3.
+    """
+    real = torch.promote_types(projected.dtype, torch.float32)  # half precision has no complex
+    exponent = torch.complex(-nu_log.to(real).exp(), theta_log.to(real).exp())
+    b, h0 = (
+        torch.view_as_complex(x.to(real).unflatten(-1, (-1, 2)).contiguous())
+        for x in (projected, state[0])
+    )
+    h = linear_scan(exponent.exp().unsqueeze(1).unsqueeze(1), b, h0)
+    return (torch.view_as_real(h).flatten(-2).flatten(1, 2).to(state[0].dtype),)
 
 
 def _scanned(factors: Tensor, terms: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -11,6 +11,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
 from l2l_rnn.nn import (
     GRU,
+    LRU,
     LSTM,
     RNN,
     AttentionPooling,
@@ -24,7 +25,7 @@ from l2l_rnn.nn import (
 from l2l_rnn.registry import Registry
 
 CELLS: Registry[Any] = Registry("cell")
-for _cell in (RNN, GRU, LSTM, MinGRU, MinLSTM):
+for _cell in (RNN, GRU, LSTM, MinGRU, MinLSTM, LRU):
     CELLS.register(_cell.__name__.lower())(_cell)
 
 POOLINGS: Registry[Any] = Registry("pooling")
@@ -48,7 +49,7 @@ class SequenceEncoder(nn.Module):
         input_size: `F`, features of a real-valued step.
         embedding_size: `E`, features of a token's vector. Only with `vocab_size`.
         hidden_size: `H`, hidden units of each direction.
-        cell: `"rnn"`, `"gru"`, `"lstm"`, `"mingru"` or `"minlstm"`.
+        cell: `"rnn"`, `"gru"`, `"lstm"`, `"mingru"`, `"minlstm"` or `"lru"`.
         num_layers: recurrent layers.
         bidirectional: whether a second recurrence reads from the end.
         pooling: `"last"` (the last valid step, of each direction), `"mean"`, `"max"` or

@@ -4,6 +4,7 @@ from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
 from l2l_rnn.nn.conversion import convert
 from l2l_rnn.nn.dropout import LearnedDropout
 from l2l_rnn.nn.gru import GRU
+from l2l_rnn.nn.lru import LRU
 from l2l_rnn.nn.lstm import LSTM
 from l2l_rnn.nn.min_rnn import MinGRU, MinLSTM
 from l2l_rnn.nn.pooling import AttentionPooling, LastStep, MaxPooling, MeanPooling
@@ -11,6 +12,7 @@ from l2l_rnn.nn.rnn import RNN
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "RNN",
     "AttentionPooling",

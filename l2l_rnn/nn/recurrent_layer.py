@@ -197,6 +197,10 @@ class RecurrentLayer(nn.Module, ABC):
         packed steps inside their sequence, None if all are.
         """
 
+    def _outputs(self, layer: int, x: Tensor, states: State) -> Tensor:
+        """Compute one layer's outputs from what it read, x, and the states after every step."""
+        return states[0]
+
     def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of a layer's parameters in one direction, in torch's order."""
         rows = self.gates * self.hidden_size
@@ -258,7 +262,7 @@ class RecurrentLayer(nn.Module, ABC):
             )
             both_ways = self._both_ways(x, packing)
             states = self._recur(layer, both_ways, initial, packing.batch_sizes, valid)
-            x = states[0]  # (A, P, H)
+            x = self._outputs(layer, both_ways, states)  # (A, P, H)
             if self.bidirectional:
                 x = torch.cat([x[:tasks], packing.reverse(x[tasks:])], -1)
             finals.append(

@@ -100,7 +100,7 @@ def test_every_learner_is_here():
     assert {type(make(name)) for name in LEARNERS} == classes
 
 
-@pytest.mark.parametrize("cell", ["lstm", "mingru"])
+@pytest.mark.parametrize("cell", ["lstm", "mingru", "lru"])
 def test_tasks_at_once_equal_a_loop(name, batch, cell):
     one, many = make(name, cell), make(name, cell)
     a, b = run(one, batch, at_once=False), run(many, batch, at_once=True)
