@@ -309,4 +309,3 @@ class FineTuned(FromScratch):
         )
         validate()  # takes over the best parameters
         return history
-
