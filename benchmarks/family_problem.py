@@ -45,7 +45,7 @@ class FamilyProblem:
         if seed is not None:
             generator = Generator().manual_seed(seed)
         family = column.family(mode)
-        return self._placed(family.draw(tasks, column.shots, self.spec.queries, generator))
+        return self._placed(family.draw(tasks, column.shots, column.queries, generator))
 
     def judged(self, kind: str, column: str, mode: str, tasks: int) -> TaskBatch:
         """The tasks that every method is judged on, the same ones at each call."""

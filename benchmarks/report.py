@@ -134,6 +134,47 @@ def bars_and_training(result: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
+def scores_and_gradient_flow(result: dict[str, Any], path: Path) -> None:
+    """Draw, for each prefix of the labels, the score by column and how far back gradients reach.
+
+    A label is `PREFIX: METHOD`; a column's name begins with its number. Dotted lines are gradients
+    before meta-training.
+    """
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for entry in result["methods"]:
+        panels.setdefault(entry["label"].partition(": ")[0], []).append(entry)
+    across = min(4, len(panels))
+    down = -(-len(panels) // across)
+    figure, grid = plt.subplots(
+        2 * down, across, figsize=(3.2 * across, 4.6 * down), layout="constrained", squeeze=False
+    )
+    lags = [int(column.split()[0]) for column in result["columns"]]
+    factor = 100 if result["spec"]["percent"] else 1
+    for place, (prefix, entries) in enumerate(panels.items()):
+        row, column = divmod(place, across)
+        scores, flows = grid[2 * row, column], grid[2 * row + 1, column]
+        for number, entry in enumerate(entries):
+            colour, label = f"C{number}", entry["label"].partition(": ")[2]
+            means = [factor * entry["scores"][c]["mean"] for c in result["columns"]]
+            scores.plot(lags, means, color=colour, marker="o", ms=3, label=label)
+            for when, style in {"before": ":", "after": "-"}.items():
+                norms = entry.get("gradient_flow", {}).get(when, [])
+                flows.plot(range(len(norms)), norms, style, color=colour, lw=1)
+        scores.set(title=prefix, xscale="log", ylim=(-3, 115 if factor == 100 else None))
+        scores.set_xticks(lags, [str(lag) for lag in lags])
+        scores.minorticks_off()
+        flows.set(yscale="log", xlabel="steps back", ylim=(1e-12, None))
+    for row in range(down):
+        grid[2 * row, 0].set_ylabel(f"{result['spec']['score']}{', %' if factor == 100 else ''}")
+        grid[2 * row + 1, 0].set_ylabel("norm of the gradient")
+    for panel in grid.flat[2 * len(panels) :]:
+        panel.set_visible(len(panels) % across == 0)
+    grid[0, 0].legend(fontsize=7)
+    figure.suptitle(f"{result['spec']['name']}: {result['spec']['summary']}", size=11)
+    figure.savefig(path, dpi=110, format="png")
+    plt.close(figure)
+
+
 def check_writable(directory: Path) -> None:
     """Make the directory and prove that a file can be written there.
 

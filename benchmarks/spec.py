@@ -107,10 +107,12 @@ class Column:
     Attributes:
         family: makes the family, from `"train"`, `"validation"` or `"test"`.
         shots: support examples of a task, of each class where there are classes.
+        queries: query examples, counted likewise.
     """
 
     family: Callable[[str], TaskFamily]
     shots: int
+    queries: int
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,6 @@ class FamilySpec(Spec):
 
     Attributes:
         kinds: the kinds of tasks, by name; an entry says which it is about.
-        queries: query examples of a task.
     """
 
     kinds: dict[str, Kind]
-    queries: int

@@ -4,7 +4,7 @@
 
 - learn2learn: its `MAML` and its loop over tasks, with `torch.nn`'s recurrent layers;
 - vmap: the step of one task under `torch.func.vmap`, as parallel-metalearn does it, with a
-  recurrence written step by step, since torch has no batching rule for its own;
+  recurrence written step by step (`stepwise.py`), since torch has no batching rule for its own;
 - l2l_rnn: `MAML.clone(tasks=N)` with this package's layers.
 
 It prints a table of medians and of ratios to learn2learn's loop, and writes them as JSON, with a
@@ -40,6 +40,7 @@ import l2l_rnn.functional
 import l2l_rnn.nn
 from benchmarks import report
 from benchmarks.runner import device_name, versions
+from benchmarks.stepwise import Stepwise
 from l2l_rnn.algorithms import MAML
 
 WAYS, LR = 5, 0.1
@@ -91,41 +92,50 @@ SWEEPS = {
 
 
 class Classifier(nn.Module):
-    """A recurrent layer and a linear head on the outputs of the last step."""
+    """A recurrent layer, `(…, B, S, F)` to `(…, B, S, H)`, and a linear head on its last step."""
 
     task_axis = True
 
-    def __init__(self, layers: Any, work: Work) -> None:
+    def __init__(self, recurrence: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        layer = getattr(layers, work.cell)
-        self.recurrence = layer(work.features, work.hidden, batch_first=True)
-        self.head = layers.Linear(work.hidden, WAYS)
+        self.recurrence, self.head = recurrence, head
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.recurrence(x)[0][..., -1, :])
 
 
-def problem(work: Work, device: torch.device) -> tuple[Classifier, Classifier, list[Tensor]]:
-    """Our model and torch's with the same parameters, and support and query sets.
-
-    Where torch has no such layer, its model is ours.
-    """
+def models(work: Work, device: torch.device) -> dict[str, Classifier]:
+    """The model of each contestant, with the same parameters; only ours where torch has no cell."""
     torch.manual_seed(0)
-    ours = Classifier(l2l_rnn.nn, work).to(device)
-    theirs = Classifier(nn, work).to(device) if hasattr(nn, work.cell) else ours
-    theirs.load_state_dict(ours.state_dict())
+    sizes = (work.features, work.hidden)
+
+    def of(layers: Any) -> Classifier:
+        recurrence = getattr(layers, work.cell)(*sizes, batch_first=True)
+        return Classifier(recurrence, layers.Linear(work.hidden, WAYS)).to(device)
+
+    found = {"l2l_rnn": of(l2l_rnn.nn)}
+    if hasattr(nn, work.cell):
+        found["learn2learn"] = of(nn)
+        found["vmap"] = Classifier(Stepwise(work.cell, *sizes), nn.Linear(work.hidden, WAYS))
+    for model in found.values():
+        model.to(device).load_state_dict(found["l2l_rnn"].state_dict())
+    return found
+
+
+def sets(work: Work, device: torch.device) -> list[Tensor]:
+    """Support and query sets: x, y, query_x, query_y."""
     lead = (work.tasks, work.batch)
     x, query_x = torch.randn(2, *lead, work.steps, work.features, device=device)
     y, query_y = torch.randint(0, WAYS, (2, *lead), device=device)
-    return ours, theirs, [x, y, query_x, query_y]
+    return [x, y, query_x, query_y]
 
 
 def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None]]:
     """The meta-step of each, which leaves the gradients of the initialisation in `.grad`."""
-    ours, theirs, batch = problem(work, device)
+    model, batch = models(work, device), sets(work, device)
 
     def learn2learn_loop() -> None:
-        maml = learn2learn.algorithms.MAML(theirs, LR, first_order=work.first_order)
+        maml = learn2learn.algorithms.MAML(model["learn2learn"], LR, first_order=work.first_order)
         total = torch.zeros((), device=device)
         # cuDNN's layers have no second derivative: for that learn2learn must do without cuDNN.
         with torch.backends.cudnn.flags(enabled=work.first_order):
@@ -137,7 +147,7 @@ def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None
             (total / work.tasks).backward()
 
     def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(functional_call(ours, parameters, (x,)), y)
+        return cross_entropy(functional_call(model["vmap"], parameters, (x,)), y)
 
     def one_task(parameters: dict[str, Tensor], x: Tensor, y: Tensor, *query: Tensor) -> Tensor:
         for _ in range(work.inner_steps):
@@ -150,11 +160,11 @@ def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None
 
     def vmapped() -> None:
         mapped = vmap(one_task, in_dims=(None, 0, 0, 0, 0))
-        mapped(dict(ours.named_parameters()), *batch).mean().backward()
+        mapped(dict(model["vmap"].named_parameters()), *batch).mean().backward()
 
     def at_once() -> None:
         x, y, query_x, query_y = batch
-        learner = MAML(ours, LR, first_order=work.first_order).clone(tasks=work.tasks)
+        learner = MAML(model["l2l_rnn"], LR, first_order=work.first_order).clone(tasks=work.tasks)
         for _ in range(work.inner_steps):
             learner.adapt(l2l_rnn.functional.cross_entropy(learner(x), y))
         l2l_rnn.functional.cross_entropy(learner(query_x), query_y).mean().backward()

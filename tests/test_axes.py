@@ -16,6 +16,7 @@ OURS = {
     "MinGRU": l2l_rnn.nn.MinGRU(2, 3),
     "MinLSTM": l2l_rnn.nn.MinLSTM(2, 3),
     "LayerNorm": l2l_rnn.nn.LayerNorm(3),
+    "LearnedDropout": l2l_rnn.nn.LearnedDropout(0.5),
     "Linear": l2l_rnn.nn.Linear(2, 3),
     "Embedding": l2l_rnn.nn.Embedding(5, 3),
     "LastStep": l2l_rnn.nn.LastStep(3),

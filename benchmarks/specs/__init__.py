@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.spec import Spec
+from benchmarks.specs.lags import LAG_BENCHMARK
 from benchmarks.specs.languages import LANGUAGES
 from benchmarks.specs.sinusoids import SINUSOIDS
 
-SPECS: dict[str, Spec] = {spec.name: spec for spec in (LANGUAGES, SINUSOIDS)}
+SPECS: dict[str, Spec] = {spec.name: spec for spec in (LANGUAGES, SINUSOIDS, LAG_BENCHMARK)}

@@ -119,9 +119,9 @@ LANGUAGES = ClassificationSpec(
         ),
         "full": entries(
             {**MODEL, "hidden_size": 128},
-            Training(**_PRETRAINING, steps=1500, minutes=3.0, validate_every=150),
-            Training(**_METRIC, steps=1500, minutes=5.0, validate_every=150),
-            Training(**_START, steps=1200, minutes=8.0, validate_every=150),
+            Training(**_PRETRAINING, steps=1500, minutes=6.0, validate_every=150),
+            Training(**_METRIC, steps=1500, minutes=6.0, validate_every=150),
+            Training(**_START, steps=1200, minutes=14.0, validate_every=150),
             inner_steps=2,
             members=3,
             adam_steps=(5, 10),

@@ -11,6 +11,7 @@ from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training
 from l2l_rnn.tasksets import Sinusoids, TaskFamily
 
 SHOTS = (5, 10)
+QUERIES = 10
 NETWORK = {"kind": "sinusoids", "network": {"hidden_size": 40, "cell": None}, "steps": 1}
 
 
@@ -21,7 +22,7 @@ def family(mode: str) -> TaskFamily:
 
 def lesson(progress: float, chance: random.Random) -> Column:
     """Waves shown at 5 points or at 10."""
-    return Column(family, chance.choice(SHOTS))
+    return Column(family, chance.choice(SHOTS), QUERIES)
 
 
 def entries(pretraining: Training, training: Training) -> tuple[Entry, ...]:
@@ -57,8 +58,7 @@ SINUSOIDS = FamilySpec(
     score="mean squared error",
     percent=False,
     picture=bars_and_training,
-    kinds={"sinusoids": Kind({f"{k} shots": Column(family, k) for k in SHOTS}, lesson)},
-    queries=10,
+    kinds={"sinusoids": Kind({f"{k} shots": Column(family, k, QUERIES) for k in SHOTS}, lesson)},
     test_tasks={"quick": 20, "default": 600, "full": 600},
     entries={
         "quick": entries(Training(**_TASKS, **_QUICK), Training(**_TASKS, **_QUICK)),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
+from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
@@ -63,6 +64,41 @@ class LSTM(RecurrentLayer):
 
     def _state_sizes(self) -> tuple[int, ...]:
         return self.state_size, self.hidden_size
+
+    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, tuple[Tensor, ...]] | None:
+        """Run oneDNN's LSTM where no gradient is asked for, in float32 on a CPU, for one task.
+
+        Measured there on one thread, it takes a fifth to nine tenths of the time of the recurrence
+        in `functional`, the less the fewer sequences there are. Its GRU and RNN are no faster than
+        ours; nor is its LSTM on ragged batches, nor once for each of many tasks.
+        """
+        if (
+            self._has_tasks
+            or self.proj_size
+            or x.device.type != "cpu"
+            or x.dtype != torch.float32
+            or self._takes_gradients(x, *state)
+            or transforms_are_active()
+        ):
+            return None
+        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
+        y, h, c = torch.lstm(
+            x[0],
+            tuple(s[:, 0] for s in state),
+            [
+                getattr(self, name + suffix)
+                for layer in range(self.num_layers)
+                for suffix in self._suffixes(layer)
+                for name in names
+            ],
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            True,
+        )
+        return y.unsqueeze(0), tuple(s.transpose(0, 1).unsqueeze(0) for s in (h, c))
 
     def _recur(
         self,

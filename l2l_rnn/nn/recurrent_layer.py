@@ -176,7 +176,9 @@ class RecurrentLayer(nn.Module, ABC):
             batch_first=self.batch_first,
         )
         state = layout.state(hx, self.num_layers * (1 + self.bidirectional), self._state_sizes())
-        y, final = self._run(layout.x, state, layout.lengths(lengths))
+        lengths = layout.lengths(lengths)
+        fused = None if lengths is not None else self._run_fused(layout.x, state)
+        y, final = self._run(layout.x, state, lengths) if fused is None else fused
         states = tuple(map(layout.final, final))
         return layout.output(y), states if len(states) > 1 else states[0]
 
@@ -201,6 +203,10 @@ class RecurrentLayer(nn.Module, ABC):
         """Compute one layer's outputs from what it read, x, and the states after every step."""
         return states[0]
 
+    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, tuple[Tensor, ...]] | None:
+        """Run torch's own kernel where it is faster and will do, else None; as `_run`."""
+        return None
+
     def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of a layer's parameters in one direction, in torch's order."""
         rows = self.gates * self.hidden_size
@@ -223,6 +229,14 @@ class RecurrentLayer(nn.Module, ABC):
     @property
     def _has_tasks(self) -> bool:
         return self.weight_ih_l0.dim() == 3
+
+    def _takes_gradients(self, *tensors: Tensor) -> bool:
+        """Whether a call on these tensors will be differentiated, as far as can be known."""
+        return torch.is_grad_enabled() and any(
+            tensor.requires_grad
+            for tensor in (*tensors, *self._parameters.values())
+            if tensor is not None
+        )
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]

@@ -17,20 +17,14 @@ SMALL = speed.Work(tasks=3, batch=2, steps=4, features=2, hidden=3, inner_steps=
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
 def test_all_ways_give_the_same_gradients(cell, first_order, monkeypatch):
     work = dataclasses.replace(SMALL, cell=cell, first_order=first_order)
-    made = []
-    problem = speed.problem
-    monkeypatch.setattr(speed, "problem", lambda *given: made.append(problem(*given)) or made[-1])
-    steps = speed.contestants(work, CPU)
-    ours, theirs, _ = made[0]
+    models = speed.models(work, CPU)
+    monkeypatch.setattr(speed, "models", lambda *given: models)
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, step in steps.items():
-            ours.zero_grad()
-            theirs.zero_grad()
+        for name, step in speed.contestants(work, CPU).items():
             step()
-            model = theirs if name == "learn2learn" else ours
-            found[name] = [p.grad.clone() for p in model.parameters()]
+            found[name] = [p.grad for p in models[name].parameters()]
     for name in ("vmap", "l2l_rnn"):
         for a, b in zip(found[name], found["learn2learn"], strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

@@ -427,3 +427,29 @@ def test_parametrised_weights(recurrent, parametrization):
 def test_repr_shows_what_was_given(recurrent):
     assert "num_layers=2" in repr(recurrent.make(num_layers=2))
     assert repr(recurrent.make(bias=False)).startswith(f"{recurrent.layer.__name__}(3, 4")
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}, {"proj_size": 2}]
+)
+def test_without_gradients_torch_computes_the_same(options, batch_first, monkeypatch):
+    called = []
+    fused = torch.lstm
+    monkeypatch.setattr(torch, "lstm", lambda *given: called.append(1) or fused(*given))
+    layer = CELLS["lstm"](3, 5, batch_first=batch_first, **options)
+    x = torch.randn(4, 6, 3)
+    y, state = layer(x)
+    assert not called
+    for given in ((x,), (x, tuple(s.detach() + 1 for s in state))):
+        y, final = layer(*given)
+        with torch.no_grad():
+            again, final_again = layer(*given)
+        torch.testing.assert_close(again, y.detach(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(final_again, tuple(s.detach() for s in final))
+    assert len(called) == (0 if "proj_size" in options else 2)
+    called.clear()
+    with torch.no_grad():
+        layer(x, lengths=torch.full((4 if batch_first else 6,), 2))
+        copy.deepcopy(layer).double()(x.double())
+    assert not called  # ragged or in float64 torch is no faster
