@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -127,6 +128,7 @@ class MetaLearned(FamilyMethod):
         learner: `"MAML"`, `"MetaSGD"` or `"MAMLPlusPlus"`.
         lr: step size of the inner loop, at its start where it is learned.
         training: the meta-training.
+        max_grad_norm: longest inner gradient; None for no bound.
         first_order: whether to leave out the second derivative.
     """
 
@@ -138,18 +140,20 @@ class MetaLearned(FamilyMethod):
         learner: str,
         lr: float,
         training: Training,
+        max_grad_norm: float | None = None,
         first_order: bool = False,
         **family: Any,
     ) -> None:
         super().__init__(problem, label, **family)
         self.training = training
         network = self.network()
-        self.learner: MAML
-        if learner == "MAMLPlusPlus":
-            self.learner = MAMLPlusPlus(network, lr, self.steps, first_order=first_order)
-        else:
-            classes = {"MAML": MAML, "MetaSGD": MetaSGD}
-            self.learner = classes[learner](network, lr, first_order=first_order)
+        options = {"first_order": first_order, "max_grad_norm": max_grad_norm}
+        makers: dict[str, Callable[[], MAML]] = {
+            "MAML": lambda: MAML(network, lr, **options),
+            "MetaSGD": lambda: MetaSGD(network, lr, **options),
+            "MAMLPlusPlus": lambda: MAMLPlusPlus(network, lr, self.steps, **options),
+        }
+        self.learner = makers[learner]()
         self.flow_before = self.flow(network) if self.options["cell"] is not None else []
 
     def fit(self) -> History:

@@ -1,6 +1,7 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and what they may learn beside weights."""
 
 from l2l_rnn.algorithms.curvature import MetaCurvature
+from l2l_rnn.algorithms.graphed import GraphedStep, graphed
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
@@ -19,6 +20,7 @@ __all__ = [
     "MAML",
     "GaussianPrior",
     "GradientTransform",
+    "GraphedStep",
     "LearnedPull",
     "MAMLPlusPlus",
     "MetaCurvature",
@@ -29,4 +31,5 @@ __all__ = [
     "ProtoNet",
     "Rates",
     "Reptile",
+    "graphed",
 ]

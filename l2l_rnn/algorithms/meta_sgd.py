@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from l2l_rnn.algorithms.maml import MAML
@@ -17,7 +19,7 @@ class MetaSGD(MAML):
     Args:
         model: the module to meta-learn.
         lr: every step size at the start.
-        first_order, allow_unused, allow_nograd: as in `MAML`.
+        first_order, allow_unused, allow_nograd, options: as in `MAML`.
 
     Raises:
         As `MAML`; ArgumentError if `lr` is not positive and finite.
@@ -43,6 +45,8 @@ class MetaSGD(MAML):
         first_order: bool = False,
         allow_unused: bool | None = None,
         allow_nograd: bool = False,
+        **options: Any,
     ) -> None:
         self._check_model(model)
-        super().__init__(model, PerElementRates(model, lr), first_order, allow_unused, allow_nograd)
+        rates = PerElementRates(model, lr)
+        super().__init__(model, rates, first_order, allow_unused, allow_nograd, **options)
