@@ -61,6 +61,20 @@ def table(result: dict[str, Any]) -> str:
     )
 
 
+def column_table(result: dict[str, Any], column: str) -> str:
+    """Format one column of a result whose labels are `PREFIX: METHOD`, a line for each prefix."""
+    parts = [entry["label"].partition(": ")[::2] for entry in result["methods"]]
+    methods = list(dict.fromkeys(method for _, method in parts))
+    found = {
+        part: score_text(result["spec"]["percent"], entry["scores"][column])
+        for part, entry in zip(parts, result["methods"], strict=True)
+    }
+    lines = [["tasks, cell", *methods], ["---", *["---:"] * len(methods)]]
+    for prefix in dict.fromkeys(prefix for prefix, _ in parts):
+        lines.append([prefix, *(found.get((prefix, method), "-") for method in methods)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def write(
     result: dict[str, Any], directory: Path, picture: Callable[[dict[str, Any], Path], None]
 ) -> tuple[Path, Path]:

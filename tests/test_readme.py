@@ -10,7 +10,9 @@ from benchmarks import report, speed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-SHOWN = re.compile(r"<!-- table: (\S+) -->\n(.*?)<!-- end of table -->", re.DOTALL)
+SHOWN = re.compile(
+    r"<!-- table: (\S+?)(?:, column (.+?))? -->\n(.*?)<!-- end of table -->", re.DOTALL
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -34,11 +36,16 @@ def test_the_two_commands_are_the_first_bash_block():
     ]
 
 
-@pytest.mark.parametrize(("source", "shown"), SHOWN.findall(README))
-def test_a_table_is_made_from_its_result_file(source, shown):
+@pytest.mark.parametrize(("source", "column", "shown"), SHOWN.findall(README))
+def test_a_table_is_made_from_its_result_file(source, column, shown):
     result = json.loads((ROOT / source).read_text("utf-8"))
-    make = speed.table if Path(source).stem.startswith("speed") else report.table
-    assert shown.strip() == make(result)
+    if column:
+        made = report.column_table(result, column)
+    elif Path(source).stem.startswith("speed"):
+        made = speed.table(result)
+    else:
+        made = report.table(result)
+    assert shown.strip() == made
     assert not result.get("interrupted")
 
 
