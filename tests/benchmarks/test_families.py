@@ -66,8 +66,9 @@ def test_the_step_size_of_a_baseline_is_the_best_on_validation_tasks(problem):
     method.fit()
     assert method.details() == {"lr": 1e-2}
     errors = {}
-    for method.lr in method.lrs:
-        errors[method.lr] = method.validation_error(method.validation_tasks)
+    for lr in method.lrs:
+        method.lr = lr
+        errors[lr] = method.validation_error(method.validation_tasks)
     assert min(errors, key=errors.get) == 1e-2
 
 
