@@ -27,8 +27,6 @@ class FamilyProblem:
 
     def __init__(self, spec: FamilySpec, seed: int, device: torch.device, test_tasks: int) -> None:
         self.spec, self.seed, self.device, self.test_tasks = spec, seed, device, test_tasks
-        self.memo: dict[Any, Any] = {}  # what several methods share, such as a pre-trained network
-        self.chance_source = random.Random(seed)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -37,7 +35,17 @@ class FamilyProblem:
 
     def data(self) -> dict[str, Any]:
         """What a result says of the data."""
-        return {"kinds": list(self.spec.kinds)}
+        return {
+            name: {
+                column: {
+                    "family": repr(asked.family("test")),
+                    "shots": asked.shots,
+                    "queries": asked.queries,
+                }
+                for column, asked in kind.columns.items()
+            }
+            for name, kind in self.spec.kinds.items()
+        }
 
     def draw(self, column: Column, mode: str, tasks: int, seed: int | None = None) -> TaskBatch:
         """Draw tasks of a column: always the same for a seed, new ones for None."""
@@ -53,9 +61,10 @@ class FamilyProblem:
         seed = random.Random(f"{self.seed} {kind} {column} {mode}").getrandbits(48)
         return self.draw(self.spec.kinds[kind].columns[column], mode, tasks, seed)
 
-    def lesson(self, kind: str, progress: float) -> Column:
-        """What a training step is about, from how much of the training is over."""
-        return self.spec.kinds[kind].lesson(progress, self.chance_source)
+    def lesson(self, kind: str, step: int, progress: float) -> Column:
+        """What a training step is about, from its number and how much of the training is over."""
+        chance = random.Random(f"{self.seed} {kind} {step}")
+        return self.spec.kinds[kind].lesson(progress, chance)
 
     def _placed(self, batch: TaskBatch) -> TaskBatch:
         return TaskBatch(

@@ -19,16 +19,16 @@ from torch import Tensor
 COLOURS = {"meta-learned": "#1f6f8b", "transfer": "#e09f3e", "baseline": "#9aa0a6"}
 
 
-def interval(accuracies: Tensor) -> dict[str, float]:
+def interval(scores: Tensor) -> dict[str, float]:
     """Mean over tasks and the half width of its 95% confidence interval.
 
     Args:
-        accuracies: one for each task, `(N,)`.
+        scores: one for each task, `(N,)`.
     """
-    count = len(accuracies)
-    spread = accuracies.double().std().item() if count > 1 else 0.0
+    count = len(scores)
+    spread = scores.double().std().item() if count > 1 else 0.0
     return {
-        "mean": accuracies.double().mean().item(),
+        "mean": scores.double().mean().item(),
         "ci95": 1.96 * spread / math.sqrt(count),
         "tasks": count,
     }
@@ -85,8 +85,8 @@ def write(
     """
     stem = f"{result['spec']['name']}-{result['form']}" + "-partial" * result["interrupted"]
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    data = _replace(directory / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
-    return data, _replace(directory / f"{stem}.png", lambda path: picture(result, path))
+    data = replace(directory / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
+    return data, replace(directory / f"{stem}.png", lambda path: picture(result, path))
 
 
 def bars_and_training(result: dict[str, Any], path: Path) -> None:
@@ -135,7 +135,7 @@ def bars_and_training(result: dict[str, Any], path: Path) -> None:
     for points, labels in trainings.values():
         curves.plot(
             [p["seconds"] / 60 for p in points],
-            [factor * p["validation"] for p in points],
+            [factor * p["validation"] if p["validation"] is not None else math.nan for p in points],
             label="\n".join(labels),
             marker=".",
         )
@@ -174,15 +174,18 @@ def scores_and_gradient_flow(result: dict[str, Any], path: Path) -> None:
             for when, style in {"before": ":", "after": "-"}.items():
                 norms = entry.get("gradient_flow", {}).get(when, [])
                 flows.plot(range(len(norms)), norms, style, color=colour, lw=1)
-        scores.set(title=prefix, xscale="log", ylim=(-3, 115 if factor == 100 else None))
+        scores.set(title=prefix, xscale="log")
+        scores.set_ylim(bottom=-3)
         scores.set_xticks(lags, [str(lag) for lag in lags])
         scores.minorticks_off()
         flows.set(yscale="log", xlabel="steps back", ylim=(1e-12, None))
     for row in range(down):
         grid[2 * row, 0].set_ylabel(f"{result['spec']['score']}{', %' if factor == 100 else ''}")
         grid[2 * row + 1, 0].set_ylabel("norm of the gradient")
-    for panel in grid.flat[2 * len(panels) :]:
-        panel.set_visible(len(panels) % across == 0)
+    for place in range(len(panels), down * across):
+        row, column = divmod(place, across)
+        grid[2 * row, column].set_visible(False)
+        grid[2 * row + 1, column].set_visible(False)
     grid[0, 0].legend(fontsize=7)
     figure.suptitle(f"{result['spec']['name']}: {result['spec']['summary']}", size=11)
     figure.savefig(path, dpi=110, format="png")
@@ -200,7 +203,7 @@ def check_writable(directory: Path) -> None:
         pass
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> Path:
+def replace(path: Path, write: Callable[[Path], object]) -> Path:
     """Have `write` fill a file beside `path`, then move it into place."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)

@@ -14,6 +14,8 @@ from l2l_rnn.tasksets import TaskFamily
 class Training:
     """How long and on what batches a network is trained.
 
+    Tasks of families say themselves how many shots and queries they have, and of how many ways.
+
     Attributes:
         steps: updates of the parameters; the learning rate falls along a half cosine to their end.
         minutes: training ends then, though steps are left; a slow machine must end too.

@@ -136,15 +136,13 @@ def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None
 
     def learn2learn_loop() -> None:
         maml = learn2learn.algorithms.MAML(model["learn2learn"], LR, first_order=work.first_order)
-        total = torch.zeros((), device=device)
         # cuDNN's layers have no second derivative: for that learn2learn must do without cuDNN.
         with torch.backends.cudnn.flags(enabled=work.first_order):
             for x, y, query_x, query_y in zip(*batch, strict=True):
                 learner = maml.clone()
                 for _ in range(work.inner_steps):
                     learner.adapt(cross_entropy(learner(x), y))
-                total = total + cross_entropy(learner(query_x), query_y)
-            (total / work.tasks).backward()
+                (cross_entropy(learner(query_x), query_y) / work.tasks).backward()
 
     def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(functional_call(model["vmap"], parameters, (x,)), y)
@@ -279,7 +277,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("milliseconds a meta-step")
     axes[0].legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -305,6 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
         "repeats": repeats,
         "rows": [],
     }
+    interrupted = False
     stem = options.out / ("speed-quick" if options.quick else "speed-full")
     try:
         for work in works(options.quick):
@@ -320,16 +319,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"peak memory is not known here: {error}")
     except KeyboardInterrupt:
         print("\nInterrupted: the table holds what was measured.")
-        stem = stem.with_name(f"{stem.name}-partial")
+        stem, interrupted = stem.with_name(f"{stem.name}-partial"), True
     if not result["rows"]:
         return 130
     print("\n" + table(result))
     for contestant, size in result.get("peak_memory", {}).items():
         print(f"peak memory of {contestant}: {size / 2**20:.0f} MiB ({result['rows'][0]['label']})")
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    text = json.dumps(result, indent=2) + "\n"
+    report.replace(stem.with_suffix(".json"), lambda path: path.write_text(text, "utf-8"))
     if "sweeps" in result:
-        draw(result, stem.with_suffix(".png"))
-    return 0
+        report.replace(stem.with_suffix(".png"), lambda path: draw(result, path))
+    return 130 if interrupted else 0
 
 
 def _synchronize(device: torch.device) -> None:

@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,8 +29,10 @@ class History:
         pretraining_seconds: wall time of an earlier training that this one started from.
         paced_by_clock: whether the machine was so slow that the learning rate fell with the time
             and not with the steps; the seed then repeats the run no more.
+        skipped: steps without an update, as the gradient was not finite.
         ended_early: whether the time ran out before the steps.
         best: the best validation score, whose parameters were kept.
+        others: trainings of further networks that belong to the same method.
     """
 
     points: list[dict[str, float | None]] = field(default_factory=list)
@@ -38,17 +40,26 @@ class History:
     seconds: float = 0.0
     pretraining_seconds: float = 0.0
     paced_by_clock: bool = False
+    skipped: int = 0
     ended_early: bool = False
     best: float | None = None
+    others: list[History] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
+def all_of(histories: list[History]) -> History:
+    """Take the trainings of several networks as one: the first's course, and the others in it."""
+    first, *others = histories
+    seconds = sum(history.seconds for history in histories)
+    return replace(first, seconds=seconds, others=others)
+
+
 def train(
     module: nn.Module,
     training: Training,
-    loss_of_step: Callable[[int], tuple[Tensor, Tensor]],
+    loss_of_step: Callable[[int, float], tuple[Tensor, Tensor]],
     validate: Callable[[], float],
     *,
     label: str,
@@ -60,7 +71,8 @@ def train(
     Args:
         module: whose parameters are trained.
         training: how.
-        loss_of_step: from the step to a scalar loss and a score, with gradients on.
+        loss_of_step: from the step and how much of the training is over, 0 to 1, to a scalar loss
+            and a score, with gradients on.
         validate: computes the validation score.
         label: what the progress bar is called.
         tasks_per_step: how many tasks a step counts for in the bar's rate.
@@ -78,7 +90,8 @@ def train(
         nonlocal best_state
         validation = validate()
         sign = -1 if lower_is_better else 1
-        if history.best is None or sign * validation >= sign * history.best:
+        known = math.isfinite(validation)
+        if known and (history.best is None or sign * validation >= sign * history.best):
             history.best = validation
             best_state = copy.deepcopy(module.state_dict())
         means = [sum(values) / len(recent) for values in zip(*recent, strict=True)]
@@ -89,7 +102,7 @@ def train(
                 "seconds": time.perf_counter() - start,
                 "loss": mean[0],
                 "score": mean[1],
-                "validation": validation,
+                "validation": validation if known else None,
             }
         )
         shown = {"loss": mean[0], "score": mean[1], "val": validation}
@@ -109,11 +122,14 @@ def train(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = training.lr * (1 + math.cos(math.pi * progress)) / 2
-            loss, score = loss_of_step(step)
+            loss, score = loss_of_step(step, progress)
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(module.parameters(), training.clip)
-            optimizer.step()
+            norm = nn.utils.clip_grad_norm_(module.parameters(), training.clip)
+            if norm.isfinite():
+                optimizer.step()
+            else:
+                history.skipped += 1
             recent.append((loss.item(), score.item()))
             history.steps = step + 1
             bar.update(tasks_per_step)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from learn2learn.utils import detach_module
-from torch import Tensor
+from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import cross_entropy
-from l2l_rnn.models import SequenceClassifier
 
 
 def adam_on_support(
-    model: SequenceClassifier,
+    model: nn.Module,
     batch: TaskBatch,
     steps: int,
     lr: float,
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
     heads: list[tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """Train a copy of a model on each support set with Adam and score the query: `(N, B, C)`.
+    """Train a copy of a model on each support set with Adam and answer the query: `(N, B, C)`.
 
     Args:
         model: where every task starts.
         batch: the tasks.
         steps: Adam steps, full batch.
         lr: their step size.
+        loss: of each task, from outputs and answers.
         heads: a head for each task to start from, weight `(C, E)` and bias `(C,)`.
     """
     learner = MAML(model, lr).clone(tasks=len(batch)).module
@@ -38,7 +41,7 @@ def adam_on_support(
     learner.train()
     for _ in range(steps):
         optimizer.zero_grad()
-        cross_entropy(learner(batch.support_x), batch.support_y).sum().backward()
+        loss(learner(batch.support_x), batch.support_y).sum().backward()
         optimizer.step()
     learner.eval()
     with torch.no_grad():

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from learn2learn.utils import detach_module
 from torch import Tensor, nn
 
 from benchmarks.family_problem import FamilyProblem
+from benchmarks.methods.adam import adam_on_support
 from benchmarks.methods.method import Method
-from benchmarks.problem import seed_everything
-from benchmarks.spec import Column, Training
+from benchmarks.spec import Training
 from benchmarks.training import History, train
 from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MetaSGD
 from l2l_rnn.analysis import gradient_flow
@@ -111,9 +110,6 @@ class FamilyMethod(Method):
         ]
         return torch.cat(parts)
 
-    def _lesson(self, training: Training, step: int) -> Column:
-        return self.problem.lesson(self.kind, step / training.steps)
-
     def flow(self, module: nn.Module) -> list[float]:
         """How far back the gradient reaches in the last column's tasks, the longest."""
         batch = self.problem.judged(self.kind, self.problem.columns[-1], "validation", 1)
@@ -167,12 +163,14 @@ class MetaLearned(FamilyMethod):
             lower_is_better=True,
         )
 
-    def _loss(self, step: int) -> tuple[Tensor, Tensor]:
-        batch = self.problem.draw(self._lesson(self.training, step), "train", self.training.tasks)
+    def _loss(self, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        batch = self.problem.draw(
+            self.problem.lesson(self.kind, step, progress), "train", self.training.tasks
+        )
         weights = torch.zeros(self.steps)
         weights[-1] = 1
         if isinstance(self.learner, MAMLPlusPlus):  # a loss at every step, then the last alone
-            weights = self.learner.step_weights(min(1.0, 2 * step / self.training.steps))
+            weights = self.learner.step_weights(min(1.0, 2 * progress))
         learner = self.learner.clone(tasks=len(batch))
         loss = torch.zeros((), device=self.problem.device)
         for weight in weights.tolist():
@@ -196,7 +194,7 @@ class MetaLearned(FamilyMethod):
         return {"gradient_flow": {"before": self.flow_before, "after": after}}
 
 
-class FromScratch(FamilyMethod):
+class AdamFromRandom(FamilyMethod):
     """Trains a network of random parameters on each support set with Adam.
 
     Args:
@@ -238,21 +236,13 @@ class FromScratch(FamilyMethod):
         return None
 
     def adapted(self, batch: TaskBatch) -> Tensor:
-        learner = MAML(self.start, self.lr).clone(tasks=len(batch)).module
-        detach_module(learner, keep_requires_grad=True)
-        optimizer = torch.optim.Adam(list(learner.parameters()), self.lr)
-        for _ in range(self.steps):
-            optimizer.zero_grad()
-            self.family.loss(learner(batch.support_x), batch.support_y).sum().backward()
-            optimizer.step()
-        with torch.no_grad():
-            return learner(batch.query_x)
+        return adam_on_support(self.start, batch, self.steps, self.lr, self.family.loss)
 
     def details(self) -> dict[str, Any]:
         return {"lr": self.lr}
 
 
-class FineTuned(FromScratch):
+class AdamFromPretrained(AdamFromRandom):
     """Pre-trains a network on many training tasks at once, with a head for each, then fine-tunes.
 
     The tasks differ in their answers alone, so that one network for all of them, without a head
@@ -260,7 +250,7 @@ class FineTuned(FromScratch):
     head starts as the mean of theirs.
 
     Args:
-        kind, network, steps, lrs, validation_tasks: as in `FromScratch`.
+        kind, network, steps, lrs, validation_tasks: as in `AdamFromRandom`.
         training: the pre-training; its tasks are those of a step.
         heads: how many training tasks there are.
     """
@@ -271,24 +261,23 @@ class FineTuned(FromScratch):
         label: str,
         *,
         training: Training,
-        heads: int = 32,
+        heads: int = 64,
         **scratch: Any,
     ) -> None:
         super().__init__(problem, label, **scratch)
         self.training, self.heads = training, heads
 
     def prepare(self) -> History:
-        seed_everything(self.problem.seed)
         size = self.family.output_size
         shared = self.network(self.heads * size)
         self.start = self.network()
         parameters = self.family.parameters(self.heads)
 
-        def loss_of_step(step: int) -> tuple[Tensor, Tensor]:
-            lesson = self._lesson(self.training, step)
+        def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
+            lesson = self.problem.lesson(self.kind, step, progress)
             family = lesson.family("train")
             which = torch.randperm(self.heads)[: self.training.tasks]
-            x, y = family.examples(parameters[which], lesson.shots)
+            x, y = family.examples(parameters[which], lesson.shots + lesson.queries)
             x, y = x.to(self.problem.device), y.to(self.problem.device)
             outputs = shared(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (tasks, B, heads * size)
             own = outputs.unflatten(-1, (self.heads, size))[torch.arange(len(which)), :, which]

@@ -69,7 +69,7 @@ class MetaLearnedStart(Classification):
         history = train(
             self.maml,
             self.training,
-            self._loss,
+            lambda step, progress: self._loss(step),
             lambda: self.validation_accuracy(self.training.validation_tasks),
             label=self.label,
             tasks_per_step=self.training.tasks,

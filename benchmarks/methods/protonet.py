@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.methods.method import Classification
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Training
-from benchmarks.training import History, train
+from benchmarks.training import History, all_of, train
 from l2l_rnn.algorithms import GaussianPrior, ProtoNet
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
@@ -61,9 +61,7 @@ class MetaLearnedMetric(Classification):
             else fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
-        histories = [history for _, history in trained]
-        seconds = sum(history.seconds for history in histories)
-        return dataclasses.replace(histories[0], seconds=seconds)
+        return all_of([history for _, history in trained])
 
     def _member(self, number: int) -> tuple[SequenceEncoder, History]:
         """Train one encoder, once for each problem."""
@@ -77,7 +75,7 @@ class MetaLearnedMetric(Classification):
             history = train(
                 both,
                 self.training,
-                lambda step: self._loss(encoder, head, step),
+                lambda step, progress: self._loss(encoder, head, step),
                 lambda: self.validation_accuracy(self.training.validation_tasks),
                 label=self.label if self.members == 1 else f"{self.label}: {number + 1}",
                 tasks_per_step=self.training.tasks,
@@ -100,14 +98,24 @@ class MetaLearnedMetric(Classification):
         return loss, accuracy(scores.detach(), batch.query_y).mean()
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        total = torch.zeros((), device=self.problem.device)
-        for encoder, prior in zip(self.encoders, self.priors, strict=True):
-            encoder.eval()
-            with torch.no_grad():
-                learner = ProtoNet(encoder, self.problem.spec.ways, prior).clone(tasks=len(batch))
-                learner.write(batch.support_x, batch.support_y)
-                total = total + learner(batch.query_x)
-        return total
+        return prototype_scores(self.encoders, self.priors, batch, self.problem.spec.ways)
+
+
+def prototype_scores(
+    encoders: list[SequenceEncoder],
+    priors: Sequence[GaussianPrior | None],
+    batch: TaskBatch,
+    ways: int,
+) -> Tensor:
+    """Score the query by class means in each encoder's space, summed over the encoders."""
+    total = torch.zeros((), device=batch.query_x.device)
+    for encoder, prior in zip(encoders, priors, strict=True):
+        encoder.eval()
+        with torch.no_grad():
+            learner = ProtoNet(encoder, ways, prior).clone(tasks=len(batch))
+            learner.write(batch.support_x, batch.support_y)
+            total = total + learner(batch.query_x)
+    return total
 
 
 def fitted_prior(

@@ -13,11 +13,10 @@ from torch.nn import functional as F
 
 from benchmarks.methods.adam import adam_on_support
 from benchmarks.methods.method import Classification
-from benchmarks.methods.protonet import fitted_prior
+from benchmarks.methods.protonet import fitted_prior, prototype_scores
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Training
-from benchmarks.training import History, train
-from l2l_rnn.algorithms import ProtoNet
+from benchmarks.training import History, all_of, train
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
@@ -43,7 +42,7 @@ def pretrained_encoder(
         ).to(problem.device)
         weights = 1.0 / torch.bincount(data.labels).double()[data.labels]
 
-        def loss_of_step(step: int) -> tuple[Tensor, Tensor]:
+        def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
             chosen = torch.multinomial(weights, batch_size, replacement=True)
             labels = data.labels[chosen].to(problem.device)
             classifier.train()
@@ -147,7 +146,8 @@ class PretrainedPrior(Classification):
 
     Args:
         model, pretraining: options of `pretrained_encoder`.
-        shrinkage: that of the `GaussianPrior`, fitted to the meta-train classes.
+        members: how many encoders are trained, from different seeds; their scores add up.
+        shrinkage: that of the `GaussianPrior` of each, fitted to the meta-train classes.
         prior_examples: at most how many examples of a meta-train class it is fitted to.
     """
 
@@ -159,20 +159,24 @@ class PretrainedPrior(Classification):
         model: dict[str, Any],
         pretraining: dict[str, Any],
         shrinkage: float,
+        members: int = 1,
         prior_examples: int = 60,
     ) -> None:
         super().__init__(problem, label)
         self.model, self.pretraining = model, pretraining
-        self.shrinkage, self.prior_examples = shrinkage, prior_examples
+        self.shrinkage, self.members, self.prior_examples = shrinkage, members, prior_examples
 
     def fit(self) -> History:
-        encoder, history = pretrained_encoder(self.problem, self.model, **self.pretraining)
-        prior = fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
-        self.learner = ProtoNet(encoder, self.problem.spec.ways, prior)
-        return history
+        trained = [
+            pretrained_encoder(self.problem, self.model, seed=number, **self.pretraining)
+            for number in range(self.members)
+        ]
+        self.encoders = [encoder for encoder, _ in trained]
+        self.priors = [
+            fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
+            for encoder in self.encoders
+        ]
+        return all_of([history for _, history in trained])
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        with torch.no_grad():
-            learner = self.learner.clone(tasks=len(batch))
-            learner.write(batch.support_x, batch.support_y)
-            return learner(batch.query_x)
+        return prototype_scores(self.encoders, self.priors, batch, self.problem.spec.ways)

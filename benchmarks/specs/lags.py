@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.families import FineTuned, FromScratch, MetaLearned
+from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
 from benchmarks.report import scores_and_gradient_flow
 from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training
 from l2l_rnn.tasksets import Adding, DelayedRecall, TaskFamily
@@ -46,9 +46,7 @@ def lesson(kind: str, progress: float, chance: random.Random) -> Column:
     return column(kind, max(1, round(math.exp(chance.random() * math.log(bound)))))
 
 
-def entries(
-    cells: tuple[str, ...], hidden_size: int, pretraining: Training, training: Training
-) -> tuple[Entry, ...]:
+def entries(cells: tuple[str, ...], hidden_size: int, training: Training) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
     found: list[Entry] = []
     for kind in FAMILIES:
@@ -63,12 +61,12 @@ def entries(
             }
             name = f"{kind}, {cell}"
             found += [
-                Entry(f"{name}: from scratch", "baseline", FromScratch, given),
+                Entry(f"{name}: from scratch", "baseline", AdamFromRandom, given),
                 Entry(
                     f"{name}: pre-trained, fine-tuned",
                     "transfer",
-                    FineTuned,
-                    {**given, "training": pretraining},
+                    AdamFromPretrained,
+                    {**given, "training": training},
                 ),
             ]
             found += [
@@ -111,8 +109,8 @@ LAG_BENCHMARK = FamilySpec(
     },
     test_tasks={"quick": 4, "default": 200, "full": 200},
     entries={
-        "quick": entries(("GRU",), 8, form(3, 1.0, 2), form(3, 1.0, 2)),
-        "default": entries(("RNN", "GRU"), 32, form(200, 0.3), form(300, 0.6)),
-        "full": entries(CELLS, 32, form(600, 3.0), form(1000, 8.0)),
+        "quick": entries(("GRU",), 8, form(3, 1.0, 2)),
+        "default": entries(("RNN", "GRU"), 32, form(300, 0.6)),
+        "full": entries(CELLS, 32, form(1000, 8.0)),
     },
 )

@@ -26,6 +26,7 @@ def entries(
     adam_steps: tuple[int, int],
 ) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
+    several = f"{members} x " if members > 1 else ""
     prototypes = {"model": model, "training": metric, "class_weight": 1.0}
     transfer = {"model": model, "pretraining": {"training": pretraining, "batch_size": 200}}
     return (
@@ -49,16 +50,14 @@ def entries(
             {"steps": adam_steps[1], "lr": 2e-3, **transfer},
         ),
         Entry(
-            "LSTM pre-trained, Gaussian prior",
+            f"{several}LSTM pre-trained, Gaussian prior",
             "transfer",
             PretrainedPrior,
-            {"shrinkage": 0.6, **transfer},
+            {"shrinkage": 0.6, "members": members, **transfer},
         ),
         Entry("LSTM ProtoNet", "meta-learned", MetaLearnedMetric, prototypes),
         Entry(
-            f"{members} LSTM ProtoNets, Gaussian prior"
-            if members > 1
-            else "LSTM ProtoNet, Gaussian prior",
+            f"{several}LSTM ProtoNet, Gaussian prior",
             "meta-learned",
             MetaLearnedMetric,
             {**prototypes, "members": members, "shrinkage": 0.6},

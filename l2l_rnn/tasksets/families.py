@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -28,6 +29,12 @@ class TaskFamily(ABC):
 
     input_size: int
     output_size: int
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k in self._shown)
+        return f"{type(self).__name__}({given})"
+
+    _shown: ClassVar[tuple[str, ...]] = ("lag", "symbols", "mode")
 
     def draw(
         self, tasks: int, shots: int, queries: int, generator: Generator | None = None

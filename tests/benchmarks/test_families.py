@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import report, runner
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.families import FineTuned, FromScratch, MetaLearned
+from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
 from benchmarks.problem import seed_everything
 from benchmarks.spec import Training
 from benchmarks.specs import SPECS
@@ -53,7 +53,7 @@ def test_every_method_is_judged_on_the_same_tasks(problem):
 
 @pytest.mark.parametrize("learner", ["MAML", "MetaSGD", "MAMLPlusPlus"])
 def test_meta_learning_beats_training_from_scratch(learner, problem):
-    scratch = FromScratch(problem, "scratch", **WAVES)
+    scratch = AdamFromRandom(problem, "scratch", **WAVES)
     scratch.fit()
     learned = MetaLearned(problem, "learned", learner=learner, lr=0.02, training=TRAINING, **WAVES)
     history = learned.fit()
@@ -62,7 +62,7 @@ def test_meta_learning_beats_training_from_scratch(learner, problem):
 
 
 def test_the_step_size_of_a_baseline_is_the_best_on_validation_tasks(problem):
-    method = FromScratch(problem, "scratch", lrs=(1e-6, 1e-2, 3.0), **WAVES)
+    method = AdamFromRandom(problem, "scratch", lrs=(1e-6, 1e-2, 3.0), **WAVES)
     method.fit()
     assert method.details() == {"lr": 1e-2}
     errors = {}
@@ -74,7 +74,7 @@ def test_the_step_size_of_a_baseline_is_the_best_on_validation_tasks(problem):
 
 def test_pretraining_learns_the_tasks_it_has_heads_for(problem):
     training = dataclasses.replace(TRAINING, steps=300, tasks=4)
-    method = FineTuned(problem, "tuned", training=training, heads=4, **WAVES)
+    method = AdamFromPretrained(problem, "tuned", training=training, heads=4, **WAVES)
     history = method.fit()
     losses = [point["loss"] for point in history.points[1:]]
     assert losses[-1] < 0.7 * losses[0]
