@@ -1,7 +1,6 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and what they may learn beside weights."""
 
 from l2l_rnn.algorithms.curvature import MetaCurvature
-from l2l_rnn.algorithms.graphed import GraphedStep, graphed
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
@@ -20,7 +19,6 @@ __all__ = [
     "MAML",
     "GaussianPrior",
     "GradientTransform",
-    "GraphedStep",
     "LearnedPull",
     "MAMLPlusPlus",
     "MetaCurvature",
@@ -31,5 +29,4 @@ __all__ = [
     "ProtoNet",
     "Rates",
     "Reptile",
-    "graphed",
 ]

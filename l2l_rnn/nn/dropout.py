@@ -81,7 +81,9 @@ class LearnedDropout(nn.Module):
         if not self.training:
             return x
         shape = *self.log_odds.shape, *[1] * (x.dim() - 1)
-        log_odds = self.log_odds.to(x.dtype).reshape(shape)
-        noise = torch.rand_like(x).logit(eps=torch.finfo(x.dtype).eps)
+        # In half precision the noise would not reach far enough, nor the smallest shares be kept.
+        real = torch.promote_types(x.dtype, torch.float32)
+        log_odds = self.log_odds.to(real).reshape(shape)
+        noise = torch.rand_like(x, dtype=real).logit(eps=torch.finfo(real).eps)
         kept = torch.sigmoid(-(log_odds + noise) / self.temperature)
-        return x * kept / torch.sigmoid(-log_odds)
+        return x * (kept / torch.sigmoid(-log_odds)).to(x.dtype)

@@ -121,9 +121,12 @@ class LRU(RecurrentLayer):
             least, 1 - least
         )
         square = self.r_min**2 + area * (self.r_max**2 - self.r_min**2)  # |lambda|^2
-        nu_log.copy_((-square.log() / 2).log())
+        gap = (1 - self.r_max**2) + (1 - area) * (self.r_max**2 - self.r_min**2)  # 1 - |lambda|^2
+        # The logarithm of the square, by whichever of the two does not round to 0 or 1.
+        log_square = torch.where(square < 0.5, square.log(), torch.log1p(-gap))
+        nu_log.copy_((-log_square / 2).log())
         theta_log.copy_((self.max_phase * angle).log())
-        gamma_log.copy_((1 - square).log() / 2)
+        gamma_log.copy_(gap.log() / 2)
 
     def _parameter_shapes(self, features: int) -> dict[str, tuple[int, ...]]:
         hidden = self.hidden_size

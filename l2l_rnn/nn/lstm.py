@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2l_rnn import functional
 from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional.affine import product_type
 from l2l_rnn.functional.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
@@ -72,25 +73,26 @@ class LSTM(RecurrentLayer):
         in `functional`, the less the fewer sequences there are. Its GRU and RNN are no faster than
         ours; nor is its LSTM on ragged batches, nor once for each of many tasks.
         """
+        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
+        weights = [
+            getattr(self, name + suffix)
+            for layer in range(self.num_layers)
+            for suffix in self._suffixes(layer)
+            for name in names
+        ]
         if (
             self._has_tasks
             or self.proj_size
             or x.device.type != "cpu"
-            or x.dtype != torch.float32
-            or self._takes_gradients(x, *state)
+            or product_type(x) != torch.float32
+            or self._takes_gradients(x, *state, *weights)
             or transforms_are_active()
         ):
             return None
-        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
         y, h, c = torch.lstm(
             x[0],
-            tuple(s[:, 0] for s in state),
-            [
-                getattr(self, name + suffix)
-                for layer in range(self.num_layers)
-                for suffix in self._suffixes(layer)
-                for name in names
-            ],
+            tuple(s[:, 0].to(x.dtype) for s in state),
+            weights,
             self.bias,
             self.num_layers,
             self.dropout,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.functional.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrences import State, Weights
@@ -177,7 +178,9 @@ class RecurrentLayer(nn.Module, ABC):
         )
         state = layout.state(hx, self.num_layers * (1 + self.bidirectional), self._state_sizes())
         lengths = layout.lengths(lengths)
-        fused = None if lengths is not None else self._run_fused(layout.x, state)
+        known = None if lengths is None else readable_values(lengths)
+        full = lengths is None or (known is not None and bool((known == layout.x.shape[2]).all()))
+        fused = self._run_fused(layout.x, state) if full else None
         y, final = self._run(layout.x, state, lengths) if fused is None else fused
         states = tuple(map(layout.final, final))
         return layout.output(y), states if len(states) > 1 else states[0]
@@ -231,12 +234,8 @@ class RecurrentLayer(nn.Module, ABC):
         return self.weight_ih_l0.dim() == 3
 
     def _takes_gradients(self, *tensors: Tensor) -> bool:
-        """Whether a call on these tensors will be differentiated, as far as can be known."""
-        return torch.is_grad_enabled() and any(
-            tensor.requires_grad
-            for tensor in (*tensors, *self._parameters.values())
-            if tensor is not None
-        )
+        """Whether a call on these tensors may be differentiated."""
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]

@@ -337,3 +337,10 @@ def test_copies_and_state_dicts(layer, x, copied):
 
 def test_it_has_a_name_for_models():
     assert CELLS["lru"] is LRU
+
+
+def test_a_ring_that_touches_the_circle_starts_finite():
+    torch.manual_seed(0)
+    for radii in ({"r_min": 0.9999}, {"r_min": 0.999999}, {"r_max": 1e-3}):
+        layer = LRU(1, 4096, **radii)
+        assert all(parameter.isfinite().all() for parameter in layer.parameters())

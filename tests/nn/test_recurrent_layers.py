@@ -452,4 +452,31 @@ def test_without_gradients_torch_computes_the_same(options, batch_first, monkeyp
     with torch.no_grad():
         layer(x, lengths=torch.full((4 if batch_first else 6,), 2))
         copy.deepcopy(layer).double()(x.double())
-    assert not called  # ragged or in float64 torch is no faster
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+    assert not called  # ragged or in other types torch is no faster
+
+
+def test_torchs_kernel_takes_states_of_another_type_and_full_lengths():
+    layer, x = CELLS["lstm"](3, 5, batch_first=True), torch.randn(2, 4, 3)
+    state = tuple(torch.randn(1, 2, 5, dtype=torch.float64) for _ in range(2))
+    y, _ = layer(x, state)
+    with torch.no_grad():
+        again, _ = layer(x, state, lengths=torch.tensor([4, 4]))
+    torch.testing.assert_close(again, y.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_computed_from_others_are_differentiated(monkeypatch):
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(()))
+
+        def forward(self, weight):
+            return weight + self.shift
+
+    layer = CELLS["lstm"](3, 5).requires_grad_(False)
+    parametrize.register_parametrization(layer, "weight_hh_l0", Shifted())
+    monkeypatch.setattr(torch, "lstm", None)  # not to be called
+    layer(torch.randn(4, 2, 3))[0].sum().backward()
+    assert layer.parametrizations.weight_hh_l0[0].shift.grad is not None
