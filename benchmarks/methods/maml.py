@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.methods.method import Classification
-from benchmarks.methods.transfer import pretrained_encoder
+from benchmarks.methods.protonet import MetaLearnedMetric
 from benchmarks.problem import Problem
 from benchmarks.spec import Training
 from benchmarks.training import History, train
@@ -31,8 +31,8 @@ class MetaLearnedStart(Classification):
         inner_steps: inner steps in meta-training.
         test_steps: inner steps on validation and test tasks.
         first_order: whether to leave out the second derivative.
-        start: pre-training of the encoder it starts from, options of `pretrained_encoder`; None
-            starts from random parameters.
+        metric: options of the `MetaLearnedMetric` whose encoder it starts from; None starts from
+            random parameters.
     """
 
     def __init__(
@@ -46,12 +46,11 @@ class MetaLearnedStart(Classification):
         inner_steps: int,
         test_steps: int,
         first_order: bool = False,
-        start: dict[str, Any] | None = None,
+        metric: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(problem, label)
-        self.training, self.start = training, start
+        self.training, self.metric = training, metric
         self.inner_steps, self.test_steps = inner_steps, test_steps
-        self.model_options = model
         classifier = SequenceClassifier(
             problem.spec.ways, vocab_size=problem.vocab_size, **model
         ).to(problem.device)
@@ -60,12 +59,10 @@ class MetaLearnedStart(Classification):
 
     def fit(self) -> History:
         earlier = 0.0
-        if self.start is not None:
-            encoder, pretraining = pretrained_encoder(
-                self.problem, self.model_options, **self.start
-            )
-            self.maml.module.encoder.load_state_dict(encoder.state_dict())
-            earlier = pretraining.seconds
+        if self.metric is not None:
+            metric = MetaLearnedMetric(self.problem, f"{self.label}: metric", **self.metric)
+            earlier = metric.fit().seconds
+            self.maml.module.encoder.load_state_dict(metric.encoders[0].state_dict())
         history = train(
             self.maml,
             self.training,

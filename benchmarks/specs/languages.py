@@ -69,10 +69,10 @@ def entries(
             {
                 "model": model,
                 "training": start,
-                "inner_lr": 0.1,
+                "inner_lr": 0.5,
                 "inner_steps": inner_steps,
                 "test_steps": inner_steps,
-                "start": transfer["pretraining"],
+                "metric": prototypes,
             },
         ),
     )
@@ -81,7 +81,7 @@ def entries(
 _QUICK = {"minutes": 1.0, "steps": 10, "validate_every": 10, "validation_tasks": 10}
 _PRETRAINING = {"lr": 3e-3}
 _METRIC = {"lr": 6e-3, "ways": 20}
-_START = {"lr": 4e-3, "ways": 20}
+_START = {"lr": 1e-3, "ways": 20}
 
 LANGUAGES = ClassificationSpec(
     name="languages",
@@ -111,7 +111,7 @@ LANGUAGES = ClassificationSpec(
                 **_PRETRAINING, steps=700, minutes=0.6, validate_every=175, validation_tasks=50
             ),
             Training(**_METRIC, steps=1200, minutes=1.3, validate_every=200),
-            Training(**_START, steps=300, minutes=1.0, validate_every=100, validation_tasks=50),
+            Training(**_START, steps=200, minutes=0.8, validate_every=50, validation_tasks=50),
             inner_steps=2,
             members=1,
             adam_steps=(5, 5),
@@ -120,7 +120,7 @@ LANGUAGES = ClassificationSpec(
             {**MODEL, "hidden_size": 128},
             Training(**_PRETRAINING, steps=1500, minutes=6.0, validate_every=150),
             Training(**_METRIC, steps=1500, minutes=6.0, validate_every=150),
-            Training(**_START, steps=1200, minutes=14.0, validate_every=150),
+            Training(**_START, steps=600, minutes=8.0, validate_every=150),
             inner_steps=2,
             members=3,
             adam_steps=(5, 10),

@@ -49,7 +49,7 @@ def without_times(result):
 
 
 def test_a_run_writes_json_and_picture_and_repeats_with_its_seed(tmp_path, capsys):
-    start = {"inner_lr": 0.1, "inner_steps": 2, "test_steps": 2, "start": None}
+    start = {"inner_lr": 0.1, "inner_steps": 2, "test_steps": 2}
     maml = Entry(
         "start", "meta-learned", MetaLearnedStart, {"model": MODEL, "training": TRAINING, **start}
     )
