@@ -69,9 +69,10 @@ class LSTM(RecurrentLayer):
     def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, tuple[Tensor, ...]] | None:
         """Run oneDNN's LSTM where no gradient is asked for, in float32 on a CPU, for one task.
 
-        Measured there on one thread, it takes a fifth to nine tenths of the time of the recurrence
-        in `functional`, the less the fewer sequences there are. Its GRU and RNN are no faster than
-        ours; nor is its LSTM on ragged batches, nor once for each of many tasks.
+        Measured on one thread of a busy machine, it mostly took less time than the recurrence in
+        `functional`, the less the fewer sequences there were; never much more. torch's GRU and RNN
+        were no faster than ours. Its LSTM is faster on ragged batches too, and is not used for them
+        yet; called for each of many tasks in turn it was faster or slower, by their size.
         """
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
         weights = [

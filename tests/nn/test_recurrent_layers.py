@@ -454,7 +454,7 @@ def test_without_gradients_torch_computes_the_same(options, batch_first, monkeyp
         copy.deepcopy(layer).double()(x.double())
         with torch.autocast("cpu", torch.bfloat16):
             layer(x)
-    assert not called  # ragged or in other types torch is no faster
+    assert not called
 
 
 def test_torchs_kernel_takes_states_of_another_type_and_full_lengths():
