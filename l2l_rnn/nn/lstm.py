@@ -70,9 +70,10 @@ class LSTM(RecurrentLayer):
         """Run oneDNN's LSTM where no gradient is asked for, in float32 on a CPU, for one task.
 
         Measured on one thread of a busy machine, it mostly took less time than the recurrence in
-        `functional`, the less the fewer sequences there were; at 25 of 128 steps and 128 units one run
-        had it half, another 1.6 times as long. torch's GRU and RNN were no clear gain. Its LSTM is faster on ragged batches too, and is not used for them
-        yet; called for each of many tasks in turn it was faster or slower, by their size.
+        `functional`, the less the fewer sequences there were; for 25 sequences of 128 steps and 128
+        units one run had it half as long, another 1.6 times as long. torch's GRU and RNN were no
+        clear gain. Its LSTM is faster on ragged batches too, and is not used for them yet; called
+        for each of many tasks in turn it was faster or slower, by their size.
         """
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
         weights = [
