@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from learn2learn.data import MetaDataset
-from torch import Tensor
+from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
+from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
+from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.draws import Grouping, draw_distinct
+from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 
-class SequenceDataset(Dataset[tuple[Any, Any]]):
+class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     """Holds labelled sequences of unequal length in one padded tensor.
+
+    A task is some of the classes, renamed 0 .. C-1, with some of the items of each.
 
     Args:
         sequences: the items; token ids padded with 0, or real-valued steps padded with NaN.
@@ -66,6 +72,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]]):
             )
         self.sequences = sequences
         self.labels = labels
+        self.grouping = Grouping(labels, len(self.classes))
         self.transform = transform
         self.target_transform = target_transform
 
@@ -91,6 +98,64 @@ class SequenceDataset(Dataset[tuple[Any, Any]]):
     def meta(self) -> MetaDataset:
         """Return a learn2learn `MetaDataset` over the items, its bookkeeping built at once."""
         return MetaDataset(self, labels_to_indices=self.labels_to_indices())
+
+    def recipe(self, ways: int, samples: int) -> Recipe:
+        self._check_size(ways, samples)
+        meta = self.meta()
+        return meta, [
+            FusedNWaysKShots(meta, n=ways, k=samples),
+            LoadData(meta),
+            RemapLabels(meta),
+            ConsecutiveLabels(meta),
+        ]
+
+    def draw(
+        self,
+        tasks: int,
+        shots: int,
+        queries: int,
+        generator: Generator | None = None,
+        *,
+        ways: int | None = None,
+    ) -> TaskBatch:
+        present = self.grouping.counts.nonzero().squeeze(-1)
+        ways = len(present) if ways is None else ways
+        check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
+        self._check_size(ways, shots + queries)
+        columns = draw_distinct(torch.full((tasks,), len(present)), ways, generator)
+        items = self.grouping.draw(present[columns], shots + queries, generator)  # (N, C, samples)
+        return self._batch(items, shots)
+
+    def _batch(self, items: Tensor, shots: int) -> TaskBatch:
+        """Load items `(N, C, samples)`, the class of each by its place, class after class."""
+        tasks, ways, _ = items.shape
+        parts = []
+        for chosen in (items[..., :shots], items[..., shots:]):
+            labels = torch.arange(ways).repeat_interleave(chosen.shape[-1]).expand(tasks, -1)
+            rows = chosen.flatten(1).to(self.sequences.device)
+            parts += [self._load(rows), labels.to(self.sequences.device)]
+        return TaskBatch(*parts)
+
+    def _load(self, rows: Tensor) -> Tensor:
+        if self.transform is None:
+            return self.sequences[rows]
+        loaded = [torch.as_tensor(self.transform(self.sequences[i])) for i in rows.flatten()]
+        return torch.stack(loaded).unflatten(0, rows.shape)
+
+    def _check_size(self, ways: int, samples: int) -> None:
+        counts = self.grouping.counts
+        present = counts.nonzero().squeeze(-1)
+        if ways > len(present):
+            raise DataError(
+                f"{type(self).__name__}: ways must be at most {len(present)}, the classes there "
+                f"are, got {ways}; ask for fewer ways"
+            )
+        least = int(present[counts[present].argmin()])
+        if samples > int(counts[least]):
+            raise DataError(
+                f"{type(self).__name__}: samples must be at most {int(counts[least])}, the items "
+                f"of class {self.classes[least]!r}, got {samples}; ask for fewer samples"
+            )
 
     def labels_to_indices(self) -> dict[int, list[int]]:
         """Return label -> the indices of its items, ascending; only labels that have items."""

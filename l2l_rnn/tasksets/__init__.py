@@ -6,7 +6,8 @@ from l2l_rnn.tasksets.benchmarks import (
     list_tasksets,
     register_taskset,
 )
-from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids, TaskFamily
+from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
+from l2l_rnn.tasksets.family import TaskFamily
 from l2l_rnn.tasksets.languages import Languages
 
 __all__ = [

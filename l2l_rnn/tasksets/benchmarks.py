@@ -6,66 +6,83 @@ import difflib
 import inspect
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from learn2learn.data import MetaDataset, Taskset
-from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
-from torch.utils.data import default_collate
 
-from l2l_rnn.data.datasets import SequenceDataset
-from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data import SourceTaskset, TaskCard, TaskSource
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.registry import Registry
-from l2l_rnn.tasksets.languages import Languages
 
 
 class BenchmarkTasksets(NamedTuple):
-    """The three task sets of a benchmark, which share no class.
+    """The three task sets of a benchmark, which share no class, person, language or body.
 
     Attributes:
         train, validation, test: a learn2learn `Taskset` each.
     """
 
-    train: Taskset
-    validation: Taskset
-    test: Taskset
+    train: SourceTaskset
+    validation: SourceTaskset
+    test: SourceTaskset
 
     @property
     def vocab_size(self) -> int | None:
         """`V`, the token ids there are, for a model of these tasks; None for real-valued steps."""
-        vocabulary = getattr(self.train.dataset.dataset, "vocabulary", None)
+        vocabulary = getattr(self.train.source, "vocabulary", None)
         return None if vocabulary is None else len(vocabulary)
 
 
-Datasets = tuple[SequenceDataset, SequenceDataset, SequenceDataset]
+Sources = tuple[TaskSource, TaskSource, TaskSource]
+Factory = Callable[..., Sources]
 
-_TASKSETS: Registry[Callable[..., Datasets]] = Registry("task set", "l2l_rnn.tasksets")
+
+class _Entry(NamedTuple):
+    factory: Factory
+    card: TaskCard | None
 
 
-def list_tasksets() -> list[str]:
-    """Return the names that `get_tasksets` knows.
+# Another package's entry point names its factory, which may carry its card as an attribute.
+_TASKSETS: Registry[_Entry | Factory] = Registry("task set", "l2l_rnn.tasksets")
+
+
+def list_tasksets() -> dict[str, TaskCard | None]:
+    """Return the names that `get_tasksets` knows, each with its card where it has one.
 
     Example:
         >>> "languages" in list_tasksets()
         True
+        >>> list_tasksets()["languages"].classes
+        (103, 13, 28)
     """
-    return list(_TASKSETS)
+    return {name: _entry(name).card for name in _TASKSETS}
 
 
-def register_taskset(name: str) -> Callable[[Callable[..., Datasets]], Callable[..., Datasets]]:
-    """Return a decorator that makes a factory of datasets known to `get_tasksets`.
+def register_taskset(name: str, card: TaskCard | None = None) -> Callable[[Factory], Factory]:
+    """Return a decorator that makes a factory of task sources known to `get_tasksets`.
 
     Args:
         name: the name of the task set. A factory takes `root` and its options by keyword, and
-            returns a `SequenceDataset` each for train, validation and test. Another package
-            announces its factories as entry points of the group `l2l_rnn.tasksets`.
+            returns a `TaskSource` each for train, validation and test. Another package announces
+            its factories as entry points of the group `l2l_rnn.tasksets`; such a factory gives
+            its card as an attribute `card`.
+        card: what `list_tasksets` says of it.
 
     Raises:
         ArgumentError: the name is taken.
     """
-    return _TASKSETS.register(name)
+
+    def add(factory: Factory) -> Factory:
+        _TASKSETS.register(name)(_Entry(factory, card))
+        return factory
+
+    return add
+
+
+def _entry(name: str) -> _Entry:
+    member = _TASKSETS[name]
+    return member if isinstance(member, _Entry) else _Entry(member, getattr(member, "card", None))
 
 
 def get_tasksets(
@@ -81,13 +98,14 @@ def get_tasksets(
 ) -> BenchmarkTasksets:
     """Return the meta-train, validation and meta-test task sets of a benchmark.
 
-    A task is a pair of sequences and labels, grouped by class; tasks are drawn by Python's
-    `random`, so that `random.seed` fixes them.
+    A task is a pair of sequences and labels, grouped by class, or of inputs and answers where
+    there are no classes; tasks are drawn by Python's `random`, so that `random.seed` fixes them.
 
     Args:
         name: a name of `list_tasksets()`.
-        train_ways: classes in a training task.
-        train_samples: samples of each class in a training task, support and query together.
+        train_ways: classes in a training task; not looked at where tasks have no classes.
+        train_samples: samples of each class in a training task, support and query together; of the
+            task where it has no classes.
         test_ways: classes in a validation or test task.
         test_samples: samples of each class in a validation or test task.
         num_tasks: how many tasks each set holds; -1 draws new ones for ever.
@@ -98,6 +116,7 @@ def get_tasksets(
     Shapes:
         sequences of a task: (B, S) or (B, S, F), B = ways * samples.
         labels of a task: (B,), 0 .. C-1, C = ways.
+        answers of a task without classes: (B, …), B = samples.
 
     Raises:
         UnknownNameError: the task set, or an option of it, is not known.
@@ -118,80 +137,32 @@ def get_tasksets(
             f"get_tasksets: name must be a str, got {type(name).__name__}; "
             f"choose one of: {', '.join(list_tasksets())}"
         )
-    factory = _TASKSETS[name]
+    factory = _entry(name).factory
     _check_options(name, factory, options)
     train_ways = _count("train_ways", train_ways)
     train_samples = _count("train_samples", train_samples)
     test_ways = _count("test_ways", test_ways)
     test_samples = _count("test_samples", test_samples)
     num_tasks = _count("num_tasks", num_tasks, or_endless=True)
-    datasets = factory(root=os.path.expanduser(root), **options)
+    sources = factory(root=os.path.expanduser(root), **options)
     sizes = (
         ("train", train_ways, train_samples),
         ("test", test_ways, test_samples),
         ("test", test_ways, test_samples),
     )
-    parts = []
-    for split, dataset, (prefix, ways, samples) in zip(
-        BenchmarkTasksets._fields, datasets, sizes, strict=True
+    tasksets = []
+    for split, source, (prefix, ways, samples) in zip(
+        BenchmarkTasksets._fields, sources, sizes, strict=True
     ):
-        meta = (dataset if device is None else dataset.to(device)).meta()
-        _check_size(name, split, meta, dataset.classes, prefix, ways, samples)
-        parts.append((meta, ways, samples))
-    collate = default_collate if device is None else _CollateTo(device)
-    return BenchmarkTasksets(
-        *(
-            Taskset(meta, _transforms(meta, ways, samples), num_tasks, task_collate=collate)
-            for meta, ways, samples in parts
-        )
-    )
-
-
-@register_taskset("languages")
-def _languages(
-    root: str = "~/data",
-    *,
-    scripts: str = "latin",
-    held_out: Sequence[str] | None = None,
-    min_names: int = 60,
-    max_length: int = 32,
-    vocabulary: CharacterVocabulary | None = None,
-) -> Datasets:
-    train, validation, test = (
-        Languages(
-            root,
-            mode,
-            scripts=scripts,
-            held_out=held_out,
-            min_names=min_names,
-            max_length=max_length,
-            vocabulary=vocabulary,
-        )
-        for mode in BenchmarkTasksets._fields
-    )
-    return train, validation, test
-
-
-def _transforms(meta: MetaDataset, ways: int, samples: int) -> list[Callable[..., Any]]:
-    return [
-        FusedNWaysKShots(meta, n=ways, k=samples),
-        LoadData(meta),
-        RemapLabels(meta),
-        ConsecutiveLabels(meta),
-    ]
-
-
-class _CollateTo:
-    """Collates samples and puts the tensors on a device; RemapLabels makes labels plain numbers."""
-
-    def __init__(self, device: torch.device | str) -> None:
-        self.device = device
-
-    def __call__(self, samples: list[Any]) -> list[Any]:
-        return [
-            part.to(self.device) if isinstance(part, torch.Tensor) else part
-            for part in default_collate(samples)
-        ]
+        placed = source if device is None else source.to(device)
+        try:
+            tasksets.append(SourceTaskset(placed, ways, samples, num_tasks, device))
+        except DataError as error:
+            raise DataError(
+                f"get_tasksets: {prefix}_ways={ways} and {prefix}_samples={samples} are too many "
+                f"for the {split} split of {name!r}: {error}"
+            ) from error
+    return BenchmarkTasksets(*tasksets)
 
 
 def _count(what: str, value: object, or_endless: bool = False) -> int:
@@ -207,7 +178,7 @@ def _count(what: str, value: object, or_endless: bool = False) -> int:
     return count
 
 
-def _check_options(name: str, factory: Callable[..., Datasets], options: dict[str, Any]) -> None:
+def _check_options(name: str, factory: Factory, options: dict[str, Any]) -> None:
     parameters = inspect.signature(factory).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
@@ -220,26 +191,3 @@ def _check_options(name: str, factory: Callable[..., Datasets], options: dict[st
                 f"get_tasksets: unknown option {option!r} of the task set {name!r}{hint} "
                 f"Known: {', '.join(known) or 'none'}"
             )
-
-
-def _check_size(
-    name: str,
-    split: str,
-    meta: MetaDataset,
-    classes: Sequence[str],
-    prefix: str,
-    ways: int,
-    samples: int,
-) -> None:
-    if ways > len(meta.labels):
-        raise DataError(
-            f"get_tasksets: {prefix}_ways must be at most {len(meta.labels)}, the classes in the "
-            f"{split} split of {name!r}, got {ways}; lower {prefix}_ways"
-        )
-    label, indices = min(meta.labels_to_indices.items(), key=lambda item: len(item[1]))
-    if samples > len(indices):
-        raise DataError(
-            f"get_tasksets: {prefix}_samples must be at most {len(indices)}, the items of class "
-            f"{classes[label]!r} in the {split} split of {name!r}, got {samples}; "
-            f"lower {prefix}_samples"
-        )

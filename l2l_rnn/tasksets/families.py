@@ -8,73 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from l2l_rnn.data.batches import TaskBatch
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional import accuracy, cross_entropy, mean_squared_error
-
-
-class TaskFamily(ABC):
-    """A distribution of tasks. Not for direct use.
-
-    Attributes:
-        input_size: `F`, features of a step, or of an input without steps.
-        output_size: values of an answer: classes, or numbers.
-    """
-
-    input_size: int
-    output_size: int
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k in self._shown)
-        return f"{type(self).__name__}({given})"
-
-    _shown: ClassVar[tuple[str, ...]] = ("lag", "symbols", "mode")
-
-    def draw(
-        self, tasks: int, shots: int, queries: int, generator: Generator | None = None
-    ) -> TaskBatch:
-        """Draw N tasks, each with a support and a query set of its own.
-
-        Args:
-            tasks: `N`.
-            shots: support examples of a task, of each class where there are classes.
-            queries: query examples, counted likewise.
-            generator: fixes what is drawn; None draws from torch's own.
-
-        Raises:
-            ArgumentError: a count is not a positive integer.
-        """
-        for name, count in {"tasks": tasks, "shots": shots, "queries": queries}.items():
-            _check_count(f"{type(self).__name__}.draw", name, count)
-        parameters = self.parameters(tasks, generator)
-        return TaskBatch(
-            *self.examples(parameters, shots, generator),
-            *self.examples(parameters, queries, generator),
-        )
-
-    @abstractmethod
-    def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
-        """Draw what tells tasks apart, `(N, …)`."""
-
-    @abstractmethod
-    def examples(
-        self, parameters: Tensor, count: int, generator: Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Draw examples of tasks with their answers: inputs `(N, B, …)`, answers `(N, B, …)`."""
-
-    @abstractmethod
-    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
-        """Compute each task's loss, `(N,)`, of outputs `(N, B, output_size)`."""
-
-    @abstractmethod
-    def error(self, outputs: Tensor, answers: Tensor) -> Tensor:
-        """Compute each task's error, `(N,)`; 0 where every answer is right."""
+from l2l_rnn.tasksets.family import TaskFamily
 
 
 class Sinusoids(TaskFamily):
@@ -155,7 +95,7 @@ class DelayedRecall(TaskFamily):
         if mode not in modes:
             raise ArgumentError(f"DelayedRecall: mode must be one of {modes}, got {mode!r}")
         self.lag, self.symbols, self.mode = lag, symbols, mode
-        self.input_size, self.output_size = symbols + 1, symbols
+        self.input_size, self.output_size, self.classes = symbols + 1, symbols, symbols
         every = torch.tensor(list(itertools.permutations(range(symbols))))
         shuffled = every[torch.randperm(len(every), generator=Generator().manual_seed(0))]
         sixth = len(every) // 6

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.optional import require
+from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.language_families import FAMILY_OF
 from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, NamedLanguages, build, known_languages
 
@@ -125,6 +127,46 @@ class Languages(SequenceDataset):
             transform=transform,
             target_transform=target_transform,
         )
+
+
+@register_taskset(
+    "languages",
+    TaskCard(
+        task="Tell which of five unseen languages a name is written in, from a few names of each.",
+        source="Unicode CLDR, in the package babel",
+        licence="Unicode-3.0",
+        classes=(103, 13, 28),
+        items=(40621, 5570, 13295),
+        lengths=(2, 32),
+        splits="language family",
+        measure="accuracy",
+        chance=0.2,
+        baseline=("TF-IDF of 1-3 characters with logistic regression", 0.626),
+        extra="text",
+    ),
+)
+def _languages(
+    root: str = "~/data",
+    *,
+    scripts: str = "latin",
+    held_out: Sequence[str] | None = None,
+    min_names: int = 60,
+    max_length: int = 32,
+    vocabulary: CharacterVocabulary | None = None,
+) -> Sources:
+    train, validation, test = (
+        Languages(
+            root,
+            mode,
+            scripts=scripts,
+            held_out=held_out,
+            min_names=min_names,
+            max_length=max_length,
+            vocabulary=vocabulary,
+        )
+        for mode in MODES
+    )
+    return train, validation, test
 
 
 @functools.lru_cache(maxsize=8)

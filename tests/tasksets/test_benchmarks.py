@@ -118,7 +118,7 @@ def test_unused_root_is_not_made(tmp_path):
 
 
 def test_register_and_options(tiny):
-    assert list_tasksets()[-1] == "tiny"
+    assert list(list_tasksets())[-1] == "tiny"
     assert get_tasksets(tiny, 2, 2, 2, 2, shift=5).train.sample()[0].min() >= 6
     with pytest.raises(ArgumentError, match="task set 'tiny' is registered already"):
         register_taskset("tiny")(lambda root: None)
@@ -138,11 +138,11 @@ def test_register_and_options(tiny):
         (
             {"train_ways": 5},
             DataError,
-            "train_ways must be at most 4.*train split of 'tiny', got 5",
+            "train_ways=5.*train split of 'tiny'.*at most 4.*got 5",
         ),
-        ({"test_ways": 5}, DataError, "test_ways must be at most 4.*validation split.*got 5"),
-        ({"train_samples": 7}, DataError, "train_samples must be at most 6.*class 'a'.*got 7"),
-        ({"test_samples": 7}, DataError, "test_samples must be at most 6.*validation.*got 7"),
+        ({"test_ways": 5}, DataError, "test_ways=5.*validation split.*at most 4.*got 5"),
+        ({"train_samples": 7}, DataError, "train_samples=7.*at most 6.*class 'a', got 7"),
+        ({"test_samples": 7}, DataError, "test_samples=7.*validation.*at most 6.*got 7"),
         *(
             ({count: value}, ArgumentError, f"{count} must be a positive integer, got {value!r}")
             for count in ("train_ways", "train_samples", "test_ways", "test_samples")

@@ -1,0 +1,64 @@
+"""What is worth knowing of a task set before one uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """Describes a task set, at its default options.
+
+    Attributes:
+        task: what a task asks, in one sentence.
+        source: where the data is from: authors, year and title, or the package it ships in.
+        licence: the data's; of drawn tasks "none needed".
+        classes: classes of the train, validation and test split; people, languages or bodies where
+            each of them is a task; None where tasks are drawn without end.
+        items: items of the three splits; None where they are drawn without end.
+        lengths: steps of the shortest and the longest item.
+        splits: what no two splits share.
+        measure: what chance and baseline are: "accuracy", "mean squared error", …
+        chance: what a guess gets, of 5 ways where a task has ways.
+        baseline: a simple method that learns nothing before it sees the task, and what it gets on
+            meta-test tasks of 5 ways and 5 shots, where a task has those.
+        extra: the extra of this package that installs what the task set needs; None needs none.
+    """
+
+    task: str
+    source: str
+    licence: str
+    classes: tuple[int, int, int] | None
+    items: tuple[int, int, int] | None
+    lengths: tuple[int, int]
+    splits: str
+    measure: str
+    chance: float
+    baseline: tuple[str, float]
+    extra: str | None = None
+
+    def __str__(self) -> str:
+        """Return the card as lines of text."""
+        method, score = self.baseline
+        lines = {
+            "task": self.task,
+            "source": f"{self.source}; licence: {self.licence}",
+            "size": self._size(),
+            "splits": f"no two share {self.splits}",
+            "scores": f"{self.measure}: chance {self.chance:g}, {method} {score:g}",
+            "needs": f"pip install 'l2l_rnn[{self.extra}]'" if self.extra else "nothing more",
+        }
+        return "\n".join(f"{name}: {line}" for name, line in lines.items())
+
+    def _size(self) -> str:
+        shortest, longest = self.lengths
+        steps = f"{shortest}" if shortest == longest else f"{shortest}-{longest}"
+        if self.classes is None or self.items is None:
+            return f"drawn without end, {steps} steps"
+        counted = ", ".join(
+            f"{split} {classes:,} classes with {items:,} items"
+            for split, classes, items in zip(
+                ("train", "validation", "test"), self.classes, self.items, strict=True
+            )
+        )
+        return f"{counted}; {steps} steps"

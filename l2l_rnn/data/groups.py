@@ -1,0 +1,232 @@
+"""Examples that belong to persons, languages, bodies or series, each of which is a task."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from learn2learn.data import MetaDataset
+from learn2learn.data.task_dataset import DataDescription
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.draws import Grouping, draw_distinct
+from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+
+
+class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
+    """Holds examples with answers, each of one group; a task is a group, with some of its examples.
+
+    Where answers are classes, a task has some of the classes that its group shows, with as many
+    examples of each, renamed 0 .. C-1 in their order: a task of all classes keeps their names.
+    Where they are numbers or sequences, a task is so many examples of its group.
+
+    Args:
+        inputs: token ids padded with 0, or real values, steps padded with NaN.
+        answers: the classes, or what is to be foretold.
+        groups: the group of each example, 0 .. G-1.
+        classes: names of the classes, by number, where answers are classes; None where they are
+            something else.
+        group_names: names of the groups, by number; None names them by their numbers.
+
+    Attributes:
+        inputs, answers, groups, classes, group_names: as given.
+
+    Shapes:
+        inputs (items, S) int64, or (items, F) or (items, S, F) floating point; answers (items,)
+        int64 where they are classes, (items, …) otherwise; groups (items,) int64.
+
+    Raises:
+        ArgumentTypeError: an argument is no tensor of such a type.
+        ShapeError: there is not one answer and one group for each input.
+        ArgumentError: a class or a group lies outside its names.
+        DataError: there is no item.
+
+    Example:
+        >>> steps = torch.randn(8, 3, 2)  # 8 examples of 3 steps with 2 features
+        >>> moved, who = torch.tensor([0, 0, 1, 1] * 2), torch.arange(2).repeat_interleave(4)
+        >>> dataset = GroupedDataset(steps, moved, who, ("walks", "runs"), ("Ada", "Alan"))
+        >>> dataset.draw(tasks=5, shots=1, queries=1).support_x.shape
+        torch.Size([5, 2, 3, 2])
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        answers: Tensor,
+        groups: Tensor,
+        classes: Sequence[str] | None = None,
+        group_names: Sequence[str] | None = None,
+    ) -> None:
+        who = type(self).__name__
+        _check_items(who, inputs, answers, groups, classes is not None)
+        count = int(groups.max()) + 1
+        names = tuple(map(str, range(count))) if group_names is None else tuple(group_names)
+        _check_range(who, "groups", groups, names)
+        self.inputs, self.answers, self.groups = inputs, answers, groups
+        self.group_names = names
+        self.classes = None if classes is None else tuple(classes)
+        if self.classes is not None:
+            _check_range(who, "answers", answers, self.classes)
+        # A cell holds the items of one class of one group, so that both kinds draw alike.
+        kinds = 1 if self.classes is None else len(self.classes)
+        cells = groups * kinds if self.classes is None else groups * kinds + answers
+        self.grouping = Grouping(cells, len(names) * kinds)
+        self._counts = self.grouping.counts.unflatten(0, (len(names), kinds))  # (G, kinds)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index], self.answers[index]
+
+    def to(self, device: torch.device | str) -> GroupedDataset:
+        moved = copy.copy(self)
+        moved.inputs, moved.answers = self.inputs.to(device), self.answers.to(device)
+        return moved
+
+    def meta(self) -> MetaDataset:
+        """Return a learn2learn `MetaDataset`, whose "labels" are the groups."""
+        groups = self.groups.cpu().numpy()
+        order = np.argsort(groups, kind="stable")
+        found, starts = np.unique(groups[order], return_index=True)
+        members = np.split(order, starts[1:])
+        return MetaDataset(
+            self,
+            labels_to_indices={
+                int(g): items.tolist() for g, items in zip(found, members, strict=True)
+            },
+        )
+
+    def recipe(self, ways: int, samples: int) -> Recipe:
+        return self.meta(), [_OneGroup(self, self._ways(ways), samples)]
+
+    def draw(
+        self,
+        tasks: int,
+        shots: int,
+        queries: int,
+        generator: Generator | None = None,
+        *,
+        ways: int | None = None,
+    ) -> TaskBatch:
+        check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
+        ways = self._ways(ways)
+        eligible = self._eligible(ways, shots + queries)  # (G, kinds)
+        able = (eligible.sum(-1) >= ways).nonzero().squeeze(-1)
+        groups = able[torch.randint(len(able), (tasks,), generator=generator)]
+        kinds = self._draw_kinds(eligible[groups], ways, generator)  # (N, C)
+        cells = groups.unsqueeze(-1) * eligible.shape[1] + kinds
+        items = self.grouping.draw(cells, shots + queries, generator)  # (N, C, samples)
+        return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
+
+    def _part(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Load items `(N, C, each)` with their answers, class after class."""
+        tasks, ways, each = items.shape
+        rows = items.flatten(1).to(self.inputs.device)
+        if self.classes is None:
+            return self.inputs[rows], self.answers[rows]
+        labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
+        return self.inputs[rows], labels.to(self.answers.device)
+
+    @staticmethod
+    def _draw_kinds(eligible: Tensor, ways: int, generator: Generator | None) -> Tensor:
+        """Draw C of the eligible classes of each task, in their order."""
+        places = draw_distinct(eligible.sum(-1), ways, generator).sort(-1).values
+        return eligible.long().argsort(dim=-1, descending=True, stable=True).gather(-1, places)
+
+    def _ways(self, ways: int | None) -> int:
+        if self.classes is None:
+            return 1
+        return len(self.classes) if ways is None else ways
+
+    def _eligible(self, ways: int, samples: int) -> Tensor:
+        """Which classes of which groups have examples enough; `(G, kinds)`."""
+        eligible = self._counts >= samples
+        most = int(eligible.sum(-1).max())
+        if most < ways:
+            what = "examples" if self.classes is None else f"examples of each of {ways} classes"
+            raise DataError(
+                f"{type(self).__name__}: no group has {samples} {what}; ask for fewer samples or "
+                f"ways (at {samples} samples a group has at most {most} classes)"
+            )
+        return eligible
+
+
+class _OneGroup:
+    """A learn2learn task transform: the examples of one group, balanced by class."""
+
+    def __init__(self, dataset: GroupedDataset, ways: int, samples: int) -> None:
+        self.dataset, self.ways, self.samples = dataset, ways, samples
+        self.eligible = dataset._eligible(ways, samples)
+        self.able = (self.eligible.sum(-1) >= ways).nonzero().squeeze(-1).tolist()
+
+    def __call__(self, task_description: Any) -> list[DataDescription]:
+        """Draw a task by Python's `random`, as learn2learn's transforms do."""
+        dataset, kinds = self.dataset, self.eligible.shape[1]
+        group = random.choice(self.able)
+        chosen = sorted(random.sample(self.eligible[group].nonzero().flatten().tolist(), self.ways))
+        description = []
+        for label, kind in enumerate(chosen):
+            cell = group * kinds + kind
+            start, count = dataset.grouping.starts[cell], int(dataset.grouping.counts[cell])
+            for place in random.sample(range(count), self.samples):
+                item = DataDescription(int(dataset.grouping.order[start + place]))
+                item.transforms.append(_Load(dataset, None if dataset.classes is None else label))
+                description.append(item)
+        return description
+
+
+class _Load:
+    """Loads an example, under its class's name in the task where it has one."""
+
+    def __init__(self, dataset: GroupedDataset, label: int | None) -> None:
+        self.dataset, self.label = dataset, label
+
+    def __call__(self, index: int) -> tuple[Tensor, Any]:
+        x, answer = self.dataset[index]
+        return x, answer if self.label is None else self.label
+
+
+def _check_items(
+    who: str, inputs: Tensor, answers: Tensor, groups: Tensor, classified: bool
+) -> None:
+    for name, given in {"inputs": inputs, "answers": answers, "groups": groups}.items():
+        if not isinstance(given, Tensor):
+            raise ArgumentTypeError(
+                f"{who}: {name} must be a tensor, got {type(given).__name__}; "
+                "use torch.as_tensor, and pad sequences to one length"
+            )
+    tokens = inputs.ndim == 2 and inputs.dtype == torch.int64
+    if not (tokens or (inputs.ndim in (2, 3) and inputs.is_floating_point())):
+        raise ShapeError(
+            f"{who}: inputs must be (items, S) int64, or (items, F) or (items, S, F) floating "
+            f"point, got {tuple(inputs.shape)} {inputs.dtype}; reshape or convert them"
+        )
+    if len(inputs) == 0:
+        raise DataError(f"{who}: expected at least one item, got none; pass some inputs")
+    if groups.dtype != torch.int64 or (classified and answers.dtype != torch.int64):
+        raise ArgumentTypeError(
+            f"{who}: groups and classes must be int64, got {groups.dtype} and {answers.dtype}; "
+            "use .long()"
+        )
+    one_each = groups.shape == inputs.shape[:1] == answers.shape[:1]
+    if not one_each or (classified and answers.ndim != 1):
+        raise ShapeError(
+            f"{who}: expected one group and one answer for each of {len(inputs)} inputs, got "
+            f"groups {tuple(groups.shape)} and answers {tuple(answers.shape)}"
+        )
+
+
+def _check_range(who: str, what: str, numbers: Tensor, names: Sequence[str]) -> None:
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < 0 or high >= len(names):
+        raise ArgumentError(
+            f"{who}: {what} must lie in 0 .. {len(names) - 1}, got {low} .. {high}; name every one"
+        )
