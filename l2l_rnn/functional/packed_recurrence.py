@@ -34,8 +34,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2l_rnn.errors import DerivativeError
+from l2l_rnn.functional import packed_kernels, packed_steps
 from l2l_rnn.functional.affine import product_type
-from l2l_rnn.functional.packed_cell import Cotangents, PackedCell, Step, Tangents, Views
+from l2l_rnn.functional.packed_cell import PackedCell
 
 
 def packed_recurrence(
@@ -61,6 +62,7 @@ def packed_recurrence(
     dtype = product_type(x)
     x, weight, *initial = (tensor.to(dtype) for tensor in (x, weight, *state))
     h0, c0 = initial if cell.has_cell else (initial[0], initial[0][..., :0])
+    weight, h0, c0 = weight.contiguous(), h0.contiguous(), c0.contiguous()
     differs = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, h0, c0))
     with _without_autocast(x):
         h, c, _ = _Recurrence.apply(x, weight, h0, c0, cell, tuple(batch_sizes), differs, outside)
@@ -95,19 +97,8 @@ class _Recurrence(Function):
         c = h.new_empty(*h.shape[:2], c0.shape[-1])
         # Where nothing is kept, the units of one step serve them all.
         units = h.new_empty(len(h), h.shape[1] if differs else sizes[0], cell.kept * size)
-        recurrent = weight.mT
-        products = _workspace(h, sizes, weight.shape[1])
-        parts = {n: cell.parts(p, size) for n, p in dict(zip(sizes, products, strict=True)).items()}
-        steps = _steps(cell, z, units, h, c, c0, sizes)
-        blocks = z.split(sizes, 1)
-        earlier = _before(h.split(sizes, 1), h0, sizes)
-        masks = () if outside is None else outside.split(sizes, 1)
-        for t, step in enumerate(steps):
-            step.before.copy_(earlier[t])
-            torch.bmm(blocks[t], recurrent, out=products[t])
-            cell.forward(step, parts[sizes[t]])
-            if outside is not None:
-                step.h.masked_fill_(masks[t], 0)
+        known = {"weight": weight, "h0": h0, "c0": c0, "z": z, "units": units, "h": h, "c": c}
+        _run("forward", cell, sizes, {**known, "outside": outside})
         stand_in = h.new_zeros(()).expand(*h.shape[:2], cell.stacked * size)
         ctx.save_for_backward(x, weight, h0, c0, h, c, stand_in, z, units)
         ctx.cell, ctx.sizes = cell, sizes
@@ -145,30 +136,16 @@ class _Adjoint(Function):
         sizes: tuple[int, ...],
         needs_dx: bool,
     ) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-        size = h.shape[-1]
         lam, mu = _accumulator(dh, h), _accumulator(dc, c)
         dh0, dc0 = torch.zeros_like(h0), torch.zeros_like(c0)
         da = h.new_empty(stand_in.shape)
-        recurrent = weight[..., -size:].contiguous()
-        products = _workspace(h, sizes, size)
-        scratch = _scratch(cell, h, sizes)
-        steps = _steps(cell, z, units, h, c, c0, sizes)
-        lams, mus, blocks = (tensor.split(sizes, 1) for tensor in (lam, mu, da))
-        lams_before, mus_before = _before(lams, dh0, sizes), _before(mus, dc0, sizes)
-        parts = _by_step(cell.parts(da, size), sizes)
-        given = None if da_given is None else da_given.split(sizes, 1)
-        for t in reversed(range(len(sizes))):
-            before = lams_before[t]
-            cotangents = Cotangents(lams[t], mus[t], parts[t], before, mus_before[t])
-            cell.adjoint(steps[t], cotangents, scratch[t])
-            if given is not None:
-                blocks[t].add_(given[t])
-            before += torch.bmm(blocks[t], recurrent, out=products[t])
-
+        known = {"weight": weight, "h0": h0, "c0": c0, "z": z, "units": units, "h": h, "c": c}
+        gradients = {"lam": lam, "mu": mu, "dh0": dh0, "dc0": dc0, "da": da, "da_given": da_given}
+        _run("adjoint", cell, sizes, {**known, **gradients})
         dweight = torch.bmm(da.mT, z)
         dx = torch.bmm(da, weight[..., : x.shape[-1]]) if needs_dx else None
         ctx.save_for_backward(x, weight, h0, c0, h, c, z, units, lam, mu, da)
-        ctx.cell, ctx.sizes, ctx.was_given = cell, sizes, given is not None
+        ctx.cell, ctx.sizes, ctx.was_given = cell, sizes, da_given is not None
         ctx.set_materialize_grads(False)
         return dx, dweight, dh0, dc0
 
@@ -229,40 +206,18 @@ class _Tangent(Function):
         h0_gradient, c0_gradient = torch.zeros_like(h0), torch.zeros_like(c0)
 
         moved = torch.bmm(z, v.mT)  # becomes a', then the gradient in a
-        recurrent = weight.mT
-        products = _workspace(h, sizes, moved.shape[-1])
-        scratch = _scratch(cell, h, sizes)
-        steps = _steps(cell, z, units, h, c, c0, sizes)
-        z_blocks, befores, tangents, cell_tangents, lams, mus, blocks, c_gradients = (
-            tensor.split(sizes, 1)
-            for tensor in (
-                z_tangent,
-                z_tangent[..., -size:],
-                h_tangent,
-                c_tangent,
-                lam,
-                mu,
-                moved,
-                c_gradient,
-            )
-        )
-        earlier = _before(tangents, first, sizes)
-        cells_before = _before(cell_tangents, first_cell, sizes)
-        h_before = _before(h_gradient.split(sizes, 1), h0_gradient, sizes)
-        c_before = _before(c_gradients, c0_gradient, sizes)
-        parts = _by_step(cell.parts(moved, size), sizes)
-        da_parts = _by_step(cell.parts(da, size), sizes)
         through_z = torch.bmm(da, v)  # the gradient in z
-        through_h = through_z[..., -size:].split(sizes, 1)
-        for t, step in enumerate(steps):
-            befores[t].copy_(earlier[t])
-            blocks[t].add_(torch.bmm(z_blocks[t], recurrent, out=products[t]))
-            h_before[t].add_(through_h[t])
-            step_tangents = Tangents(
-                befores[t], cells_before[t], parts[t], tangents[t], cell_tangents[t]
-            )
-            known = Cotangents(lams[t], mus[t], da_parts[t], h_before[t], c_before[t])
-            cell.tangent(step, known, step_tangents, c_gradients[t], scratch[t])
+        known = {"weight": weight, "h0": h0, "c0": c0, "units": units, "h": h, "c": c}
+        adjoint = {"lam": lam, "mu": mu, "da": da, "through": through_z}
+        tangents = {"z": z_tangent, "h_tangent": h_tangent, "c_tangent": c_tangent}
+        first_tangents = {"h0_tangent": first, "c0_tangent": first_cell}
+        gradients = {"a": moved, "h_gradient": h_gradient, "c_gradient": c_gradient}
+        first_gradients = {"dh0": h0_gradient, "dc0": c0_gradient}
+        _run(
+            *("tangent", cell, sizes),
+            {**known, **adjoint, **tangents, **first_tangents, **gradients, **first_gradients},
+            first_column=0 if vx is not None else z.shape[-1] - size,
+        )
         weight_gradient = torch.bmm(da.mT, z_tangent)
         x_gradient = through_z[..., :features].contiguous() if needs_x else None
         return (
@@ -282,74 +237,21 @@ class _Tangent(Function):
         raise _third_derivative()
 
 
-# -- views of a step ---------------------------------------------------------------------------
-
-
-def _steps(
+def _run(
+    what: str,
     cell: PackedCell,
-    z: Tensor,
-    units: Tensor,
-    h: Tensor,
-    c: Tensor,
-    c0: Tensor,
-    sizes: tuple[int, ...],
-) -> list[Step]:
-    """The views of every step; `units` of one block serve them all."""
-    size = h.shape[-1]
-    parts = cell.parts(units, size)
-    cells = c.split(sizes, 1)
-    if units.shape[1] == h.shape[1]:
-        units_by_step = _by_step(parts, sizes)
-    else:
-        units_by_step = list(zip(*(_rows(part, sizes) for part in parts), strict=True))
-    return [
-        Step(*views)
-        for views in zip(
-            units_by_step,
-            z[..., -size:].split(sizes, 1),
-            _before(cells, c0, sizes),
-            h.split(sizes, 1),
-            cells,
-            strict=True,
-        )
-    ]
+    sizes: Sequence[int],
+    arrays: dict[str, Tensor | None],
+    first_column: int = 0,
+) -> None:
+    """Run one pass over all steps, by compiled code where there is some for it.
 
-
-def _by_step(parts: Views, sizes: tuple[int, ...]) -> list[Views]:
-    """The parts `(A, P, ·)` of each step."""
-    return list(zip(*(part.split(sizes, 1) for part in parts), strict=True))
-
-
-def _before(blocks: Views, first: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
-    """What each step finds: rows of `first`, then of the block of the step before."""
-    return [
-        block if block.shape[1] == rows else block.narrow(1, 0, rows)
-        for block, rows in zip((first, *blocks), sizes, strict=False)
-    ]
-
-
-def _rows(block: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
-    """The first rows of one block that each step takes as its own."""
-    return [block if block.shape[1] == rows else block.narrow(1, 0, rows) for rows in sizes]
-
-
-def _workspace(h: Tensor, sizes: tuple[int, ...], width: int) -> list[Tensor]:
-    """Contiguous workspace `(A, n, width)` of each step, in the same memory for all.
-
-    Batched products into anything else were measured to be 2 to 7 times slower.
+    `first_column` is the first of z that is not 0.
     """
-    memory = h.new_empty(len(h) * sizes[0] * width)
-    views = {n: memory[: len(h) * n * width].view(len(h), n, width) for n in set(sizes)}
-    return [views[n] for n in sizes]
-
-
-def _scratch(cell: PackedCell, h: Tensor, sizes: tuple[int, ...]) -> list[Views]:
-    """The cell's own workspace at each step."""
-    size = h.shape[-1]
-    blocks = _workspace(h, sizes, cell.scratch * size)
-    unlike = dict(zip(sizes, blocks, strict=True))
-    parts = {n: cell.scratch_parts(block, size) for n, block in unlike.items()}
-    return [parts[n] for n in sizes]
+    if packed_kernels.serve(cell, arrays["weight"]):
+        packed_kernels.run(what, cell, sizes, arrays, first_column)
+    else:
+        packed_steps.PASSES[what](cell, sizes, **arrays)
 
 
 def _accumulator(cotangent: Tensor | None, like: Tensor) -> Tensor:

@@ -1,0 +1,108 @@
+/* The three passes of a packed recurrence, in single precision on a processor.
+ *
+ * `packed_recurrence.py` says what a pass computes, `packed_cells.py` what a cell does in it; the
+ * same equations stand here with a step's product and all its pointwise work done at once, on a
+ * block of rows that stays in the processor's cache from the first step to the last. A block of
+ * rows of one task or direction is one item of work; threads take items in turn.
+ *
+ * Arrays are contiguous: A tasks and directions, P packed steps, K features with bias columns and
+ * the state, H hidden units, U pre-activations for each of them.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PANEL 16 /* columns of a product that are made at once */
+#define TILE 6   /* rows of it: 6 rows of 16 columns fill the registers of AVX2 */
+
+typedef float vec __attribute__((vector_size(32), aligned(4)));
+
+enum { FORWARD, ADJOINT, TANGENT };
+enum { TANH, RELU, GRU, LSTM };
+
+typedef struct {
+    int64_t pass, cell, A, P, S, B, K, H, U;
+    int64_t block;         /* rows of an item */
+    int64_t first_column;  /* of z that a product reads: those before it are 0 */
+    const int64_t *sizes;  /* (S): rows of each step, non-increasing */
+    const float *weight;   /* (A, UH, K) */
+    const float *h0, *c0;  /* (A, B, H): what the first step finds */
+    float *z;              /* (A, P, K); in the tangent pass z' */
+    float *units;          /* (A, P, kept H), or NULL where they are not kept */
+    float *h, *c;          /* (A, P, H) */
+    const uint8_t *outside;/* (A, P): where h is held at 0, or NULL */
+    float *lam, *mu;       /* (A, P, H) */
+    float *dh0, *dc0;      /* (A, B, H): adjoint: gradients in h0, c0; tangent: in h', c' before */
+    float *da;             /* (A, P, UH) */
+    const float *da_given; /* (A, P, UH) or NULL */
+    float *a;              /* (A, P, UH): a', then the gradient in a */
+    float *h_tangent, *c_tangent; /* (A, P, H) */
+    const float *h0_tangent, *c0_tangent; /* (A, B, H) */
+    float *h_gradient, *c_gradient;       /* (A, P, H) */
+    const float *through;  /* (A, P, K): the gradient in z */
+    int64_t next;          /* item to be taken */
+} Job;
+
+static const int64_t KEPT[] = {[TANH] = 0, [RELU] = 0, [GRU] = 4, [LSTM] = 5};
+
+static int64_t padded(int64_t columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
+
+/* Floats of workspace that a thread needs. */
+static int64_t workspace(const Job *job)
+{
+    int64_t UH = job->U * job->H, deep = job->K > UH ? job->K : UH;
+    return padded(UH) * deep + job->block * padded(UH) + (KEPT[LSTM] + 1) * job->H;
+}
+
+#define EVERY_CELL(pass)                                     \
+    switch (job->cell) {                                     \
+    case TANH: pass(job, TANH, n, first, last, room); break; \
+    case RELU: pass(job, RELU, n, first, last, room); break; \
+    case GRU: pass(job, GRU, n, first, last, room); break;   \
+    case LSTM: pass(job, LSTM, n, first, last, room); break; \
+    }
+
+#define JOIN_(name, suffix) name##suffix
+#define JOIN(name, suffix) JOIN_(name, suffix)
+#define FN(name) JOIN(name, SUFFIX)
+
+#define SUFFIX _anywhere
+#define TARGET
+#include "packed_passes.h"
+#undef SUFFIX
+#undef TARGET
+
+#if defined(__x86_64__)
+#define SUFFIX _avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#include "packed_passes.h"
+#endif
+
+typedef void (*Worker)(void *);
+typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
+
+/* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one
+ * where it is NULL. Returns 0 once all is done. */
+#if defined(_WIN32)
+__declspec(dllexport)
+#endif
+int run_packed_pass(Job *job, Parallel parallel, unsigned threads)
+{
+    Worker worker = work_anywhere;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) worker = work_avx2;
+#endif
+    job->next = 0;
+    if (parallel && threads > 1) parallel(worker, job, threads, 0);
+    else worker(job);
+    return job->next < job->A * ((job->B + job->block - 1) / job->block);
+}
+
+/* -- a module, so that Python finds the file ------------------------------------------------- */
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_packed_kernels", .m_size = -1};
+
+PyMODINIT_FUNC PyInit__packed_kernels(void) { return PyModule_Create(&module); }

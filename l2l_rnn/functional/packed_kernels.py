@@ -1,0 +1,125 @@
+"""The passes of a packed recurrence in compiled code, where they were compiled and will do.
+
+`packed_kernels.c` does a step's product and all its pointwise work in one go, on rows that stay in
+the processor's cache; torch's operations do them one after the other, each over all rows. A machine
+without a C compiler lacks it, and everything runs on torch's operations alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.functional.packed_cell import PackedCell
+
+_CELLS = ("TanhCell", "ReluCell", "GRUCell", "LSTMCell")
+_PASSES = ("forward", "adjoint", "tangent")
+_BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
+
+
+_ARRAYS = (
+    *("weight", "h0", "c0", "z", "units", "h", "c", "outside", "lam", "mu", "dh0", "dc0"),
+    *("da", "da_given", "a", "h_tangent", "c_tangent", "h0_tangent", "c0_tangent"),
+    *("h_gradient", "c_gradient", "through"),
+)
+_SIZES = ("pass_", "cell", *"APSBKHU", "block", "first_column")
+
+
+class _Job(ctypes.Structure):
+    """The C struct of the same name."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *((name, ctypes.c_int64) for name in _SIZES),
+        *((name, ctypes.c_void_p) for name in ("sizes", *_ARRAYS)),
+        ("next", ctypes.c_int64),
+    ]
+
+
+def serve(cell: PackedCell, like: Tensor | None) -> bool:
+    """Whether compiled code runs this cell on tensors of such a type and place."""
+    return (
+        like is not None
+        and like.dtype == torch.float32
+        and like.device.type == "cpu"
+        and type(cell).__name__ in _CELLS
+        and _library() is not None
+    )
+
+
+def run(
+    what: str,
+    cell: PackedCell,
+    sizes: Sequence[int],
+    arrays: dict[str, Tensor | None],
+    first_column: int = 0,
+) -> None:
+    """Run one pass over all steps, in place.
+
+    Args:
+        what: `"forward"`, `"adjoint"` or `"tangent"`.
+        cell: the `PackedCell`.
+        sizes: rows of each step.
+        arrays: float32 but for a bool `outside`, named and shaped as in `packed_kernels.c`; None
+            for what there is not. What is written to is contiguous.
+        first_column: of z that the product reads; those before it are 0.
+    """
+    library = _library()
+    found = {name: t.contiguous() for name, t in arrays.items() if t is not None}
+    weight, h, rows = found["weight"], found["h"], found["h0"].shape[1]
+    if found["units"].shape[1] != h.shape[1]:
+        del found["units"]  # room for one step, which torch's operations need
+    threads = torch.get_num_threads() if _openmp() else 1
+    shares = -(-threads // len(h))  # of the rows of one task or direction
+    steps = (ctypes.c_int64 * len(sizes))(*sizes)
+    job = _Job(
+        pass_=_PASSES.index(what),
+        cell=_CELLS.index(type(cell).__name__),
+        A=len(h),
+        P=h.shape[1],
+        S=len(sizes),
+        B=rows,
+        K=weight.shape[-1],
+        H=h.shape[-1],
+        U=cell.stacked,
+        block=max(1, min(_BLOCK, -(-rows // shares))),
+        first_column=first_column,
+        sizes=ctypes.addressof(steps),
+        **{name: array.data_ptr() for name, array in found.items()},
+    )
+    if library is None or library(ctypes.byref(job), _openmp(), threads):
+        raise MemoryError("packed_recurrence: no memory for the workspace of a step")
+
+
+@lru_cache(maxsize=1)
+def _library() -> Callable[..., int] | None:
+    """The compiled function, or None where it was not compiled or is not wanted."""
+    if os.environ.get("L2L_RNN_COMPILED") == "0":
+        return None
+    try:
+        module = importlib.import_module("l2l_rnn.functional._packed_kernels")
+        function: Any = ctypes.CDLL(module.__file__).run_packed_pass
+    except (ImportError, OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
+    function.restype = ctypes.c_int
+    compiled: Callable[..., int] = function
+    return compiled
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> int | None:
+    """Where the threads of torch's own OpenMP runtime are started, if it is GNU's.
+
+    Threads of another runtime would compete with torch's, which wait for work by spinning.
+    """
+    try:
+        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no CDLL(None)
+        return None

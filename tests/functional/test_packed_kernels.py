@@ -1,0 +1,196 @@
+"""The compiled passes against torch's operations, and the choice between the two."""
+
+import ctypes
+
+import pytest
+import torch
+
+from l2l_rnn import nn as recurrent
+from l2l_rnn.functional import packed_kernels, packed_recurrence
+
+LAYERS = {
+    "lstm": lambda *sizes, **options: recurrent.LSTM(*sizes, **options),
+    "gru": lambda *sizes, **options: recurrent.GRU(*sizes, **options),
+    "tanh": lambda *sizes, **options: recurrent.RNN(*sizes, **options),
+    "relu": lambda *sizes, **options: recurrent.RNN(*sizes, nonlinearity="relu", **options),
+}
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Tells how often compiled code ran."""
+    assert packed_kernels._library() is not None, "it was not compiled; install the package anew"
+    calls = []
+    run = packed_kernels.run
+    monkeypatch.setattr(
+        packed_recurrence.packed_kernels,
+        "run",
+        lambda what, *rest: (calls.append(what), run(what, *rest)),
+    )
+    return calls
+
+
+def both_orders(layer, x, state, lengths):
+    """Outputs, and gradients of the first and second order in everything."""
+    inputs = [x, *state, *layer.parameters()]
+    hx = state[0] if len(state) == 1 else tuple(state)
+    y, final = layer(x, hx, lengths=lengths)
+    final = [final] if isinstance(final, torch.Tensor) else list(final)
+    loss = sum((part * torch.cos(part)).sum() for part in (y.nan_to_num(), *final))
+    first = torch.autograd.grad(loss, inputs, create_graph=True)
+    waves = [torch.linspace(-1, 1, g.numel()).view_as(g) for g in first]
+    second = torch.autograd.grad(
+        sum((g.sin() * wave).sum() for g, wave in zip(first, waves, strict=True)), inputs
+    )
+    return [y, *final, *first, *second]
+
+
+def compare(ours, exact, tolerance=1e-4):
+    for one, other in zip(ours, exact, strict=True):
+        scale = other.abs().max().item() or 1.0
+        torch.testing.assert_close(one.double() / scale, other / scale, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize(
+    ("batch", "steps", "features", "hidden", "layers", "both", "ragged", "bias"),
+    [
+        (1, 1, 1, 1, 1, False, False, True),
+        (5, 4, 3, 16, 1, False, False, True),
+        (7, 9, 5, 19, 2, True, True, True),
+        (6, 3, 2, 7, 1, True, False, False),
+        (101, 5, 4, 33, 1, False, True, True),  # several blocks of rows, and a rest
+    ],
+)
+def test_equal_to_double_precision(
+    compiled, cell, batch, steps, features, hidden, layers, both, ragged, bias
+):
+    torch.manual_seed(0)
+    layer = LAYERS[cell](
+        features, hidden, num_layers=layers, bidirectional=both, batch_first=True, bias=bias
+    )
+    x = torch.randn(batch, steps, features, requires_grad=True)
+    shape = (layers * (1 + both), batch, hidden)
+    state = [torch.randn(shape, requires_grad=True) for _ in range(1 + (cell == "lstm"))]
+    lengths = torch.randint(1, steps + 1, (batch,)) if ragged else None
+    ours = both_orders(layer, x, state, lengths)
+    assert {"forward", "adjoint", "tangent"} == set(compiled)
+    compiled.clear()
+    exact = both_orders(
+        layer.double(),
+        x.detach().double().requires_grad_(),
+        [s.detach().double().requires_grad_() for s in state],
+        lengths,
+    )
+    assert not compiled
+    compare(ours, exact)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("cell", LAYERS)
+def test_threads_change_nothing(compiled, cell, threads):
+    torch.manual_seed(1)
+    layer = LAYERS[cell](3, 20, bidirectional=True, batch_first=True)
+    x = torch.randn(50, 6, 3, requires_grad=True)
+    state = [torch.zeros(2, 50, 20) for _ in range(1 + (cell == "lstm"))]
+    state = [s.requires_grad_() for s in state]
+    lengths = torch.arange(50) % 6 + 1
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for number in (1, threads):
+            torch.set_num_threads(number)
+            results.append(both_orders(layer, x, state, lengths))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_without_gradients(compiled, cell):
+    torch.manual_seed(2)
+    layer = LAYERS[cell](4, 10, batch_first=True)
+    x, lengths = torch.randn(9, 7, 4), torch.tensor([7, 1, 3, 3, 6, 2, 7, 5, 4])
+    with torch.no_grad():
+        y, _ = layer(x, lengths=lengths)
+    expected, _ = layer(x, lengths=lengths)
+    assert compiled == ["forward"] * 2
+    torch.testing.assert_close(y, expected.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("value", [-1e30, -200.0, -30.0, -1e-4, 0.0, 1e-30, 0.6, 30.0, 1e30])
+def test_far_and_near_zero(compiled, cell, value):
+    layer = LAYERS[cell](1, 17)
+    torch.nn.init.constant_(layer.weight_ih_l0, 1.0)
+    for name, parameter in layer.named_parameters():
+        if name != "weight_ih_l0":
+            torch.nn.init.zeros_(parameter)
+    x = torch.full((1, 1, 1), value)
+    y, _ = layer(x)
+    exact, _ = layer.double()(x.double())
+    rounding = 1e-7 if cell == "gru" else 1e-37  # 1 - sigmoid(30) is nothing in single precision
+    torch.testing.assert_close(y.double(), exact, rtol=1e-6, atol=rounding)
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_nan_stays_in_its_sequence(compiled, cell):
+    torch.manual_seed(3)
+    layer = LAYERS[cell](2, 21, batch_first=True)
+    x = torch.randn(8, 3, 2)
+    x[5, 1] = torch.nan
+    y, _ = layer(x)
+    assert compiled
+    hurt = y.isnan().flatten(1).any(-1)
+    assert hurt.tolist() == [n == 5 for n in range(8)]
+    assert not y[5, 0].isnan().any()
+
+
+def test_layouts_that_are_not_contiguous(compiled):
+    torch.manual_seed(4)
+    layer = recurrent.LSTM(3, 8)
+    x = torch.randn(6, 3, 5).transpose(1, 2).requires_grad_()
+    state = [torch.randn(1, 8, 6).mT.requires_grad_() for _ in range(2)]
+    x, state = x.transpose(0, 1).detach().requires_grad_(), state
+    ours = both_orders(layer, x, [s.detach().requires_grad_() for s in state], None)
+    exact = both_orders(
+        layer.double(),
+        x.detach().double().requires_grad_(),
+        [s.detach().double().requires_grad_() for s in state],
+        None,
+    )
+    compare(ours, exact)
+
+
+def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
+    torch.manual_seed(5)
+    layer = recurrent.GRU(3, 12, bidirectional=True)
+    x, state = torch.randn(4, 6, 3, requires_grad=True), [torch.zeros(2, 6, 12, requires_grad=True)]
+    ours = both_orders(layer, x, state, None)
+    monkeypatch.setattr(packed_kernels, "_library", lambda: None)
+    torch_alone = both_orders(layer, x, state, None)
+    for one, other in zip(ours, torch_alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("like", [torch.zeros(1, dtype=t) for t in (torch.float64, torch.bfloat16)])
+def test_only_single_precision(like):
+    from l2l_rnn.functional.packed_cells import LSTMCell
+
+    assert packed_kernels.serve(LSTMCell(), torch.zeros(1))
+    assert not packed_kernels.serve(LSTMCell(), like)
+
+
+def test_it_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("L2L_RNN_COMPILED", "0")
+    packed_kernels._library.cache_clear()
+    try:
+        assert packed_kernels._library() is None
+    finally:
+        packed_kernels._library.cache_clear()
+
+
+def test_the_struct_is_as_long_as_in_c():
+    # 10 sizes, the steps' sizes, 22 arrays, the next item; a pointer has 8 bytes wherever torch runs
+    assert ctypes.sizeof(packed_kernels._Job) == 8 * (11 + len(packed_kernels._ARRAYS) + 1)
