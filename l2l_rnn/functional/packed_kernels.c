@@ -84,12 +84,19 @@ static int64_t workspace(const Job *job)
 typedef void (*Worker)(void *);
 typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Of what `packed_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
+EXPORT int packed_kernels_version(void) { return 1; }
+EXPORT int packed_job_size(void) { return sizeof(Job); }
+
 /* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one
  * where it is NULL. Returns 0 once all is done. */
-#if defined(_WIN32)
-__declspec(dllexport)
-#endif
-int run_packed_pass(Job *job, Parallel parallel, unsigned threads)
+EXPORT int run_packed_pass(Job *job, Parallel parallel, unsigned threads)
 {
     Worker worker = work_anywhere;
 #if defined(__x86_64__)

@@ -21,6 +21,7 @@ from l2l_rnn.functional.packed_cell import PackedCell
 
 _CELLS = ("TanhCell", "ReluCell", "GRUCell", "LSTMCell")
 _PASSES = ("forward", "adjoint", "tangent")
+_VERSION = 1  # of the C code's interface, which says the same
 _BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
 
 
@@ -104,13 +105,17 @@ def _library() -> Callable[..., int] | None:
         return None
     try:
         module = importlib.import_module("l2l_rnn.functional._packed_kernels")
-        function: Any = ctypes.CDLL(module.__file__).run_packed_pass
+        compiled: Any = ctypes.CDLL(module.__file__)
+        made = compiled.packed_kernels_version(), compiled.packed_job_size()
     except (ImportError, OSError, AttributeError):
         return None
+    if made != (_VERSION, ctypes.sizeof(_Job)):
+        return None  # left from an earlier version of this file; installing anew compiles it
+    function = compiled.run_packed_pass
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
     function.restype = ctypes.c_int
-    compiled: Callable[..., int] = function
-    return compiled
+    run_packed_pass: Callable[..., int] = function
+    return run_packed_pass
 
 
 @lru_cache(maxsize=1)
