@@ -21,7 +21,8 @@ class DynamicNGrams(BitSequences):
 
     A task is a table: for each context c of n - 1 bits, the probability that the next bit is 1,
     drawn from Beta(1/2, 1/2). A sequence starts with n - 1 fair bits, and the table draws the rest.
-    A step shows a bit and asks for the next one, from step n - 2 on, where the context is known.
+    A step shows a bit and asks for the next one, from step n - 2 on, where the context is known;
+    the fair bits, which cost anybody one bit each, are not asked for.
 
     After N1 ones and N0 zeros in the same context, the best prediction is
 

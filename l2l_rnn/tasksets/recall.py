@@ -57,7 +57,8 @@ class AssociativeRecall(BitSequences):
         (torch.Size([5, 16, 8]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1])
 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.3, whose
-    counts are the defaults. There items could be alike, by a chance of 2^-18 for a pair.
+    counts are the defaults. Which marks bound the items and the query is this package's reading;
+    there items could be alike, by a chance of 2^-18 for a pair.
     """
 
     _shown: ClassVar[tuple[str, ...]] = ("bits", "vectors", "items")
