@@ -1,13 +1,19 @@
 """Pure functions of tensors: recurrences, affine maps, padding, losses; all on the task axis."""
 
 from l2l_rnn.functional.affine import embedding, linear
-from l2l_rnn.functional.losses import accuracy, cross_entropy, mean_squared_error
+from l2l_rnn.functional.losses import (
+    accuracy,
+    binary_cross_entropy,
+    cross_entropy,
+    mean_squared_error,
+)
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.recurrences import gru, lstm, rnn
 from l2l_rnn.functional.scan import linear_scan, lru, min_gru, min_lstm
 
 __all__ = [
     "accuracy",
+    "binary_cross_entropy",
     "cross_entropy",
     "embedding",
     "gru",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,7 +23,6 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         ShapeError: labels are not shaped like the logits without their last axis.
 
     Example:
-        >>> import torch
         >>> cross_entropy(torch.zeros(3, 4, 2), torch.zeros(3, 4, dtype=torch.long)).shape
         torch.Size([3])
     """
@@ -37,7 +37,6 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     Args and shapes are those of `cross_entropy`.
 
     Example:
-        >>> import torch
         >>> accuracy(torch.eye(2), torch.tensor([0, 0])).item()
         0.5
     """
@@ -59,7 +58,6 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
         ShapeError: targets are not shaped like the predictions.
 
     Example:
-        >>> import torch
         >>> mean_squared_error(torch.zeros(3, 4, 1), torch.ones(3, 4, 1))
         tensor([1., 1., 1.])
     """
@@ -69,6 +67,43 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
             f"predictions, got {tuple(targets.shape)}"
         )
     return (predictions - targets).square().mean((-2, -1))
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute each task's mean cross-entropy of bits, over those that are asked for.
+
+    It is `-(t log s + (1 - t) log(1 - s))` with `s` the sigmoid of the logit; what a model gives
+    out where nothing is asked changes neither the loss nor its gradient, NaN included.
+
+    Args:
+        logits: what a model gave out; 0 means that either bit is as likely.
+        targets: the right bits, or probabilities of a 1; NaN where nothing is asked.
+
+    Shapes:
+        both `(…, B, S, bits)` -> `(…)`: a scalar, or `(N,)` with a task axis; 0 where a task asks
+        for nothing at all.
+
+    Raises:
+        ShapeError: targets are not shaped like the logits, or have fewer than three axes.
+
+    Example:
+        >>> bits = torch.tensor([1.0, 0.0, float("nan")]).reshape(1, 3, 1)
+        >>> binary_cross_entropy(torch.zeros(1, 3, 1), bits)
+        tensor(0.6931)
+    """
+    if logits.shape != targets.shape or logits.dim() < 3:
+        raise ShapeError(
+            f"binary_cross_entropy: logits and targets must be shaped alike, (…, B, S, bits), got "
+            f"{tuple(logits.shape)} and {tuple(targets.shape)}"
+        )
+    asked = ~targets.isnan()
+    losses = F.binary_cross_entropy_with_logits(
+        torch.where(asked, logits, 0.0),
+        torch.where(asked, targets, 0.0).to(logits.dtype),
+        reduction="none",
+    )
+    axes = (-3, -2, -1)
+    return torch.where(asked, losses, 0.0).sum(axes) / asked.sum(axes).clamp(min=1)
 
 
 def _check(logits: Tensor, labels: Tensor, who: str) -> None:

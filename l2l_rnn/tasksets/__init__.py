@@ -6,15 +6,29 @@ from l2l_rnn.tasksets.benchmarks import (
     list_tasksets,
     register_taskset,
 )
+from l2l_rnn.tasksets.bit_sequences import BitBatch, BitSequences
+from l2l_rnn.tasksets.copying import Copy, RepeatCopy
 from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
 from l2l_rnn.tasksets.family import TaskFamily
+from l2l_rnn.tasksets.harmonics import Harmonics
 from l2l_rnn.tasksets.languages import Languages
+from l2l_rnn.tasksets.ngrams import DynamicNGrams
+from l2l_rnn.tasksets.recall import AssociativeRecall
+from l2l_rnn.tasksets.sorting import PrioritySort
 
 __all__ = [
     "Adding",
+    "AssociativeRecall",
     "BenchmarkTasksets",
+    "BitBatch",
+    "BitSequences",
+    "Copy",
     "DelayedRecall",
+    "DynamicNGrams",
+    "Harmonics",
     "Languages",
+    "PrioritySort",
+    "RepeatCopy",
     "Sinusoids",
     "TaskFamily",
     "get_tasksets",

@@ -12,16 +12,24 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from l2l_rnn.data import TaskCard
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional import accuracy, cross_entropy, mean_squared_error
+from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.family import TaskFamily
+
+MODES = ("train", "validation", "test")
 
 
 class Sinusoids(TaskFamily):
     """Regression of sine waves `y = a sin(x - p)`; a task is an amplitude and a phase.
 
-    `a` is uniform in [0.1, 5], `p` in [0, pi], `x` in [-5, 5]; there is no noise, so that three
-    examples tell the wave and the best error is 0. The error is the mean squared error.
+    `a` is uniform in [0.1, 5], `p` in [0, pi], `x` in [-5, 5]; there is no noise, so that two
+    examples tell the wave, by least squares on `sin x` and `cos x`, and the best error is 0. The
+    error is the mean squared error.
+
+    Attributes:
+        optimum: the least error there is.
 
     Shapes:
         inputs `(N, B, 1)`, answers `(N, B, 1)`.
@@ -36,6 +44,7 @@ class Sinusoids(TaskFamily):
     """
 
     input_size = output_size = 1
+    optimum = 0.0
 
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
         a = 0.1 + 4.9 * torch.rand(tasks, generator=generator)
@@ -68,6 +77,9 @@ class DelayedRecall(TaskFamily):
         symbols: how many there are.
         mode: `"train"`, `"validation"` or `"test"`.
 
+    Attributes:
+        optimum: the least error there is.
+
     Shapes:
         inputs `(N, B, k + 1, symbols + 1)`, one-hot symbols and the flag; answers `(N, B)`;
         B = shots * symbols.
@@ -85,15 +97,16 @@ class DelayedRecall(TaskFamily):
     lags with distractors); the names that change with the task are this package's.
     """
 
+    optimum = 0.0
+
     def __init__(self, lag: int, symbols: int = 5, mode: str = "train") -> None:
         _check_count("DelayedRecall", "lag", lag)
         if isinstance(symbols, bool) or not isinstance(symbols, int) or not 3 <= symbols <= 8:
             raise ArgumentError(
                 f"DelayedRecall: symbols must be an integer from 3 to 8, got {symbols!r}"
             )
-        modes = ("train", "validation", "test")
-        if mode not in modes:
-            raise ArgumentError(f"DelayedRecall: mode must be one of {modes}, got {mode!r}")
+        if mode not in MODES:
+            raise ArgumentError(f"DelayedRecall: mode must be one of {MODES}, got {mode!r}")
         self.lag, self.symbols, self.mode = lag, symbols, mode
         self.input_size, self.output_size, self.classes = symbols + 1, symbols, symbols
         every = torch.tensor(list(itertools.permutations(range(symbols))))
@@ -139,6 +152,9 @@ class Adding(TaskFamily):
     Args:
         lag: `k`, steps from the first marked number to the end; a sequence has `k + 1`.
 
+    Attributes:
+        optimum: the least error there is.
+
     Shapes:
         inputs `(N, B, k + 1, 2)`, answers `(N, B, 1)`.
 
@@ -155,6 +171,7 @@ class Adding(TaskFamily):
     """
 
     input_size, output_size = 2, 1
+    optimum = 0.0
     VARIANCE = 2 / 9  # of an answer: E a^2 E u^2 + E b^2 E v^2
 
     def __init__(self, lag: int) -> None:
@@ -185,3 +202,64 @@ class Adding(TaskFamily):
 def _check_count(who: str, name: str, count: object) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ArgumentError(f"{who}: {name} must be a positive integer, got {count!r}")
+
+
+@register_taskset(
+    "sinusoids",
+    TaskCard(
+        task="Predict a sine wave of unknown height and phase from a few of its points.",
+        source="drawn as in C. Finn, P. Abbeel and S. Levine, 2017, Model-Agnostic Meta-Learning "
+        "for Fast Adaptation of Deep Networks, section 5.1",
+        licence="none needed",
+        classes=None,
+        items=None,
+        lengths=(1, 1),
+        splits="a wave but by chance: its numbers are continuous",
+        measure="mean squared error (best 0)",
+        chance=4.25,
+        baseline=("the nearest of 5 points", 4.03),
+    ),
+)
+def _sinusoids(root: str = "~/data") -> Sources:
+    return Sinusoids(), Sinusoids(), Sinusoids()
+
+
+@register_taskset(
+    "lags",
+    TaskCard(
+        task="Name the symbol shown 50 steps before, as a task's examples name it.",
+        source="drawn after S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, "
+        "section 5.2",
+        licence="none needed",
+        classes=None,
+        items=None,
+        lengths=(51, 51),
+        splits="a permutation of the five names",
+        measure="accuracy (best 1)",
+        chance=0.2,
+        baseline=("the name of the same first step in the support set", 1.0),
+    ),
+)
+def _lags(root: str = "~/data", *, lag: int = 50, symbols: int = 5) -> Sources:
+    train, validation, test = (DelayedRecall(lag, symbols, mode) for mode in MODES)
+    return train, validation, test
+
+
+@register_taskset(
+    "adding",
+    TaskCard(
+        task="Add two marked numbers of a sequence, weighted as in a task's examples.",
+        source="drawn after S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, "
+        "section 5.4",
+        licence="none needed",
+        classes=None,
+        items=None,
+        lengths=(51, 51),
+        splits="a pair of weights but by chance: they are continuous",
+        measure="squared error over that of answering 0 (best 0)",
+        chance=1.0,
+        baseline=("least squares on the two marked numbers", 0.0),
+    ),
+)
+def _adding(root: str = "~/data", *, lag: int = 50) -> Sources:
+    return Adding(lag), Adding(lag), Adding(lag)

@@ -1,16 +1,18 @@
 """Families of drawn tasks: exact answers, splits, seeds, and learners on them."""
 
 import math
+import random
 
+import learn2learn
 import pytest
 import torch
 from torch import Generator, nn
 
 from l2l_rnn.algorithms import MAML
-from l2l_rnn.errors import ArgumentError
+from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.nn import Linear
-from l2l_rnn.tasksets import Adding, DelayedRecall, Sinusoids
+from l2l_rnn.tasksets import Adding, DelayedRecall, Sinusoids, get_tasksets, list_tasksets
 
 FAMILIES = {
     "sinusoids": Sinusoids(),
@@ -135,6 +137,123 @@ def test_a_learner_of_many_tasks_learns_on_every_family(family):
         losses.append(loss.sum().item())
         learner.adapt(loss)
     assert losses[-1] < losses[0]
+
+
+# ------------------------------------------------------------------ oracles and cards
+
+
+def by_least_squares(features, batch):
+    """Fit the answers of each support set by the features, and answer its queries."""
+    weights = torch.linalg.lstsq(features(batch.support_x), batch.support_y.double()).solution
+    return (features(batch.query_x) @ weights).float()
+
+
+def two_waves(x):
+    return torch.cat([x.sin(), x.cos()], -1).double()
+
+
+def marked_numbers(x):
+    numbers, marks = x.double().unbind(-1)
+    return torch.stack([(numbers * (marks == m)).sum(-1) for m in (1, -1)], -1)
+
+
+def by_name_shown(batch):
+    """Answer with the name that the support set gives the symbol of the first step."""
+    first = batch.query_x[:, :, 0], batch.support_x[:, :, 0]
+    alike = (first[0].unsqueeze(2) == first[1].unsqueeze(1)).all(-1)  # (N, queries, support)
+    names = batch.support_y.gather(1, alike.int().argmax(-1))
+    return nn.functional.one_hot(names, int(names.max()) + 1).float()
+
+
+@pytest.mark.parametrize(
+    ("family", "solve"),
+    [
+        (Sinusoids(), lambda batch: by_least_squares(two_waves, batch)),
+        (Adding(50), lambda batch: by_least_squares(marked_numbers, batch)),
+        (DelayedRecall(50), by_name_shown),
+    ],
+)
+@pytest.mark.parametrize("shots", [2, 5])
+def test_an_exact_solver_attains_the_optimum(family, solve, shots):
+    batch = family.draw(50, shots, 4, seeded(0))
+    error = family.error(solve(batch), batch.query_y)
+    # Two points may lie almost half a wave apart, where rounding errors grow.
+    assert error.median().item() == pytest.approx(family.optimum, abs=1e-9)
+    assert family.optimum == 0
+    if shots == 5:
+        assert error.max().item() == pytest.approx(0, abs=1e-4)
+
+
+def nearest(batch):
+    place = (batch.query_x - batch.support_x.mT).abs().argmin(-1, keepdim=True)
+    return batch.support_y.gather(1, place)
+
+
+def test_the_cards_figures():
+    cards, batch = list_tasksets(), Sinusoids().draw(20_000, 5, 10, seeded(0))
+    zero = Sinusoids().error(torch.zeros_like(batch.query_y), batch.query_y).mean().item()
+    exact = (5**3 - 0.1**3) / (3 * 4.9) / 2  # E a^2 E sin^2
+    assert zero == pytest.approx(exact, rel=0.02)
+    assert cards["sinusoids"].chance == pytest.approx(exact, abs=0.005)
+    error = Sinusoids().error(nearest(batch), batch.query_y).mean().item()
+    assert error == pytest.approx(cards["sinusoids"].baseline[1], rel=0.03)
+    assert cards["adding"].chance == 1  # of answering 0: see the figures of the adding problem
+    assert cards["adding"].baseline[1] == 0
+    batch = DelayedRecall(50).draw(200, 1, 20, seeded(0))
+    accuracy = 1 - DelayedRecall(50).error(by_name_shown(batch), batch.query_y)
+    assert accuracy.mean() == cards["lags"].baseline[1]
+    guess = torch.randn(200, 100, 5, generator=seeded(1))
+    chance = 1 - DelayedRecall(50).error(guess, batch.query_y).mean().item()
+    assert chance == pytest.approx(cards["lags"].chance, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "labels"),
+    [("sinusoids", (10, 1), (10, 1)), ("adding", (10, 51, 2), (10, 1)), ("lags", (50, 51, 6), 50)],
+)
+def test_learn2learns_usage(name, shape, labels):
+    tasksets = get_tasksets(name, train_samples=10)
+    random.seed(0)
+    x, y = tasksets.train.sample()
+    assert x.shape == shape
+    assert y.shape == ((labels,) if isinstance(labels, int) else labels)
+    assert list_tasksets()[name].lengths == ((1, 1) if len(shape) == 2 else (51, 51))
+    if name == "lags":
+        assert [taskset.source.mode for taskset in tasksets] == ["train", "validation", "test"]
+        (support_x, support_y), (query_x, _) = learn2learn.data.partition_task(x, y, shots=5)
+        assert support_x.shape == query_x.shape == (25, 51, 6)
+        assert support_y.bincount().tolist() == [5] * 5
+
+
+def test_an_unchanged_learn2learn_script_trains_on_sinusoids():
+    """The script of Finn et al.: the first half of a task is its support, the second its query."""
+    random.seed(0)
+    torch.manual_seed(0)
+    tasksets = get_tasksets("sinusoids", train_samples=10)
+    model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1))
+    maml = learn2learn.algorithms.MAML(model, lr=0.02)
+    optimiser = torch.optim.Adam(maml.parameters(), lr=0.01)
+    losses = []
+    for _ in range(120):
+        loss = 0.0
+        for _ in range(4):
+            learner = maml.clone()
+            x, y = tasksets.train.sample()
+            learner.adapt(nn.functional.mse_loss(learner(x[:5]), y[:5]))
+            loss = loss + nn.functional.mse_loss(learner(x[5:]), y[5:]) / 4
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert sum(losses[-30:]) < 0.9 * sum(losses[:30])
+
+
+def test_options_reach_the_families():
+    tasksets = get_tasksets("lags", 3, 10, 3, 10, lag=7, symbols=3)
+    assert repr(tasksets.validation.source) == "DelayedRecall(lag=7, symbols=3, mode='validation')"
+    assert get_tasksets("adding", lag=9).test.sample()[0].shape == (10, 10, 2)
+    with pytest.raises(DataError, match="every task has 5 classes, got ways=4"):
+        get_tasksets("lags", train_ways=4)
 
 
 @pytest.mark.parametrize("count", [0, -1, True, 1.5])

@@ -1,0 +1,84 @@
+"""What the tasks answered bit by bit say of bad input."""
+
+import itertools
+
+import pytest
+import torch
+
+from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.tasksets import AssociativeRecall, Copy, DynamicNGrams, PrioritySort, RepeatCopy
+
+FAMILIES = (
+    Copy(bits=3, lengths=(1, 4)),
+    RepeatCopy(bits=2, lengths=(1, 3), repeats=(1, 3)),
+    AssociativeRecall(bits=2, vectors=2, items=(2, 5)),
+    DynamicNGrams(order=3, length=12),
+    PrioritySort(bits=3, vectors=5, highest=3),
+)
+
+
+@pytest.fixture(params=FAMILIES, ids=repr)
+def family(request):
+    return request.param
+
+
+@pytest.mark.parametrize("batch", [0, -1, True, 2.0])
+def test_a_batch_that_is_none(family, batch):
+    who = type(family).__name__
+    with pytest.raises(
+        ArgumentError, match=f"^{who}.sequences: batch must be a positive integer, got {batch}"
+    ):
+        family.sequences(batch)
+
+
+def test_outputs_of_another_shape(family):
+    _, y = family.examples(family.parameters(2), 2)
+    with pytest.raises(ShapeError, match=r"shaped alike, \(…, B, S, bits\), got \(2, 2, 1\)"):
+        family.loss(torch.zeros(2, 2, 1), y)
+    if family.optimum is not None:
+        with pytest.raises(ShapeError, match=r"give one answer a step"):
+            family.error(torch.zeros(2, 2, 1), y)
+
+
+COUNTS = [0, -1, 1.5, True, "3", None]
+RANGES = [(0, 3), (3, 2), (1,), (1, 2, 3), 5, None, (1.0, 2.0), (True, 2), "12"]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        *((lambda v, f=f: f(bits=v), "bits", v) for v in COUNTS for f in (Copy, RepeatCopy)),
+        *((lambda v: AssociativeRecall(bits=v), "bits", v) for v in COUNTS),
+        *((lambda v: AssociativeRecall(vectors=v), "vectors", v) for v in COUNTS),
+        *(
+            (lambda v, n=n: PrioritySort(**{n: v}), n, v)
+            for v, n in itertools.product(COUNTS, ("bits", "vectors", "highest"))
+        ),
+        *((lambda v: DynamicNGrams(length=v), "length", v) for v in COUNTS),
+        *((lambda v: Copy().at(v), "length", v) for v in COUNTS),
+        *((lambda v: RepeatCopy().at(v, 2), "length", v) for v in COUNTS),
+        *((lambda v: RepeatCopy().at(2, v), "repeats", v) for v in COUNTS),
+        *((lambda v: AssociativeRecall().at(v), "items", v) for v in COUNTS),
+        *((lambda v: PrioritySort().at(v, 1), "vectors", v) for v in COUNTS),
+        *((lambda v: DynamicNGrams().at(v), "length", v) for v in COUNTS),
+    ],
+)
+def test_counts_that_are_none(make, name, value):
+    with pytest.raises(ArgumentError, match=f": {name} must be a positive integer, got {value!r}"):
+        make(value)
+
+
+@pytest.mark.parametrize("bounds", RANGES)
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda v: Copy(lengths=v), "lengths"),
+        (lambda v: RepeatCopy(lengths=v), "lengths"),
+        (lambda v: RepeatCopy(repeats=v), "repeats"),
+        (lambda v: AssociativeRecall(items=v), "items"),
+    ],
+)
+def test_ranges_that_are_none(make, name, bounds):
+    with pytest.raises(ArgumentError, match=f": {name} must be two positive integers") as caught:
+        make(bounds)
+    assert repr(bounds) in str(caught.value)
