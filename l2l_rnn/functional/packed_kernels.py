@@ -43,6 +43,11 @@ class _Job(ctypes.Structure):
     ]
 
 
+def compiled() -> bool:
+    """Whether there is compiled code."""
+    return _library() is not None
+
+
 def serve(cell: PackedCell, like: Tensor | None) -> bool:
     """Whether compiled code runs this cell on tensors of such a type and place."""
     return (
@@ -50,7 +55,7 @@ def serve(cell: PackedCell, like: Tensor | None) -> bool:
         and like.dtype == torch.float32
         and like.device.type == "cpu"
         and type(cell).__name__ in _CELLS
-        and _library() is not None
+        and compiled()
     )
 
 
