@@ -10,11 +10,10 @@ import re
 from pathlib import Path
 
 from l2l_rnn.data.ts_files import TsFile, read_ts
-from l2l_rnn.errors import ArgumentTypeError, DataError, MissingExtraError, UnknownNameError
+from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.optional import require
 
 PACKAGES = ("sktime", "aeon")  # each ships some of the archives' sets
-_PURPOSE = "the task set 'series'"
 
 
 def archived_series(
@@ -115,13 +114,15 @@ def _shipped(name: str) -> list[Path]:
 
 
 def _fetch(name: str, folder: Path, download: bool) -> None:
-    package = next((p for p in PACKAGES if importlib.util.find_spec(p)), None)
-    if package is None:
-        raise MissingExtraError(
-            f"{_PURPOSE} finds no {name!r} in {folder} and needs the package sktime or aeon for "
-            "it; install one with: pip install sktime (it is in the extra 'series' of l2l_rnn)"
-        )
-    known = _known_names(package)
+    """Fetch a set into a folder by the package that is there, sktime if both are."""
+    if importlib.util.find_spec("sktime") is None and importlib.util.find_spec("aeon") is not None:
+        names = importlib.import_module("aeon.datasets.tsc_datasets")
+        load = importlib.import_module("aeon.datasets").load_classification
+    else:
+        purpose = f"archived_series: {name!r} is not in {folder}, and what fetches it"
+        names = require("sktime.datasets.tsc_dataset_names", extra="series", purpose=purpose)
+        load = require("sktime.datasets", extra="series", purpose=purpose).load_UCR_UEA_dataset
+    known = [*names.univariate, *names.multivariate]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
@@ -131,23 +132,13 @@ def _fetch(name: str, folder: Path, download: bool) -> None:
         )
     if not download:
         raise DataError(f"archived_series: {name!r} is not in {folder}; " + _by_hand(name, folder))
-    datasets = require(f"{package}.datasets", extra="series", purpose=_PURPOSE)
     try:
-        if package == "sktime":
-            datasets.load_UCR_UEA_dataset(name, extract_path=str(folder))
-        else:
-            datasets.load_classification(name, extract_path=str(folder))
+        load(name, extract_path=str(folder))
     except Exception as error:  # each package, and each of its mirrors, has errors of its own
         raise DataError(
             f"archived_series: {name!r} cannot be fetched ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}); " + _by_hand(name, folder)
         ) from error
-
-
-def _known_names(package: str) -> list[str]:
-    module = "tsc_dataset_names" if package == "sktime" else "tsc_datasets"
-    names = require(f"{package}.datasets.{module}", extra="series", purpose=_PURPOSE)
-    return [*names.univariate, *names.multivariate]
 
 
 def _by_hand(name: str, folder: Path) -> str:
