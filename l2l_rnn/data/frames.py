@@ -187,7 +187,7 @@ def _pivoted(
 
 
 def _column(who: str, frame: Any, name: Any) -> Any:
-    return frame[_named(who, frame, name)].array
+    return sys.modules["pandas"].Index(frame[_named(who, frame, name)])
 
 
 def _named(who: str, frame: Any, name: Any) -> Any:
