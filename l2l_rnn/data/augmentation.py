@@ -65,15 +65,16 @@ def jitter(x: Tensor, deviation: float = 0.05, *, generator: Generator | None = 
         x (…, S, F); returns the same.
 
     Raises:
-        ArgumentTypeError: `x` holds token ids. ShapeError: it has no steps and features.
-        ArgumentError: the deviation is negative.
+        ArgumentTypeError: `x` holds token ids.
+        ShapeError: it has no steps, or no features.
+        ArgumentError: the deviation is negative, or no number.
 
     Example:
         >>> jitter(torch.zeros(2, 1), generator=torch.Generator().manual_seed(0)).squeeze()
         tensor([ 0.0770, -0.0147])
 
     Source: T. T. Um et al., 2017, Data Augmentation of Wearable Sensor Data for Parkinson's
-    Disease Monitoring using Convolutional Neural Networks, section 3.
+    Disease Monitoring using Convolutional Neural Networks.
     """
     _checked("jitter", x)
     return x + _strength("jitter", deviation) * _normal(x.shape, x, generator)
@@ -114,12 +115,12 @@ def time_warp(
     Raises:
         As `jitter`; ArgumentError if there are less than 2 knots.
 
-    Source: as `jitter`; speeds there are cubic splines through normal ones, which may run back.
+    Source: as `jitter`; there, speeds are smooth curves through normal ones, not exponentials.
     """
     steps, lengths = _checked("time_warp", x).shape[-2], step_lengths(x)
     if isinstance(knots, bool) or not isinstance(knots, int) or knots < 2:
         raise ArgumentError(f"time_warp: knots must be an integer of 2 or more, got {knots!r}")
-    drawn = _normal((*x.shape[:-2], knots, 1), x, generator)
+    drawn = _normal((*x.shape[:-2], knots, 1), x, generator).to(_position_type(x))
     speeds = (_strength("time_warp", deviation) * drawn).exp()
     last = (lengths - 1).clamp(min=1).unsqueeze(-1)  # (…, 1)
     middles = (torch.arange(steps, device=x.device) - 0.5).clamp(min=0) / last  # of each stride
@@ -144,15 +145,14 @@ def window_slice(x: Tensor, share: float = 0.9, *, generator: Generator | None =
         As `jitter`; ArgumentError if the share is not such a number.
 
     Source: A. Le Guennec, S. Malinowski and R. Tavenard, 2016, Data Augmentation for Time Series
-    Classification using Convolutional Neural Networks, section 2.1 (there, slices are not
-    stretched).
+    Classification using Convolutional Neural Networks. There, slices are not stretched.
     """
     lengths = step_lengths(_checked("window_slice", x))
     if not _is_number(share) or not 0 < share <= 1:
         raise ArgumentError(f"window_slice: share must lie above 0 and up to 1, got {share!r}")
     last = (lengths - 1).unsqueeze(-1)  # (…, 1)
-    drawn = torch.rand(last.shape, generator=generator, dtype=x.dtype).to(x.device)
-    places = torch.arange(x.shape[-2], device=x.device, dtype=x.dtype)
+    drawn = torch.rand(last.shape, generator=generator, dtype=_position_type(x)).to(x.device)
+    places = torch.arange(x.shape[-2], device=x.device)
     return _resampled(x, lengths, drawn * (1 - share) * last + places * share)
 
 
@@ -177,6 +177,11 @@ def _interpolated(values: Tensor, positions: Tensor) -> Tensor:
 def _normal(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
     """Draw on the CPU, so that a seed gives the same numbers anywhere."""
     return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
+
+
+def _position_type(x: Tensor) -> torch.dtype:
+    """Half precision cannot count the steps of a long series."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _strength(who: str, deviation: float) -> float:

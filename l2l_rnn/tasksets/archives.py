@@ -74,7 +74,7 @@ def archived_series(
         key = (values.shape, values.tobytes(), label)
         if key not in seen:
             seen.add(key)
-            series.append(values)
+            series.append(values.copy())  # what was read is kept for the next call
             labels.append(label)
     return TsFile(series, labels)
 

@@ -74,7 +74,7 @@ def unseen_datasets(
         (('ArrowHead', 'OSULeaf'), torch.Size([652, 128, 1]))
 
     Source: as `archived_series`; means of stretches: E. Keogh et al., 2001, Dimensionality
-    Reduction for Fast Similarity Search in Large Time Series Databases, section 3 (PAA).
+    Reduction for Fast Similarity Search in Large Time Series Databases.
     """
     _check_choice("channels", channels, ("apart", "together"))
     splits = _checked_splits(DATASETS if datasets is None else datasets)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from l2l_rnn.algorithms import MAML
+from l2l_rnn.data import draw_tasks
 from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.tasksets import Activity, activity, get_tasksets, list_tasksets
@@ -135,6 +136,52 @@ def test_a_person_s_own_support_helps(splits):
     assert centroid_accuracy(own, 7) > centroid_accuracy(swapped, 7) + 0.05
 
 
+@pytest.mark.parametrize("way", ["draw", "taskset"])
+def test_across_arms_no_recording_is_in_support_and_query(watch, way):
+    dataset = Activity(mode="test", across_arms=True)
+    where = {x.numpy().tobytes(): i for i, x in enumerate(dataset.inputs)}
+    random.seed(0)
+    if way == "draw":
+        batch = dataset.draw(40, 3, 5, torch.Generator().manual_seed(0), ways=4)
+    else:
+        taskset = get_tasksets("activity", test_ways=4, test_samples=9, across_arms=True).test
+        batch = draw_tasks(taskset, tasks=40, shots=4)
+    first_arms = set()
+    for n in range(40):
+        support, query = (
+            [where[x.numpy().tobytes()] for x in part[n]]
+            for part in (batch.support_x, batch.query_x)
+        )
+        arms = [
+            {int(watch["side"][dataset.recordings[i]]) for i in part} for part in (support, query)
+        ]
+        assert arms in ([{0}, {1}], [{1}, {0}])
+        first_arms |= arms[0]
+        assert len({int(dataset.groups[i]) for i in support + query}) == 1
+        exercises = [dataset.answers[i].item() for i in support]
+        named = dict(zip(batch.support_y[n].tolist(), exercises, strict=True))
+        assert len(set(named.values())) == 4
+        assert [named[y] for y in batch.query_y[n].tolist()] == dataset.answers[query].tolist()
+        assert len(set(support + query)) == len(support) + len(query)
+    assert first_arms == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "accuracy"), [({"arms": "right"}, 0.95), ({}, 0.79), ({"across_arms": True}, 0.59)]
+)
+def test_how_hard_it_is_with_one_arm_both_and_across(options, accuracy):
+    dataset = Activity(mode="test", **options)
+    batch = dataset.draw(600, 5, 5, torch.Generator().manual_seed(1), ways=5)
+    assert centroid_accuracy(batch, 5) == pytest.approx(accuracy, abs=0.02)
+
+
+def test_across_arms_with_more_than_there_is():
+    with pytest.raises(DataError, match="no person has 60 windows of either arm of each of 7"):
+        Activity(across_arms=True).draw(2, 60, 5)
+    with pytest.raises(DataError, match="no person has 30 windows of either arm of each of 5"):
+        get_tasksets("activity", test_samples=60, across_arms=True)
+
+
 def test_a_classifier_adapts():
     torch.manual_seed(0)
     random.seed(0)
@@ -164,6 +211,7 @@ def test_nothing_is_written(tmp_path):
         ({"window": 0}, ArgumentError, "window must be a positive integer, got 0"),
         ({"window": 2.0}, ArgumentError, "window must be a positive integer, got 2.0"),
         ({"stride": 50}, ArgumentError, "stride must be at least window=100.*got 50"),
+        ({"arms": "left", "across_arms": True}, ArgumentError, "needs arms='both', got 'left'"),
         ({"window": 3000}, DataError, "no recording has window=3000 steps, the longest has 2618"),
     ],
 )

@@ -65,6 +65,12 @@ def test_what_ships(name):
     assert len({s.tobytes() for s in series}) == len(series)
 
 
+def test_what_is_read_is_one_s_own():
+    first = archived_series("GunPoint")
+    first.series[0][:] = 0
+    assert archived_series("GunPoint").series[0].any()
+
+
 def tiny(classes=6, cases=4, channels=1, steps=5):
     head = f"@univariate false\n@dimensions {channels}\n@classLabel true "
     lines = [head + " ".join(f"k{c}" for c in range(classes)), "@data"]
