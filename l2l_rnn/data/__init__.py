@@ -1,21 +1,36 @@
 """Data on its way to a learner: vocabularies, datasets, and batches of tasks."""
 
+from l2l_rnn.data.arrays import channel_moments, from_arrays
+from l2l_rnn.data.augmentation import augment_support, jitter, scale, time_warp, window_slice
 from l2l_rnn.data.batches import TaskBatch, draw_tasks
 from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.datasets import SequenceDataset
+from l2l_rnn.data.forecasting import ForecastingDataset, split_series
 from l2l_rnn.data.groups import GroupedDataset
 from l2l_rnn.data.sources import SourceTaskset, TaskSource
 from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data.ts_files import TsFile, read_ts
 
 __all__ = [
     "CharacterVocabulary",
+    "ForecastingDataset",
     "GroupedDataset",
     "SequenceDataset",
     "SourceTaskset",
     "TaskBatch",
     "TaskCard",
     "TaskSource",
+    "TsFile",
+    "augment_support",
     "cached_arrays",
+    "channel_moments",
     "draw_tasks",
+    "from_arrays",
+    "jitter",
+    "read_ts",
+    "scale",
+    "split_series",
+    "time_warp",
+    "window_slice",
 ]

@@ -1,9 +1,13 @@
-/* The three passes of a packed recurrence, in single precision on a processor.
+/* The three passes of a packed recurrence, and of the minimal one, in single precision on a
+ * processor.
  *
  * `packed_recurrence.py` says what a pass computes, `packed_cells.py` what a cell does in it; the
  * same equations stand here with a step's product and all its pointwise work done at once, on a
  * block of rows that stays in the processor's cache from the first step to the last. A block of
  * rows of one task or direction is one item of work; threads take items in turn.
+ *
+ * The minimal recurrence (`min_recurrence.py`) has no product, so a pass over it is a loop alone; its
+ * z holds the pre-activations, `through` their cotangents.
  *
  * Arrays are contiguous: A tasks and directions, P packed steps, K features with bias columns and
  * the state, H hidden units, U pre-activations for each of them.
@@ -21,7 +25,7 @@
 typedef float vec __attribute__((vector_size(32), aligned(4)));
 
 enum { FORWARD, ADJOINT, TANGENT };
-enum { TANH, RELU, GRU, LSTM };
+enum { TANH, RELU, GRU, LSTM, MIN_GRU };
 
 typedef struct {
     int64_t pass, cell, A, P, S, B, K, H, U;
@@ -57,12 +61,35 @@ static int64_t workspace(const Job *job)
     return padded(UH) * deep + job->block * padded(UH) + (KEPT[LSTM] + 1) * job->H;
 }
 
-#define EVERY_CELL(pass)                                     \
-    switch (job->cell) {                                     \
-    case TANH: pass(job, TANH, n, first, last, room); break; \
-    case RELU: pass(job, RELU, n, first, last, room); break; \
-    case GRU: pass(job, GRU, n, first, last, room); break;   \
-    case LSTM: pass(job, LSTM, n, first, last, room); break; \
+/* A gradient that fades over many steps ends in numbers below 1e-38, which many processors compute
+ * with a hundred times more slowly; here they are 0. Returns what `restore_denormals` takes. */
+static unsigned flush_denormals(void)
+{
+#if defined(__x86_64__)
+    unsigned mode = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(mode | 0x8040);
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+static void restore_denormals(unsigned mode)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(mode);
+#else
+    (void)mode;
+#endif
+}
+
+#define EVERY_CELL(pass)                                         \
+    switch (job->cell) {                                         \
+    case TANH: FN(pass)(job, TANH, n, first, last, room); break; \
+    case RELU: FN(pass)(job, RELU, n, first, last, room); break; \
+    case GRU: FN(pass)(job, GRU, n, first, last, room); break;   \
+    case LSTM: FN(pass)(job, LSTM, n, first, last, room); break; \
+    case MIN_GRU: FN(min_##pass)(job, n, first, last); break;    \
     }
 
 #define JOIN_(name, suffix) name##suffix
@@ -91,7 +118,7 @@ typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 #endif
 
 /* Of what `packed_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int packed_kernels_version(void) { return 1; }
+EXPORT int packed_kernels_version(void) { return 2; }
 EXPORT int packed_job_size(void) { return sizeof(Job); }
 
 /* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one

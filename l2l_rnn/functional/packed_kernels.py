@@ -17,13 +17,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from l2l_rnn.functional.packed_cell import PackedCell
-
-_CELLS = ("TanhCell", "ReluCell", "GRUCell", "LSTMCell")
+_CELLS = ("TanhCell", "ReluCell", "GRUCell", "LSTMCell", "MinGRUCell")
 _PASSES = ("forward", "adjoint", "tangent")
-_VERSION = 1  # of the C code's interface, which says the same
+_VERSION = 2  # of the C code's interface, which says the same
 _BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
-
 
 _ARRAYS = (
     *("weight", "h0", "c0", "z", "units", "h", "c", "outside", "lam", "mu", "dh0", "dc0"),
@@ -48,20 +45,16 @@ def compiled() -> bool:
     return _library() is not None
 
 
-def serve(cell: PackedCell, like: Tensor | None) -> bool:
-    """Whether compiled code runs this cell on tensors of such a type and place."""
+def serve(cell: str, like: Tensor) -> bool:
+    """Whether compiled code runs the cell of this name on tensors of such a type and place."""
     return (
-        like is not None
-        and like.dtype == torch.float32
-        and like.device.type == "cpu"
-        and type(cell).__name__ in _CELLS
-        and compiled()
+        like.dtype == torch.float32 and like.device.type == "cpu" and cell in _CELLS and compiled()
     )
 
 
 def run(
     what: str,
-    cell: PackedCell,
+    cell: str,
     sizes: Sequence[int],
     arrays: dict[str, Tensor | None],
     first_column: int = 0,
@@ -70,7 +63,7 @@ def run(
 
     Args:
         what: `"forward"`, `"adjoint"` or `"tangent"`.
-        cell: the `PackedCell`.
+        cell: its name.
         sizes: rows of each step.
         arrays: float32 but for a bool `outside`, named and shaped as in `packed_kernels.c`; None
             for what there is not. What is written to is contiguous.
@@ -78,22 +71,22 @@ def run(
     """
     library = _library()
     found = {name: t.contiguous() for name, t in arrays.items() if t is not None}
-    weight, h, rows = found["weight"], found["h"], found["h0"].shape[1]
-    if found["units"].shape[1] != h.shape[1]:
+    h, rows, weight = found["h"], found["h0"].shape[1], found.get("weight")
+    if "units" in found and found["units"].shape[1] != h.shape[1]:
         del found["units"]  # room for one step, which torch's operations need
     threads = torch.get_num_threads() if _openmp() else 1
     shares = -(-threads // len(h))  # of the rows of one task or direction
     steps = (ctypes.c_int64 * len(sizes))(*sizes)
     job = _Job(
         pass_=_PASSES.index(what),
-        cell=_CELLS.index(type(cell).__name__),
+        cell=_CELLS.index(cell),
         A=len(h),
         P=h.shape[1],
         S=len(sizes),
         B=rows,
-        K=weight.shape[-1],
+        K=0 if weight is None else weight.shape[-1],
         H=h.shape[-1],
-        U=cell.stacked,
+        U=0 if weight is None else weight.shape[1] // h.shape[-1],
         block=max(1, min(_BLOCK, -(-rows // shares))),
         first_column=first_column,
         sizes=ctypes.addressof(steps),

@@ -349,6 +349,96 @@ TARGET static inline __attribute__((always_inline)) void FN(tangent)(const Job *
     }
 }
 
+/* -- the minimal recurrence, h = h_before + z (n - h_before) with z = sigmoid(a_z), n = g(a_n) - */
+
+/* g(x) = x + 1/2 where x >= 0, sigmoid(x) below. */
+TARGET static inline float FN(positive)(float x)
+{
+    float below = FN(sigmoid)(x);
+    return x >= 0 ? x + 0.5f : below;
+}
+
+TARGET static void FN(min_forward_row)(int64_t H, const float *restrict a,
+                                       const float *restrict before, float *restrict h)
+{
+    for (int64_t j = 0; j < H; j++)
+        h[j] = before[j] + FN(sigmoid)(a[j]) * (FN(positive)(a[H + j]) - before[j]);
+}
+
+TARGET static void FN(min_adjoint_row)(int64_t H, const float *restrict a,
+                                       const float *restrict before, const float *restrict lam,
+                                       float *restrict da, float *restrict lam_before)
+{
+    for (int64_t j = 0; j < H; j++) {
+        float z = FN(sigmoid)(a[j]), n = FN(positive)(a[H + j]);
+        float slope_n = a[H + j] >= 0 ? 1 : n * (1 - n);
+        da[j] = lam[j] * (n - before[j]) * z * (1 - z);
+        da[H + j] = lam[j] * z * slope_n;
+        lam_before[j] += lam[j] * (1 - z);
+    }
+}
+
+TARGET static void FN(min_tangent_row)(int64_t H, const float *restrict a,
+                                       const float *restrict v, const float *restrict before,
+                                       const float *restrict before_moves,
+                                       const float *restrict lam, float *restrict moves,
+                                       float *restrict in_a, float *restrict in_before)
+{
+    for (int64_t j = 0; j < H; j++) {
+        float z = FN(sigmoid)(a[j]), n = FN(positive)(a[H + j]);
+        float slope_z = z * (1 - z), slope_n = n * (1 - n), bend_n = slope_n * (1 - 2 * n);
+        slope_n = a[H + j] >= 0 ? 1 : slope_n;
+        bend_n = a[H + j] >= 0 ? 0 : bend_n;
+        float z_moves = v[j] * slope_z, n_moves = v[H + j] * slope_n;
+        moves[j] = before_moves[j] + z_moves * (n - before[j]) + z * (n_moves - before_moves[j]);
+        in_a[j] = lam[j] * (z_moves * (1 - 2 * z) * (n - before[j])
+                            + slope_z * (n_moves - before_moves[j]));
+        in_a[H + j] = lam[j] * (z_moves * slope_n + z * v[H + j] * bend_n);
+        in_before[j] -= lam[j] * z_moves;
+    }
+}
+
+TARGET static void FN(min_forward)(const Job *job, int64_t n, int64_t first, int64_t last)
+{
+    int64_t H = job->H, row = n * job->P, before = n * job->B;
+    const float *h_before = job->h0;
+    for (int64_t t = 0; t < job->S; t++, before = row, row += job->B, h_before = job->h)
+        for (int64_t r = first; r < last; r++)
+            FN(min_forward_row)(H, job->z + (row + r) * 2 * H, h_before + (before + r) * H,
+                                job->h + (row + r) * H);
+}
+
+TARGET static void FN(min_adjoint)(const Job *job, int64_t n, int64_t first, int64_t last)
+{
+    int64_t H = job->H;
+    for (int64_t t = job->S - 1; t >= 0; t--) {
+        int64_t row = n * job->P + t * job->B, before = t ? row - job->B : n * job->B;
+        const float *h_before = t ? job->h : job->h0;
+        float *lam_before = t ? job->lam : job->dh0;
+        for (int64_t r = first; r < last; r++)
+            FN(min_adjoint_row)(H, job->z + (row + r) * 2 * H, h_before + (before + r) * H,
+                                job->lam + (row + r) * H, job->da + (row + r) * 2 * H,
+                                lam_before + (before + r) * H);
+    }
+}
+
+TARGET static void FN(min_tangent)(const Job *job, int64_t n, int64_t first, int64_t last)
+{
+    int64_t H = job->H, row = n * job->P, before = n * job->B;
+    const float *h_before = job->h0, *h_moves = job->h0_tangent;
+    float *in_h = job->dh0;
+    for (int64_t t = 0; t < job->S; t++, before = row, row += job->B) {
+        for (int64_t r = first; r < last; r++)
+            FN(min_tangent_row)(H, job->z + (row + r) * 2 * H, job->through + (row + r) * 2 * H,
+                                h_before + (before + r) * H, h_moves + (before + r) * H,
+                                job->lam + (row + r) * H, job->h_tangent + (row + r) * H,
+                                job->a + (row + r) * 2 * H, in_h + (before + r) * H);
+        h_before = job->h;
+        h_moves = job->h_tangent;
+        in_h = job->h_gradient;
+    }
+}
+
 /* Take items of work until none is left. */
 TARGET static void FN(work)(void *given)
 {
@@ -356,14 +446,16 @@ TARGET static void FN(work)(void *given)
     int64_t blocks = (job->B + job->block - 1) / job->block, item;
     float *room = malloc(workspace(job) * sizeof(float));
     if (!room) return; /* `next` then tells that items are left */
+    unsigned mode = flush_denormals();
     while ((item = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->A * blocks) {
         int64_t n = item / blocks, first = item % blocks * job->block, last = first + job->block;
         if (last > job->B) last = job->B;
         switch (job->pass) {
-        case FORWARD: EVERY_CELL(FN(forward)) break;
-        case ADJOINT: EVERY_CELL(FN(adjoint)) break;
-        case TANGENT: EVERY_CELL(FN(tangent)) break;
+        case FORWARD: EVERY_CELL(forward) break;
+        case ADJOINT: EVERY_CELL(adjoint) break;
+        case TANGENT: EVERY_CELL(tangent) break;
         }
     }
+    restore_denormals(mode);
     free(room);
 }

@@ -248,8 +248,9 @@ def _run(
 
     `first_column` is the first of z that is not 0.
     """
-    if packed_kernels.serve(cell, arrays["weight"]):
-        packed_kernels.run(what, cell, sizes, arrays, first_column)
+    name, h = type(cell).__name__, arrays["h"]
+    if h is not None and packed_kernels.serve(name, h):
+        packed_kernels.run(what, name, sizes, arrays, first_column)
     else:
         packed_steps.PASSES[what](cell, sizes, **arrays)
 

@@ -12,6 +12,8 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional import packed_kernels
+from l2l_rnn.functional.min_recurrence import min_recurrence
 
 # Values of one step above which a plain loop over steps, one operation each, is the fastest on a
 # processor: the operation's own time then exceeds the cost of its call.
@@ -123,6 +125,9 @@ def min_gru(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
     Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B.
     """
+    (h0,) = state
+    if packed_kernels.serve("MinGRUCell", projected) and not transforms_are_active():
+        return (min_recurrence(projected, h0.to(projected.dtype)).flatten(1, 2),)
     a_z, a_n = projected.chunk(2, -1)
     # 1 - sigmoid(x) is sigmoid(-x), which keeps its precision where the gate is nearly 1.
     return _scanned((-a_z).sigmoid(), a_z.sigmoid() * _positive(a_n), state)
@@ -146,6 +151,8 @@ def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     a_f, a_i, a_n = projected.chunk(3, -1)
     # f / (f + i) = sigmoid(log f - log i), finite where both gates are nearly 0.
     balance = F.logsigmoid(a_f) - F.logsigmoid(a_i)
+    if packed_kernels.serve("MinGRUCell", projected) and not transforms_are_active():
+        return min_gru(torch.cat([-balance, a_n], -1), state)
     return _scanned(balance.sigmoid(), (-balance).sigmoid() * _positive(a_n), state)
 
 

@@ -1,5 +1,7 @@
 """Datasets to draw tasks from, and ready-made task sets over them."""
 
+from l2l_rnn.tasksets.activity import Activity
+from l2l_rnn.tasksets.archives import archived_series
 from l2l_rnn.tasksets.benchmarks import (
     BenchmarkTasksets,
     get_tasksets,
@@ -14,9 +16,11 @@ from l2l_rnn.tasksets.harmonics import Harmonics
 from l2l_rnn.tasksets.languages import Languages
 from l2l_rnn.tasksets.ngrams import DynamicNGrams
 from l2l_rnn.tasksets.recall import AssociativeRecall
+from l2l_rnn.tasksets.series import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.sorting import PrioritySort
 
 __all__ = [
+    "Activity",
     "Adding",
     "AssociativeRecall",
     "BenchmarkTasksets",
@@ -31,7 +35,10 @@ __all__ = [
     "RepeatCopy",
     "Sinusoids",
     "TaskFamily",
+    "archived_series",
     "get_tasksets",
     "list_tasksets",
     "register_taskset",
+    "unseen_classes",
+    "unseen_datasets",
 ]

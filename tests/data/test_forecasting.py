@@ -1,0 +1,204 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from l2l_rnn.data import ForecastingDataset, SourceTaskset, split_series
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+
+NAN = float("nan")
+
+
+def clocks(*lengths, channels=1):
+    """Each value tells its series and time: series 2 at time 37 is 2037, its channel 1 -2037."""
+    series = [1000.0 * i + torch.arange(n) for i, n in enumerate(lengths)]
+    return [torch.stack([s, -s][:channels], -1) for s in series]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_windows_are_disjoint_and_answers_follow():
+    dataset = ForecastingDataset(clocks(30, 17, channels=2), 5, 3, normalise=False)
+    assert dataset.inputs.shape == (5, 5, 2)
+    assert dataset.answers.shape == (5, 3, 2)
+    assert dataset.inputs[:, 0, 0].tolist() == [0, 8, 16, 1000, 1008]
+    assert dataset.starts.tolist() == [0, 8, 16, 0, 8]
+    assert dataset.groups.tolist() == [0, 0, 0, 1, 1]
+    assert dataset.inputs[1, :, 1].tolist() == [-8, -9, -10, -11, -12]
+    assert dataset.answers[1, :, 0].tolist() == [13, 14, 15]
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        [np.arange(20), list(range(12))],
+        torch.stack([torch.arange(20.0), torch.arange(20.0).where(torch.arange(20) < 12, NAN)])[
+            ..., None
+        ],
+    ],
+)
+def test_series_in_any_form(series):
+    dataset = ForecastingDataset(series, 3, 1, normalise=False, names=("a", "b"))
+    assert dataset.group_names == ("a", "b")
+    assert dataset.answers.flatten().tolist() == [3, 7, 11, 15, 19, 3, 7, 11]
+
+
+def test_normalised_by_the_context_alone():
+    rng = np.random.default_rng(0)
+    one = rng.normal(5, 3, (60, 2))
+    two = one.copy()
+    two[8:10] += 1e3  # the answer of the first window
+    first, second = (ForecastingDataset([series], 8, 2) for series in (one, two))
+    assert torch.equal(first.inputs[0], second.inputs[0])
+    torch.testing.assert_close(first.inputs.mean(1), torch.zeros(6, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(first.inputs.std(1, unbiased=False), torch.ones(6, 2))
+    expected = (one[8:10] - one[:8].mean(0)) / one[:8].std(0)
+    torch.testing.assert_close(first.answers[0], torch.tensor(expected).float())
+    back = first.answers * first.deviations + first.means
+    torch.testing.assert_close(back[0], torch.tensor(one[8:10]).float())
+
+
+def test_a_constant_context_is_only_centred():
+    dataset = ForecastingDataset([[0.1] * 4 + [5.0]], 4, 1)
+    assert dataset.inputs.flatten().tolist() == pytest.approx([0] * 4)
+    assert dataset.answers.item() == pytest.approx(4.9)
+
+
+@pytest.mark.parametrize("chronological", [False, True])
+@pytest.mark.parametrize("way", ["draw", "taskset"])
+def test_a_query_s_answer_is_in_no_support_example(chronological, way):
+    dataset = ForecastingDataset(
+        clocks(60, 90, 75), 5, 2, chronological=chronological, normalise=False
+    )
+    random.seed(0)
+    if way == "draw":
+        drawn = dataset.draw(60, 3, 4, seeded())
+        tasks = list(
+            zip(drawn.support_x, drawn.support_y, drawn.query_x, drawn.query_y, strict=True)
+        )
+    else:
+        taskset = SourceTaskset(dataset, ways=5, samples=7)
+        samples = [taskset.sample() for _ in range(60)]
+        tasks = [(x[:3], y[:3], x[3:], y[3:]) for x, y in samples]
+    owners, backwards = set(), 0
+    for support_x, support_y, query_x, query_y in tasks:
+        assert support_x.shape == (3, 5, 1)
+        assert query_y.shape == (4, 2, 1)
+        shown = {*support_x.flatten().tolist(), *support_y.flatten().tolist()}
+        asked = query_y.flatten().tolist()
+        assert len(set(asked)) == 8
+        assert not shown & set(asked)
+        owner = {int(v // 1000) for v in shown | set(asked)}
+        assert len(owner) == 1
+        owners |= owner
+        backwards += query_x[:, 0].min() < support_x[:, 0].max()
+        if not chronological:
+            assert not shown & set(query_x.flatten().tolist())
+    assert owners == {0, 1, 2}
+    assert (backwards == 0) if chronological else (backwards > 30)
+
+
+def test_chronological_windows_overlap_in_what_is_given():
+    dataset = ForecastingDataset(clocks(20), 5, 2, chronological=True, normalise=False)
+    assert dataset.inputs[:, 0, 0].tolist() == [0, 2, 4, 6, 8, 10, 12]
+
+
+def test_chronological_support_varies():
+    """The support is not always the first windows, nor always neighbours."""
+    dataset = ForecastingDataset(clocks(40), 2, 1, chronological=True, normalise=False)
+    starts = dataset.draw(200, 2, 1, seeded()).support_x[..., 0, 0]
+    assert len({tuple(pair) for pair in starts.tolist()}) > 100
+    assert (starts[:, 0] < starts[:, 1]).all()
+
+
+def test_a_seed_fixes_the_tasks():
+    dataset = ForecastingDataset(clocks(60, 70), 5, 2, normalise=False)
+    first, second, other = (dataset.draw(9, 2, 2, seeded(s)).query_y for s in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"context": 0}, ArgumentError, "context must be a positive integer, got 0"),
+        ({"horizon": 1.5}, ArgumentError, "horizon must be a positive integer, got 1.5"),
+        ({"stride": True}, ArgumentError, "stride must be a positive integer, got True"),
+        ({"stride": 6}, ArgumentError, "stride must be at least 7.*chronological=True"),
+        (
+            {"stride": 1, "chronological": True},
+            ArgumentError,
+            "stride must be at least 2,.*got 1; raise it$",
+        ),
+        ({"context": 29}, DataError, r"series 1 has 30 steps, expected context \+ horizon = 31"),
+        ({"context": 29, "names": "ab"}, DataError, "series 'b' has 30 steps"),
+        ({"names": ("a",)}, ShapeError, "expected 2 names, one for each series, got 1"),
+        ({"series": []}, DataError, "at least one series, got none"),
+        ({"series": [[1.0, NAN, 3.0] * 9]}, DataError, "case 0 has a NaN at step 1"),
+        ({"series": clocks(40) + clocks(40, channels=2)}, ShapeError, "case 1 has 2 channels"),
+        ({"series": [["a"] * 40]}, ArgumentTypeError, "case 0 is an array of <U1"),
+    ],
+)
+def test_bad_input(options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        ForecastingDataset(**{"series": clocks(40, 30), "context": 5, "horizon": 2, **options})
+    assert str(caught.value).startswith("ForecastingDataset: ")
+
+
+def test_more_windows_than_there_are():
+    with pytest.raises(DataError, match="no group has 9 examples"):
+        ForecastingDataset(clocks(40), 3, 2).draw(2, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("count", "shares", "sizes"),
+    [
+        (10, (0.6, 0.2, 0.2), [6, 2, 2]),
+        (10, (3, 1, 1), [6, 2, 2]),
+        (3, (0.98, 0.01, 0.01), [1, 1, 1]),
+        (5, (0.01, 0.01, 0.98), [1, 1, 3]),
+        (7, (1, 1), [4, 3]),
+        (4, (1,), [4]),
+    ],
+)
+def test_splits_share_no_series(count, shares, sizes):
+    series = clocks(*[5] * count)
+    parts = split_series(series, shares, seeded())
+    assert [len(part) for part in parts] == sizes
+    found = [int(s[0, 0]) for part in parts for s in part]
+    assert sorted(found) == [1000 * i for i in range(count)]
+
+
+def test_equal_series_stay_together():
+    series = [torch.full((4,), float(i % 6)) for i in range(24)]
+    parts = split_series(series, generator=seeded())
+    for one, other in itertools.combinations(parts, 2):
+        assert not {float(s[0]) for s in one} & {float(s[0]) for s in other}
+    assert sum(map(len, parts)) == 24
+
+
+def test_a_seed_fixes_the_split():
+    def split(seed):
+        parts = split_series(clocks(*[5] * 30), generator=seeded(seed))
+        return [[int(s[0, 0]) for s in part] for part in parts]
+
+    assert split(1) == split(1) != split(2)
+
+
+@pytest.mark.parametrize(
+    ("count", "shares", "error", "message"),
+    [
+        (2, (1, 1, 1), DataError, "expected 3 different series or more, got 2"),
+        (9, (1, 0), ArgumentError, "shares must be positive numbers"),
+        (9, (), ArgumentError, "shares must be positive numbers"),
+        (9, (1, NAN), ArgumentError, "shares must be positive numbers"),
+        (9, (1, float("inf")), ArgumentError, "shares must be positive numbers"),
+    ],
+)
+def test_bad_splits(count, shares, error, message):
+    with pytest.raises(error, match=message):
+        split_series(clocks(*[5] * count), shares)
