@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.functional.recurrences import State
@@ -24,8 +26,11 @@ class _Minimal(RecurrentLayer):
 
     def _projected(self, layer: int, x: Tensor, batch_sizes: Sequence[int]) -> Tensor:
         """What the gates read at every step: x `(A, S B, F)` -> `(A, S, B, GH)`."""
-        bias = self._stacked("bias_ih", layer) if self.bias else None
-        a = functional.linear(x, self._stacked("weight_ih", layer), bias)
+        weight = self._stacked("weight_ih", layer)
+        if self.bias:  # as a column of the weight, so that its derivatives are no sums of their own
+            weight = torch.cat([weight, self._stacked("bias_ih", layer).unsqueeze(-1)], -1)
+            x = F.pad(x, (0, 1), value=1.0)
+        a = functional.linear(x, weight)
         return a.unflatten(1, (len(batch_sizes), -1))
 
 
@@ -36,7 +41,8 @@ class MinGRU(_Minimal):
     `h_t = (1 - z_t) * h_{t-1} + z_t * n_t`, with `g(x) = x + 1/2` for `x >= 0` and `sigmoid(x)`
     below, which keeps the state positive. The rows of `weight_ih_l0` and `bias_ih_l0` stack z, n;
     there is no recurrent weight. Everything else is as in `RecurrentLayer`, but that derivatives of
-    every order are there.
+    every order are there, save in single precision on a processor, where compiled code has the
+    first two and a third raises an error.
 
     Example:
         >>> import torch

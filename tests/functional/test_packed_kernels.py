@@ -11,6 +11,8 @@ LAYERS = {
     "gru": lambda *sizes, **options: recurrent.GRU(*sizes, **options),
     "tanh": lambda *sizes, **options: recurrent.RNN(*sizes, **options),
     "relu": lambda *sizes, **options: recurrent.RNN(*sizes, nonlinearity="relu", **options),
+    "min_gru": lambda *sizes, **options: recurrent.MinGRU(*sizes, **options),
+    "min_lstm": lambda *sizes, **options: recurrent.MinLSTM(*sizes, **options),
 }
 
 
