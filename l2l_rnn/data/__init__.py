@@ -5,6 +5,7 @@ from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.groups import GroupedDataset
+from l2l_rnn.data.loader import TaskLoader
 from l2l_rnn.data.sources import SourceTaskset, TaskSource
 from l2l_rnn.data.text import CharacterVocabulary
 
@@ -15,6 +16,7 @@ __all__ = [
     "SourceTaskset",
     "TaskBatch",
     "TaskCard",
+    "TaskLoader",
     "TaskSource",
     "cached_arrays",
     "draw_tasks",

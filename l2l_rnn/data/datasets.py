@@ -101,7 +101,11 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         self._check_size(ways, samples)
-        meta = self.meta()
+        plain = self
+        if self.target_transform is not None:  # a task's labels are its own
+            plain = copy.copy(self)
+            plain.target_transform = None
+        meta = plain.meta()
         return meta, [
             FusedNWaysKShots(meta, n=ways, k=samples),
             LoadData(meta),
