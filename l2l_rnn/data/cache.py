@@ -92,7 +92,7 @@ def _lock(folder: Path, path: Path) -> AbstractContextManager[Any]:
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
     """Read the arrays, or None where the file is absent or not what `_write` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             contents = {part: file[part] for part in file.files}
     except Exception:  # damage makes zipfile and numpy raise nearly anything
         return None

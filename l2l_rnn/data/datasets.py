@@ -142,7 +142,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
 
     def _load(self, rows: Tensor) -> Tensor:
         if self.transform is None:
-            return self.sequences[rows]
+            return self.sequences.index_select(0, rows.flatten()).unflatten(0, rows.shape)
         loaded = [torch.as_tensor(self.transform(self.sequences[i])) for i in rows.flatten()]
         return torch.stack(loaded).unflatten(0, rows.shape)
 

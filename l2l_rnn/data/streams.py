@@ -76,7 +76,7 @@ class OneByOne(Draw):
         if number not in taskset.sampled_descriptions:
             _seed_all(f"{self.seed} task {number}")
             taskset.sampled_descriptions[number] = taskset.sample_task_description()
-            _seed_all(f"{seed} again")
+        _seed_all(f"{seed} again")
         return taskset[number]
 
 
