@@ -125,7 +125,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        present = self.grouping.counts.nonzero().squeeze(-1)
+        present = self.grouping.present
         ways = len(present) if ways is None else ways
         check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
         self._check_size(ways, shots + queries)
@@ -153,8 +153,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         return torch.stack(loaded).unflatten(0, rows.shape)
 
     def _check_size(self, ways: int, samples: int) -> None:
-        counts = self.grouping.counts
-        present = counts.nonzero().squeeze(-1)
+        counts, present = self.grouping.counts, self.grouping.present
         if ways > len(present):
             raise DataError(
                 f"{type(self).__name__}: ways must be at most {len(present)}, the classes there "

@@ -18,9 +18,10 @@ class Grouping:
         order: the items, sorted by group and within a group by their index.
         starts: where each group begins in `order`.
         counts: items of each group.
+        present: the groups that have items.
 
     Shapes:
-        labels (items,) int64; order (items,); starts, counts (groups,).
+        labels (items,) int64; order (items,); starts, counts (groups,); present (…,).
 
     Example:
         >>> grouping = Grouping(torch.tensor([1, 0, 1, 1]))
@@ -35,6 +36,7 @@ class Grouping:
         self.order = labels.argsort(stable=True)
         self.counts = torch.bincount(labels, minlength=groups or 0)
         self.starts = self.counts.cumsum(0) - self.counts
+        self.present = self.counts.nonzero().squeeze(-1)
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
         """Draw items of groups, none twice in a row: every ordered choice is as likely.

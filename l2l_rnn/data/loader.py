@@ -194,8 +194,8 @@ class TaskLoader(Iterator[TaskBatch]):
                     f"TaskLoader: the state is of a loader with {name}={state[name]!r}, got "
                     f"{name}={own!r}; make the loader with {name}={state[name]!r}"
                 )
-        generator, given, seed = state["generator"], state["given"], state["seed"]
-        given, seed = _count("given", given, least=0), _seed(seed, 1)
+        generator = state["generator"]
+        given, seed = (_count(name, state[name], least=0) for name in ("given", "seed"))
         try:
             Generator().set_state(generator)
         except (RuntimeError, TypeError) as error:
@@ -204,10 +204,9 @@ class TaskLoader(Iterator[TaskBatch]):
                 "something else; pass what state_dict() returned"
             ) from error
         self._close()
-        self._state, self._given, self.seed = generator.clone(), given, seed
+        self._state, self.seed = generator.clone(), seed
         self._draw.seed = seed
-        if self.batches is not None and given > self.batches:
-            self._given = 0
+        self._given = given if self.batches is None or given <= self.batches else 0
 
     def _counts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("tasks", "shots", "queries", "seed")}
