@@ -8,6 +8,7 @@ from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.forecasting import ForecastingDataset, split_series
 from l2l_rnn.data.groups import GroupedDataset
+from l2l_rnn.data.loader import TaskLoader
 from l2l_rnn.data.sources import SourceTaskset, TaskSource
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.data.ts_files import TsFile, read_ts
@@ -20,6 +21,7 @@ __all__ = [
     "SourceTaskset",
     "TaskBatch",
     "TaskCard",
+    "TaskLoader",
     "TaskSource",
     "TsFile",
     "augment_support",

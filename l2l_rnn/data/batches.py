@@ -17,12 +17,13 @@ class TaskBatch:
     """Holds the support and query sets of N tasks.
 
     Attributes:
-        support_x, support_y: sequences to adapt to, and their classes.
-        query_x, query_y: sequences to be judged on, and their classes.
+        support_x, support_y: sequences to adapt to, and their classes or other answers.
+        query_x, query_y: sequences to be judged on, and their answers.
 
     Shapes:
         support_x `(N, B, S)` or `(N, B, S, F)`, support_y `(N, B)`, B = ways * shots; the query's
-        alike with B = ways * queries.
+        alike with B = ways * queries. Where tasks have no classes, support_y `(N, B, …)`,
+        B = shots.
     """
 
     support_x: Tensor
@@ -46,27 +47,53 @@ class TaskBatch:
         Raises:
             ArgumentError: `size` is not a positive integer.
         """
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"TaskBatch.chunks: size must be a positive integer, got {size!r}")
-        parts = (self.support_x, self.support_y, self.query_x, self.query_y)
-        for chunk in zip(*(part.split(size) for part in parts), strict=True):
+        _check_positive("TaskBatch.chunks", "size", size)
+        for chunk in zip(*(part.split(size) for part in self._parts()), strict=True):
             yield TaskBatch(*chunk)
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TaskBatch:
+        """Return the batch on `device`; without waiting for the copy where it is non-blocking."""
+        return TaskBatch(*(part.to(device, non_blocking=non_blocking) for part in self._parts()))
+
+    def pin_memory(self) -> TaskBatch:
+        """Return the batch in page-locked memory, from which CUDA copies without waiting."""
+        return TaskBatch(*(part if part.is_cuda else part.pin_memory() for part in self._parts()))
+
+    def share(self, start: int, stop: int) -> TaskBatch:
+        """Return the tasks from `start` up to `stop`, as a slice does."""
+        return TaskBatch(*(part[start:stop] for part in self._parts()))
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.support_x, self.support_y, self.query_x, self.query_y
+
     @classmethod
-    def of(cls, tasks: Sequence[tuple[Tensor, Tensor]], shots: int) -> TaskBatch:
+    def of(
+        cls,
+        tasks: Sequence[tuple[Tensor, Tensor]],
+        shots: int,
+        queries: int | None = None,
+        *,
+        by_class: bool | None = None,
+    ) -> TaskBatch:
         """Stack tasks and part each into support and query, class by class.
 
         Args:
             tasks: pairs of sequences and labels as a Taskset yields them, alike in shape, with the
                 same number of examples of each class.
             shots: examples of each class that go to the support set; the first ones.
+            queries: examples of each class that go to the query set, the next ones; None takes all
+                that are left.
+            by_class: whether the answers are classes; if not, the first `shots` examples of a task
+                are its support set. None takes answers for classes where they are one integer each.
 
         Raises:
-            ArgumentError: `shots` is not a positive integer.
-            DataError: a class has not more examples than shots, or classes differ in number.
+            ArgumentError: `shots` or `queries` is not a positive integer.
+            DataError: there are no examples left for queries, or classes differ in their number of
+                examples.
         """
-        if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
-            raise ArgumentError(f"TaskBatch: shots must be a positive integer, got {shots!r}")
+        _check_positive("TaskBatch", "shots", shots)
+        if queries is not None:
+            _check_positive("TaskBatch", "queries", queries)
         if not tasks or len({(x.shape, y.shape) for x, y in tasks}) > 1:
             raise DataError(
                 f"TaskBatch: expected one task or more, alike in shape, got the shapes "
@@ -74,29 +101,57 @@ class TaskBatch:
             )
         x = torch.stack([task[0] for task in tasks])
         y = torch.stack([task[1] for task in tasks])
-        ways = len(y[0].unique())
-        samples, rest = divmod(y.shape[1], ways)
-        order = y.argsort(stable=True, dim=-1)
-        by_class = y.gather(1, order)
-        balanced = not rest
-        if balanced:
-            by_class = by_class.unflatten(1, (ways, samples))  # (N, C, samples)
-            balanced = bool(
-                (by_class.diff(dim=2) == 0).all() and (by_class[..., 0].diff(dim=1) > 0).all()
-            )
-        if not balanced or samples <= shots:
+        if by_class is None:
+            by_class = y.ndim == 2 and not (y.is_floating_point() or y.is_complex())
+        grouped = _by_class(y, shots) if by_class else _in_order(y, shots)  # (N, C, samples)
+        samples = grouped.shape[-1]
+        last = samples if queries is None else shots + queries
+        if last > samples:
             raise DataError(
-                f"TaskBatch: each class of a task must have the same number of examples, more than "
-                f"shots={shots}, got {y.shape[1]} examples of {ways} classes; raise "
-                "train_samples or test_samples"
+                f"TaskBatch: shots={shots} and queries={queries} need {last} examples of a class, "
+                f"or of a task without classes, got {samples}; raise train_samples or test_samples"
             )
-        grouped = order.unflatten(1, (ways, samples))
+        rows = torch.arange(len(x), device=x.device).unsqueeze(-1)
         parts = []
-        for chosen in (grouped[:, :, :shots], grouped[:, :, shots:]):
+        for chosen in (grouped[..., :shots], grouped[..., shots:last]):
             chosen = chosen.flatten(1)  # (N, B)
-            rows = torch.arange(len(x), device=x.device).unsqueeze(-1)
-            parts += [x[rows, chosen], y.gather(1, chosen)]
+            parts += [x[rows, chosen], y[rows, chosen]]
         return cls(*parts)
+
+
+def _by_class(y: Tensor, shots: int) -> Tensor:
+    """The examples of each class of each task: their places, `(N, C, samples)`."""
+    ways = len(y[0].unique())
+    samples, rest = divmod(y.shape[1], ways)
+    order = y.argsort(stable=True, dim=-1)
+    balanced = not rest
+    if balanced:
+        classes = y.gather(1, order).unflatten(1, (ways, samples))
+        balanced = bool(
+            (classes.diff(dim=2) == 0).all() and (classes[..., 0].diff(dim=1) > 0).all()
+        )
+    if not balanced or samples <= shots:
+        raise DataError(
+            f"TaskBatch: each class of a task must have the same number of examples, more than "
+            f"shots={shots}, got {y.shape[1]} examples of {ways} classes; raise "
+            "train_samples or test_samples"
+        )
+    return order.unflatten(1, (ways, samples))
+
+
+def _in_order(y: Tensor, shots: int) -> Tensor:
+    """The examples of each task as they come, `(N, 1, samples)`."""
+    if y.ndim < 2 or y.shape[1] <= shots:
+        raise DataError(
+            f"TaskBatch: a task must have more examples than shots={shots}, got answers of shape "
+            f"{tuple(y.shape[1:])}; raise train_samples or test_samples"
+        )
+    return torch.arange(y.shape[1], device=y.device).expand(len(y), 1, -1)
+
+
+def _check_positive(who: str, what: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"{who}: {what} must be a positive integer, got {count!r}")
 
 
 def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
@@ -117,6 +172,5 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
         >>> batch.support_x.shape, batch.query_y.shape
         (torch.Size([4, 5, 32]), torch.Size([4, 10]))
     """
-    if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
-        raise ArgumentError(f"draw_tasks: tasks must be a positive integer, got {tasks!r}")
+    _check_positive("draw_tasks", "tasks", tasks)
     return TaskBatch.of([taskset.sample() for _ in range(tasks)], shots)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-import zipfile
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+
 Arrays = Mapping[str, NDArray[Any]]
 
 _VERSION = 1  # of the file's layout; a new one leaves older files alone
+_PREFIX = "array."  # before each array's name, so that none is taken for the checksum
 
 
 def cached_arrays(
@@ -44,8 +47,8 @@ def cached_arrays(
         The arrays by name, in memory.
 
     Raises:
-        TypeError: the key holds what JSON does not, or an array holds objects.
-        OSError: `root` cannot be written to.
+        ArgumentTypeError: the key holds what JSON does not, or an array holds objects.
+        ArgumentError: `root` is no folder that can be written to.
 
     Example:
         >>> import tempfile
@@ -55,14 +58,19 @@ def cached_arrays(
         >>> made["x"]
         array([0, 1, 2])
     """
-    text = json.dumps({**key, "layout": _VERSION}, sort_keys=True, ensure_ascii=False)
+    try:
+        text = json.dumps([_VERSION, dict(key)], sort_keys=True, ensure_ascii=False)
+    except TypeError as error:
+        raise ArgumentTypeError(
+            f"cached_arrays: key must hold what JSON can, got {dict(key)!r} ({error}); "
+            "give numbers, strings, lists and dicts"
+        ) from error
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path(root).expanduser() / "l2l_rnn"
     path = folder / f"{name}-{digest}.npz"
     found = _read(path, text)
     if found is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{path.name}.lock"):
+        with _lock(folder, path):
             found = _read(path, text)  # another process may have built it while this one waited
             if found is None:
                 found = {part: np.asarray(array) for part, array in build().items()}
@@ -70,28 +78,44 @@ def cached_arrays(
     return found
 
 
+def _lock(folder: Path, path: Path) -> AbstractContextManager[Any]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f".{path.name}.lock").acquire()
+    except OSError as error:
+        raise ArgumentError(
+            f"cached_arrays: root must be a folder that can be written to, got {folder.parent} "
+            f"({error.strerror}); pass another root"
+        ) from error
+
+
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
     """Read the arrays, or None where the file is absent or not what `_write` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {part: file[part] for part in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.error):
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            contents = {part: file[part] for part in file.files}
+    except Exception:  # damage makes zipfile and numpy raise nearly anything
         return None
-    written = arrays.pop("checksum", None)
+    written = contents.pop("checksum", None)
+    arrays = {part.removeprefix(_PREFIX): array for part, array in contents.items()}
     return arrays if written is not None and str(written) == _checksum(key, arrays) else None
 
 
 def _write(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> None:
     for part, array in arrays.items():
         if array.dtype.hasobject:
-            raise TypeError(f"cached_arrays: {part!r} holds Python objects; store numbers or text")
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            raise ArgumentTypeError(
+                f"cached_arrays: arrays must hold numbers or text, got Python objects in {part!r}; "
+                "give it a dtype"
+            )
+    contents = {f"{_PREFIX}{part}": array for part, array in arrays.items()}
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, checksum=np.array(_checksum(key, arrays)), **arrays)
+        with beside.open("xb") as file:
+            np.savez(file, checksum=np.array(_checksum(key, arrays)), **contents)
         os.replace(beside, path)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def _checksum(key: str, arrays: dict[str, NDArray[Any]]) -> str:

@@ -18,6 +18,8 @@ from l2l_rnn.data.draws import Grouping, draw_distinct
 from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
+_TOKENS = (torch.int64, torch.int32, torch.int16)
+
 
 class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     """Holds labelled sequences of unequal length in one padded tensor.
@@ -33,7 +35,8 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
             returns, not how tasks are drawn.
 
     Shapes:
-        sequences: (items, S) int64, or (items, S, F) floating point.
+        sequences: (items, S) int64, int32 or int16, or (items, S, F) floating point. Narrow token
+            ids stay narrow in store, and are int64 when looked up.
         labels: (items,) int64.
 
     Raises:
@@ -80,7 +83,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         return len(self._targets)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        sequence: Any = self.sequences[index]
+        sequence: Any = _widened(self.sequences[index])
         label: Any = self._targets[index]
         if self.transform is not None:
             sequence = self.transform(sequence)
@@ -101,7 +104,11 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         self._check_size(ways, samples)
-        meta = self.meta()
+        plain = self
+        if self.target_transform is not None:  # a task's labels are its own
+            plain = copy.copy(self)
+            plain.target_transform = None
+        meta = plain.meta()
         return meta, [
             FusedNWaysKShots(meta, n=ways, k=samples),
             LoadData(meta),
@@ -118,7 +125,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        present = self.grouping.counts.nonzero().squeeze(-1)
+        present = self.grouping.present
         ways = len(present) if ways is None else ways
         check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
         self._check_size(ways, shots + queries)
@@ -138,13 +145,15 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
 
     def _load(self, rows: Tensor) -> Tensor:
         if self.transform is None:
-            return self.sequences[rows]
-        loaded = [torch.as_tensor(self.transform(self.sequences[i])) for i in rows.flatten()]
+            found = self.sequences.index_select(0, rows.flatten())
+            return _widened(found).unflatten(0, rows.shape)
+        loaded = [
+            torch.as_tensor(self.transform(_widened(self.sequences[i]))) for i in rows.flatten()
+        ]
         return torch.stack(loaded).unflatten(0, rows.shape)
 
     def _check_size(self, ways: int, samples: int) -> None:
-        counts = self.grouping.counts
-        present = counts.nonzero().squeeze(-1)
+        counts, present = self.grouping.counts, self.grouping.present
         if ways > len(present):
             raise DataError(
                 f"{type(self).__name__}: ways must be at most {len(present)}, the classes there "
@@ -166,18 +175,22 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         return {int(label): group.tolist() for label, group in zip(found, groups, strict=True)}
 
 
+def _widened(sequences: Tensor) -> Tensor:
+    return sequences if sequences.is_floating_point() else sequences.long()
+
+
 def _check_sequences(who: str, sequences: Tensor) -> None:
     if not isinstance(sequences, Tensor):
         raise ArgumentTypeError(
             f"{who}: sequences must be one padded tensor, got {type(sequences).__name__}; "
             "pad them to one length first"
         )
-    tokens = sequences.ndim == 2 and sequences.dtype == torch.int64
+    tokens = sequences.ndim == 2 and sequences.dtype in _TOKENS
     steps = sequences.ndim == 3 and sequences.is_floating_point()
     if not (tokens or steps):
         raise ShapeError(
-            f"{who}: sequences must be (items, S) int64 or (items, S, F) floating point, got "
-            f"{tuple(sequences.shape)} {sequences.dtype}; reshape or convert them"
+            f"{who}: sequences must be (items, S) int64, int32 or int16, or (items, S, F) floating "
+            f"point, got {tuple(sequences.shape)} {sequences.dtype}; reshape or convert them"
         )
     if len(sequences) == 0:
         raise DataError(f"{who}: expected at least one item, got none; pass some sequences")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -17,9 +18,10 @@ class Grouping:
         order: the items, sorted by group and within a group by their index.
         starts: where each group begins in `order`.
         counts: items of each group.
+        present: the groups that have items.
 
     Shapes:
-        labels (items,) int64; order (items,); starts, counts (groups,).
+        labels (items,) int64; order (items,); starts, counts (groups,); present (…,).
 
     Example:
         >>> grouping = Grouping(torch.tensor([1, 0, 1, 1]))
@@ -34,6 +36,7 @@ class Grouping:
         self.order = labels.argsort(stable=True)
         self.counts = torch.bincount(labels, minlength=groups or 0)
         self.starts = self.counts.cumsum(0) - self.counts
+        self.present = self.counts.nonzero().squeeze(-1)
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
         """Draw items of groups, none twice in a row: every ordered choice is as likely.
@@ -47,7 +50,7 @@ class Grouping:
             groups (…); returns (…, each), indices of items.
         """
         positions = draw_distinct(self.counts[groups], each, generator)
-        return self.order[self.starts[groups].unsqueeze(-1) + positions]
+        return self.order.take(self.starts[groups].unsqueeze(-1) + positions)
 
 
 def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None) -> Tensor:
@@ -69,11 +72,13 @@ def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None)
 
     Source: R. W. Floyd in J. Bentley, 1987, Programming Pearls: A Sample of Brilliance.
     """
-    drawn = torch.empty(*sizes.shape, count, dtype=torch.int64)
-    uniform = torch.rand(2, *drawn.shape, dtype=torch.float64, generator=generator)
-    for i in range(count):
-        last = sizes - count + i
-        one = (uniform[0, ..., i] * (last + 1)).long()  # 0 .. last
-        taken = (drawn[..., :i] == one.unsqueeze(-1)).any(-1)
-        drawn[..., i] = torch.where(taken, last, one)
-    return drawn.gather(-1, uniform[1].argsort(-1))  # the method's own order is not random
+    below = sizes.reshape(1, -1).numpy()  # numpy's calls take a fraction of torch's at such sizes
+    last = below - count + np.arange(count)[:, None]  # (count, …)
+    uniform = torch.rand(2, *last.shape, dtype=torch.float64, generator=generator).numpy()
+    drawn = (uniform[0] * (last + 1)).astype(np.int64)  # 0 .. last
+    for i in range(1, count):
+        taken = (drawn[:i] == drawn[i]).any(0)
+        np.copyto(drawn[i], last[i], where=taken)
+    order = uniform[1].argsort(0)  # the method's own order is not random
+    shuffled = np.take_along_axis(drawn, order, 0).T.reshape(*sizes.shape, count)
+    return torch.from_numpy(shuffled)

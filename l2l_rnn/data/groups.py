@@ -129,11 +129,13 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
     def _part(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """Load items `(N, C, each)` with their answers, class after class."""
         tasks, ways, each = items.shape
-        rows = items.flatten(1).to(self.inputs.device)
+        rows = items.flatten().to(self.inputs.device)
+        lead = (tasks, ways * each)
+        inputs = self.inputs.index_select(0, rows).unflatten(0, lead)
         if self.classes is None:
-            return self.inputs[rows], self.answers[rows]
+            return inputs, self.answers.index_select(0, rows).unflatten(0, lead)
         labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
-        return self.inputs[rows], labels.to(self.answers.device)
+        return inputs, labels.to(self.answers.device)
 
     @staticmethod
     def _draw_kinds(eligible: Tensor, ways: int, generator: Generator | None) -> Tensor:

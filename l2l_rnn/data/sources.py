@@ -101,6 +101,17 @@ class SourceTaskset(Taskset):
         collate = default_collate if device is None else _CollateTo(device)
         super().__init__(meta, transforms, num_tasks, task_collate=collate)
         self.source, self.ways, self.samples = source, ways, samples
+        self._recipe = tuple(transforms)
+
+    @property
+    def endless(self) -> bool:
+        """Whether tasks are drawn for ever, and just as the source draws them.
+
+        They are not where `num_tasks` is set, or where `task_transforms` is no longer the source's.
+        """
+        transforms = self.task_transforms
+        unchanged = isinstance(transforms, list) and tuple(transforms) == self._recipe
+        return self.num_tasks == -1 and unchanged
 
 
 def check_counts(who: str, tasks: int, shots: int, queries: int, ways: int | None = None) -> None:

@@ -80,6 +80,51 @@ def test_tasks_may_have_other_labels():
     assert batch.query_x.flatten(1).tolist() == [[2, 4, 3, 5], [10, 11, 7, 8]]
 
 
+def test_fewer_queries_than_are_left():
+    tasks = [taskset().sample() for _ in range(3)]
+    whole, some = TaskBatch.of(tasks, 2), TaskBatch.of(tasks, 2, queries=1)
+    assert same(some.support_x, whole.support_x)
+    assert same(some.query_x, whole.query_x[:, :: SAMPLES - 2])
+    assert some.query_y.tolist() == [[0, 1, 2]] * 3
+    with pytest.raises(DataError, match=f"shots=2 and queries=4 need 6 .* got {SAMPLES}"):
+        TaskBatch.of(tasks, 2, queries=4)
+    with pytest.raises(ArgumentError, match="queries must be a positive integer, got 0"):
+        TaskBatch.of(tasks, 2, queries=0)
+
+
+@pytest.mark.parametrize(
+    "answers", [torch.rand(8), torch.rand(8, 2), torch.arange(16).view(8, 2)], ids=str
+)
+def test_tasks_without_classes_are_parted_in_their_order(answers):
+    x = torch.arange(8).view(8, 1)
+    batch = TaskBatch.of([(x, answers), (x + 8, answers)], shots=3, queries=4)
+    assert batch.support_x[..., 0].tolist() == [[0, 1, 2], [8, 9, 10]]
+    assert batch.query_x[..., 0].tolist() == [[3, 4, 5, 6], [11, 12, 13, 14]]
+    assert torch.equal(batch.support_y[1], answers[:3])
+    assert torch.equal(batch.query_y[0], answers[3:7])
+    with pytest.raises(DataError, match="more examples than shots=8"):
+        TaskBatch.of([(x, answers)], shots=8)
+
+
+def test_whole_numbers_that_are_no_classes():
+    x, counts = torch.arange(6).view(6, 1), torch.tensor([5, 5, 2, 7, 5, 1])
+    batch = TaskBatch.of([(x, counts)], shots=2, by_class=False)
+    assert batch.support_y.tolist() == [[5, 5]]
+    assert batch.query_y.tolist() == [[2, 7, 5, 1]]
+
+
+def test_a_share_and_a_device():
+    batch = draw_tasks(taskset(), 5, 1)
+    share = batch.share(1, 3)
+    assert len(share) == 2
+    assert same(share.query_x, batch.query_x[1:3])
+    assert same(share.support_y, batch.support_y[1:3])
+    moved = batch.to("meta", non_blocking=True)
+    assert moved.support_x.is_meta
+    assert moved.query_y.is_meta
+    assert not batch.support_x.is_meta
+
+
 @pytest.mark.parametrize("shots", [0, -1, 1.0, "1", None, True])
 def test_bad_shots(shots):
     with pytest.raises(ArgumentError, match="shots must be a positive integer"):

@@ -101,6 +101,22 @@ def test_to_leaves_the_original():
     assert moved.meta().labels_to_indices == dataset.meta().labels_to_indices
 
 
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32])
+@pytest.mark.parametrize("transform", [None, lambda x: x + 1], ids=["plain", "transformed"])
+def test_narrow_token_ids_are_widened_at_look_up(dtype, transform):
+    wide = make(transform=transform)
+    narrow = SequenceDataset(wide.sequences.to(dtype), wide.labels, transform=transform)
+    assert narrow.sequences.dtype == dtype
+    assert narrow[3][0].dtype == torch.int64
+    assert torch.equal(narrow[3][0], wide[3][0])
+    batches = [
+        dataset.draw(2, 1, 2, torch.Generator().manual_seed(5)) for dataset in (narrow, wide)
+    ]
+    assert batches[0].query_x.dtype == torch.int64
+    assert torch.equal(batches[0].query_x, batches[1].query_x)
+    assert SequenceDataset.to(narrow, "meta").sequences.dtype == dtype
+
+
 TOKENS, LABELS = torch.ones(3, 2).long(), torch.tensor([0, 1, 1])
 
 
@@ -108,7 +124,7 @@ TOKENS, LABELS = torch.ones(3, 2).long(), torch.tensor([0, 1, 1])
     ("arguments", "error", "message"),
     [
         (([[1], [2, 3]], LABELS), ArgumentTypeError, "one padded tensor, got list"),
-        ((TOKENS.int(), LABELS), ShapeError, r"got \(3, 2\) torch.int32"),
+        ((TOKENS.bool(), LABELS), ShapeError, r"got \(3, 2\) torch.bool"),
         ((TOKENS.float(), LABELS), ShapeError, r"got \(3, 2\) torch.float32"),
         ((TOKENS[..., None], LABELS), ShapeError, r"got \(3, 2, 1\) torch.int64"),
         ((TOKENS[0], LABELS), ShapeError, r"got \(2,\)"),

@@ -1,0 +1,149 @@
+"""How long it takes to draw a batch of tasks, beside learn2learn's Taskset and beside a meta-step.
+
+`python -m benchmarks.loading` times, in one process and in turns, on the names of `languages`:
+
+- Taskset: learn2learn's own, with its FusedNWaysKShots, LoadData, RemapLabels and ConsecutiveLabels
+  over the tensors that the others draw from, one task after the other;
+- Taskset, parted: the same, and learn2learn's `partition_task` of each into support and query;
+- one by one: `TaskLoader` over that Taskset, which stacks the tasks, parted, in one batch;
+- at once: `TaskLoader` over the task set of this package, which draws the whole batch at once;
+- meta-step: a second-order step of MAML on such a batch, forward and backward.
+
+It prints a table of medians and writes them as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
+
+# isort: split
+import learn2learn
+import torch
+from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
+
+from benchmarks import report
+from benchmarks.runner import device_name, versions
+from l2l_rnn.algorithms import MAML
+from l2l_rnn.data import TaskLoader
+from l2l_rnn.functional import cross_entropy
+from l2l_rnn.models import SequenceClassifier
+from l2l_rnn.tasksets import get_tasksets
+
+TASKS, WAYS, SHOTS, QUERIES, HIDDEN, LR = 16, 5, 5, 10, 64, 0.1
+
+
+def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[[], Any]]:
+    """What is timed, by name."""
+    tasksets = get_tasksets("languages", train_ways=WAYS, train_samples=SHOTS + QUERIES)
+    dataset = tasksets.train.source.meta()
+    transforms = [
+        FusedNWaysKShots(dataset, n=WAYS, k=SHOTS + QUERIES),
+        LoadData(dataset),
+        RemapLabels(dataset),
+        ConsecutiveLabels(dataset),
+    ]
+    taskset = learn2learn.data.Taskset(dataset, transforms)
+    one_by_one = TaskLoader(taskset, tasks, SHOTS, seed=0)
+    at_once = TaskLoader(tasksets.train, tasks, SHOTS, seed=0)
+    torch.manual_seed(0)
+    model = SequenceClassifier(
+        WAYS, vocab_size=tasksets.vocab_size, hidden_size=hidden, bidirectional=True
+    )
+    maml = MAML(model, lr=LR)
+    batch = next(at_once)
+
+    def sampled() -> list[Any]:
+        return [taskset.sample() for _ in range(tasks)]
+
+    def parted() -> list[Any]:
+        return [learn2learn.data.partition_task(*task, shots=SHOTS) for task in sampled()]
+
+    def meta_step() -> None:
+        model.zero_grad()
+        learner = maml.clone(tasks=tasks)
+        learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+        cross_entropy(learner(batch.query_x), batch.query_y).mean().backward()
+
+    return {
+        "Taskset": sampled,
+        "Taskset, parted": parted,
+        "one by one": lambda: next(one_by_one),
+        "at once": lambda: next(at_once),
+        "meta-step": meta_step,
+    }
+
+
+def measure(timed: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
+    """Median seconds of each, taken in turns after a warm-up of two."""
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for turn in range(turns + 2):
+        for name, call in timed.items():
+            start = time.perf_counter()
+            call()
+            if turn >= 2:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The medians as a Markdown table."""
+    seconds = result["seconds"]
+    lines = ["| a batch of tasks | ms | of a meta-step |", "|---|---:|---:|"]
+    for name, value in seconds.items():
+        share = value / seconds["meta-step"]
+        lines.append(f"| {name} | {1000 * value:.2f} | {100 * share:.1f}% |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, measure, print and write; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run, no numbers to quote")
+    parser.add_argument("--turns", type=int, default=40, metavar="T", help="timed turns (40)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args(arguments)
+    if options.turns < 1:
+        parser.error(f"--turns must be 1 or more, got {options.turns}")
+    try:
+        report.check_writable(options.out)
+    except OSError as error:
+        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
+    tasks, hidden, turns = (2, 4, 1) if options.quick else (TASKS, HIDDEN, options.turns)
+    seconds = measure(contestants(tasks, hidden), turns)
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "device": device_name(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "work": {
+            "tasks": tasks,
+            "ways": WAYS,
+            "shots": SHOTS,
+            "queries": QUERIES,
+            "hidden": hidden,
+        },
+        "turns": turns,
+        "seconds": seconds,
+        "times_faster": seconds["Taskset"] / seconds["at once"],
+        "share_of_meta_step": seconds["at once"] / seconds["meta-step"],
+    }
+    print(table(result))
+    print(f"At once is {result['times_faster']:.1f} times as fast as learn2learn's Taskset.")
+    path = options.out / ("loading-quick.json" if options.quick else "loading-full.json")
+    text = json.dumps(result, indent=2) + "\n"
+    report.replace(path, lambda beside: beside.write_text(text, "utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

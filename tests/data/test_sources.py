@@ -1,0 +1,250 @@
+"""Sources of tasks: one at a time by learn2learn's Taskset or many at once, drawn alike."""
+
+import collections
+import itertools
+import random
+
+import learn2learn
+import pytest
+import torch
+from learn2learn.data.samplers import TasksetSampler
+from torch.utils.data import DataLoader
+
+from l2l_rnn.data import GroupedDataset, SequenceDataset, SourceTaskset, draw_tasks
+from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.tasksets import DelayedRecall, Sinusoids
+
+SURE = 1e-4  # what chance alone may give, with seeds that are fixed
+TASKS = 4000
+
+
+def sequences():
+    """4 classes of 3, 4, 5 and 6 items; an item's number is its only token."""
+    labels = torch.arange(4).repeat_interleave(torch.tensor([3, 4, 5, 6]))
+    return SequenceDataset(torch.arange(1, 19).unsqueeze(-1), labels)
+
+
+def grouped(classes="abc"):
+    """3 persons, of whom the second shows only two of the classes three times."""
+    counts = torch.tensor([[3, 4, 3], [4, 2, 3], [5, 3, 4]])
+    cells = torch.arange(9).repeat_interleave(counts.flatten())
+    inputs = torch.arange(1, len(cells) + 1).float().unsqueeze(-1)
+    answers = cells % 3 if classes else inputs
+    return GroupedDataset(inputs, answers, cells // 3, classes)
+
+
+SOURCES = {"classes": sequences, "persons": grouped, "numbers": lambda: grouped(None)}
+
+
+def one_by_one(source):
+    random.seed(1)
+    taskset = SourceTaskset(source, 2, 3)
+    return draw_tasks(taskset, TASKS, 2)
+
+
+def at_once(source):
+    return source.draw(TASKS, 2, 1, torch.Generator().manual_seed(2), ways=2)
+
+
+@pytest.fixture(scope="module", params=SOURCES.values(), ids=SOURCES)
+def drawn(request):
+    source = request.param()
+    return source, one_by_one(source), at_once(source)
+
+
+def placed(batch):
+    """The items of each task, place by place: `(N, 3 * C)`."""
+    return torch.cat([batch.support_x, batch.query_x], 1)[..., 0].long()
+
+
+def tabled(*lists):
+    """How often each event is in each list."""
+    counted = [collections.Counter(events) for events in lists]
+    events = sorted(set().union(*counted))
+    assert len(events) > 1
+    return [[counts[event] for event in events] for counts in counted]
+
+
+def test_both_ways_of_drawing_have_one_distribution(drawn, chance_of):
+    _, single, many = drawn
+    assert single.support_x.shape == many.support_x.shape
+    assert single.query_y.shape == many.query_y.shape
+    one, two = placed(single).tolist(), placed(many).tolist()
+    for place in range(len(one[0])):  # the item at each place
+        assert chance_of(tabled(*([row[place] for row in rows] for rows in (one, two)))) > SURE
+    for a, b in itertools.combinations(range(len(one[0])), 2):  # and which items go together
+        pairs = ([(row[a], row[b]) for row in rows] for rows in (one, two))
+        assert chance_of(tabled(*pairs)) > SURE
+
+
+def test_no_item_is_twice_in_a_task(drawn):
+    for batch in drawn[1:]:
+        assert (placed(batch).sort(-1).values.diff(dim=-1) > 0).all()
+
+
+def test_every_class_and_every_ordered_pair_is_as_likely(chance_of):
+    source = sequences()
+    batch = at_once(source)
+    classes = source.labels[placed(batch)[:, :3] - 1]  # of both shots of class 0, and one of 1
+    pairs = collections.Counter(zip(classes[:, 0].tolist(), classes[:, 2].tolist(), strict=True))
+    assert set(pairs) == set(itertools.permutations(range(4), 2))
+    assert chance_of([list(pairs.values())]) > SURE
+    assert torch.equal(classes[:, 0], classes[:, 1])
+
+
+def test_every_item_of_a_class_is_as_likely_at_every_place(chance_of):
+    source = sequences()
+    batch = at_once(source)
+    for part in (batch.support_x, batch.query_x):
+        items = part[..., 0].flatten() - 1
+        for label in range(4):
+            found = torch.bincount(items[source.labels[items] == label], minlength=18)
+            assert chance_of([found[source.labels == label].tolist()]) > SURE
+
+
+def test_labels_are_balanced_class_after_class():
+    for build in (sequences, grouped):
+        batch = build().draw(5, 2, 1, ways=2)
+        assert batch.support_y.tolist() == [[0, 0, 1, 1]] * 5
+        assert batch.query_y.tolist() == [[0, 1]] * 5
+
+
+@pytest.mark.parametrize("build", [*SOURCES.values(), Sinusoids, lambda: DelayedRecall(2)])
+def test_a_generator_fixes_the_draw(build):
+    def draw(seed):
+        batch = build().draw(50, 1, 2, torch.Generator().manual_seed(seed))
+        return batch.support_x, batch.support_y, batch.query_x, batch.query_y
+
+    assert all(map(torch.equal, draw(1), draw(1)))
+    assert not torch.equal(draw(1)[0], draw(2)[0])
+    state = torch.random.get_rng_state()
+    draw(1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(9)
+    first = build().draw(50, 1, 2)
+    torch.manual_seed(9)
+    assert torch.equal(build().draw(50, 1, 2).query_x, first.query_x)
+
+
+def test_none_takes_every_class():
+    batch = sequences().draw(3, 1, 1)
+    assert batch.support_y.tolist() == [[0, 1, 2, 3]] * 3
+
+
+def test_a_class_without_items_is_never_drawn():
+    source = SequenceDataset(torch.ones(6, 1).long(), torch.tensor([0, 2, 5] * 2), classes="abcdef")
+    assert source.draw(3, 1, 1).support_y.shape == (3, 3)
+    with pytest.raises(DataError, match="ways must be at most 3"):
+        source.draw(3, 1, 1, ways=4)
+
+
+def test_transforms_of_items_and_of_labels():
+    source = SequenceDataset(
+        torch.arange(1, 13).unsqueeze(-1),
+        torch.arange(12) % 3,
+        transform=lambda x: -x.float(),
+        target_transform=lambda y: y + 100,
+    )
+    batch = source.draw(4, 2, 1, ways=2)
+    assert batch.support_x.dtype == torch.float32
+    assert batch.support_x.shape == (4, 4, 1)
+    assert (batch.support_x < 0).all()
+    assert batch.support_y.tolist() == [[0, 0, 1, 1]] * 4
+    x, y = SourceTaskset(source, 2, 3).sample()
+    assert (x < 0).all()
+    assert sorted(y.tolist()) == [0, 0, 0, 1, 1, 1]
+    assert source[0][1] == 100
+
+
+@pytest.mark.parametrize("count", ["tasks", "shots", "queries", "ways"])
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize("build", [sequences, grouped, Sinusoids])
+def test_a_count_that_is_none(build, count, value):
+    counts = {"tasks": 1, "shots": 1, "queries": 1, "ways": 1} | {count: value}
+    source = build()
+    with pytest.raises(ArgumentError, match=f"draw: {count} must be a positive integer") as caught:
+        source.draw(**counts)
+    assert str(caught.value).startswith(f"{type(source).__name__}.draw: ")
+
+
+def test_more_than_there_is():
+    with pytest.raises(DataError, match="ways must be at most 4, the classes there are, got 5"):
+        sequences().draw(1, 1, 1, ways=5)
+    with pytest.raises(DataError, match="samples must be at most 3, the items of class '0', got 4"):
+        sequences().draw(1, 2, 2, ways=2)
+    with pytest.raises(DataError, match="DelayedRecall: every task has 5 classes, got ways=2"):
+        DelayedRecall(2).draw(1, 1, 1, ways=2)
+
+
+def test_a_family_draws_one_task_for_one_seed():
+    random.seed(3)
+    x, y = SourceTaskset(Sinusoids(), 5, 8).sample()
+    assert x.shape == y.shape == (8, 1)
+    # Of y = a sin x cos p - a cos x sin p two examples tell both factors, and so all the others.
+    basis = torch.cat([x.sin(), x.cos()], -1).double()
+    solved = torch.linalg.lstsq(basis, y.double()).solution
+    torch.testing.assert_close(basis @ solved, y.double(), atol=1e-5, rtol=0)
+    again = SourceTaskset(Sinusoids(), 5, 8)
+    random.seed(3)
+    assert torch.equal(again.sample()[0], x)
+    assert not torch.equal(again.sample()[0], x)
+
+
+@pytest.mark.parametrize("build", [*SOURCES.values(), Sinusoids], ids=[*SOURCES, "family"])
+def test_learn2learns_fixed_tasks(build):
+    taskset = SourceTaskset(build(), 2, 3, num_tasks=3)
+    tasks = list(taskset)
+    assert len(tasks) == len(taskset) == 3
+    for number, (x, y) in enumerate(tasks):
+        assert torch.equal(taskset[number][0], x)
+        assert torch.equal(taskset[number][1], y)
+
+
+def test_what_is_drawn_for_ever():
+    taskset = SourceTaskset(sequences(), 2, 3)
+    assert taskset.endless
+    assert not SourceTaskset(sequences(), 2, 3, num_tasks=9).endless
+    taskset.task_transforms.append(lambda description: description)
+    assert not taskset.endless
+    taskset.task_transforms = lambda description: description
+    assert not taskset.endless
+
+
+@pytest.mark.parametrize("build", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("num_tasks", [-1, 4])
+def test_learn2learns_taskset_sampler_and_loader(build, num_tasks):
+    """It loads items by their indices, before they are renamed."""
+    source = build()
+    taskset = SourceTaskset(source, 2, 3, num_tasks=num_tasks)
+    loader = DataLoader(source, batch_sampler=TasksetSampler(taskset))
+    count = 0
+    for x, y in itertools.islice(loader, 6):
+        count += 1
+        items = x[:, 0].long() - 1
+        assert len(items.unique()) == len(items)
+        labels = getattr(source, "labels", None)
+        expected = source.answers[items] if labels is None else labels[items]
+        assert torch.equal(y, expected)
+    assert count == (6 if num_tasks == -1 else 4)
+
+
+@pytest.mark.parametrize("build", [*SOURCES.values(), Sinusoids], ids=[*SOURCES, "family"])
+def test_learn2learns_infinite_iterator(build):
+    tasks = list(SourceTaskset(build(), 2, 3, num_tasks=2))
+    taskset = learn2learn.data.utils.InfiniteIterator(DataLoader(tasks, batch_size=None))
+    drawn = [next(taskset)[0] for _ in range(5)]
+    assert all(torch.equal(x, tasks[n % 2][0]) for n, x in enumerate(drawn))
+
+
+@pytest.mark.filterwarnings("ignore:TaskDataset is deprecated")
+@pytest.mark.parametrize("kind", ["Taskset", "TaskDataset"])
+def test_a_plain_taskset_and_partition_over_our_dataset(kind):
+    meta = sequences().meta()
+    transforms = learn2learn.data.transforms
+    taskset = getattr(learn2learn.data, kind)(
+        meta, [transforms.FusedNWaysKShots(meta, n=3, k=3), transforms.LoadData(meta)]
+    )
+    (sx, sy), (qx, qy) = learn2learn.data.partition_task(*taskset.sample(), shots=2)
+    assert torch.equal(sequences().labels[sx[:, 0] - 1], sy)
+    assert torch.equal(sequences().labels[qx[:, 0] - 1], qy)
+    assert len(sy.unique()) == 3
