@@ -5,6 +5,7 @@ from l2l_rnn.tasksets.benchmarks import (
     get_tasksets,
     list_tasksets,
     register_taskset,
+    tasksets_of,
 )
 from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
 from l2l_rnn.tasksets.family import TaskFamily
@@ -20,4 +21,5 @@ __all__ = [
     "get_tasksets",
     "list_tasksets",
     "register_taskset",
+    "tasksets_of",
 ]
