@@ -9,15 +9,22 @@ from l2l_rnn.tasksets.benchmarks import (
 )
 from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
 from l2l_rnn.tasksets.family import TaskFamily
+from l2l_rnn.tasksets.hub import Texts, TextSources, from_hf
+from l2l_rnn.tasksets.hub_files import PRESETS, Preset
 from l2l_rnn.tasksets.languages import Languages
 
 __all__ = [
+    "PRESETS",
     "Adding",
     "BenchmarkTasksets",
     "DelayedRecall",
     "Languages",
+    "Preset",
     "Sinusoids",
     "TaskFamily",
+    "TextSources",
+    "Texts",
+    "from_hf",
     "get_tasksets",
     "list_tasksets",
     "register_taskset",
