@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
@@ -92,10 +96,27 @@ class CharacterVocabulary:
         Raises:
             ArgumentTypeError: `text` is not a str.
         """
-        get = self._ids.get
-        return [get(character, self.UNKNOWN) for character in _composed(text)] or [self.UNKNOWN]
+        found = map(self._ids.get, _composed(text), itertools.repeat(self.UNKNOWN))
+        return list(found) or [self.UNKNOWN]
 
     __call__ = encode
+
+    def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of many texts as arrays, several times faster than one by one.
+
+        Example:
+            >>> CharacterVocabulary(["ab"]).encode_batch(["ba", "c"])
+            [array([3, 2], dtype=int32), array([1], dtype=int32)]
+        """
+        composed = [_composed(text) for text in texts]
+        points = np.frombuffer("".join(composed).encode("utf-32-le", "surrogatepass"), np.uint32)
+        known = np.array([ord(character) for character in self.characters], np.int64)
+        table = np.full(known.max(initial=0) + 2, self.UNKNOWN, np.int32)  # by code point
+        table[known] = np.arange(2, len(self))
+        ids = table[np.minimum(points, len(table) - 1)]
+        parts = np.split(ids, np.cumsum([len(text) for text in composed])[:-1])
+        unknown = np.array([self.UNKNOWN], np.int32)
+        return [part if text else unknown for text, part in zip(composed, parts, strict=True)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of token ids, with U+FFFD for unknown and nothing for padding.
@@ -190,6 +211,16 @@ class ByteVocabulary:
         return [byte + 2 for byte in text.encode("utf-8", "surrogatepass")] or [self.UNKNOWN]
 
     __call__ = encode
+
+    def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of many texts as arrays, several times faster than one by one."""
+        encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
+        return [
+            np.frombuffer(text, np.uint8).astype(np.int32) + 2
+            if text
+            else np.array([self.UNKNOWN], np.int32)
+            for text in encoded
+        ]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of token ids; bytes that are not UTF-8 become U+FFFD.

@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.optional import require
@@ -75,25 +78,29 @@ class TokenizerPipeline:
         Raises:
             ArgumentTypeError: `text` is not a str.
         """
-        return self.encode_batch([text])[0]
+        return self.encode_batch([text])[0].tolist()
 
     __call__ = encode
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of many texts at once, which the package does in parallel."""
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the ids of many texts at once as arrays, which the package does in parallel."""
         for text in texts:
             if not isinstance(text, str):
                 raise ArgumentTypeError(
                     f"TokenizerPipeline: a text must be a str, got {type(text).__name__}; "
                     "decode bytes first"
                 )
-        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=self.special_tokens)
-        return [self._shifted(encoding.ids) for encoding in found]
+        found = self.tokenizer.encode_batch_fast(
+            list(texts), add_special_tokens=self.special_tokens
+        )
+        return [self._shifted(np.array(encoding.ids, np.int64)) for encoding in found]
 
-    def _shifted(self, ids: list[int]) -> list[int]:
-        shifted = [i + 2 for i in ids] or [self.UNKNOWN]
-        if self._unknown in shifted:
-            return [self.UNKNOWN if i == self._unknown else i for i in shifted]
+    def _shifted(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not len(ids):
+            return np.array([self.UNKNOWN])
+        shifted = ids + 2
+        if self._unknown is not None:
+            shifted[shifted == self._unknown] = self.UNKNOWN
         return shifted
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -88,6 +88,8 @@ class TransformPipeline:
         value: Any = text
         for step in self.steps:
             value = step(value)
+            if isinstance(value, list) and not value:
+                return [self.UNKNOWN]  # torch warns of an empty list that it is given
         ids = value.tolist() if hasattr(value, "tolist") else value
         if not isinstance(ids, list) or not all(type(i) is int and i >= 0 for i in ids):
             raise DataError(
@@ -206,6 +208,8 @@ def _rebuilt(step: dict[str, Any]) -> Any:
     transforms, vocab = _torchtext()
     if kind == "VocabTransform":
         vocabulary = vocab.build_vocab_from_iterator([], specials=options["words"])
+        if options["default_index"] not in (None, *range(len(options["words"]))):
+            raise ValueError("default_index lies outside the words")
         if options["default_index"] is not None:
             vocabulary.set_default_index(options["default_index"])
         return transforms.VocabTransform(vocabulary)

@@ -104,7 +104,7 @@ def from_hf(
         seed: of that shuffling, which does not depend on the order of the rows.
         max_length: ids that are kept of each text, its first; S is at most that.
         max_characters: characters that are kept of each text before it is tokenised, so that one
-            huge text takes no longer than another; None keeps 32 for each id.
+            huge text takes no longer than another; None keeps 16 for each id.
         min_items: how many texts a class must have.
         drop_empty: whether rows without text or label are left out; otherwise they are an error.
         drop_small: whether classes of fewer than `min_items` are left out; otherwise an error.
@@ -136,7 +136,7 @@ def from_hf(
         torch.Size([8, 3])
     """
     _check_counts(max_length=max_length, min_items=min_items, memory=memory)
-    limit = 32 * max_length if max_characters is None else max_characters
+    limit = 16 * max_length if max_characters is None else max_characters
     _check_counts(max_characters=limit)
     pipeline = None if tokenizer is None else as_pipeline(tokenizer)
     parts, text, label = _opened(dataset, text_column, label_column, preset, root)

@@ -46,7 +46,7 @@ def encode(
     given = [pipeline(text) for text in texts] if batch is None else batch(texts)
     lists = [_list(ids, row, where)[:width] for row, ids in zip(numbers, given, strict=True)]
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-    flat = _flat(list(itertools.chain.from_iterable(lists)))
+    flat = _flat(lists)
     if flat is None or not lengths.all() or flat.min() < 1 or (size and flat.max() >= size):
         _complain(lists, size, numbers, where)
     rows = np.zeros((len(lists), width), np.int64)
@@ -54,7 +54,9 @@ def encode(
     return rows, int(lengths.max())
 
 
-def _list(ids: Any, row: np.int64, where: str) -> list[Any]:
+def _list(ids: Any, row: np.int64, where: str) -> Any:
+    if isinstance(ids, np.ndarray) and ids.ndim == 1:
+        return ids
     if hasattr(ids, "tolist"):
         ids = ids.tolist()
     if not isinstance(ids, list | tuple):
@@ -62,20 +64,24 @@ def _list(ids: Any, row: np.int64, where: str) -> list[Any]:
             f"from_hf: tokenizer must return a list of ids, got {type(ids).__name__} for row "
             f"{row} of {where}; wrap it in a function that returns the list"
         )
-    return list(ids)
+    return ids
 
 
-def _flat(ids: list[Any]) -> NDArray[np.int64] | None:
-    """Return the ids as an array, or None if some are no ids."""
+def _flat(lists: Sequence[Any]) -> NDArray[np.int64] | None:
+    """Return all ids as one array, or None if some are no ids."""
     try:
-        flat = np.array(ids)
+        if all(isinstance(ids, np.ndarray) for ids in lists):
+            flat = np.concatenate(lists)
+        else:
+            flat = np.array(list(itertools.chain.from_iterable(lists)))
     except (ValueError, OverflowError):
         return None
-    return flat if flat.dtype.kind in "iu" and flat.ndim == 1 and flat.max() < 2**31 else None
+    whole = flat.dtype.kind in "iu" and flat.ndim == 1 and flat.size > 0
+    return flat if whole and flat.max() < 2**31 else None
 
 
 def _complain(
-    lists: Sequence[list[Any]], size: int | None, numbers: NDArray[np.int64], where: str
+    lists: Sequence[Any], size: int | None, numbers: NDArray[np.int64], where: str
 ) -> None:
     above = 2**31 if size is None else size
     for row, ids in zip(numbers, lists, strict=True):
@@ -86,7 +92,7 @@ def _complain(
                     f"from_hf: tokenizer must return ids from 1 to {above - 1}, for 0 is padding, "
                     f"got {i!r} for row {row} of {where}; shift or convert them"
                 )
-        if not ids:
+        if len(ids) == 0:
             raise DataError(
                 f"from_hf: tokenizer must return at least one id, got none for row {row} of "
                 f"{where}; return [1], unknown, for such a text"
