@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import difflib
 import os
 from collections.abc import Iterable, Mapping
@@ -140,15 +141,6 @@ def first_columns(dataset: Any) -> list[str]:
 
 def say_why_unreadable(error: Exception, files: Iterable[str], where: str) -> DataError:
     """Return the error that says what keeps a file or a stream from being read."""
-    for file in files:
-        if Path(file).suffix in (".csv", ".tsv", ".json", ".jsonl"):
-            place = _first_bad_byte(file)
-            if place is not None:
-                position, byte = place
-                return DataError(
-                    f"from_hf: {file} must be UTF-8, got byte 0x{byte:02x} at position {position}; "
-                    "write the file anew as UTF-8"
-                )
     names = ", ".join(files) or "the dataset"
     return DataError(
         f"from_hf: {names} must be readable, with one type in every column, reading stopped "
@@ -195,6 +187,9 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
         raise DataError(
             f"from_hf: files must be of one kind, got {' and '.join(kinds)}; give one kind"
         )
+    if _FORMATS[kinds[0]] in ("csv", "json"):
+        for path in paths:
+            _check_utf8(path)
     files = [os.fspath(path) for path in paths]
     columns = tuple(columns)
     try:
@@ -207,39 +202,46 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
 
 
 def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) -> Any:
-    """Open files so that they are read a few rows at a time, and nothing is written."""
+    """Open files so that they are read a few rows at a time, and no copy of them is written."""
     datasets = hub()
     options: dict[str, Any] = {}
     if kind == "csv":  # has no types: "NA" is a text, and "1" a name
-        options = {"keep_default_na": False, "sep": "\t" if suffix == ".tsv" else ","}
-    stream = datasets.load_dataset(
+        separator = "\t" if suffix == ".tsv" else ","
+        for file in files:
+            check_columns(columns, _header(file, separator), file)
+        text = datasets.Features({column: datasets.Value("large_string") for column in columns})
+        options = {"features": text, "usecols": list(text), "chunksize": _ROWS}
+        options |= {"sep": separator, "keep_default_na": False}
+    elif kind == "parquet":
+        parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
+        for file in files:
+            check_columns(columns, parquet.read_schema(file).names, file)
+        options = {"columns": list(dict.fromkeys(columns)), "batch_size": _ROWS}
+    return datasets.load_dataset(
         kind, data_files={"train": files}, split="train", streaming=True, **options
     )
-    check_columns(columns, first_columns(stream), ", ".join(files))
-    if kind == "csv":
-        text = datasets.Features({column: datasets.Value("large_string") for column in columns})
-        options |= {"usecols": list(columns), "features": text, "chunksize": _ROWS}
-    elif kind == "parquet":
-        options = {"columns": list(dict.fromkeys(columns)), "batch_size": _ROWS}
-    if options:
-        stream = datasets.load_dataset(
-            kind, data_files={"train": files}, split="train", streaming=True, **options
-        )
-    return stream
 
 
-def _first_bad_byte(file: str) -> tuple[int, int] | None:
-    """Return the position and the value of the first byte that is not UTF-8."""
+def _header(file: str, separator: str) -> list[str]:
+    with open(file, encoding="utf-8-sig", newline="") as opened:
+        return next(csv.reader(opened, delimiter=separator), [])
+
+
+def _check_utf8(path: Path) -> None:
+    """Raise a DataError that names the first byte of a file that is not UTF-8, if there is one."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     place = 0
-    with open(file, "rb") as opened:
+    with open(path, "rb") as opened:
         while True:
             block = opened.read(2**20)
             kept = len(decoder.getstate()[0])  # of a character that the block before began
             try:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                return place - kept + error.start, error.object[error.start]
+                raise DataError(
+                    f"from_hf: {path} must be UTF-8, got byte 0x{error.object[error.start]:02x} at "
+                    f"position {place - kept + error.start}; write the file anew as UTF-8"
+                ) from error
             if not block:
-                return None
+                return
             place += len(block)

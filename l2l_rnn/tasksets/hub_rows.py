@@ -115,9 +115,10 @@ class RowReader:
             columns.append(self._cut(column, name, part, first))
         if len(columns) == 1:
             return columns[0]
-        return compute.binary_join_element_wise(
-            *columns, arrow.scalar(" ", arrow.large_string()), null_handling="skip"
-        )
+        nothing = arrow.scalar(None, arrow.large_string())
+        columns = [compute.if_else(compute.equal(part, ""), nothing, part) for part in columns]
+        space = arrow.scalar(" ", arrow.large_string())
+        return compute.binary_join_element_wise(*columns, space, null_handling="skip")
 
     def _cut(self, column: Any, name: str, part: Part, first: int) -> Any:
         try:
