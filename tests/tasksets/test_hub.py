@@ -322,7 +322,7 @@ def made_parquet(path, number):
 
 
 def test_a_larger_parquet(tmp_path):
-    texts, labels = made_parquet(tmp_path / "large.parquet", 20_000)
+    texts, labels = made_parquet(tmp_path / "large.parquet", 8_000)
     sources = from_hf(tmp_path / "large.parquet", "text", "label", max_length=128)
     assert sources.train.sequences.dtype == torch.int16
     assert [len(source.classes) for source in sources] == [300, 100, 100]

@@ -184,7 +184,7 @@ def test_one_huge_text_takes_no_longer(tokenizer):
         tokenizer = lambda text: [len(word) for word in text.split()]  # noqa: E731
     began = time.perf_counter()
     sources = from_hf(dataset, "text", "label", tokenizer)
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 30
     assert max(source.sequences.shape[1] for source in sources) == 64
 
 
