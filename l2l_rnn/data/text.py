@@ -1,18 +1,21 @@
-"""Characters to token ids."""
+"""Characters and bytes to token ids."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
-import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+import numpy as np
+from numpy.typing import NDArray
+
+from l2l_rnn.data.json_files import check_saved, read_json, write_json
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 _FORMAT = "l2l_rnn.CharacterVocabulary"
+_BYTES = "l2l_rnn.ByteVocabulary"
 
 
 class CharacterVocabulary:
@@ -93,8 +96,27 @@ class CharacterVocabulary:
         Raises:
             ArgumentTypeError: `text` is not a str.
         """
-        get = self._ids.get
-        return [get(character, self.UNKNOWN) for character in _composed(text)] or [self.UNKNOWN]
+        found = map(self._ids.get, _composed(text), itertools.repeat(self.UNKNOWN))
+        return list(found) or [self.UNKNOWN]
+
+    __call__ = encode
+
+    def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of many texts as arrays, several times faster than one by one.
+
+        Example:
+            >>> CharacterVocabulary(["ab"]).encode_batch(["ba", "c"])
+            [array([3, 2], dtype=int32), array([1], dtype=int32)]
+        """
+        composed = [_composed(text) for text in texts]
+        points = np.frombuffer("".join(composed).encode("utf-32-le", "surrogatepass"), np.uint32)
+        known = np.array([ord(character) for character in self.characters], np.int64)
+        table = np.full(known.max(initial=0) + 2, self.UNKNOWN, np.int32)  # by code point
+        table[known] = np.arange(2, len(self))
+        ids = table[np.minimum(points, len(table) - 1)]
+        parts = np.split(ids, np.cumsum([len(text) for text in composed])[:-1])
+        unknown = np.array([self.UNKNOWN], np.int32)
+        return [part if text else unknown for text, part in zip(composed, parts, strict=True)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of token ids, with U+FFFD for unknown and nothing for padding.
@@ -118,16 +140,7 @@ class CharacterVocabulary:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary as JSON, beside `path` first and then moved into place."""
-        path = Path(path).expanduser()
-        content = {"format": _FORMAT, "version": 1, "characters": list(self.characters)}
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file)
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
+        write_json(path, {"format": _FORMAT, "version": 1, "characters": list(self.characters)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CharacterVocabulary:
@@ -136,28 +149,109 @@ class CharacterVocabulary:
         Raises:
             DataError: the file is not a vocabulary.
         """
-        try:
-            content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(
-                f"CharacterVocabulary: {path} must be JSON that save() wrote, cannot be read "
-                f"({error}); save it again"
-            ) from error
-        characters = content.get("characters") if isinstance(content, dict) else None
-        if (
-            not isinstance(characters, list)
-            or content.get("format") != _FORMAT
-            or content.get("version") != 1
-            or not all(isinstance(c, str) and len(c) == 1 for c in characters)
-            or len(set(characters)) != len(characters)
-        ):
-            raise DataError(
-                f"CharacterVocabulary: {path} must hold format {_FORMAT!r}, version 1 and a list "
-                "of distinct single characters, holds something else; save it again"
-            )
+        content = read_json("CharacterVocabulary", path)
+        characters = content.get("characters")
+        check_saved(
+            "CharacterVocabulary",
+            path,
+            isinstance(characters, list)
+            and content.get("format") == _FORMAT
+            and content.get("version") == 1
+            and all(isinstance(c, str) and len(c) == 1 for c in characters)
+            and len(set(characters)) == len(characters),
+            f"format {_FORMAT!r}, version 1 and a list of distinct single characters",
+        )
         vocabulary = cls()
-        vocabulary._set(characters)
+        vocabulary._set(content["characters"])
         return vocabulary
+
+
+class ByteVocabulary:
+    """Maps each byte of a text's UTF-8 to the byte plus 2: no training, and nothing is unknown.
+
+    Attributes:
+        PADDING: 0, the id after the end of a text.
+        UNKNOWN: 1, which only an empty text gives.
+
+    Example:
+        >>> vocabulary = ByteVocabulary()
+        >>> vocabulary.encode("né"), len(vocabulary)
+        ([112, 197, 171], 258)
+        >>> vocabulary.decode([112, 197, 171, 0])
+        'né'
+    """
+
+    PADDING = 0
+    UNKNOWN = 1
+
+    def __len__(self) -> int:
+        """Return the number of ids, padding and unknown included: the `vocab_size` of a model."""
+        return 258
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByteVocabulary)
+
+    def __hash__(self) -> int:
+        return hash(ByteVocabulary)
+
+    def __repr__(self) -> str:
+        return "ByteVocabulary()"
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text's bytes; an empty text gives one unknown.
+
+        Raises:
+            ArgumentTypeError: `text` is not a str.
+        """
+        if not isinstance(text, str):
+            raise ArgumentTypeError(
+                f"ByteVocabulary: a text must be a str, got {type(text).__name__}; "
+                "decode bytes first"
+            )
+        return [byte + 2 for byte in text.encode("utf-8", "surrogatepass")] or [self.UNKNOWN]
+
+    __call__ = encode
+
+    def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of many texts as arrays, several times faster than one by one."""
+        encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
+        return [
+            np.frombuffer(text, np.uint8).astype(np.int32) + 2
+            if text
+            else np.array([self.UNKNOWN], np.int32)
+            for text in encoded
+        ]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of token ids; bytes that are not UTF-8 become U+FFFD.
+
+        Raises:
+            ArgumentError: an id is outside 0 .. 257.
+        """
+        ids = [int(i) for i in ids]
+        for i in ids:
+            if not 0 <= i < len(self):
+                raise ArgumentError(
+                    f"ByteVocabulary: ids must lie in 0 .. {len(self) - 1}, got {i}; "
+                    "decode with the vocabulary that encoded"
+                )
+        return bytes(i - 2 for i in ids if i > self.UNKNOWN).decode("utf-8", "replace")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as JSON, beside `path` first and then moved into place."""
+        write_json(path, {"format": _BYTES, "version": 1})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ByteVocabulary:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is not such a vocabulary.
+        """
+        content = read_json("ByteVocabulary", path)
+        holds = content.get("format") == _BYTES and content.get("version") == 1
+        check_saved("ByteVocabulary", path, holds, f"format {_BYTES!r} and version 1")
+        return cls()
 
 
 def _composed(text: str) -> str:

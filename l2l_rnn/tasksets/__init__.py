@@ -7,12 +7,15 @@ from l2l_rnn.tasksets.benchmarks import (
     get_tasksets,
     list_tasksets,
     register_taskset,
+    tasksets_of,
 )
 from l2l_rnn.tasksets.bit_sequences import BitBatch, BitSequences
 from l2l_rnn.tasksets.copying import Copy, RepeatCopy
 from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
 from l2l_rnn.tasksets.family import TaskFamily
 from l2l_rnn.tasksets.harmonics import Harmonics
+from l2l_rnn.tasksets.hub import Texts, TextSources, from_hf
+from l2l_rnn.tasksets.hub_files import PRESETS, Preset
 from l2l_rnn.tasksets.languages import Languages
 from l2l_rnn.tasksets.ngrams import DynamicNGrams
 from l2l_rnn.tasksets.recall import AssociativeRecall
@@ -20,6 +23,7 @@ from l2l_rnn.tasksets.series import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.sorting import PrioritySort
 
 __all__ = [
+    "PRESETS",
     "Activity",
     "Adding",
     "AssociativeRecall",
@@ -31,14 +35,19 @@ __all__ = [
     "DynamicNGrams",
     "Harmonics",
     "Languages",
+    "Preset",
     "PrioritySort",
     "RepeatCopy",
     "Sinusoids",
     "TaskFamily",
+    "TextSources",
+    "Texts",
     "archived_series",
+    "from_hf",
     "get_tasksets",
     "list_tasksets",
     "register_taskset",
+    "tasksets_of",
     "unseen_classes",
     "unseen_datasets",
 ]

@@ -139,33 +139,79 @@ def get_tasksets(
         )
     factory = _entry(name).factory
     _check_options(name, factory, options)
-    train_ways = _count("train_ways", train_ways)
-    train_samples = _count("train_samples", train_samples)
-    test_ways = _count("test_ways", test_ways)
-    test_samples = _count("test_samples", test_samples)
-    num_tasks = _count("num_tasks", num_tasks, or_endless=True)
+    counts = _counts("get_tasksets", train_ways, train_samples, test_ways, test_samples, num_tasks)
     sources = factory(root=os.path.expanduser(root), **options)
-    sizes = (
-        ("train", train_ways, train_samples),
-        ("test", test_ways, test_samples),
-        ("test", test_ways, test_samples),
-    )
+    return _tasksets("get_tasksets", f" of {name!r}", sources, counts, device)
+
+
+def tasksets_of(
+    sources: Sources,
+    train_ways: int = 5,
+    train_samples: int = 10,
+    test_ways: int = 5,
+    test_samples: int = 10,
+    num_tasks: int = -1,
+    device: torch.device | str | None = None,
+) -> BenchmarkTasksets:
+    """Return the task sets over three sources of your own, as `get_tasksets` does by a name.
+
+    Args:
+        sources: what train, validation and test tasks are drawn from, in this order.
+        train_ways, train_samples, test_ways, test_samples, num_tasks, device: as `get_tasksets`.
+
+    Raises:
+        ArgumentError: a count is not a positive integer, or there are not three sources.
+        DataError: more ways than a split has classes, or more samples than a class has.
+
+    Example:
+        >>> from l2l_rnn.data import SequenceDataset
+        >>> labels = torch.arange(3).repeat_interleave(4)
+        >>> sources = [SequenceDataset(torch.ones(12, 7).long(), labels) for _ in range(3)]
+        >>> tasksets = tasksets_of(sources, 3, 4, 2, 4)
+        >>> tasksets.test.sample()[0].shape
+        torch.Size([8, 7])
+    """
+    sources = tuple(sources)  # type: ignore[assignment] # its length is what is checked
+    if len(sources) != 3 or not all(isinstance(source, TaskSource) for source in sources):
+        raise ArgumentError(
+            "tasksets_of: sources must be three task sources, for train, validation and test, got "
+            f"{[type(source).__name__ for source in sources]}; give one for each"
+        )
+    counts = _counts("tasksets_of", train_ways, train_samples, test_ways, test_samples, num_tasks)
+    return _tasksets("tasksets_of", "", sources, counts, device)
+
+
+def _tasksets(
+    who: str,
+    whose: str,
+    sources: Sources,
+    counts: dict[str, int],
+    device: torch.device | str | None,
+) -> BenchmarkTasksets:
     tasksets = []
-    for split, source, (prefix, ways, samples) in zip(
-        BenchmarkTasksets._fields, sources, sizes, strict=True
-    ):
+    for split, source in zip(BenchmarkTasksets._fields, sources, strict=True):
+        prefix = "train" if split == "train" else "test"
+        ways, samples = counts[f"{prefix}_ways"], counts[f"{prefix}_samples"]
         placed = source if device is None else source.to(device)
         try:
-            tasksets.append(SourceTaskset(placed, ways, samples, num_tasks, device))
+            tasksets.append(SourceTaskset(placed, ways, samples, counts["num_tasks"], device))
         except DataError as error:
             raise DataError(
-                f"get_tasksets: {prefix}_ways={ways} and {prefix}_samples={samples} are too many "
-                f"for the {split} split of {name!r}: {error}"
+                f"{who}: {prefix}_ways={ways} and {prefix}_samples={samples} are too many "
+                f"for the {split} split{whose}: {error}"
             ) from error
     return BenchmarkTasksets(*tasksets)
 
 
-def _count(what: str, value: object, or_endless: bool = False) -> int:
+def _counts(who: str, *values: int) -> dict[str, int]:
+    names = ("train_ways", "train_samples", "test_ways", "test_samples", "num_tasks")
+    return {
+        name: _count(who, name, value, or_endless=name == "num_tasks")
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _count(who: str, what: str, value: object, or_endless: bool = False) -> int:
     try:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -173,7 +219,7 @@ def _count(what: str, value: object, or_endless: bool = False) -> int:
     if isinstance(value, bool) or count < (-1 if or_endless else 1) or count == 0:
         expected = "a positive integer, or -1 for no end" if or_endless else "a positive integer"
         raise ArgumentError(
-            f"get_tasksets: {what} must be {expected}, got {value!r}; set {what} to such a number"
+            f"{who}: {what} must be {expected}, got {value!r}; set {what} to such a number"
         )
     return count
 

@@ -8,7 +8,13 @@ import torch
 
 from l2l_rnn.data import SequenceDataset
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
-from l2l_rnn.tasksets import BenchmarkTasksets, get_tasksets, list_tasksets, register_taskset
+from l2l_rnn.tasksets import (
+    BenchmarkTasksets,
+    get_tasksets,
+    list_tasksets,
+    register_taskset,
+    tasksets_of,
+)
 from l2l_rnn.tasksets.benchmarks import _TASKSETS
 
 
@@ -144,3 +150,30 @@ def test_bad_input(tiny, options, error, message):
     with pytest.raises(error, match=message) as caught:
         get_tasksets(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_tasksets_of_sources_are_those_of_a_name(tiny):
+    named = get_tasksets(tiny, 2, 3, 2, 3, num_tasks=4)
+    ours = tasksets_of([taskset.source for taskset in named], 2, 3, 2, 3, num_tasks=4)
+    for theirs, taskset in zip(named, ours, strict=True):
+        random.seed(3)
+        wanted = theirs.sample()
+        random.seed(3)
+        assert all(torch.equal(a, b) for a, b in zip(wanted, taskset.sample(), strict=True))
+        assert len(taskset) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test_ways": 5}, "tasksets_of: test_ways=5 .* for the validation split: .*at most 4"),
+        ({"train_ways": 0}, "tasksets_of: train_ways must be a positive integer, got 0"),
+        ({"sources": []}, "tasksets_of: sources must be three task sources"),
+        ({"sources": [1, 2, 3]}, r"got \['int', 'int', 'int'\]"),
+    ],
+)
+def test_bad_input_of_tasksets_of(tiny, change, message):
+    sources = [taskset.source for taskset in get_tasksets(tiny, 2, 3, 2, 3)]
+    arguments = {"sources": sources, "train_ways": 2, "test_ways": 2, "train_samples": 3}
+    with pytest.raises(ArgumentError, match=message):
+        tasksets_of(**{**arguments, "test_samples": 3, **change})

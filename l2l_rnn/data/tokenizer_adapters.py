@@ -1,0 +1,153 @@
+"""The tokenisers of the package `tokenizers`, as text pipelines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2l_rnn.data.json_files import check_saved, read_json, write_json
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.optional import require
+
+_FORMAT = "l2l_rnn.TokenizerPipeline"
+
+
+class TokenizerPipeline:
+    """Maps texts to ids by a `tokenizers.Tokenizer`, so that 0 is padding and 1 is unknown.
+
+    Id i of the tokenizer becomes i + 2, and its unknown token, where it has one, becomes 1. It is
+    copied, its padding switched off; yours stays as it is.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer`.
+        special_tokens: whether what its post-processor adds, such as [CLS], is kept.
+
+    Attributes:
+        PADDING: 0, the id after the end of a text.
+        UNKNOWN: 1, the id of what the tokenizer does not know, and of a text without tokens.
+        tokenizer, special_tokens: the copy, and as given.
+
+    Raises:
+        ArgumentTypeError: `tokenizer` is something else.
+        MissingExtraError: the package tokenizers is not installed.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models, pre_tokenizers
+        >>> tokenizer = Tokenizer(models.WordLevel({"?": 0, "cat": 1, "sat": 2}, unk_token="?"))
+        >>> tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        >>> pipeline = TokenizerPipeline(tokenizer)
+        >>> pipeline.encode("cat dog sat"), len(pipeline)
+        ([3, 1, 4], 5)
+    """
+
+    PADDING = 0
+    UNKNOWN = 1
+
+    def __init__(self, tokenizer: Any, special_tokens: bool = False) -> None:
+        tokenizers = require("tokenizers", extra="hub", purpose="TokenizerPipeline")
+        if not isinstance(tokenizer, tokenizers.Tokenizer):
+            raise ArgumentTypeError(
+                "TokenizerPipeline: tokenizer must be a tokenizers.Tokenizer, got "
+                f"{type(tokenizer).__name__}; pass another callable as it is"
+            )
+        self.special_tokens = special_tokens
+        self._json = tokenizer.to_str()
+        self.tokenizer = tokenizers.Tokenizer.from_str(self._json)
+        self.tokenizer.no_padding()
+        model = json.loads(self._json)["model"]
+        token = model.get("unk_token")
+        unknown = model.get("unk_id") if token is None else tokenizer.token_to_id(token)
+        self._unknown = None if unknown is None else unknown + 2
+        self._size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 3
+
+    def __len__(self) -> int:
+        """Return the number of ids, padding and unknown included: the `vocab_size` of a model."""
+        return self._size
+
+    def __repr__(self) -> str:
+        return f"TokenizerPipeline({self._size} ids)"
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; one without tokens gives one unknown.
+
+        Raises:
+            ArgumentTypeError: `text` is not a str.
+        """
+        return self.encode_batch([text])[0].tolist()
+
+    __call__ = encode
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the ids of many texts at once as arrays, which the package does in parallel."""
+        for text in texts:
+            if not isinstance(text, str):
+                raise ArgumentTypeError(
+                    f"TokenizerPipeline: a text must be a str, got {type(text).__name__}; "
+                    "decode bytes first"
+                )
+        found = self.tokenizer.encode_batch_fast(
+            list(texts), add_special_tokens=self.special_tokens
+        )
+        return [self._shifted(np.array(encoding.ids, np.int64)) for encoding in found]
+
+    def _shifted(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not len(ids):
+            return np.array([self.UNKNOWN])
+        shifted = ids + 2
+        if self._unknown is not None:
+            shifted[shifted == self._unknown] = self.UNKNOWN
+        return shifted
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of token ids as the tokenizer writes it, without padding and unknown.
+
+        Raises:
+            ArgumentError: an id is outside 0 .. len(self) - 1.
+        """
+        ids = [int(i) for i in ids]
+        for i in ids:
+            if not 0 <= i < self._size:
+                raise ArgumentError(
+                    f"TokenizerPipeline: ids must lie in 0 .. {self._size - 1}, got {i}; "
+                    "decode with the pipeline that encoded"
+                )
+        text: str = self.tokenizer.decode([i - 2 for i in ids if i > self.UNKNOWN])
+        return text
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the pipeline as JSON, beside `path` first and then moved into place."""
+        content = {"format": _FORMAT, "version": 1, "special_tokens": self.special_tokens}
+        write_json(path, {**content, "tokenizer": json.loads(self._json)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TokenizerPipeline:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is not such a pipeline.
+            MissingExtraError: the package tokenizers is not installed.
+        """
+        content = read_json("TokenizerPipeline", path)
+        check_saved(
+            "TokenizerPipeline",
+            path,
+            content.get("format") == _FORMAT
+            and content.get("version") == 1
+            and isinstance(content.get("special_tokens"), bool)
+            and isinstance(content.get("tokenizer"), dict),
+            f"format {_FORMAT!r}, version 1, special_tokens and a tokenizer",
+        )
+        tokenizers = require("tokenizers", extra="hub", purpose="TokenizerPipeline")
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
+        except Exception as error:  # the package raises nothing narrower
+            raise DataError(
+                f"TokenizerPipeline: {path} must hold a tokenizer that tokenizers can read, got "
+                f"{error}; save it again"
+            ) from error
+        return cls(tokenizer, content["special_tokens"])

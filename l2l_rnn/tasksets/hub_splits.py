@@ -1,0 +1,189 @@
+"""Which class of a text dataset stands in which split."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.tasksets.hub_files import hint
+from l2l_rnn.tasksets.hub_rows import RowReader
+
+MODES = ("train", "validation", "test")
+Classes = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+_SHARES = (0.6, 0.2, 0.2)
+
+
+class Survey(NamedTuple):
+    """What one pass over the rows has found.
+
+    Attributes:
+        counts: rows with a text, of each class.
+        parts: the parts of the dataset that each class is in.
+        codes: the class of each row, as `Rows.codes`, batch by batch.
+    """
+
+    counts: dict[str, int]
+    parts: dict[str, set[int]]
+    codes: list[NDArray[np.int32]]
+
+
+def survey(reader: RowReader, drop_empty: bool) -> Survey:
+    """Read all rows once and count the classes.
+
+    Raises:
+        DataError: rows lack a text or a label and are not to be dropped, or none is left.
+    """
+    codes: list[NDArray[np.int32]] = []
+    seen: set[tuple[int, int]] = set()
+    counts = np.zeros(0, np.int64)
+    missing: dict[str, tuple[int, str]] = {}
+    for rows in reader:
+        for what, absent in (("text", rows.blank), ("label", rows.codes < 0)):
+            if absent.any():
+                first = f"row {rows.first + int(absent.argmax())} of "
+                before, place = missing.get(
+                    what, (0, first + reader.where(reader.parts[rows.part]))
+                )
+                missing[what] = before + int(absent.sum()), place
+        kept = rows.codes[~rows.blank & (rows.codes >= 0)]
+        counts = np.concatenate([counts, np.zeros(len(reader.names) - len(counts), np.int64)])
+        counts += np.bincount(kept, minlength=len(counts))
+        seen.update((int(code), rows.part) for code in np.unique(kept))
+        codes.append(rows.codes.astype(np.int32))
+    for what, (number, place) in missing.items():
+        if not drop_empty:
+            raise DataError(
+                f"from_hf: every row must have a {what}, got {number} without (null or blank), the "
+                f"first of them {place}; set drop_empty=True to leave such rows out"
+            )
+    if not counts.sum():
+        raise DataError("from_hf: there must be rows with text and label, got none; give some")
+    names = list(reader.names)
+    parts: dict[str, set[int]] = {}
+    for code, part in sorted(seen):
+        parts.setdefault(names[code], set()).add(part)
+    return Survey({name: int(counts[i]) for i, name in enumerate(names) if counts[i]}, parts, codes)
+
+
+def part_classes(
+    found: Survey,
+    part_names: Sequence[str],
+    splits: Any,
+    seed: int,
+    min_items: int,
+    drop_small: bool,
+) -> Classes:
+    """Return the names of the classes of each split, sorted. For the arguments see `from_hf`."""
+    if isinstance(splits, Mapping):
+        return _named(found, splits, min_items, drop_small)
+    names = _large(found, sorted(found.counts), min_items, drop_small)
+    if splits is None:
+        own = _own(found, part_names, names)
+        if own is not None:
+            return own
+    return _shared(names, _SHARES if splits is None else splits, seed)
+
+
+def _named(
+    found: Survey, splits: Mapping[str, Sequence[str]], min_items: int, drop_small: bool
+) -> Classes:
+    if set(splits) != set(MODES):
+        raise ArgumentError(
+            f"from_hf: splits must name the classes of {', '.join(MODES)}, got the keys "
+            f"{', '.join(map(str, splits)) or 'none'}; give each of the three"
+        )
+    where: dict[str, str] = {}
+    for mode in MODES:
+        if isinstance(splits[mode], str):
+            raise ArgumentTypeError(
+                f"from_hf: splits[{mode!r}] must be a list of class names, got one str; pass "
+                f"[{splits[mode]!r}]"
+            )
+        for name in map(str, splits[mode]):
+            if name not in found.counts:
+                raise UnknownNameError(
+                    f"from_hf: unknown class {name!r} in splits{hint(name, found.counts)} "
+                    f"Known: {_some(sorted(found.counts))}"
+                )
+            if name in where:
+                raise ArgumentError(
+                    f"from_hf: every class must stand in one split, got {name!r} in {where[name]} "
+                    f"and {mode}; take it out of one"
+                )
+            where[name] = mode
+    kept = _large(found, list(where), min_items, drop_small)
+    return _grouped({name: MODES.index(where[name]) for name in kept})
+
+
+def _large(found: Survey, names: list[str], min_items: int, drop_small: bool) -> list[str]:
+    small = [name for name in names if found.counts[name] < min_items]
+    if small and not drop_small:
+        raise DataError(
+            f"from_hf: every class must have {min_items} texts or more, got fewer of "
+            f"{len(small)} classes: {_some(small)}; set drop_small=True to leave them out"
+        )
+    return [name for name in names if found.counts[name] >= min_items]
+
+
+def _own(found: Survey, part_names: Sequence[str], names: list[str]) -> Classes | None:
+    """Return the classes by the dataset's own splits, if those share no class."""
+    prefixes = {"train": 0, "val": 1, "dev": 1, "test": 2}
+    modes = [
+        next((mode for prefix, mode in prefixes.items() if part.lower().startswith(prefix)), None)
+        for part in part_names
+    ]
+    if len(modes) != 3 or set(modes) != {0, 1, 2}:
+        return None
+    if any(len(found.parts[name]) > 1 for name in names):
+        return None
+    return _grouped({name: modes[min(found.parts[name])] or 0 for name in names})
+
+
+def _shared(names: list[str], shares: Any, seed: int) -> Classes:
+    try:
+        values = [float(share) for share in shares]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != 3 or not all(0 < share < float("inf") for share in values):
+        raise ArgumentError(
+            "from_hf: splits must be a dict of class names or three positive shares, such as "
+            f"{_SHARES}, got {shares!r}; give one share each for {', '.join(MODES)}"
+        )
+    if len(names) < 3:
+        raise DataError(
+            f"from_hf: there must be 3 classes or more, one for each split, got {len(names)}: "
+            f"{_some(names)}; see that label_column is the right one"
+        )
+    names = sorted(names)
+    random.Random(seed).shuffle(names)
+    held = [max(1, round(len(names) * share / sum(values))) for share in values[1:]]
+    while sum(held) >= len(names):  # train needs one, too
+        held[held.index(max(held))] -= 1
+    train = len(names) - sum(held)
+    return _grouped(
+        {name: 0 if i < train else 1 if i < train + held[0] else 2 for i, name in enumerate(names)}
+    )
+
+
+def _grouped(modes: Mapping[str, int]) -> Classes:
+    train, validation, test = (
+        tuple(sorted(name for name, mode in modes.items() if mode == i)) for i in range(3)
+    )
+    for mode, classes in zip(MODES, (train, validation, test), strict=True):
+        if not classes:
+            raise DataError(
+                f"from_hf: the {mode} split must have a class or more, got none; change splits, or "
+                "min_items"
+            )
+    return train, validation, test
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:10]))
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"

@@ -1,0 +1,112 @@
+"""torchtext loads beside torch 2.3 only; elsewhere these tests are skipped."""
+
+import pytest
+import torch
+
+from l2l_rnn.data import TransformPipeline, load_pipeline, words_of
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+
+torchtext = pytest.importorskip("torchtext", exc_type=ImportError)
+torchtext.disable_torchtext_deprecation_warning()
+data = pytest.importorskip("torchtext.data")
+transforms = pytest.importorskip("torchtext.transforms")
+vocab = pytest.importorskip("torchtext.vocab")
+
+
+@pytest.fixture
+def words():
+    """<pad> 0, <unk> 1, b 2, a 3."""
+    made = vocab.build_vocab_from_iterator([["b", "a", "b"]], specials=["<pad>", "<unk>"])
+    made.set_default_index(1)
+    return made
+
+
+def test_ids_are_shifted_unknown_is_one_and_padding_is_left_out(words):
+    pipeline = TransformPipeline(
+        str.split,
+        transforms.VocabTransform(words),
+        transforms.ToTensor(),
+        transforms.PadTransform(5, 0),
+        padding=0,
+    )
+    assert pipeline("a q b") == [5, 1, 4]
+    assert len(pipeline) == 6
+
+
+def test_a_sequential_is_taken_apart(words):
+    split = data.get_tokenizer("basic_english")
+    inner = transforms.Sequential(transforms.VocabTransform(words), transforms.Truncate(2))
+    pipeline = TransformPipeline(split, transforms.Sequential(inner, transforms.AddToken(7)))
+    assert len(pipeline.steps) == 4
+    assert pipeline("B, a") == [9, 4, 1]
+    assert len(pipeline) == 10
+
+
+def test_saved_with_every_step_it_knows(words, tmp_path):
+    split = data.get_tokenizer("basic_english")
+    steps = (
+        transforms.VocabTransform(words),
+        transforms.Truncate(2),
+        transforms.AddToken(3, False),
+    )
+    pipeline = TransformPipeline(split, *steps)
+    pipeline.save(tmp_path / "pipeline.json")
+    loaded = load_pipeline(tmp_path / "pipeline.json")
+    assert loaded("Q b a") == pipeline("Q b a") == [1, 4, 5]
+    numbers = TransformPipeline(str.split, transforms.StrToIntTransform())
+    numbers.save(tmp_path / "numbers.json")
+    assert load_pipeline(tmp_path / "numbers.json")("5 6") == [7, 8]
+
+
+def test_without_a_default_index(words, tmp_path):
+    words.set_default_index(None)
+    pipeline = TransformPipeline(str.split, transforms.VocabTransform(words))
+    pipeline.save(tmp_path / "pipeline.json")
+    assert load_pipeline(tmp_path / "pipeline.json")("a b") == [5, 4]
+    with pytest.raises(RuntimeError, match="not found"):
+        pipeline("q")
+
+
+def test_words_of_a_vocab(words):
+    vocabulary = words_of(words, "whitespace")
+    assert vocabulary.words == ("<pad>", "b", "a")
+    assert vocabulary("a q b") == [4, 1, 3]
+
+
+def test_bad_input(words, tmp_path):
+    with pytest.raises(ArgumentTypeError, match="every step must be callable, got int"):
+        TransformPipeline(3)
+    with pytest.raises(ArgumentTypeError, match="known from a VocabTransform"):
+        len(TransformPipeline(str.split))
+    with pytest.raises(DataError, match=r"must give a list of ids, got \"\['a'\]\""):
+        TransformPipeline(str.split)("a")
+    with pytest.raises(DataError, match=r"must give a list of ids, got '\[0\.5\]'"):
+        TransformPipeline(lambda text: torch.tensor([0.5]))("a")
+    with pytest.raises(ArgumentTypeError, match="must be a torchtext Vocab, got list"):
+        words_of(["a"], "whitespace")
+    path = tmp_path / "pipeline.json"
+    with pytest.raises(ArgumentError, match="the step 'ToTensor' cannot be saved"):
+        TransformPipeline(str.split, transforms.ToTensor()).save(path)
+    with pytest.raises(ArgumentError, match="the step '<lambda>' cannot be saved"):
+        TransformPipeline(lambda text: [1]).save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        '{"step": "Popen"}',
+        "{}",
+        '{"step": "Truncate"}',
+        '{"step": "VocabTransform", "words": ["a"], "default_index": 5}',
+    ],
+)
+def test_a_damaged_step(tmp_path, step):
+    path = tmp_path / "pipeline.json"
+    path.write_text(
+        '{"format": "l2l_rnn.TransformPipeline", "version": 1, "padding": null, "steps": ['
+        + step
+        + "]}"
+    )
+    with pytest.raises(DataError, match="must hold steps that save"):
+        load_pipeline(path)
