@@ -73,7 +73,7 @@ def cached_arrays(
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
     """Read the arrays, or None where the file is absent or not what `_write` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {part: file[part] for part in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.error):
         return None
