@@ -108,20 +108,21 @@ def santoro_episodes(
     if isinstance(x, TaskBatch):
         if y is not None:
             raise ArgumentError("santoro_episodes: a TaskBatch has its labels; leave y out")
-        x, y = torch.cat([x.support_x, x.query_x], 1), torch.cat([x.support_y, x.query_y], 1)
-    classes = _check(x, y, classes)
-    assigned = torch.rand(len(y), classes, generator=generator).argsort(-1).to(y.device)
-    order = torch.rand(y.shape, generator=generator).argsort(-1).to(y.device)
-    named = assigned.gather(1, y).gather(1, order)
-    one_hot = torch.nn.functional.one_hot(named, classes)
+        batch, y = x, torch.cat([x.support_y, x.query_y], 1)
+        x = torch.cat([batch.support_x, batch.query_x], 1)
+    labels, count = _check(x, y, classes)
+    assigned = torch.rand(len(x), count, generator=generator).argsort(-1).to(labels.device)
+    order = torch.rand(labels.shape, generator=generator).argsort(-1).to(labels.device)
+    named = assigned.gather(1, labels).gather(1, order)
+    one_hot = torch.nn.functional.one_hot(named, count)
     instance = one_hot.cumsum(1).gather(-1, named.unsqueeze(-1)).squeeze(-1)
     previous = torch.cat([torch.zeros_like(one_hot[:, :1]), one_hot[:, :-1]], 1)
     rows = torch.arange(len(x), device=x.device).unsqueeze(-1)
     return Episodes(x[rows, order.to(x.device)], previous.float(), named, instance)
 
 
-def _check(x: object, y: object, classes: object) -> int:
-    """Return C, or raise what `santoro_episodes` says."""
+def _check(x: object, y: object, classes: object) -> tuple[Tensor, int]:
+    """Return the labels and C, or raise what `santoro_episodes` says."""
     if not isinstance(x, Tensor):
         raise ArgumentTypeError(
             f"santoro_episodes: x must be a tensor or a TaskBatch, got {type(x).__name__}"
@@ -145,4 +146,4 @@ def _check(x: object, y: object, classes: object) -> int:
             f"santoro_episodes: labels must lie in 0 .. {count - 1}, got {low} .. {high}; "
             "rename the classes of each task, or raise classes"
         )
-    return count
+    return y, count

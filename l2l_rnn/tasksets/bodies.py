@@ -48,7 +48,12 @@ _CHEETAH_JOINTS = ("rootz", "rooty", *_CHEETAH)
 KINDS = {
     "pendulum": Kind(
         "Pendulum-v1",
-        {"mass": (0.5, 2.0), "length": (0.5, 1.5), "gravity": (5.0, 15.0), "max_torque": (2.0, 2.0)},
+        {
+            "mass": (0.5, 2.0),
+            "length": (0.5, 1.5),
+            "gravity": (5.0, 15.0),
+            "max_torque": (2.0, 2.0),
+        },
         ("max_torque",),
         ("cos", "sin", "angular velocity"),
     ),

@@ -28,7 +28,8 @@ _CYRILLIC = {  # a capital and its small letter, drawn alike, under these codes 
 }
 # From A on and from # on; a space stands for what is drawn twice, or is too simple.
 _JAPANESE = {
-    "A": "あ うえおかき け さ すせそたち てとなにぬね はひふ ほまみむめもや ゆ よら るれろわゐ ゑを",
+    "A": "あ うえおかき け さ すせそたち てとなにぬね はひふ ほまみ"
+    "むめもや ゆ よら るれろわゐ ゑを",
     "#": "日円年大国 東中本京出時上者    四五六七 九",
 }
 
@@ -43,7 +44,10 @@ LOOK_ALIKES = {
     "test": ("CcGeaαЭ", "bdpqP69gyY5ργΥσδ", "Φφ", "Ф"),
 }
 SPLIT_OF = {
-    character: mode for mode, groups in LOOK_ALIKES.items() for group in groups for character in group
+    character: mode
+    for mode, groups in LOOK_ALIKES.items()
+    for group in groups
+    for character in group
 }
 
 # Turned by a quarter, they are themselves or another character; by a half, likewise.

@@ -163,7 +163,7 @@ def _padded(points: list[Floats]) -> Floats:
 def _disturbed(
     points: Floats, angles: Floats, jitter: float, generator: np.random.Generator
 ) -> Floats:
-    """Turn each item `(items, S, 2)` by its angle, then stretch, shear, turn, shift and shake it."""
+    """Turn each item `(items, S, 2)` by its angle, then disturb it."""
     items = len(points)
     amount = jitter * generator.uniform(-1, 1, (items, 6))
     stretch, shear, turn, shift = amount[:, :2], amount[:, 2], amount[:, 3], amount[:, 4:]
@@ -202,7 +202,8 @@ def _check(mode: object, samples: object, rotations: object, jitter: object, see
     numeric = isinstance(jitter, int | float) and not isinstance(jitter, bool)
     if not numeric or not 0 < jitter < math.inf:  # type: ignore[operator]
         raise ArgumentError(
-            f"Strokes: jitter must be a finite number above 0, got {jitter!r}; 0.1 disturbs a little"
+            f"Strokes: jitter must be a finite number above 0, got {jitter!r}; "
+            "0.1 disturbs a little"
         )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ArgumentError(f"Strokes: seed must be an integer of 0 or more, got {seed!r}")
