@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class Kind(NamedTuple):
         state: names of the state's values.
         columns: where those stand in gymnasium's observation; None takes all of it.
         broken: share of bodies with a broken motor, by default.
-        needs: the packages needed beside gymnasium.
+        mujoco: whether the environment is one of MuJoCo's.
     """
 
     identifier: str
@@ -33,12 +34,7 @@ class Kind(NamedTuple):
     state: tuple[str, ...]
     columns: tuple[int, ...] | None = None
     broken: float = 0.0
-    needs: tuple[str, ...] = ()
-
-    @property
-    def mujoco(self) -> bool:
-        """Whether the environment is one of MuJoCo's."""
-        return "mujoco" in self.needs
+    mujoco: bool = False
 
 
 _LOAD, _GEAR = (0.5, 2.0), (0.7, 1.3)
@@ -76,7 +72,7 @@ KINDS = {
         tuple(f"gear {joint}" for joint in _CHEETAH),
         (*_CHEETAH_JOINTS, *(f"velocity {joint}" for joint in ("rootx", *_CHEETAH_JOINTS))),
         broken=0.5,
-        needs=("mujoco", "imageio"),
+        mujoco=True,
     ),
     "reacher": Kind(
         "Reacher-v5",
@@ -86,7 +82,7 @@ KINDS = {
         ("cos 0", "cos 1", "sin 0", "sin 1", "velocity 0", "velocity 1"),
         (0, 1, 2, 3, 6, 7),  # the others tell of the target, which no motor moves
         broken=0.5,
-        needs=("mujoco", "imageio"),
+        mujoco=True,
     ),
 }
 
@@ -130,14 +126,39 @@ def record(
     Raises:
         MissingExtraError: gymnasium, or what the environment needs beside it, is not installed.
     """
-    gymnasium = require("gymnasium", extra="control", purpose=_PURPOSE)
-    for module in kind.needs:
-        require(module, extra="mujoco", purpose=_PURPOSE)
-    environment = gymnasium.make(kind.identifier, disable_env_checker=True)
+    environment = _made(kind)
     try:
         return _record(environment.unwrapped, kind, bodies, transitions, horizon, generator)
     finally:
         environment.close()
+
+
+def versions(kind: Kind) -> dict[str, str]:
+    """Return the versions of the packages that move a body.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    require("gymnasium", extra="control", purpose=_PURPOSE)
+    if not kind.mujoco:
+        return {"gymnasium": importlib.metadata.version("gymnasium")}
+    require("mujoco", extra="mujoco", purpose=_PURPOSE)
+    require("imageio", extra="mujoco", purpose=_PURPOSE)  # gymnasium imports it beside mujoco
+    return {name: importlib.metadata.version(name) for name in ("gymnasium", "mujoco")}
+
+
+def _made(kind: Kind) -> Any:
+    """Make the environment, without what MuJoCo prints and logs about gymnasium's own files."""
+    gymnasium = require("gymnasium", extra="control", purpose=_PURPOSE)
+    if not kind.mujoco:
+        return gymnasium.make(kind.identifier, disable_env_checker=True)
+    mujoco = require("mujoco", extra="mujoco", purpose=_PURPOSE)
+    usual = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda *_: None)
+    try:
+        return gymnasium.make(kind.identifier, disable_env_checker=True)
+    finally:
+        mujoco.set_mju_user_warning(usual)
 
 
 def _record(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 from typing import Any
 
@@ -16,9 +15,8 @@ from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.groups import GroupedDataset
 from l2l_rnn.errors import ArgumentError, UnknownNameError
-from l2l_rnn.optional import require
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
-from l2l_rnn.tasksets.bodies import KINDS, draw_bodies, record
+from l2l_rnn.tasksets.bodies import KINDS, draw_bodies, record, versions
 
 MODES = ("train", "validation", "test")
 
@@ -179,14 +177,9 @@ def _dynamics(
 
 def _arrays(root: str | os.PathLike[str], key: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """The recorded steps of all splits, from the cache under `root`."""
-    kind = KINDS[key["environment"]]
-    require("gymnasium", extra="control", purpose="the task set 'dynamics'")
-    for module in kind.needs:
-        require(module, extra="mujoco", purpose="the task set 'dynamics'")
-    packages = ("gymnasium", *kind.needs)
-    versions = {package: importlib.metadata.version(package) for package in packages}
+    needed = versions(KINDS[key["environment"]])
     build = functools.partial(_build, key)
-    return cached_arrays(root, f"dynamics-{key['environment']}", {**key, **versions}, build)
+    return cached_arrays(root, f"dynamics-{key['environment']}", {**key, **needed}, build)
 
 
 def _build(key: dict[str, Any]) -> dict[str, NDArray[Any]]:
