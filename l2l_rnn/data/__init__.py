@@ -6,6 +6,7 @@ from l2l_rnn.data.batches import TaskBatch, draw_tasks
 from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.datasets import SequenceDataset
+from l2l_rnn.data.episodes import Episodes, santoro_episodes
 from l2l_rnn.data.forecasting import ForecastingDataset, split_series
 from l2l_rnn.data.groups import GroupedDataset
 from l2l_rnn.data.loader import TaskLoader
@@ -21,6 +22,7 @@ from l2l_rnn.data.words import WordVocabulary
 __all__ = [
     "ByteVocabulary",
     "CharacterVocabulary",
+    "Episodes",
     "ForecastingDataset",
     "GroupedDataset",
     "SequenceDataset",
@@ -43,6 +45,7 @@ __all__ = [
     "load_pipeline",
     "read_ts",
     "read_vectors",
+    "santoro_episodes",
     "scale",
     "split_series",
     "time_warp",

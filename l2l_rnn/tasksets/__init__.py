@@ -11,6 +11,7 @@ from l2l_rnn.tasksets.benchmarks import (
 )
 from l2l_rnn.tasksets.bit_sequences import BitBatch, BitSequences
 from l2l_rnn.tasksets.copying import Copy, RepeatCopy
+from l2l_rnn.tasksets.dynamics import Dynamics
 from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
 from l2l_rnn.tasksets.family import TaskFamily
 from l2l_rnn.tasksets.harmonics import Harmonics
@@ -21,6 +22,7 @@ from l2l_rnn.tasksets.ngrams import DynamicNGrams
 from l2l_rnn.tasksets.recall import AssociativeRecall
 from l2l_rnn.tasksets.series import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.sorting import PrioritySort
+from l2l_rnn.tasksets.strokes import Strokes
 
 __all__ = [
     "PRESETS",
@@ -33,12 +35,14 @@ __all__ = [
     "Copy",
     "DelayedRecall",
     "DynamicNGrams",
+    "Dynamics",
     "Harmonics",
     "Languages",
     "Preset",
     "PrioritySort",
     "RepeatCopy",
     "Sinusoids",
+    "Strokes",
     "TaskFamily",
     "TextSources",
     "Texts",

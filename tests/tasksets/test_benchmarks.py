@@ -1,5 +1,6 @@
 import inspect
 import itertools
+import random
 
 import learn2learn
 import numpy as np

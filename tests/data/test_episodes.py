@@ -1,0 +1,128 @@
+import pytest
+import torch
+
+from l2l_rnn.data import TaskBatch, santoro_episodes
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+
+TASKS, WAYS, SAMPLES, STEPS = 6, 5, 4, 7
+ITEMS = WAYS * SAMPLES
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def tasks():
+    """Items that tell their class and their number: (class, number) at every step."""
+    y = torch.arange(WAYS).repeat_interleave(SAMPLES).expand(TASKS, -1)
+    number = torch.arange(ITEMS).expand(TASKS, -1)
+    x = torch.stack([y, number], -1).float().unsqueeze(2).expand(-1, -1, STEPS, -1)
+    return x, y
+
+
+def test_shapes_and_types(tasks):
+    episodes = santoro_episodes(*tasks, seeded())
+    assert len(episodes) == TASKS
+    assert episodes.x.shape == (TASKS, ITEMS, STEPS, 2)
+    assert episodes.previous.shape == (TASKS, ITEMS, WAYS)
+    assert episodes.previous.dtype == torch.float32
+    assert episodes.y.shape == episodes.instance.shape == (TASKS, ITEMS)
+
+
+def test_labels_come_one_step_late(tasks):
+    episodes = santoro_episodes(*tasks, seeded())
+    assert not episodes.previous[:, 0].any()
+    assert torch.equal(episodes.previous[:, 1:].argmax(-1), episodes.y[:, :-1])
+    assert (episodes.previous[:, 1:].sum(-1) == 1).all()
+
+
+def test_every_item_is_there_once_and_keeps_its_class(tasks):
+    episodes = santoro_episodes(*tasks, seeded())
+    for x, y in zip(episodes.x, episodes.y, strict=True):
+        assert sorted(x[:, 0, 1].tolist()) == list(range(ITEMS))
+        pairs = set(zip(x[:, 0, 0].tolist(), y.tolist(), strict=True))
+        assert len(pairs) == WAYS  # one name a class, one class a name
+        assert sorted(name for _, name in pairs) == list(range(WAYS))
+
+
+def test_orders_and_names_differ_between_episodes_and_are_uniform():
+    y = torch.arange(3).expand(6000, 3)
+    episodes = santoro_episodes(y.float().unsqueeze(-1), y, seeded())
+    original = episodes.x[..., 0].long()
+    for drawn in (original, episodes.y.gather(1, original.argsort(-1))):
+        code = (drawn * torch.tensor([9, 3, 1])).sum(-1)
+        counts = code.unique(return_counts=True)[1]
+        assert len(counts) == 6
+        assert (counts - 1000).abs().max() < 150  # five standard deviations
+
+
+def test_instances_count_presentations(tasks):
+    episodes = santoro_episodes(*tasks, seeded())
+    for y, instance in zip(episodes.y.tolist(), episodes.instance.tolist(), strict=True):
+        assert instance == [y[: t + 1].count(label) for t, label in enumerate(y)]
+
+
+def test_accuracy_by_instance_of_a_learner_that_remembers(tasks):
+    """Naming a class right from its second presentation on is what perfect memory gives."""
+    episodes = santoro_episodes(*tasks, seeded())
+    named = torch.where(episodes.instance > 1, episodes.y, -1)
+    assert episodes.accuracy_by_instance(named).tolist() == [0, 1, 1, 1]
+    scores = torch.nn.functional.one_hot(episodes.y, WAYS).float()
+    assert episodes.accuracy_by_instance(scores).tolist() == [1, 1, 1, 1]
+    with pytest.raises(ShapeError, match=r"must be \(6, 20\) or \(6, 20, 5\), got \(6, 3\)"):
+        episodes.accuracy_by_instance(named[:, :3])
+
+
+def test_a_seed_fixes_it_and_the_input_stays(tasks):
+    before = [part.clone() for part in tasks]
+    first, second = (santoro_episodes(*tasks, seeded(3)) for _ in range(2))
+    other = santoro_episodes(*tasks, seeded(4))
+    assert torch.equal(first.x, second.x)
+    assert torch.equal(first.y, second.y)
+    assert not torch.equal(first.y, other.y)
+    assert all(map(torch.equal, before, tasks))
+
+
+def test_a_batch_is_laid_out_whole(tasks):
+    x, y = tasks
+    batch = TaskBatch(x[:, :5], y[:, :5], x[:, 5:], y[:, 5:])
+    assert torch.equal(
+        santoro_episodes(batch, generator=seeded()).x, santoro_episodes(x, y, seeded()).x
+    )
+    with pytest.raises(ArgumentError, match="leave y out"):
+        santoro_episodes(batch, y)
+
+
+def test_ragged_items_and_tokens_keep_their_padding():
+    tokens = torch.tensor([[[3, 4, 0], [5, 0, 0]]])
+    episodes = santoro_episodes(tokens, torch.tensor([[0, 1]]), seeded(), classes=4)
+    assert sorted(map(tuple, episodes.x[0].tolist())) == [(3, 4, 0), (5, 0, 0)]
+    assert episodes.previous.shape == (1, 2, 4)
+
+
+X, Y = torch.randn(2, 3, 4), torch.tensor([[0, 1, 1], [1, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([1], Y), ArgumentTypeError, "tensor or a TaskBatch, got list"),
+        ((X, None), ArgumentTypeError, "int64 tensor of classes, got NoneType"),
+        ((X, Y.float()), ArgumentTypeError, "int64 tensor of classes, got torch.float32"),
+        ((X, Y[:, :2]), ShapeError, r"got \(2, 3, 4\) and \(2, 2\)"),
+        ((X[0, 0], Y[0]), ShapeError, r"got \(4,\) and \(3,\)"),
+        ((X[:, :0], Y[:, :0]), ShapeError, "one item or more"),
+        ((X, -Y), ArgumentError, r"0 \.\. 0, got -1 \.\. 0"),
+    ],
+)
+def test_bad_input(arguments, error, message):
+    with pytest.raises(error, match=message) as caught:
+        santoro_episodes(*arguments)
+    assert str(caught.value).startswith("santoro_episodes: ")
+
+
+@pytest.mark.parametrize("classes", [0, 1, 2.0, True])
+def test_bad_classes(classes):
+    with pytest.raises(ArgumentError):
+        santoro_episodes(X, Y, classes=classes)
