@@ -65,9 +65,9 @@ def build(
 ) -> NamedLanguages:
     """Read, clean and split the names of all languages; the arguments are those of `Languages`."""
     modes = _modes(held_out)
-    read = {code: _read(code, scripts, max_length) for code in modes}
+    read = {code: read_names(code, scripts, max_length) for code in modes}
     tables = {code: table for code, table in read.items() if len(set(table.values())) >= min_names}
-    merged = _near_duplicates(tables, first=frozenset(held_out or ()))
+    merged = near_duplicates(tables, first=frozenset(held_out or ()))
     tables = {code: table for code, table in tables.items() if code not in merged}
     names, left_out = _own_names(tables, modes, min_names)
     for code in held_out or ():
@@ -98,13 +98,13 @@ def _modes(held_out: tuple[str, ...] | None) -> dict[str, str]:
     return modes
 
 
-def _read(code: str, scripts: str, max_length: int) -> _Table:
+def read_names(code: str, scripts: str, max_length: int) -> _Table:
     """Return (field, key) -> name of one language; empty if it is not written in `scripts`."""
     raw = _raw(code)
-    table = {key: name for key, name in raw.items() if _usable(name, scripts)}
+    table = {key: name for key, name in raw.items() if usable(name, scripts)}
     if scripts == "latin" and 2 * len(table) < len(raw):
         # Usually written in another script; CLDR may have its Latin one too.
-        table = {k: v for k, v in _raw(f"{code}_Latn").items() if _usable(v, scripts)}
+        table = {k: v for k, v in _raw(f"{code}_Latn").items() if usable(v, scripts)}
     return {key: name for key, name in table.items() if len(name) <= max_length}
 
 
@@ -121,7 +121,8 @@ def _raw(locale: str) -> _Table:
     return table
 
 
-def _usable(name: str, scripts: str) -> bool:
+def usable(name: str, scripts: str) -> bool:
+    """Return whether a name has a letter, and no letter that is not in `scripts`."""
     kinds = set(map(_kind, name))
     kinds.discard("no letter")
     return kinds == {"latin"} or (bool(kinds) and scripts == "all")
@@ -136,7 +137,7 @@ def _kind(character: str) -> str:
     return "latin" if latin else "other"
 
 
-def _near_duplicates(tables: Mapping[str, _Table], first: frozenset[str]) -> dict[str, str]:
+def near_duplicates(tables: Mapping[str, _Table], first: frozenset[str]) -> dict[str, str]:
     """Return near-duplicate -> the fullest language of its family that says nearly the same."""
     keys = _Numbers(key for table in tables.values() for key in table)
     forms = _Numbers(name.casefold() for table in tables.values() for name in table.values())
