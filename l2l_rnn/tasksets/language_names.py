@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
-from l2l_rnn.tasksets.language_families import FAMILY_OF, SPLIT_OF
+from l2l_rnn.tasksets.language_families import FAMILY_OF, split_languages
 
 MODES = ("train", "validation", "test")
 SCRIPTS = ("latin", "all")
@@ -23,7 +23,7 @@ _PARENTS = {"nb": "no", "nn": "no", "ht": "fr"}  # CLDR gives these only what di
 _NEAR_DUPLICATE = 0.75  # share of equal names above which two locales of a family are one language
 _SHARED_KEYS = 20  # ... of at least so many keys that both name
 
-_Table = dict[tuple[str, str], str]
+NameTable = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def build(
     scripts: str, held_out: tuple[str, ...] | None, min_names: int, max_length: int
 ) -> NamedLanguages:
     """Read, clean and split the names of all languages; the arguments are those of `Languages`."""
-    modes = _modes(held_out)
+    modes = split_languages(known_languages(), held_out)
     read = {code: read_names(code, scripts, max_length) for code in modes}
     tables = {code: table for code, table in read.items() if len(set(table.values())) >= min_names}
     merged = near_duplicates(tables, first=frozenset(held_out or ()))
@@ -85,20 +85,7 @@ def build(
     return NamedLanguages(names, {code: modes[code] for code in names}, merged, left_out)
 
 
-def _modes(held_out: tuple[str, ...] | None) -> dict[str, str]:
-    modes = {code: SPLIT_OF[FAMILY_OF[code]] for code in known_languages()}
-    if held_out is not None:
-        families = {FAMILY_OF[code] for code in held_out}
-        modes = {
-            code: mode
-            for code, mode in modes.items()
-            if mode != "test" and FAMILY_OF[code] not in families
-        }
-        modes.update(dict.fromkeys(sorted(held_out), "test"))
-    return modes
-
-
-def read_names(code: str, scripts: str, max_length: int) -> _Table:
+def read_names(code: str, scripts: str, max_length: int) -> NameTable:
     """Return (field, key) -> name of one language; empty if it is not written in `scripts`."""
     raw = _raw(code)
     table = {key: name for key, name in raw.items() if usable(name, scripts)}
@@ -109,7 +96,7 @@ def read_names(code: str, scripts: str, max_length: int) -> _Table:
 
 
 @functools.cache
-def _raw(locale: str) -> _Table:
+def _raw(locale: str) -> NameTable:
     localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
     table = dict(_raw(_PARENTS[locale])) if locale in _PARENTS else {}
     if localedata.exists(locale):
@@ -137,7 +124,7 @@ def _kind(character: str) -> str:
     return "latin" if latin else "other"
 
 
-def near_duplicates(tables: Mapping[str, _Table], first: frozenset[str]) -> dict[str, str]:
+def near_duplicates(tables: Mapping[str, NameTable], first: frozenset[str]) -> dict[str, str]:
     """Return near-duplicate -> the fullest language of its family that says nearly the same."""
     keys = _Numbers(key for table in tables.values() for key in table)
     forms = _Numbers(name.casefold() for table in tables.values() for name in table.values())
@@ -165,7 +152,7 @@ def near_duplicates(tables: Mapping[str, _Table], first: frozenset[str]) -> dict
 
 
 def _own_names(
-    tables: Mapping[str, _Table], modes: Mapping[str, str], min_names: int
+    tables: Mapping[str, NameTable], modes: Mapping[str, str], min_names: int
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
     """Keep the names found in one language only, whose folded form is in one split only.
 
