@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from l2l_rnn.tasksets import intent_sentences
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.intents import checked_draw
 from l2l_rnn.tasksets.language_families import family_of, split_languages
-from l2l_rnn.tasksets.language_names import MODES, SCRIPTS
+from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, fold
 from l2l_rnn.tasksets.texts import (
     check_choice,
     check_vocabulary,
@@ -26,6 +27,8 @@ from l2l_rnn.tasksets.texts import (
     checked_count,
     encoded,
 )
+
+_Row = tuple[str, str, str]  # a sentence, its language, its intent
 
 
 class IntentLanguages(GroupedDataset):
@@ -35,6 +38,7 @@ class IntentLanguages(GroupedDataset):
     the intents are those of all splits, and what is new at meta-test is the language: every
     top-level family stands in one split, as in `Languages`. In Latin script, 22 Indo-European
     languages are in train, Basque in validation, and Finnish, Hungarian and Vietnamese in test.
+    A sentence said in languages of two splits, as "pause", stays in the first of them alone.
     Languages with fewer than `min_intents` intents of `min_sentences` sentences are left out, so
     that tasks of `min_intents` ways can be drawn in every split.
 
@@ -75,6 +79,11 @@ class IntentLanguages(GroupedDataset):
         MissingExtraError: home-assistant-intents or hassil is not installed.
         OSError: `root` cannot be written to.
 
+    Example:
+        >>> dataset = IntentLanguages("~/data", mode="test")  # doctest: +SKIP
+        >>> dataset.group_names, len(dataset.classes)  # doctest: +SKIP
+        (('fi', 'hu', 'vi'), 42)
+
     Source: the Home Assistant contributors, home-assistant-intents
     (github.com/home-assistant/intents-package); families after Glottolog.
     """
@@ -102,16 +111,18 @@ class IntentLanguages(GroupedDataset):
         check_vocabulary(who, vocabulary)
         least = checked_count(who, "min_intents", min_intents)
         drawn = checked_draw(who, min_sentences, max_sentences, max_length, seed)
-        said, names, intents = _sentences(root, scripts, least, drawn)
-        modes = split_languages(np.unique(names).tolist(), codes)
+        rows = _sentences(root, scripts, least, drawn)
+        modes = split_languages(sorted({code for _, code, _ in rows}), codes)
+        rows = _of_one_split(rows, modes, least, drawn[0])
+        kept = sorted({code for _, code, _ in rows})
         for code in codes or ():
-            if code not in names:
+            if code not in kept:
                 raise DataError(
                     f"{who}: held_out language {code!r} needs min_intents={least} intents with "
                     f"min_sentences={drawn[0]} sentences in scripts={scripts!r}, has fewer; lower "
                     "them, pass scripts='all' or hold out another"
                 )
-        languages = sorted(code for code, of in modes.items() if of == mode)
+        languages = [code for code in kept if modes[code] == mode]
         if not languages:
             raise DataError(
                 f"{who}: min_intents={least}, min_sentences={drawn[0]} and scripts={scripts!r} "
@@ -120,18 +131,17 @@ class IntentLanguages(GroupedDataset):
         self.root = os.path.expanduser(root)
         self.mode = mode
         if vocabulary is None:
-            learnt = [code for code, of in modes.items() if of == "train"]
-            vocabulary = CharacterVocabulary(said[np.isin(names, learnt)].tolist())
+            vocabulary = CharacterVocabulary(s for s, code, _ in rows if modes[code] == "train")
         self.vocabulary = vocabulary
-        here = np.isin(names, languages)
-        self.sentences: list[str] = said[here].tolist()
+        classes = sorted({intent for _, _, intent in rows})
+        here = [row for row in rows if modes[row[1]] == mode]
+        self.sentences = [sentence for sentence, _, _ in here]
         self.families = tuple(map(family_of, languages))
-        classes, labels = np.unique(intents, return_inverse=True)
         super().__init__(
             encoded(self.sentences, vocabulary, drawn[2]),
-            torch.from_numpy(labels[here]).long(),
-            torch.from_numpy(np.searchsorted(languages, names[here])).long(),
-            classes=classes.tolist(),
+            torch.tensor([classes.index(intent) for _, _, intent in here]),
+            torch.tensor([languages.index(code) for _, code, _ in here]),
+            classes=classes,
             group_names=languages,
         )
 
@@ -143,12 +153,12 @@ class IntentLanguages(GroupedDataset):
         source="the Home Assistant contributors, templates in the package home-assistant-intents",
         licence="Apache-2.0",
         classes=(22, 1, 3),
-        items=(1, 2, 3),
+        items=(21934, 1078, 2537),
         lengths=(2, 64),
         splits="language family",
         measure="accuracy",
         chance=0.2,
-        baseline=("TF-IDF of 1-3 characters with logistic regression", 0.9),
+        baseline=("TF-IDF of 1-3 characters with logistic regression", 0.92),
         extra="text",
     ),
 )
@@ -184,42 +194,41 @@ def _intents_languages(
 
 def _sentences(
     root: str | os.PathLike[str], scripts: str, min_intents: int, drawn: tuple[int, int, int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sentences of all languages kept, with the language and the intent of each."""
-    codes = intent_sentences.known_languages()
+) -> list[_Row]:
+    """Return the sentences of all languages, from a file under `root` if drawn before."""
 
     def build() -> Arrays:
         rows = [
             (sentence, code, intent)
-            for code in codes
+            for code in intent_sentences.known_languages()
             if scripts == "all" or intent_sentences.is_latin(code)
-            for intents in [_of_language(code, min_intents, drawn)]
-            for intent, sentences in sorted(intents.items())
+            if intent_sentences.intent_count(code) >= min_intents
+            for intent, sentences in sorted(intent_sentences.build(code, *drawn).items())
             for sentence in sentences
         ]
-        said, languages, intents = zip(*rows, strict=True) if rows else ((), (), ())
-        return {
-            "sentences": np.array(said, dtype=str),
-            "languages": np.array(languages, dtype=str),
-            "intents": np.array(intents, dtype=str),
-        }
+        return {"rows": np.array(rows, dtype=str).reshape(-1, 3)}
 
-    versions = {p: importlib.metadata.version(p) for p in ("home-assistant-intents", "hassil")}
+    packages = ("home-assistant-intents", "hassil")
     key = {
-        **versions,
+        **{package: importlib.metadata.version(package) for package in packages},
         "drawing": intent_sentences.VERSION,
         "scripts": scripts,
         "min_intents": min_intents,
         "draw": list(drawn),
     }
-    arrays = cached_arrays(root, "intents_languages", key, build)
-    return arrays["sentences"], arrays["languages"], arrays["intents"]
+    rows = cached_arrays(root, "intents_languages", key, build)["rows"].tolist()
+    return [(sentence, code, intent) for sentence, code, intent in rows]
 
 
-def _of_language(
-    code: str, min_intents: int, drawn: tuple[int, int, int, int]
-) -> intent_sentences.Sentences:
-    if intent_sentences.intent_count(code) < min_intents:
-        return {}
-    kept = intent_sentences.build(code, *drawn)
-    return kept if len(kept) >= min_intents else {}
+def _of_one_split(
+    rows: list[_Row], modes: dict[str, str], min_intents: int, min_sentences: int
+) -> list[_Row]:
+    """Leave each sentence to one split; leave out what then has too few sentences or intents."""
+    first: dict[str, str] = {}
+    rows = [row for row in rows if row[1] in modes]
+    rows.sort(key=lambda row: (MODES.index(modes[row[1]]), row[1:]))
+    rows = [row for row in rows if first.setdefault(fold(row[0]), modes[row[1]]) == modes[row[1]]]
+    sentences = Counter(row[1:] for row in rows)
+    rows = [row for row in rows if sentences[row[1:]] >= min_sentences]
+    intents = Counter(code for code, _ in {row[1:] for row in rows})
+    return [row for row in rows if intents[row[1]] >= min_intents]
