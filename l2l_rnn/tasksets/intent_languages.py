@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 from collections import Counter
@@ -111,9 +112,8 @@ class IntentLanguages(GroupedDataset):
         check_vocabulary(who, vocabulary)
         least = checked_count(who, "min_intents", min_intents)
         drawn = checked_draw(who, min_sentences, max_sentences, max_length, seed)
-        rows = _sentences(root, scripts, least, drawn)
-        modes = split_languages(sorted({code for _, code, _ in rows}), codes)
-        rows = _of_one_split(rows, modes, least, drawn[0])
+        self.root = os.path.expanduser(root)
+        rows, modes = _split_rows(self.root, scripts, codes, least, drawn)
         kept = sorted({code for _, code, _ in rows})
         for code in codes or ():
             if code not in kept:
@@ -128,7 +128,6 @@ class IntentLanguages(GroupedDataset):
                 f"{who}: min_intents={least}, min_sentences={drawn[0]} and scripts={scripts!r} "
                 f"leave no language in the {mode} split; lower them or hold out others"
             )
-        self.root = os.path.expanduser(root)
         self.mode = mode
         if vocabulary is None:
             vocabulary = CharacterVocabulary(s for s, code, _ in rows if modes[code] == "train")
@@ -193,7 +192,7 @@ def _intents_languages(
 
 
 def _sentences(
-    root: str | os.PathLike[str], scripts: str, min_intents: int, drawn: tuple[int, int, int, int]
+    root: str, scripts: str, min_intents: int, drawn: tuple[int, int, int, int]
 ) -> list[_Row]:
     """Return the sentences of all languages, from a file under `root` if drawn before."""
 
@@ -220,15 +219,22 @@ def _sentences(
     return [(sentence, code, intent) for sentence, code, intent in rows]
 
 
-def _of_one_split(
-    rows: list[_Row], modes: dict[str, str], min_intents: int, min_sentences: int
-) -> list[_Row]:
-    """Leave each sentence to one split; leave out what then has too few sentences or intents."""
+@functools.lru_cache(maxsize=4)
+def _split_rows(
+    root: str,
+    scripts: str,
+    held_out: tuple[str, ...] | None,
+    min_intents: int,
+    drawn: tuple[int, int, int, int],
+) -> tuple[list[_Row], dict[str, str]]:
+    """Return the sentences, each in the first of its splits alone, and each language's split."""
+    rows = _sentences(root, scripts, min_intents, drawn)
+    modes = split_languages(sorted({code for _, code, _ in rows}), held_out)
     first: dict[str, str] = {}
     rows = [row for row in rows if row[1] in modes]
     rows.sort(key=lambda row: (MODES.index(modes[row[1]]), row[1:]))
     rows = [row for row in rows if first.setdefault(fold(row[0]), modes[row[1]]) == modes[row[1]]]
     sentences = Counter(row[1:] for row in rows)
-    rows = [row for row in rows if sentences[row[1:]] >= min_sentences]
+    rows = [row for row in rows if sentences[row[1:]] >= drawn[0]]
     intents = Counter(code for code, _ in {row[1:] for row in rows})
-    return [row for row in rows if intents[row[1]] >= min_intents]
+    return [row for row in rows if intents[row[1]] >= min_intents], modes

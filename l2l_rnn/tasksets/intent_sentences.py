@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
@@ -130,7 +131,8 @@ class _Grammar:
         template, domains = random.choice(self._templates[intent])
         pieces = list(self._walk(self._parse(template), domains, random))
         form, text = ("".join(side) for side in zip(*pieces, strict=True))
-        return " ".join(form.casefold().split()), " ".join(text.split())
+        sentence = unicodedata.normalize("NFC", " ".join(text.split()))
+        return " ".join(form.casefold().split()), sentence
 
     def _parse(self, template: str) -> Any:
         if template not in self._parsed:

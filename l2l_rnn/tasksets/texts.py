@@ -113,7 +113,8 @@ def checked_codes(
 
 
 def _hint(word: str, known: Iterable[str]) -> str:
-    known = tuple(known)
-    starts = [name for name in known if word and name.startswith(word.lower())]
-    near = starts[:3] or difflib.get_close_matches(word.lower(), known, n=3)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    plain = {name.lower().replace("_", "-"): name for name in known}
+    word = word.lower().replace("_", "-")
+    starts = [name for name in plain if word and name.startswith(word)]
+    near = starts[:3] or difflib.get_close_matches(word, plain, n=3)
+    return f"; did you mean {' or '.join(repr(plain[name]) for name in near)}?" if near else "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 from collections import Counter
@@ -127,9 +128,8 @@ class Translation(GroupedDataset):
         longest = checked_count(who, "max_length", max_length)
         check_vocabulary(who, vocabulary)
         _check_answer_vocabulary(who, answer_vocabulary)
-        made = _kept_pairs(root, pairs, scripts, largest, least, longest)
-        modes = split_languages(made, codes)
-        made = _of_one_split(made, modes, least)
+        self.root = os.path.expanduser(root)
+        made, modes = _split_pairs(self.root, pairs, scripts, codes, largest, least, longest)
         learnt = [made[code] for code in made if modes[code] == "train"]
         if vocabulary is None:
             vocabulary = CharacterVocabulary(source for table in learnt for source in table)
@@ -150,7 +150,6 @@ class Translation(GroupedDataset):
                 f"{who}: min_pairs={least} and max_length={longest} leave no language in the "
                 f"{mode} split; lower min_pairs, raise largest or max_length, or hold out others"
             )
-        self.root = os.path.expanduser(root)
         self.mode = mode
         self.vocabulary = vocabulary
         self.answer_vocabulary = answer_vocabulary
@@ -225,19 +224,28 @@ def _translation(
     return train, validation, test
 
 
-def _of_one_split(pairs: Pairs, modes: dict[str, str], least: int) -> Pairs:
-    """Leave each pair to one split, and leave out languages left with fewer than `least`."""
+@functools.lru_cache(maxsize=4)
+def _split_pairs(
+    root: str,
+    pairs: str,
+    scripts: str,
+    held_out: tuple[str, ...] | None,
+    largest: int,
+    least: int,
+    longest: int,
+) -> tuple[Pairs, dict[str, str]]:
+    """Return the pairs and the split of each language, a pair in the first of its splits alone."""
+    made = _kept_pairs(root, pairs, scripts, largest, least, longest)
+    modes = split_languages(made, held_out)
     first: dict[tuple[str, str], str] = {}
     kept: Pairs = {}
-    for code in sorted(
-        pairs.keys() & modes.keys(), key=lambda code: (MODES.index(modes[code]), code)
-    ):
+    for code in sorted(made.keys() & modes.keys(), key=lambda c: (MODES.index(modes[c]), c)):
         kept[code] = {
             source: answer
-            for source, answer in pairs[code].items()
+            for source, answer in made[code].items()
             if first.setdefault((source, fold(answer)), modes[code]) == modes[code]
         }
-    return {code: table for code, table in kept.items() if len(table) >= least}
+    return {code: table for code, table in kept.items() if len(table) >= least}, modes
 
 
 def _known_share(table: dict[str, str], vocabulary: CharacterVocabulary) -> float:
@@ -256,12 +264,7 @@ def _check_answer_vocabulary(who: str, vocabulary: CharacterVocabulary | None) -
 
 
 def _kept_pairs(
-    root: str | os.PathLike[str],
-    pairs: str,
-    scripts: str,
-    largest: int,
-    min_pairs: int,
-    max_length: int,
+    root: str, pairs: str, scripts: str, largest: int, min_pairs: int, max_length: int
 ) -> Pairs:
     """Return the pairs of all languages, from a file under `root` if they were made before."""
     package = {"numbers": "unicode-rbnf", "names": "babel"}[pairs]
