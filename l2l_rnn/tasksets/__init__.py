@@ -17,12 +17,15 @@ from l2l_rnn.tasksets.family import TaskFamily
 from l2l_rnn.tasksets.harmonics import Harmonics
 from l2l_rnn.tasksets.hub import Texts, TextSources, from_hf
 from l2l_rnn.tasksets.hub_files import PRESETS, Preset
+from l2l_rnn.tasksets.intent_languages import IntentLanguages
+from l2l_rnn.tasksets.intents import Intents
 from l2l_rnn.tasksets.languages import Languages
 from l2l_rnn.tasksets.ngrams import DynamicNGrams
 from l2l_rnn.tasksets.recall import AssociativeRecall
 from l2l_rnn.tasksets.series import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.sorting import PrioritySort
 from l2l_rnn.tasksets.strokes import Strokes
+from l2l_rnn.tasksets.translation import Translation
 
 __all__ = [
     "PRESETS",
@@ -37,6 +40,8 @@ __all__ = [
     "DynamicNGrams",
     "Dynamics",
     "Harmonics",
+    "IntentLanguages",
+    "Intents",
     "Languages",
     "Preset",
     "PrioritySort",
@@ -46,6 +51,7 @@ __all__ = [
     "TaskFamily",
     "TextSources",
     "Texts",
+    "Translation",
     "archived_series",
     "from_hf",
     "get_tasksets",

@@ -12,6 +12,8 @@ ISO 639-5, the codes of languages and of language families.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _CODES_BY_FAMILY = {
     "Indo-European": (
         "af an as ast bal be bg bgc bgn bho bn br bs ca ccp ckb co cs cu cy da de doi dsb dv el "
@@ -90,3 +92,40 @@ SPLIT_OF: dict[str, str] = {
     ),
 }
 """The split of each family. Constructed languages learn with those whose words they borrow."""
+
+
+def family_of(code: str) -> str:
+    """Return the family of a language, whose code may go on with a place or a script.
+
+    Example:
+        >>> family_of("fi"), family_of("pt-BR"), family_of("sr_Latn")
+        ('Uralic', 'Indo-European', 'Indo-European')
+    """
+    return FAMILY_OF[code.replace("_", "-").partition("-")[0]]
+
+
+def split_languages(codes: Iterable[str], held_out: Iterable[str] | None = None) -> dict[str, str]:
+    """Return the split of each language, so that no family is in two.
+
+    Args:
+        codes: of the languages.
+        held_out: those that shall be the test ones instead: the usual test languages, and the rest
+            of their families, then are in no split. None keeps the usual splits.
+
+    Example:
+        >>> split_languages(["de", "tr", "fi", "hu"])
+        {'de': 'train', 'tr': 'validation', 'fi': 'test', 'hu': 'test'}
+        >>> split_languages(["de", "tr", "fi", "hu"], held_out=["hu", "tr"])
+        {'de': 'train', 'hu': 'test', 'tr': 'test'}
+    """
+    modes = {code: SPLIT_OF[family_of(code)] for code in codes}
+    if held_out is None:
+        return modes
+    held_out = sorted(held_out)
+    families = {family_of(code) for code in held_out}
+    stay = {
+        code: mode
+        for code, mode in modes.items()
+        if mode != "test" and family_of(code) not in families
+    }
+    return {**stay, **dict.fromkeys(held_out, "test")}

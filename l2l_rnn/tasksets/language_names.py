@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
-from l2l_rnn.tasksets.language_families import FAMILY_OF, SPLIT_OF
+from l2l_rnn.tasksets.language_families import FAMILY_OF, split_languages
 
 MODES = ("train", "validation", "test")
 SCRIPTS = ("latin", "all")
@@ -23,7 +23,7 @@ _PARENTS = {"nb": "no", "nn": "no", "ht": "fr"}  # CLDR gives these only what di
 _NEAR_DUPLICATE = 0.75  # share of equal names above which two locales of a family are one language
 _SHARED_KEYS = 20  # ... of at least so many keys that both name
 
-_Table = dict[tuple[str, str], str]
+NameTable = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def build(
     scripts: str, held_out: tuple[str, ...] | None, min_names: int, max_length: int
 ) -> NamedLanguages:
     """Read, clean and split the names of all languages; the arguments are those of `Languages`."""
-    modes = _modes(held_out)
-    read = {code: _read(code, scripts, max_length) for code in modes}
+    modes = split_languages(known_languages(), held_out)
+    read = {code: read_names(code, scripts, max_length) for code in modes}
     tables = {code: table for code, table in read.items() if len(set(table.values())) >= min_names}
-    merged = _near_duplicates(tables, first=frozenset(held_out or ()))
+    merged = near_duplicates(tables, first=frozenset(held_out or ()))
     tables = {code: table for code, table in tables.items() if code not in merged}
     names, left_out = _own_names(tables, modes, min_names)
     for code in held_out or ():
@@ -85,31 +85,18 @@ def build(
     return NamedLanguages(names, {code: modes[code] for code in names}, merged, left_out)
 
 
-def _modes(held_out: tuple[str, ...] | None) -> dict[str, str]:
-    modes = {code: SPLIT_OF[FAMILY_OF[code]] for code in known_languages()}
-    if held_out is not None:
-        families = {FAMILY_OF[code] for code in held_out}
-        modes = {
-            code: mode
-            for code, mode in modes.items()
-            if mode != "test" and FAMILY_OF[code] not in families
-        }
-        modes.update(dict.fromkeys(sorted(held_out), "test"))
-    return modes
-
-
-def _read(code: str, scripts: str, max_length: int) -> _Table:
+def read_names(code: str, scripts: str, max_length: int) -> NameTable:
     """Return (field, key) -> name of one language; empty if it is not written in `scripts`."""
     raw = _raw(code)
-    table = {key: name for key, name in raw.items() if _usable(name, scripts)}
+    table = {key: name for key, name in raw.items() if usable(name, scripts)}
     if scripts == "latin" and 2 * len(table) < len(raw):
         # Usually written in another script; CLDR may have its Latin one too.
-        table = {k: v for k, v in _raw(f"{code}_Latn").items() if _usable(v, scripts)}
+        table = {k: v for k, v in _raw(f"{code}_Latn").items() if usable(v, scripts)}
     return {key: name for key, name in table.items() if len(name) <= max_length}
 
 
 @functools.cache
-def _raw(locale: str) -> _Table:
+def _raw(locale: str) -> NameTable:
     localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
     table = dict(_raw(_PARENTS[locale])) if locale in _PARENTS else {}
     if localedata.exists(locale):
@@ -121,7 +108,8 @@ def _raw(locale: str) -> _Table:
     return table
 
 
-def _usable(name: str, scripts: str) -> bool:
+def usable(name: str, scripts: str) -> bool:
+    """Return whether a name has a letter, and no letter that is not in `scripts`."""
     kinds = set(map(_kind, name))
     kinds.discard("no letter")
     return kinds == {"latin"} or (bool(kinds) and scripts == "all")
@@ -136,7 +124,7 @@ def _kind(character: str) -> str:
     return "latin" if latin else "other"
 
 
-def _near_duplicates(tables: Mapping[str, _Table], first: frozenset[str]) -> dict[str, str]:
+def near_duplicates(tables: Mapping[str, NameTable], first: frozenset[str]) -> dict[str, str]:
     """Return near-duplicate -> the fullest language of its family that says nearly the same."""
     keys = _Numbers(key for table in tables.values() for key in table)
     forms = _Numbers(name.casefold() for table in tables.values() for name in table.values())
@@ -164,7 +152,7 @@ def _near_duplicates(tables: Mapping[str, _Table], first: frozenset[str]) -> dic
 
 
 def _own_names(
-    tables: Mapping[str, _Table], modes: Mapping[str, str], min_names: int
+    tables: Mapping[str, NameTable], modes: Mapping[str, str], min_names: int
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
     """Keep the names found in one language only, whose folded form is in one split only.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
-import operator
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,11 +13,18 @@ from torch import Tensor
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.text import CharacterVocabulary
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.language_families import FAMILY_OF
 from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, NamedLanguages, build, known_languages
+from l2l_rnn.tasksets.texts import (
+    check_choice,
+    check_vocabulary,
+    checked_codes,
+    checked_count,
+    encoded,
+)
 
 
 class Languages(SequenceDataset):
@@ -94,19 +99,17 @@ class Languages(SequenceDataset):
         max_length: int = 32,
         vocabulary: CharacterVocabulary | None = None,
     ) -> None:
-        _check_choice("mode", mode, MODES)
-        _check_choice("scripts", scripts, SCRIPTS)
+        check_choice("Languages", "mode", mode, MODES)
+        check_choice("Languages", "scripts", scripts, SCRIPTS)
         options = (
             scripts,
-            _checked_codes(held_out),
-            _checked_count("min_names", min_names),
-            _checked_count("max_length", max_length),
+            checked_codes(
+                "Languages", held_out, known_languages, "CLDR codes", codes_by_english_name
+            ),
+            checked_count("Languages", "min_names", min_names),
+            checked_count("Languages", "max_length", max_length),
         )
-        if vocabulary is not None and not isinstance(vocabulary, CharacterVocabulary):
-            raise ArgumentTypeError(
-                f"Languages: vocabulary must be a CharacterVocabulary or None, got "
-                f"{type(vocabulary).__name__}; build one with CharacterVocabulary(texts)"
-            )
+        check_vocabulary("Languages", vocabulary)
         self.root = os.path.expanduser(root)
         self.mode = mode
         self.vocabulary = _train_vocabulary(*options) if vocabulary is None else vocabulary
@@ -121,7 +124,7 @@ class Languages(SequenceDataset):
         self.families = tuple(FAMILY_OF[code] for code in classes)
         labels = [label for label, code in enumerate(classes) for _ in languages.names[code]]
         super().__init__(
-            _encoded(self.names, self.vocabulary, max_length),
+            encoded(self.names, self.vocabulary, max_length),
             torch.tensor(labels, dtype=torch.int64),
             classes=classes,
             transform=transform,
@@ -180,77 +183,8 @@ def _train_vocabulary(*options: Any) -> CharacterVocabulary:
     )
 
 
-def _encoded(names: list[str], vocabulary: CharacterVocabulary, length: int) -> Tensor:
-    sequences = torch.full((len(names), length), CharacterVocabulary.PADDING, dtype=torch.int64)
-    rows = sequences.numpy()
-    for row, name in zip(rows, names, strict=True):
-        ids = vocabulary.encode(name)
-        row[: len(ids)] = ids
-    return sequences
-
-
-def _check_choice(what: str, value: object, known: Iterable[str]) -> None:
-    known = tuple(known)
-    if value not in known:
-        raise UnknownNameError(
-            f"Languages: unknown {what} {value!r}{_hint(str(value), known)} "
-            f"Known: {', '.join(known)}"
-        )
-
-
-def _hint(word: str, known: Iterable[str]) -> str:
-    known = tuple(known)
-    starts = [name for name in known if word and name.startswith(word.lower())]
-    near = starts[:3] or difflib.get_close_matches(word.lower(), known, n=3)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-
-
-def _checked_count(what: str, value: object) -> int:
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool):
-        raise ArgumentError(
-            f"Languages: {what} must be an integer of 1 or more, got {value!r}; "
-            "leave it at its default"
-        )
-    return count
-
-
-def _checked_codes(held_out: Sequence[str] | None) -> tuple[str, ...] | None:
-    if held_out is None:
-        return None
-    if isinstance(held_out, str):
-        raise ArgumentTypeError(
-            f"Languages: held_out must be a sequence of codes, got the str {held_out!r}; "
-            f"pass ({held_out!r},)"
-        )
-    codes = tuple(held_out)
-    if not all(isinstance(code, str) for code in codes):
-        raise ArgumentTypeError(
-            f"Languages: held_out must hold codes such as 'fi', got {codes!r}; "
-            "give each code as a str"
-        )
-    if not codes:
-        raise ArgumentError(
-            "Languages: held_out must name at least one language, got none; "
-            "pass None for the usual split"
-        )
-    known = known_languages()
-    for code in codes:
-        if code not in known:
-            by_name = _codes_by_english_name()
-            match = difflib.get_close_matches(code.lower(), by_name, n=1, cutoff=0.8)
-            hint = f"; did you mean {by_name[match[0]]!r}?" if match else _hint(code, known)
-            raise UnknownNameError(
-                f"Languages: unknown language {code!r} in held_out{hint} "
-                f"Known: the CLDR codes of {len(known)} languages, such as 'fi' and 'sw'"
-            )
-    return tuple(sorted(set(codes)))
-
-
-def _codes_by_english_name() -> dict[str, str]:
+def codes_by_english_name() -> dict[str, str]:
+    """Return the English name of each language, in lower case -> its code, as CLDR has them."""
     localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
     known = set(known_languages())
     names = localedata.load("en", merge_inherited=False)["languages"]
