@@ -125,7 +125,7 @@ class Dynamics(GroupedDataset):
             torch.from_numpy(inputs.astype(np.float32)),
             torch.from_numpy(answers.reshape(count * each, -1).astype(np.float32)),
             torch.arange(count).repeat_interleave(each),
-            group_names=[f"body {i}" for i in range(count)],
+            group_names=[f"{mode} body {i}" for i in range(count)],
         )
 
 
