@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import textwrap
 from pathlib import Path
 
 import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
@@ -14,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="name the experiments")
+    commands.add_parser("list", help="name the experiments, and the task sets with their cards")
     run = commands.add_parser("run", help="run one experiment")
     run.add_argument("name", metavar="NAME", help="what `list` names")
     form = run.add_mutually_exclusive_group()
@@ -32,10 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     from benchmarks.specs import SPECS  # late: importing learn2learn takes seconds
+    from l2l_rnn.tasksets import list_tasksets
 
     if options.command == "list":
         for name, spec in SPECS.items():
             print(f"{name:12} {spec.summary}")
+        for name, card in list_tasksets().items():
+            print(f"\ntask set {name}\n{textwrap.indent(str(card), '  ')}")
         return 0
     if options.name not in SPECS:
         near = difflib.get_close_matches(options.name, SPECS, n=1)

@@ -1,10 +1,11 @@
-"""A learn2learn script with a recurrent model on text: two lines differ from its image examples.
+"""A learn2learn script with a recurrent model: two lines differ from its image examples.
 
 The loop is learn2learn's: its `MAML`, its `partition_task`, its way to clone, adapt and evaluate,
-as in its MAML example on mini-ImageNet. Only where the tasks and
-the model come from has changed.
+as in its MAML example on mini-ImageNet. Only where the tasks and the model come from has changed.
+It runs on every task set of classes, of text or of time series.
 
     python -m benchmarks.drop_in --iterations 100
+    python -m benchmarks.drop_in --taskset strokes
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def fast_adapt(task, learner, loss, adaptation_steps, shots, device):
 
 
 def main(
+    taskset="languages",
     ways=5,
     shots=5,
     meta_lr=0.003,
@@ -53,14 +55,16 @@ def main(
 
     # Was: l2l.vision.benchmarks.get_tasksets('mini-imagenet', ...)
     tasksets = l2l_rnn.tasksets.get_tasksets(
-        "languages",
+        taskset,
         train_ways=ways,
         train_samples=2 * shots,
         test_ways=ways,
         test_samples=2 * shots,
     )
     # Was: l2l.vision.models.MiniImagenetCNN(ways)
-    model = l2l_rnn.models.SequenceClassifier(ways, vocab_size=tasksets.vocab_size)
+    model = l2l_rnn.models.SequenceClassifier(
+        ways, vocab_size=tasksets.vocab_size, input_size=tasksets.input_size
+    )
 
     model.to(device)
     maml = l2l.algorithms.MAML(model, lr=fast_lr, first_order=False)
@@ -97,8 +101,9 @@ def main(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--taskset", default="languages", help="what get_tasksets knows")
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    main(iterations=options.iterations, seed=options.seed, device=options.device)
+    main(options.taskset, iterations=options.iterations, seed=options.seed, device=options.device)

@@ -16,6 +16,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from torch import Tensor
 
+from l2l_rnn.data import TaskCard
+
 COLOURS = {"meta-learned": "#1f6f8b", "transfer": "#e09f3e", "baseline": "#9aa0a6"}
 
 
@@ -59,6 +61,24 @@ def table(result: dict[str, Any]) -> str:
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
         for row in rows
     )
+
+
+def tasksets_table(cards: dict[str, TaskCard]) -> str:
+    """The task sets as Markdown: what a task is, how many classes there are, how hard it is."""
+    lines = [
+        "| name | a task | train, validation, test | chance, a simple baseline |",
+        "|---|---|---|---|",
+    ]
+    for name, card in sorted(cards.items()):
+        size = "drawn without end"
+        if card.classes is not None:
+            size = f"{', '.join(map(str, card.classes))} {card.counted}"
+        method, score = card.baseline
+        lines.append(
+            f"| `{name}` | {card.task} | {size} | {card.chance:g}, {score:g} ({method}; "
+            f"{card.measure}) |"
+        )
+    return "\n".join(lines)
 
 
 def column_table(result: dict[str, Any], column: str) -> str:

@@ -13,8 +13,8 @@ class TaskCard:
         task: what a task asks, in one sentence.
         source: where the data is from: authors, year and title, or the package it ships in.
         licence: the data's; of drawn tasks "none needed".
-        classes: classes of the train, validation and test split; people, languages or bodies where
-            each of them is a task; None where tasks are drawn without end.
+        classes: classes of the train, validation and test split, or what `counted` names; None
+            where tasks are drawn without end.
         items: items of the three splits; None where they are drawn without end.
         lengths: steps of the shortest and the longest item.
         splits: what no two splits share.
@@ -22,6 +22,7 @@ class TaskCard:
         chance: what a guess gets, of 5 ways where a task has ways.
         baseline: a simple method that learns nothing before it sees the task, and what it gets on
             meta-test tasks of 5 ways and 5 shots, where a task has those.
+        counted: what `classes` counts: "classes", or "persons", "bodies", … where each is a task.
         extra: the extra of this package that installs what the task set needs; None needs none.
     """
 
@@ -35,6 +36,7 @@ class TaskCard:
     measure: str
     chance: float
     baseline: tuple[str, float]
+    counted: str = "classes"
     extra: str | None = None
 
     def __str__(self) -> str:
@@ -52,13 +54,15 @@ class TaskCard:
 
     def _size(self) -> str:
         shortest, longest = self.lengths
-        steps = f"{shortest}" if shortest == longest else f"{shortest}-{longest}"
+        steps = f"{shortest}-{longest} steps" if shortest < longest else f"{longest} steps"
+        if longest == 1:
+            steps = "1 step"
         if self.classes is None or self.items is None:
-            return f"drawn without end, {steps} steps"
+            return f"drawn without end, {steps}"
         counted = ", ".join(
-            f"{split} {classes:,} classes with {items:,} items"
+            f"{split} {classes:,} {self.counted} with {items:,} items"
             for split, classes, items in zip(
                 ("train", "validation", "test"), self.classes, self.items, strict=True
             )
         )
-        return f"{counted}; {steps} steps"
+        return f"{counted}; {steps}"

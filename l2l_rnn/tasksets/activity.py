@@ -218,6 +218,7 @@ class _AcrossArms:
         measure="accuracy",
         chance=0.2,
         baseline=("nearest centroid of channel means and standard deviations", 0.79),
+        counted="persons",
         extra="series",
     ),
 )

@@ -33,6 +33,16 @@ class BenchmarkTasksets(NamedTuple):
         vocabulary = getattr(self.train.source, "vocabulary", None)
         return None if vocabulary is None else len(vocabulary)
 
+    @property
+    def input_size(self) -> int | None:
+        """`F`, features of a step, for a model of these tasks; None for tokens."""
+        source: Any = self.train.source
+        found = getattr(source, "input_size", None)  # of a family
+        if found is None:
+            x = source.sequences if hasattr(source, "sequences") else source.inputs
+            found = x.shape[-1] if x.is_floating_point() else None
+        return found
+
 
 Sources = tuple[TaskSource, TaskSource, TaskSource]
 Factory = Callable[..., Sources]

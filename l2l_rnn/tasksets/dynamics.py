@@ -142,6 +142,7 @@ class Dynamics(GroupedDataset):
         measure="mean squared error",
         chance=0.863,
         baseline=("ridge regression on squares and products of 10 steps", 0.256),
+        counted="bodies",
         extra="control",
     ),
 )

@@ -158,6 +158,7 @@ class IntentLanguages(GroupedDataset):
         measure="accuracy",
         chance=0.2,
         baseline=("TF-IDF of 1-3 characters with logistic regression", 0.92),
+        counted="languages",
         extra="text",
     ),
 )

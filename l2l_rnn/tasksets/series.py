@@ -168,6 +168,7 @@ def unseen_classes(
         measure="accuracy",
         chance=0.2,
         baseline=("the nearest neighbour by Euclidean distance", 0.46),
+        counted="datasets",
         extra="series",
     ),
 )

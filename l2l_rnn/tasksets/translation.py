@@ -191,6 +191,7 @@ class Translation(GroupedDataset):
         measure="share of an answer's characters right, by edit distance",
         chance=0.0,
         baseline=("the answer of the support input nearest by edit distance", 0.54),
+        counted="languages",
         extra="text",
     ),
 )
