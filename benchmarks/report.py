@@ -66,18 +66,15 @@ def table(result: dict[str, Any]) -> str:
 def tasksets_table(cards: dict[str, TaskCard]) -> str:
     """The task sets as Markdown: what a task is, how many classes there are, how hard it is."""
     lines = [
-        "| name | a task | train, validation, test | chance, a simple baseline |",
-        "|---|---|---|---|",
+        "| name | a task | train, validation, test | a guess, a simple baseline |",
+        "| --- | --- | --- | --- |",
     ]
     for name, card in sorted(cards.items()):
         size = "drawn without end"
         if card.classes is not None:
             size = f"{', '.join(map(str, card.classes))} {card.counted}"
-        method, score = card.baseline
-        lines.append(
-            f"| `{name}` | {card.task} | {size} | {card.chance:g}, {score:g} ({method}; "
-            f"{card.measure}) |"
-        )
+        scores = f"{card.measure}: {card.chance:g}, {card.baseline[1]:g}"
+        lines.append(f"| `{name}` | {card.task} | {size} | {scores} |")
     return "\n".join(lines)
 
 
