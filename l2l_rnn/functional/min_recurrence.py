@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from l2l_rnn.errors import DerivativeError
+from l2l_rnn.errors import DerivativeError, ShapeError
 from l2l_rnn.functional import packed_kernels
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, as `packed_recurrence`
 def min_recurrence(a: Tensor, h0: Tensor) -> Tensor:
     """Compute h after every step. Differentiable twice; a third derivative raises an error.
 
@@ -27,7 +28,16 @@ def min_recurrence(a: Tensor, h0: Tensor) -> Tensor:
 
     Shapes:
         a `(A, S, B, 2H)`, h0 `(A, B, H)` -> `(A, S, B, H)`.
+
+    Raises:
+        ShapeError: these do not fit each other.
     """
+    fits = a.dim() == 4 and h0.dim() == 3 and a.shape[1] > 0
+    if not fits or a.shape != (len(h0), a.shape[1], h0.shape[1], 2 * h0.shape[2]):
+        raise ShapeError(
+            "min_recurrence: expected pre-activations (A, S, B, 2H) and a state (A, B, H), got "
+            f"{tuple(a.shape)} and {tuple(h0.shape)}"
+        )
     h: Tensor = _Minimal.apply(a.contiguous(), h0.contiguous())
     return h
 
@@ -38,7 +48,7 @@ def _run(what: str, arrays: dict[str, Tensor]) -> None:
     packed: dict[str, Tensor | None] = {
         name: array.flatten(1, 2) if array.dim() == 4 else array for name, array in arrays.items()
     }
-    packed_kernels.run(what, "MinGRUCell", [batch] * steps, packed)
+    packed_kernels.run(what, packed_kernels.MINIMAL, [batch] * steps, packed)
 
 
 class _Minimal(Function):

@@ -10,14 +10,18 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-_CELLS = ("TanhCell", "ReluCell", "GRUCell", "LSTMCell", "MinGRUCell")
+from l2l_rnn.functional.packed_cell import PackedCell
+from l2l_rnn.functional.packed_cells import GRUCell, LSTMCell, ReluCell, TanhCell
+
+MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
+_CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)
 _PASSES = ("forward", "adjoint", "tangent")
 _VERSION = 2  # of the C code's interface, which says the same
 _BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
@@ -42,19 +46,30 @@ class _Job(ctypes.Structure):
 
 def compiled() -> bool:
     """Whether there is compiled code."""
-    return _library() is not None
+    return _LIBRARY is not None
 
 
-def serve(cell: str, like: Tensor) -> bool:
-    """Whether compiled code runs the cell of this name on tensors of such a type and place."""
+def serve(cell: type[PackedCell] | str, tensors: Iterable[Tensor | None]) -> bool:
+    """Whether compiled code runs a cell on these tensors.
+
+    It wants single precision, memory of this process, and nobody who watches torch's operations (to
+    trace or to fake them), as it is none of them.
+    """
     return (
-        like.dtype == torch.float32 and like.device.type == "cpu" and cell in _CELLS and compiled()
+        cell in _CELLS
+        and compiled()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and all(
+            type(t) in (Tensor, Parameter) and t.device.type == "cpu" and t.dtype == torch.float32
+            for t in tensors
+            if t is not None
+        )
     )
 
 
 def run(
     what: str,
-    cell: str,
+    cell: type[PackedCell] | str,
     sizes: Sequence[int],
     arrays: dict[str, Tensor | None],
     first_column: int = 0,
@@ -63,18 +78,17 @@ def run(
 
     Args:
         what: `"forward"`, `"adjoint"` or `"tangent"`.
-        cell: its name.
+        cell: the class of the `PackedCell`, or `MINIMAL`.
         sizes: rows of each step.
         arrays: float32 but for a bool `outside`, named and shaped as in `packed_kernels.c`; None
             for what there is not. What is written to is contiguous.
         first_column: of z that the product reads; those before it are 0.
     """
-    library = _library()
     found = {name: t.contiguous() for name, t in arrays.items() if t is not None}
     h, rows, weight = found["h"], found["h0"].shape[1], found.get("weight")
     if "units" in found and found["units"].shape[1] != h.shape[1]:
         del found["units"]  # room for one step, which torch's operations need
-    threads = torch.get_num_threads() if _openmp() else 1
+    threads = torch.get_num_threads() if _OPENMP else 1
     shares = -(-threads // len(h))  # of the rows of one task or direction
     steps = (ctypes.c_int64 * len(sizes))(*sizes)
     job = _Job(
@@ -92,33 +106,31 @@ def run(
         sizes=ctypes.addressof(steps),
         **{name: array.data_ptr() for name, array in found.items()},
     )
-    if library is None or library(ctypes.byref(job), _openmp(), threads):
+    if _LIBRARY is None or _LIBRARY(ctypes.byref(job), _OPENMP, threads):
         raise MemoryError("packed_recurrence: no memory for the workspace of a step")
 
 
-@lru_cache(maxsize=1)
-def _library() -> Callable[..., int] | None:
-    """The compiled function, or None where it was not compiled or is not wanted."""
+def _load() -> Callable[..., int] | None:
+    """Find the compiled function; None where it was not compiled or is not wanted."""
     if os.environ.get("L2L_RNN_COMPILED") == "0":
         return None
     try:
         module = importlib.import_module("l2l_rnn.functional._packed_kernels")
-        compiled: Any = ctypes.CDLL(module.__file__)
-        made = compiled.packed_kernels_version(), compiled.packed_job_size()
+        library: Any = ctypes.CDLL(module.__file__)
+        made = library.packed_kernels_version(), library.packed_job_size()
     except (ImportError, OSError, AttributeError):
         return None
     if made != (_VERSION, ctypes.sizeof(_Job)):
         return None  # left from an earlier version of this file; installing anew compiles it
-    function = compiled.run_packed_pass
+    function = library.run_packed_pass
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
     function.restype = ctypes.c_int
     run_packed_pass: Callable[..., int] = function
     return run_packed_pass
 
 
-@lru_cache(maxsize=1)
-def _openmp() -> int | None:
-    """Where the threads of torch's own OpenMP runtime are started, if it is GNU's.
+def _find_openmp() -> int | None:
+    """Find where threads of torch's own OpenMP runtime are started, if it is GNU's.
 
     Threads of another runtime would compete with torch's, which wait for work by spinning.
     """
@@ -126,3 +138,7 @@ def _openmp() -> int | None:
         return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
     except (AttributeError, OSError, TypeError):  # TypeError: Windows has no CDLL(None)
         return None
+
+
+_LIBRARY = _load()
+_OPENMP = _find_openmp()

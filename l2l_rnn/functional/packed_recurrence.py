@@ -25,6 +25,7 @@ x `(A, P, F)`, W `(A, UH, F + biases + H)`, h, c `(A, P, H)`, initial states `(A
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -33,12 +34,14 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from l2l_rnn.errors import DerivativeError
+from l2l_rnn.errors import DerivativeError, ShapeError
 from l2l_rnn.functional import packed_kernels, packed_steps
 from l2l_rnn.functional.affine import product_type
 from l2l_rnn.functional.packed_cell import PackedCell
 
 
+# Not traced: a compiler would take the passes' writes into shared memory apart.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def packed_recurrence(
     cell: PackedCell,
     x: Tensor,
@@ -58,7 +61,11 @@ def packed_recurrence(
         state: the initial h, and c if the cell has one.
         batch_sizes: sequences that take each step, non-increasing, none above B.
         outside: True where h is held at 0, `(A, P, 1)`; for a cell whose derivatives are 0 there.
+
+    Raises:
+        ShapeError: the shapes do not fit each other, or the sizes are not those of packed steps.
     """
+    _check(cell, x, weight, state, batch_sizes, outside)
     dtype = product_type(x)
     x, weight, *initial = (tensor.to(dtype) for tensor in (x, weight, *state))
     h0, c0 = initial if cell.has_cell else (initial[0], initial[0][..., :0])
@@ -248,11 +255,45 @@ def _run(
 
     `first_column` is the first of z that is not 0.
     """
-    name, h = type(cell).__name__, arrays["h"]
-    if h is not None and packed_kernels.serve(name, h):
-        packed_kernels.run(what, name, sizes, arrays, first_column)
+    kind = type(cell)
+    if packed_kernels.serve(kind, (t for name, t in arrays.items() if name != "outside")):
+        packed_kernels.run(what, kind, sizes, arrays, first_column)
     else:
         packed_steps.PASSES[what](cell, sizes, **arrays)
+
+
+def _check(
+    cell: PackedCell,
+    x: Tensor,
+    weight: Tensor,
+    state: tuple[Tensor, ...],
+    batch_sizes: Sequence[int],
+    outside: Tensor | None,
+) -> None:
+    axes, packed, features = x.shape if x.dim() == 3 else (0, 0, 0)
+    batch, size = state[0].shape[1:] if state[0].dim() == 3 else (0, 0)
+    columns = weight.shape[-1] - features - size
+    fits = (
+        axes > 0
+        and weight.shape[:-1] == (axes, cell.stacked * size)
+        and 0 <= columns <= 2  # of biases
+        and len(state) == 1 + cell.has_cell
+        and all(s.shape == (axes, batch, size) for s in state)
+        and (outside is None or outside.shape == (axes, packed, 1))
+    )
+    if not fits:
+        shapes = ", ".join(str(tuple(t.shape)) for t in (x, weight, *state))
+        raise ShapeError(
+            f"packed_recurrence: expected x (A, P, F), {cell.stacked} H rows of weights and a "
+            f"state (A, B, H), all of one A, got x, stacked weights and state of shapes {shapes}; "
+            "give each task and direction its own"
+        )
+    ordered = all(n >= m > 0 for n, m in itertools.pairwise((batch, *batch_sizes)))
+    if sum(batch_sizes) != packed or not ordered:
+        raise ShapeError(
+            f"packed_recurrence: batch_sizes must add up to P={packed} and never rise, from at "
+            f"most B={batch} down to at least 1, got {list(batch_sizes)[:8]}"
+        )
 
 
 def _accumulator(cotangent: Tensor | None, like: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from l2l_rnn.functional.min_recurrence import min_recurrence
 _WIDE_STEP = 8192
 
 
+# Not traced, as `packed_recurrence`.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Compute `h_t = a_t h_{t-1} + b_t` for every step, elementwise.
 
@@ -126,8 +128,8 @@ def min_gru(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B.
     """
     (h0,) = state
-    if packed_kernels.serve("MinGRUCell", projected) and not transforms_are_active():
-        return (min_recurrence(projected, h0.to(projected.dtype)).flatten(1, 2),)
+    if _is_compiled(projected, h0):
+        return (min_recurrence(projected, h0).flatten(1, 2),)
     a_z, a_n = projected.chunk(2, -1)
     # 1 - sigmoid(x) is sigmoid(-x), which keeps its precision where the gate is nearly 1.
     return _scanned((-a_z).sigmoid(), a_z.sigmoid() * _positive(a_n), state)
@@ -151,7 +153,7 @@ def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     a_f, a_i, a_n = projected.chunk(3, -1)
     # f / (f + i) = sigmoid(log f - log i), finite where both gates are nearly 0.
     balance = F.logsigmoid(a_f) - F.logsigmoid(a_i)
-    if packed_kernels.serve("MinGRUCell", projected) and not transforms_are_active():
+    if _is_compiled(projected, *state):
         return min_gru(torch.cat([-balance, a_n], -1), state)
     return _scanned(balance.sigmoid(), (-balance).sigmoid() * _positive(a_n), state)
 
@@ -184,6 +186,10 @@ def lru(
     )
     h = linear_scan(exponent.exp().unsqueeze(1).unsqueeze(1), b, h0)
     return (torch.view_as_real(h).flatten(-2).flatten(1, 2).to(state[0].dtype),)
+
+
+def _is_compiled(*tensors: Tensor) -> bool:
+    return packed_kernels.serve(packed_kernels.MINIMAL, tensors) and not transforms_are_active()
 
 
 def _scanned(factors: Tensor, terms: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

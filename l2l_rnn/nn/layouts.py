@@ -74,6 +74,11 @@ class Layout:
             return tuple(self.x.new_zeros(blocks, *self.x.shape[:2], size) for size in sizes)
         state = []
         for tensor, size in zip(state_tensors(self.who, hx, len(sizes)), sizes, strict=True):
+            if tensor.device != self.x.device:
+                raise ArgumentTypeError(
+                    f"{self.who}: hx must be on the device of the input, {self.x.device}, got "
+                    f"{tensor.device}; move one of them with .to()"
+                )
             tensor = tensor.unsqueeze(-2) if self._single else tensor
             self._check_shape("hx", tensor, (*self._lead[:-1], blocks, self._lead[-1], size))
             state.append(self._merge(tensor.transpose(-3, -2), 2).movedim(2, 0))

@@ -1,10 +1,19 @@
 """The compiled passes against torch's operations, and the choice between the two."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
+from l2l_rnn import functional
 from l2l_rnn import nn as recurrent
-from l2l_rnn.functional import packed_kernels, packed_recurrence
+from l2l_rnn.errors import ArgumentTypeError, ShapeError
+from l2l_rnn.functional import packed_kernels
+from l2l_rnn.functional.packed_cells import LSTMCell
+from l2l_rnn.functional.recurrences import Weights
 
 LAYERS = {
     "lstm": lambda *sizes, **options: recurrent.LSTM(*sizes, **options),
@@ -19,11 +28,11 @@ LAYERS = {
 @pytest.fixture
 def compiled(monkeypatch):
     """Tells how often compiled code ran."""
-    assert packed_kernels._library() is not None, "it was not compiled; install the package anew"
+    assert packed_kernels.compiled(), "it was not compiled; install the package anew"
     calls = []
     run = packed_kernels.run
     monkeypatch.setattr(
-        packed_recurrence.packed_kernels,
+        packed_kernels,
         "run",
         lambda what, *rest: (calls.append(what), run(what, *rest)),
     )
@@ -168,7 +177,7 @@ def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
     layer = recurrent.GRU(3, 12, bidirectional=True)
     x, state = torch.randn(4, 6, 3, requires_grad=True), [torch.zeros(2, 6, 12, requires_grad=True)]
     ours = both_orders(layer, x, state, None)
-    monkeypatch.setattr(packed_kernels, "_library", lambda: None)
+    monkeypatch.setattr(packed_kernels, "_LIBRARY", None)
     torch_alone = both_orders(layer, x, state, None)
     for one, other in zip(ours, torch_alone, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
@@ -176,23 +185,111 @@ def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
 
 @pytest.mark.parametrize("like", [torch.zeros(1, dtype=t) for t in (torch.float64, torch.bfloat16)])
 def test_only_single_precision(like):
-    assert packed_kernels.serve("LSTMCell", torch.zeros(1))
-    assert not packed_kernels.serve("LSTMCell", like)
+    assert packed_kernels.serve(LSTMCell, [torch.zeros(1)])
+    assert not packed_kernels.serve(LSTMCell, [torch.zeros(1), like])
+
+
+def test_only_the_cells_themselves():
+    class Other(LSTMCell):
+        pass
+
+    assert not packed_kernels.serve(Other, [torch.zeros(1)])
+
+
+def test_not_without_memory_nor_where_operations_are_watched():
+    assert not packed_kernels.serve(LSTMCell, [torch.zeros(1, device="meta")])
+    with FakeTensorMode():
+        layer = recurrent.GRU(3, 4)
+        assert layer(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_a_traced_graph_computes_the_same(cell):
+    layer = LAYERS[cell](3, 5, batch_first=True).requires_grad_(False)
+    x = torch.randn(2, 4, 3)
+    graph = make_fx(lambda x: layer(x)[0])(x)
+    other = torch.randn(2, 4, 3)
+    torch.testing.assert_close(graph(other), layer(other)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+def test_torch_compile_computes_the_same(cell, dtype):
+    torch.manual_seed(6)
+    layer = LAYERS[cell](3, 5, batch_first=True).to(dtype)
+    x = torch.randn(2, 4, 3, dtype=dtype)
+    results = []
+    for run in (layer, torch.compile(layer, backend="aot_eager")):
+        layer.zero_grad()
+        y, _ = run(x)
+        y.square().sum().backward()
+        results.append([y.detach(), *(p.grad.clone() for p in layer.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def weights(gates, axes=1, features=3, hidden=4):
+    return Weights(
+        torch.randn(axes, gates * hidden, features), torch.randn(axes, gates * hidden, hidden)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, h: functional.gru(x, weights(3), (h,), [200] * 200),
+        lambda x, h: functional.gru(x, weights(3), (h,), [2, 4]),
+        lambda x, h: functional.gru(x, weights(3), (h,), [2, 2]),
+        lambda x, h: functional.lstm(x, weights(3), (h, h), [2, 2, 2]),
+        lambda x, h: functional.lstm(x, weights(4), (h, h[..., :3]), [2, 2, 2]),
+        lambda x, h: functional.gru(x, weights(3, axes=2), (h,), [2, 2, 2]),
+        lambda x, h: functional.gru(x.expand(2, -1, -1), weights(3, axes=2), (h,), [2, 2, 2]),
+        lambda x, h: functional.rnn(
+            x.expand(2, -1, -1),
+            weights(1, axes=2),
+            (h.expand(2, -1, -1),),
+            [2, 2, 2],
+            nonlinearity="relu",
+            valid=torch.ones(1, 6, 1, dtype=torch.bool),
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit(call, dtype):
+    x, h = torch.randn(1, 6, 3), torch.randn(1, 2, 4)
+    with pytest.raises(ShapeError, match="packed_recurrence: "):
+        call(x.to(dtype), h.to(dtype))
+
+
+@pytest.mark.parametrize(
+    ("shape", "state"),
+    [((1, 3, 2, 10), (1, 2, 8)), ((3, 1, 2, 4), (1, 2, 2)), ((1, 3, 4), (1, 2, 2))],
+)
+def test_shapes_that_do_not_fit_the_minimal_recurrence(shape, state):
+    with pytest.raises(ShapeError, match="min_recurrence: expected pre-activations"):
+        functional.min_gru(torch.randn(shape), (torch.randn(state),))
+
+
+def test_a_state_on_another_device():
+    with pytest.raises(ArgumentTypeError, match="GRU: hx must be on the device of the input, cpu"):
+        recurrent.GRU(3, 4)(torch.zeros(2, 5, 3), torch.zeros(1, 5, 4, device="meta"))
 
 
 def test_it_can_be_turned_off(monkeypatch):
+    assert packed_kernels._load() is not None
     monkeypatch.setenv("L2L_RNN_COMPILED", "0")
-    packed_kernels._library.cache_clear()
-    try:
-        assert packed_kernels._library() is None
-    finally:
-        packed_kernels._library.cache_clear()
+    assert packed_kernels._load() is None
 
 
 def test_a_build_of_another_version_is_not_used(monkeypatch):
     monkeypatch.setattr(packed_kernels, "_VERSION", -1)
-    packed_kernels._library.cache_clear()
-    try:
-        assert packed_kernels._library() is None
-    finally:
-        packed_kernels._library.cache_clear()
+    assert packed_kernels._load() is None
+
+
+def test_a_change_of_the_compiled_code_is_a_new_version():
+    """A build from before a change must not be used: raise the version, here and in both files."""
+    folder = Path(packed_kernels.__file__).parent
+    sources = [folder / "packed_kernels.c", folder / "packed_passes.h"]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    assert (packed_kernels._VERSION, digest[:16]) == (2, "37e3079c029d5230")
