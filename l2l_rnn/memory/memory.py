@@ -1,0 +1,122 @@
+"""What every memory is: a recurrent layer, and a store of keys and values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn.errors import ShapeError
+from l2l_rnn.functional.padding import step_mask
+
+State = TypeVar("State", bound=tuple[Tensor, ...])
+
+
+class Memory(nn.Module, ABC, Generic[State]):
+    """A network with an external memory, `y = f(x, M)`. Not for direct use.
+
+    It is used in two ways. As a layer it reads a sequence, and writes and reads its memory at every
+    step: each sequence has a memory of its own. As a store it is written keys with values, such as
+    the examples of a task with their labels, and is asked for values by keys: each task has one
+    memory.
+
+    A state is a NamedTuple of tensors and is never changed in place: whoever keeps an old one has
+    the memory as it was. Parameters may have a leading task axis `N`, as every layer's here.
+
+    Attributes:
+        input_size: `F`, features of a step that the layer reads.
+        output_size: features of a step that it returns.
+        key_size: `K`, of what the store is asked by.
+        value_size: `V`, of what it holds for a key.
+
+    Shapes:
+        The tensors of a state begin with `(N, B)` or `(B,)` in a layer, with `(N,)` or nothing in a
+        store; in what follows `…` stands for these.
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    input_size: int
+    output_size: int
+    key_size: int
+    value_size: int
+
+    @abstractmethod
+    def blank(self, *batch: int) -> State:
+        """Return the state before anything was written, its tensors beginning with `batch`."""
+
+    @abstractmethod
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one step: x `(…, F)` and a state to outputs `(…, output_size)` and the next state."""
+
+    @abstractmethod
+    def write(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Write B values under their keys, in their order.
+
+        Shapes:
+            keys (…, B, K), values (…, B, V).
+        """
+
+    @abstractmethod
+    def read(self, state: State, queries: Tensor) -> Tensor:
+        """Look up values by keys, which changes nothing.
+
+        Shapes:
+            queries (…, Q, K) -> (…, Q, V).
+        """
+
+    def forward(
+        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Run over sequences.
+
+        Args:
+            x: the sequences.
+            state: where to go on from; None starts with a blank memory.
+            lengths: valid steps of each sequence; all of them if None. Past its length a sequence's
+                state stands still and its outputs are 0.
+
+        Returns:
+            The outputs of all steps and the final state.
+
+        Shapes:
+            x (B, S, F) or (N, B, S, F); lengths (B,) or (N, B); outputs (…, S, output_size).
+
+        Raises:
+            ShapeError: x does not end in `F` features, or has no steps.
+        """
+        if x.dim() not in (3, 4) or x.shape[-1] != self.input_size or x.shape[-2] == 0:
+            raise ShapeError(
+                f"{type(self).__name__}: x must be (B, S, F) or (N, B, S, F) with "
+                f"F={self.input_size} features and a step or more, got shape {tuple(x.shape)}; "
+                "set input_size or project x"
+            )
+        if state is None:
+            state = self.blank(*x.shape[:-2])
+        inside = None if lengths is None else step_mask(lengths, x.shape[-2])  # (…, S)
+        if inside is not None:
+            x = x.masked_fill(~inside.unsqueeze(-1), 0)  # padding may be NaN
+        outputs = []
+        for t in range(x.shape[-2]):
+            y, after = self.step(x[..., t, :], state)
+            if inside is not None:
+                y = y.masked_fill(~inside[..., t, None], 0)
+                after = _where(inside[..., t], after, state)
+            outputs.append(y)
+            state = after
+        return torch.stack(outputs, -2), state
+
+
+def _where(going_on: Tensor, after: State, before: State) -> State:
+    """The state after a step for sequences that take it, `(…,)`, the one before for the others."""
+    chosen: Any = (
+        new if new is old else torch.where(_as_wide(going_on, new), new, old)
+        for new, old in zip(after, before, strict=True)
+    )
+    return type(after)(*chosen)
+
+
+def _as_wide(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.reshape(*mask.shape, *[1] * (like.dim() - mask.dim()))
