@@ -1,9 +1,9 @@
 """Whether a network with memory learns to copy and to recall, how far it reaches, and if it lasts.
 
 `python -m benchmarks.memory_tasks copy --memory ntm` trains on random sequences of bits (the tasks
-of Graves et al. 2014) and counts wrong bits of a sequence at the lengths trained on and beyond. `lstm`
-in the place of `ntm` is a network of like size without a memory. It prints a line every so often
-and writes all of them as JSON.
+of Graves et al. 2014) and counts wrong bits of a sequence at the lengths trained on and beyond.
+`lstm` in the place of `ntm` is a network of like size without a memory. It prints a line every so
+often and writes all of them as JSON.
 
 The training stops with a `Diverged` error that names what is no longer finite, and where.
 """
