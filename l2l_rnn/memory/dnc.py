@@ -65,9 +65,8 @@ class DNC(SlotMemory[DNCState]):
     All heads' numbers come of one product, `weight_heads`.
 
     Args:
-        input_size, output_size, hidden_size, slots, width, read_heads, controller, key_size: as in
-            `SlotMemory`.
-        least_length: as in `NTM`.
+        input_size, output_size, hidden_size, slots, width, read_heads, controller, key_size,
+            least_length: as in `SlotMemory`.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and a `DNCState`.
@@ -103,7 +102,6 @@ class DNC(SlotMemory[DNCState]):
         *,
         least_length: float = 1e-6,
     ) -> None:
-        self.least_length = least_length
         super().__init__(
             input_size,
             output_size,
@@ -113,6 +111,7 @@ class DNC(SlotMemory[DNCState]):
             read_heads,
             controller,
             key_size,
+            least_length,
             device,
             dtype,
         )

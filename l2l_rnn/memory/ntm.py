@@ -38,6 +38,16 @@ class NTMState(NamedTuple):
     cell: Tensor
     written: Tensor
 
+    @property
+    def read_weights(self) -> Tensor:
+        """Where the read heads stood, `(…, R, M)`."""
+        return self.weights[..., : self.reads.shape[-2], :]
+
+    @property
+    def write_weights(self) -> Tensor:
+        """Where the write heads stood, `(…, write heads, M)`."""
+        return self.weights[..., self.reads.shape[-2] :, :]
+
 
 class NTM(SlotMemory[NTMState]):
     """Compute a Neural Turing Machine: a controller that steers read and write heads on M slots.
@@ -55,12 +65,10 @@ class NTM(SlotMemory[NTMState]):
     `y = W_y [h, r'] + b_y`. All heads' numbers come of one product, `weight_heads`.
 
     Args:
-        input_size, output_size, hidden_size, slots, width, read_heads, controller, key_size: as in
-            `SlotMemory`.
+        input_size, output_size, hidden_size, slots, width, read_heads, controller, key_size,
+            least_length: as in `SlotMemory`.
         write_heads: how many heads write.
         shift: the farthest a head moves in a step; the shifts are from `-shift` to `shift`.
-        least_length: a slot or key shorter than this counts as having hardly a direction, see
-            `functional.cosine_similarities`. It bounds the gradient that flows through content.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and an `NTMState`.
@@ -105,7 +113,6 @@ class NTM(SlotMemory[NTMState]):
     ) -> None:
         self.write_heads = check_size("NTM", "write_heads", write_heads)
         self.shift = check_size("NTM", "shift", shift, 0)
-        self.least_length = least_length
         super().__init__(
             input_size,
             output_size,
@@ -115,6 +122,7 @@ class NTM(SlotMemory[NTMState]):
             read_heads,
             controller,
             key_size,
+            least_length,
             device,
             dtype,
         )

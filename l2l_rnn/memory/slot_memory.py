@@ -38,7 +38,8 @@ class SlotMemory(Memory[SlotState]):
         read_heads: `R`.
         controller: `"lstm"` or `"feedforward"`.
         key_size: `K`, of the store; half the width unless told.
-        interface_size: how many numbers the controller gives the heads in all.
+        least_length: a slot or key shorter than this counts as having hardly a direction, see
+            `functional.cosine_similarities`. It bounds the gradient that flows through content.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class SlotMemory(Memory[SlotState]):
         read_heads: int,
         controller: str,
         key_size: int | None,
+        least_length: float,
         device: torch.device | str | None,
         dtype: torch.dtype | None,
     ) -> None:
@@ -69,6 +71,9 @@ class SlotMemory(Memory[SlotState]):
                 f"{who}: key_size must be less than width={width}, so that a slot has room for a "
                 f"value, got {key_size!r}"
             )
+        if not least_length > 0:
+            raise ArgumentError(f"{who}: least_length must be above 0, got {least_length!r}")
+        self.least_length = float(least_length)
         read_size = read_heads * width
         self.controller = find_controller(who, controller)(
             input_size, read_size, hidden_size, device, dtype
