@@ -12,8 +12,7 @@ from torch import Tensor
 from l2l_rnn.errors import ShapeError
 
 _LEAST_LENGTH = 1e-6  # vectors shorter than this count as having hardly a direction
-_LEAST_WEIGHT = 1e-16  # its logarithm and its quotient are finite in float32
-_LEAST_USAGE = 1e-6
+_LEAST = 1e-16  # added to what a logarithm is taken of: 1 / x^2 is still finite in float32
 
 
 def cosine_similarities(memory: Tensor, keys: Tensor, least: float = _LEAST_LENGTH) -> Tensor:
@@ -145,7 +144,7 @@ def sharpen(weights: Tensor, exponents: Tensor) -> Tensor:
 
     Source: as `content_weights`, eq. 9. 1e-16 is added to every weight.
     """
-    return torch.softmax((weights + _LEAST_WEIGHT).log() * exponents.unsqueeze(-1), -1)
+    return torch.softmax((weights + _LEAST).log() * exponents.unsqueeze(-1), -1)
 
 
 def allocation(usage: Tensor) -> Tensor:
@@ -165,11 +164,12 @@ def allocation(usage: Tensor) -> Tensor:
         tensor([0.0000, 0.1250, 0.7500, 0.0000])
 
     Source: A. Graves et al., 2016, Hybrid computing using a neural network with dynamic external
-    memory, Methods, eq. 1 of "Dynamic memory allocation". Usage is raised to 1e-6 for the
-    logarithms that the product is computed by. The order of the slots has no derivative, as there.
+    memory, Methods, eq. 1 of "Dynamic memory allocation". The product is computed by
+    logarithms of usage plus 1e-16. The order of the slots has no derivative, as there; slots used
+    alike keep theirs.
     """
-    ascending, order = (_LEAST_USAGE + (1 - _LEAST_USAGE) * usage).sort(-1)
-    logarithms = ascending.log()
+    ascending, order = usage.sort(dim=-1, stable=True)
+    logarithms = (ascending + _LEAST).log()
     below = (logarithms.cumsum(-1) - logarithms).exp()
     return ((1 - ascending) * below).gather(-1, order.argsort(-1))
 
