@@ -32,9 +32,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks import report
 from benchmarks.runner import device_name, versions
-from l2l_rnn.memory import NTM
+from l2l_rnn.memory import DNC, NTM
 from l2l_rnn.nn import LSTM, Linear
 from l2l_rnn.tasksets import AssociativeRecall, BitSequences, Copy
+
+MEMORIES = {"ntm": NTM, "dnc": DNC}
+CONVERGED = 0.01  # nats a bit, of the smoothed loss
 
 
 class Diverged(RuntimeError):
@@ -48,7 +51,8 @@ class Task:
     Attributes:
         family: what it is trained on.
         at: the family at one length.
-        lengths: those it is judged at, with the wrong bits that are aimed at.
+        upto: the family up to a length.
+        aims: the lengths that it is judged at, with the wrong bits that are aimed at.
         most: the greatest length of the training.
     """
 
@@ -79,7 +83,18 @@ TASKS = {
 
 @dataclasses.dataclass
 class Settings:
-    """How to train. Gradients are clipped in norm; the rate falls from `rate` to `rate * last`."""
+    """How to train.
+
+    Attributes:
+        memory: `"ntm"`, `"dnc"` or `"lstm"`.
+        rate, last: Adam's step size falls in a straight line from `rate` to `rate * last`.
+        epsilon, beta2: Adam's.
+        clip: the greatest norm of a gradient.
+        averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
+            averaged weights are then those that are judged.
+        curriculum: whether to begin with the shortest sequences.
+        hidden, slots, width, controller, least_length: of the memory.
+    """
 
     memory: str = "ntm"
     sequences: int = 40_000
@@ -119,7 +134,7 @@ def build(settings: Settings, family: BitSequences) -> nn.Module:
         return PlainLSTM(inputs, outputs, hidden=120)  # about as many parameters as the NTM
     sizes = (settings.hidden, settings.slots, settings.width)
     more = {"controller": settings.controller, "least_length": settings.least_length}
-    return {"ntm": NTM}[settings.memory](inputs, outputs, *sizes, **more)
+    return MEMORIES[settings.memory](inputs, outputs, *sizes, **more)
 
 
 def wrong_bits(model: nn.Module, family: BitSequences, batch: int, seed: int = 1) -> float:
@@ -158,7 +173,7 @@ def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) ->
         optimizer, lambda step: 1 - (1 - settings.last) * min(1, step / steps)
     )
     result["parameters"] = sum(p.numel() for p in model.parameters())
-    smoothed, best, worst, since, clipped = math.nan, math.inf, 0.0, 0, 0
+    smoothed, best, climb, since, clipped = math.nan, math.inf, 1.0, 0, 0
     most = 1 if settings.curriculum else task.most
     start = time.perf_counter()
     for step in range(1, steps + 1):
@@ -177,11 +192,11 @@ def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) ->
         since += 1
         nats = loss.item()
         smoothed = nats if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * nats
-        if settings.curriculum and nats < 0.1 and most < task.most and step % 10 == 0:
-            most += 1
-        if step * settings.batch >= 1000 and smoothed < best:
-            best, worst = smoothed, smoothed  # of all that came after the best
-        worst = max(worst, smoothed)
+        if settings.curriculum and smoothed < 0.2 and most < task.most:
+            most, smoothed = most + 1, math.nan
+        if best < CONVERGED:
+            climb = max(climb, smoothed / best)
+        best = min(best, smoothed)  # a NaN, at a new length, is not less
         seen = step * settings.batch
         if seen % every < settings.batch or step == steps:
             wrong = {n: wrong_bits(model, task.at(n), 16) for n in task.aims}
@@ -190,7 +205,7 @@ def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) ->
                 "seconds": round(time.perf_counter() - start, 1),
                 "loss": smoothed,
                 "best_loss": best,
-                "worst_loss_since": worst,
+                "greatest_climb": climb,
                 "clipped": clipped / since,
                 "most": most,
                 "wrong_bits": wrong,
@@ -213,6 +228,8 @@ def line(point: dict[str, Any]) -> str:
     for name in ("wrong_bits", "averaged"):
         if name in point:
             parts.append(name + " " + " ".join(f"{n}: {w:.2f}" for n, w in point[name].items()))
+    if point["greatest_climb"] > 1:
+        parts.append(f"climbed {point['greatest_climb']:.1f} times")
     return ", ".join([*parts, f"most {point['most']}", f"clipped {point['clipped']:.0%}"])
 
 
@@ -220,7 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, train, print and write; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_tasks", description=__doc__)
     parser.add_argument("task", choices=TASKS)
-    for field in dataclasses.fields(Settings):
+    parser.add_argument("--memory", choices=[*MEMORIES, "lstm"], default="ntm")
+    for field in dataclasses.fields(Settings)[1:]:
         if isinstance(field.default, bool):
             parser.add_argument(f"--{field.name}", action="store_true")
         else:
@@ -229,6 +247,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1000, metavar="S", help="sequences a line")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = vars(parser.parse_args(arguments))
+    try:
+        report.check_writable(options["out"])
+    except OSError as error:
+        parser.error(f"--out {options['out']}: cannot write there ({error.strerror})")
     task, out, every = options.pop("task"), options.pop("out"), options.pop("every")
     settings = Settings(**options)
     result: dict[str, Any] = {
@@ -251,9 +273,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         result["interrupted"] = True
         status = 130
-    stem = f"memory-{task}-{settings.memory}-{settings.seed}.json"
+    stem = f"memory-{task}-{settings.memory}-seed{settings.seed}.json"
     text = json.dumps(result, indent=1) + "\n"
-    report.check_writable(out)
     report.replace(out / stem, lambda path: path.write_text(text, "utf-8"))
     return status
 
