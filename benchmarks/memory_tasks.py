@@ -3,7 +3,7 @@
 `python -m benchmarks.memory_tasks copy --memory ntm` trains on random sequences of bits (the tasks
 of Graves et al. 2014) and counts wrong bits of a sequence at the lengths trained on and beyond.
 `lstm` in the place of `ntm` is a network of like size without a memory. It prints a line every so
-often and writes all of them as JSON.
+often, writes all of them as JSON, and draws where the memory wrote and read in one sequence.
 
 The training stops with a `Diverged` error that names what is no longer finite, and where.
 """
@@ -24,6 +24,7 @@ from typing import Any
 import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
 
 # isort: split
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -32,7 +33,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks import report
 from benchmarks.runner import device_name, versions
-from l2l_rnn.memory import DNC, NTM
+from l2l_rnn.analysis import trace_memory
+from l2l_rnn.memory import DNC, NTM, Memory
 from l2l_rnn.nn import LSTM, Linear
 from l2l_rnn.tasksets import AssociativeRecall, BitSequences, Copy
 
@@ -157,8 +159,8 @@ def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Ten
         )
 
 
-def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) -> None:
-    """Train, and note in `result["points"]` how it goes."""
+def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) -> nn.Module:
+    """Train, note in `result["points"]` how it goes, and return what was judged at the end."""
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
     model = build(settings, task.family)
@@ -215,9 +217,18 @@ def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) ->
             result["points"].append(point)
             print(line(point), flush=True)
             clipped = since = 0
-    judged = model if averaged is None else averaged
+    judged = model if averaged is None else averaged.module
     result["wrong_bits"] = {n: wrong_bits(judged, task.at(n), 100, 2) for n in task.aims}
     result["reached"] = all(result["wrong_bits"][n] <= aim for n, aim in task.aims.items())
+    return judged
+
+
+def picture(model: nn.Module, task: Task, path: Path) -> None:
+    """Draw what a memory does in one sequence of the greatest length of the training."""
+    drawn = task.at(task.most).sequences(1, torch.Generator().manual_seed(3))
+    trace = trace_memory(model, drawn.inputs[0])
+    outputs = np.where(drawn.mask[0].unsqueeze(-1), 1 / (1 + np.exp(-trace.outputs)), 0)
+    dataclasses.replace(trace, outputs=outputs).draw(path)  # what is asked for, as shares of 1
 
 
 def line(point: dict[str, Any]) -> str:
@@ -253,6 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--out {options['out']}: cannot write there ({error.strerror})")
     task, out, every = options.pop("task"), options.pop("out"), options.pop("every")
     settings = Settings(**options)
+    stem = f"memory-{task}-{settings.memory}-seed{settings.seed}"
     result: dict[str, Any] = {
         "task": task,
         "settings": dataclasses.asdict(settings),
@@ -264,8 +276,10 @@ def main(arguments: list[str] | None = None) -> int:
     }
     status = 0
     try:
-        train(TASKS[task], settings, every, result)
+        model = train(TASKS[task], settings, every, result)
         print(f"wrong bits at the end: {result['wrong_bits']}")
+        if isinstance(model, Memory):
+            picture(model, TASKS[task], out / f"{stem}.png")
     except Diverged as error:
         result["diverged"] = str(error)
         print(error)
@@ -273,9 +287,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         result["interrupted"] = True
         status = 130
-    stem = f"memory-{task}-{settings.memory}-seed{settings.seed}.json"
     text = json.dumps(result, indent=1) + "\n"
-    report.replace(out / stem, lambda path: path.write_text(text, "utf-8"))
+    report.replace(out / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
     return status
 
 

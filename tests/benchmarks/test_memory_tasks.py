@@ -102,6 +102,7 @@ def test_a_short_training(memory, tmp_path, capsys):
     assert [point["sequences"] for point in result["points"]] == [4, 8]
     assert set(result["wrong_bits"]) == set(result["points"][0]["averaged"]) == {"2", "6", "12"}
     assert result["reached"] is False
+    assert (tmp_path / f"memory-recall-{memory}-seed0.png").exists() == (memory != "lstm")
     assert "8 sequences" in capsys.readouterr().out
 
 
