@@ -178,45 +178,51 @@ def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) ->
     smoothed, best, climb, since, clipped = math.nan, math.inf, 1.0, 0, 0
     most = 1 if settings.curriculum else task.most
     start = time.perf_counter()
-    for step in range(1, steps + 1):
-        drawn = task.upto(most).sequences(settings.batch, generator)
-        outputs, _ = model(drawn.inputs)
-        loss = binary_cross_entropy_with_logits(outputs[drawn.mask], drawn.targets[drawn.mask])
-        optimizer.zero_grad()
-        loss.backward()
-        norm = clip_grad_norm_(model.parameters(), settings.clip)
-        check_finite(settings.memory, (step - 1) * settings.batch, model, loss, norm)
-        optimizer.step()
-        schedule.step()
+
+    def note(seen: int) -> None:
+        point = {
+            "sequences": seen,
+            "seconds": round(time.perf_counter() - start, 1),
+            "loss": smoothed,
+            "best_loss": best,
+            "greatest_climb": climb,
+            "clipped": clipped / since,
+            "most": most,
+            "wrong_bits": {n: wrong_bits(model, task.at(n), 16) for n in task.aims},
+        }
         if averaged is not None:
-            averaged.update_parameters(model)
-        clipped += bool(norm > settings.clip)
-        since += 1
-        nats = loss.item()
-        smoothed = nats if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * nats
-        if settings.curriculum and smoothed < 0.2 and most < task.most:
-            most, smoothed = most + 1, math.nan
-        if best < CONVERGED:
-            climb = max(climb, smoothed / best)
-        best = min(best, smoothed)  # a NaN, at a new length, is not less
-        seen = step * settings.batch
-        if seen % every < settings.batch or step == steps:
-            wrong = {n: wrong_bits(model, task.at(n), 16) for n in task.aims}
-            point = {
-                "sequences": seen,
-                "seconds": round(time.perf_counter() - start, 1),
-                "loss": smoothed,
-                "best_loss": best,
-                "greatest_climb": climb,
-                "clipped": clipped / since,
-                "most": most,
-                "wrong_bits": wrong,
-            }
+            point["averaged"] = {n: wrong_bits(averaged, task.at(n), 16) for n in task.aims}
+        result["points"].append(point)
+        print(line(point), flush=True)
+
+    try:
+        for step in range(1, steps + 1):
+            drawn = task.upto(most).sequences(settings.batch, generator)
+            outputs, _ = model(drawn.inputs)
+            loss = binary_cross_entropy_with_logits(outputs[drawn.mask], drawn.targets[drawn.mask])
+            optimizer.zero_grad()
+            loss.backward()
+            norm = clip_grad_norm_(model.parameters(), settings.clip)
+            check_finite(settings.memory, (step - 1) * settings.batch, model, loss, norm)
+            optimizer.step()
+            schedule.step()
             if averaged is not None:
-                point["averaged"] = {n: wrong_bits(averaged, task.at(n), 16) for n in task.aims}
-            result["points"].append(point)
-            print(line(point), flush=True)
-            clipped = since = 0
+                averaged.update_parameters(model)
+            clipped += bool(norm > settings.clip)
+            since += 1
+            nats = loss.item()
+            smoothed = nats if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * nats
+            if settings.curriculum and smoothed < 0.2 and most < task.most:
+                most, smoothed = most + 1, math.nan
+            if best < CONVERGED:
+                climb = max(climb, smoothed / best)
+            best = min(best, smoothed)  # a NaN, at a new length, is not less
+            if step * settings.batch % every < settings.batch or step == steps:
+                note(step * settings.batch)
+                clipped = since = 0
+    except KeyboardInterrupt:
+        print("\nInterrupted: judged as it is now.")
+        result["interrupted"] = True
     judged = model if averaged is None else averaged.module
     result["wrong_bits"] = {n: wrong_bits(judged, task.at(n), 100, 2) for n in task.aims}
     result["reached"] = all(result["wrong_bits"][n] <= aim for n, aim in task.aims.items())
@@ -284,8 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
         result["diverged"] = str(error)
         print(error)
         status = 1
-    except KeyboardInterrupt:
-        result["interrupted"] = True
+    if result.get("interrupted"):
         status = 130
     text = json.dumps(result, indent=1) + "\n"
     report.replace(out / f"{stem}.json", lambda path: path.write_text(text, "utf-8"))
