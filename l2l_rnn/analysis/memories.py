@@ -49,7 +49,9 @@ class MemoryTrace:
         def plain(value: Any) -> Any:
             if not isinstance(value, np.ndarray):
                 return value
-            return np.where(np.isfinite(value), value, None).tolist()
+            values = value.astype(object)
+            values[~np.isfinite(value)] = None
+            return values.tolist()
 
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return json.dumps(fields, allow_nan=False)

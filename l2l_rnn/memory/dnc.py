@@ -127,8 +127,7 @@ class DNC(SlotMemory[DNCState]):
 
     def blank(self, *batch: int) -> DNCState:
         zero = self.weight_output.new_zeros(())
-        if self.weight_output.dim() > 2:
-            self._check_tasks(len(self.weight_output), batch)
+        self._check_batch(batch)
         slots, heads = self.slots, self.read_heads
         line = zero.expand(*batch, slots)
         return DNCState(

@@ -98,6 +98,7 @@ class Memory(nn.Module, ABC, Generic[State]):
                 "set input_size or project x"
             )
         batch, steps = x.shape[:-2], x.shape[-2]
+        self._check_axes("x", x, 4)
         state = self.blank(*batch) if state is None else self.check_state(state, *batch)
         inside = None
         if lengths is not None:
@@ -149,6 +150,19 @@ class Memory(nn.Module, ABC, Generic[State]):
     def _emit(self, seen: Tensor) -> Tensor:
         """Compute the outputs of what the steps returned, `(…, S, any)` -> `(…, S, output)`."""
         return seen
+
+    def _tasks(self) -> int | None:
+        """Return `N`, or None where the parameters have no task axis."""
+        return None
+
+    def _check_axes(self, name: str, tensor: Tensor, axes: int) -> None:
+        """Check that, where the parameters have a task axis, a tensor of so many axes has it."""
+        tasks = self._tasks()
+        if tasks is not None and (tensor.dim() < axes or len(tensor) != tasks):
+            raise ShapeError(
+                f"{type(self).__name__}: {name} must be (N, …) with N={tasks} tasks first and "
+                f"{axes} axes, as the parameters have a task axis, got shape {tuple(tensor.shape)}"
+            )
 
     def _check_lengths(self, lengths: Tensor, batch: torch.Size, steps: int) -> Tensor:
         who = type(self).__name__

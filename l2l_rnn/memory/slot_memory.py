@@ -113,6 +113,7 @@ class SlotMemory(Memory[SlotState]):
                 f"{type(self).__name__}: x must end in F={self.input_size} features, got shape "
                 f"{tuple(x.shape)}; set input_size or project x"
             )
+        self._check_axes("x", x, 3)
         seen, state = self._advance(self._project(x), self.check_state(state, *x.shape[:-1]))
         return self._emit(seen), state
 
@@ -124,6 +125,7 @@ class SlotMemory(Memory[SlotState]):
 
     def write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
         check_store(type(self).__name__, (self.key_size, self.value_size), keys, values)
+        self._check_axes("keys", keys, 3)
         self.check_state(state, *keys.shape[:-2])
         memory = write_slots(state.memory, state.written, keys, values)
         return state._replace(memory=memory, written=state.written + keys.shape[-2])
@@ -140,6 +142,7 @@ class SlotMemory(Memory[SlotState]):
             queries `(…, Q, K)` -> `(…, Q, M)`.
         """
         check_store(type(self).__name__, (self.key_size, self.value_size), queries)
+        self._check_axes("queries", queries, 3)
         self.check_state(state, *queries.shape[:-2])
         strength = 1 + F.softplus(self.store_strength)
         return slot_weights(state.memory, state.written, queries, strength)
@@ -148,13 +151,17 @@ class SlotMemory(Memory[SlotState]):
         """Give every sequence of a batch what a parameter of `usual` axes says it starts with."""
         if start.dim() == usual:
             return start.expand(*batch, *start.shape)
-        self._check_tasks(len(start), batch)
+        self._check_batch(batch)
         between = [1] * (len(batch) - 1)
         wide = start.reshape(len(start), *between, *start.shape[1:])
         return wide.expand(*batch, *start.shape[1:])
 
-    def _check_tasks(self, tasks: int, batch: tuple[int, ...]) -> None:
-        if batch[:1] != (tasks,):
+    def _tasks(self) -> int | None:
+        return len(self.weight_output) if self.weight_output.dim() > 2 else None
+
+    def _check_batch(self, batch: tuple[int, ...]) -> None:
+        tasks = self._tasks()
+        if tasks is not None and batch[:1] != (tasks,):
             raise ShapeError(
                 f"{type(self).__name__}: a batch must begin with N={tasks} tasks, as the "
                 f"parameters do, got {batch}"

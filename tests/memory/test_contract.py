@@ -314,8 +314,17 @@ def test_a_state_of_other_tasks(memory):
     together, _ = with_tasks(memory)
     with pytest.raises(ShapeError):
         together.blank(TASKS + 1, BATCH)
-    with pytest.raises(ShapeError):
-        together(sequences())
+    who, state = type(memory).__name__, together.blank(TASKS)
+    for name, call in {
+        "x": lambda: together(sequences()),
+        # As many sequences as there are tasks, but no axis for these.
+        "x ": lambda: together(random(TASKS, STEPS, FEATURES)),
+        "x  ": lambda: together.step(random(TASKS, FEATURES), state),
+        "keys": lambda: together.write(state, *examples(memory)),
+        "queries": lambda: together.read(state, examples(memory)[0]),
+    }.items():
+        with pytest.raises(ShapeError, match=rf"^{who}: {name.strip()} must be \(N, …\) with N=2"):
+            call()
 
 
 def test_keys_and_values_that_do_not_fit(memory):
