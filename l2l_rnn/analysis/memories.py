@@ -61,7 +61,9 @@ class MemoryTrace:
         return _replace(Path(path), lambda file: file.write_text(self.to_json() + "\n", "utf-8"))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw it as a PNG: steps to the right; bits, or slots, downwards; bright is 1.
+        """Draw it as a PNG: steps to the right; features, or slots, downwards.
+
+        The brightest is the greatest value of inputs and outputs, and 1 of all else.
 
         Raises:
             MissingExtraError: matplotlib is not installed.
@@ -81,7 +83,8 @@ class MemoryTrace:
             len(panels), 1, sharex=True, squeeze=False, height_ratios=heights
         ).ravel()
         for axis, (name, array) in zip(axes, panels, strict=True):
-            axis.imshow(array.T, aspect="auto", interpolation="nearest", cmap="magma")
+            scale = {} if name in ("inputs", "outputs") else {"vmin": 0, "vmax": 1}
+            axis.imshow(array.T, aspect="auto", interpolation="nearest", cmap="magma", **scale)
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             axis.set_yticks([])
         axes[-1].set_xlabel("step")
