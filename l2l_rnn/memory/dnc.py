@@ -83,7 +83,7 @@ class DNC(SlotMemory[DNCState]):
 
     Source: A. Graves et al., 2016, Hybrid computing using a neural network with dynamic external
     memory, Methods; one layer of controller, which does not see the reads of this step but in the
-    output. Everything starts at 0. `write` and `read`, the store, are this package's; what they
+    output. Everything starts at 0. `write` and `read`, the store, go beyond it; what they
     write counts as in use.
     """
 

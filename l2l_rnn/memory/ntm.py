@@ -86,12 +86,12 @@ class NTM(SlotMemory[NTMState]):
         >>> ntm.read(store, torch.eye(3)[1:2]).round(decimals=2).tolist()
         [[0.0, 2.0, 0.0]]
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 3. As M.
-    Collier and J. Beel, 2018, Implementing Neural Turing Machines, section 3, the memory starts as
-    the constant 1e-6, and the first reads and weights are learned; keys and add vectors go through
-    tanh, beta through softplus, gamma through 1 + softplus. Heads read before the write. Here
-    all heads start at the first slot, and learn from there. `write` and `read`, the store, are this
-    package's.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 3. As in M.
+    Collier and J. Beel, 2018, Implementing Neural Turing Machines, the memory starts as the
+    constant 1e-6, and the first reads and weights are learned. The papers leave open what this
+    package settles: all heads start at the first slot and learn from there; they read before the
+    write; keys and add vectors go through tanh, beta through softplus, gamma through 1 + softplus.
+    `write` and `read`, the store, go beyond the papers.
     """
 
     def __init__(
