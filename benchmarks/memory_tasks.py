@@ -55,13 +55,14 @@ class Task:
         at: the family at one length.
         upto: the family up to a length.
         aims: the lengths that it is judged at, with the wrong bits that are aimed at.
-        most: the greatest length of the training.
+        least, most: the range of lengths of the training.
     """
 
     family: BitSequences
     at: Callable[[int], BitSequences]
     upto: Callable[[int], BitSequences]
     aims: dict[int, float]
+    least: int
     most: int
 
 
@@ -71,13 +72,15 @@ TASKS = {
         lambda length: Copy().at(length),
         lambda most: Copy(lengths=(1, most)),
         {10: 0.1, 20: 0.1, 50: 2, 120: 20},
+        1,
         20,
     ),
     "recall": Task(
         AssociativeRecall(),
         lambda items: AssociativeRecall().at(items),
-        lambda most: AssociativeRecall(items=(2, max(2, most))),
+        lambda most: AssociativeRecall(items=(2, most)),
         {2: 1, 6: 1, 12: 3},
+        2,
         6,
     ),
 }
@@ -176,7 +179,7 @@ def train(task: Task, settings: Settings, every: int, result: dict[str, Any]) ->
     )
     result["parameters"] = sum(p.numel() for p in model.parameters())
     smoothed, best, climb, since, clipped = math.nan, math.inf, 1.0, 0, 0
-    most = 1 if settings.curriculum else task.most
+    most = task.least if settings.curriculum else task.most
     start = time.perf_counter()
 
     def note(seen: int) -> None:
