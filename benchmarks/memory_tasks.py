@@ -103,13 +103,13 @@ class Settings:
 
     memory: str = "ntm"
     sequences: int = 40_000
-    batch: int = 16
+    batch: int = 8
     rate: float = 1e-3
-    last: float = 1.0
+    last: float = 0.1
     clip: float = 10.0
     epsilon: float = 1e-8
     beta2: float = 0.999
-    averaging: float = 0.0
+    averaging: float = 0.99
     curriculum: bool = False
     hidden: int = 100
     slots: int = 128
