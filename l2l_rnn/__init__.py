@@ -25,6 +25,7 @@ _SUBMODULES = (
     "data",
     "errors",
     "functional",
+    "memory",
     "models",
     "nn",
     "tasksets",

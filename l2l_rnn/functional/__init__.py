@@ -1,5 +1,14 @@
 """Pure functions of tensors: recurrences, affine maps, padding, losses; all on the task axis."""
 
+from l2l_rnn.functional.addressing import (
+    allocation,
+    content_weights,
+    cosine_similarities,
+    interpolate,
+    sharpen,
+    shift,
+    temporal_links,
+)
 from l2l_rnn.functional.affine import embedding, linear
 from l2l_rnn.functional.losses import (
     accuracy,
@@ -13,10 +22,14 @@ from l2l_rnn.functional.scan import linear_scan, lru, min_gru, min_lstm
 
 __all__ = [
     "accuracy",
+    "allocation",
     "binary_cross_entropy",
+    "content_weights",
+    "cosine_similarities",
     "cross_entropy",
     "embedding",
     "gru",
+    "interpolate",
     "linear",
     "linear_scan",
     "lru",
@@ -25,7 +38,10 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "rnn",
+    "sharpen",
+    "shift",
     "step_lengths",
     "step_mask",
+    "temporal_links",
     "token_lengths",
 ]

@@ -1,0 +1,137 @@
+"""The networks that steer a memory: from a step and what was read to what its heads do."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ArgumentError
+
+
+class Controller(nn.Module):
+    """A layer that reads a step and what the memory gave out before. Not for direct use.
+
+    What it needs of the step alone, `project`, is computed for all steps at once.
+
+    Args:
+        input_size: `F`, features of a step.
+        read_size: features of what was read.
+        hidden_size: `H`.
+
+    Shapes:
+        projected `(…, gates * H)`, reads `(…, read_size)`, hidden `(…, H)`, cell `(…, cell_size)`.
+    """
+
+    task_axis: ClassVar[bool] = True
+    gates: ClassVar[int]
+    recurrent: ClassVar[bool]  # whether it reads its own last output
+    has_cell: ClassVar[bool]
+
+    def __init__(
+        self,
+        input_size: int,
+        read_size: int,
+        hidden_size: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.cell_size = hidden_size if self.has_cell else 0
+        rows, back = self.gates * hidden_size, read_size + self.recurrent * hidden_size
+
+        def empty(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+
+        self.weight_input = empty(rows, input_size)
+        self.weight_back = empty(rows, back)  # of what was read, then of the last output
+        self.bias = empty(rows)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights uniformly from `[-1/sqrt(H), 1/sqrt(H)]`, with biases of 0."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        nn.init.uniform_(self.weight_input, -bound, bound)
+        nn.init.uniform_(self.weight_back, -bound, bound)
+        nn.init.zeros_(self.bias)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Compute what the gates get of a step, or of all steps."""
+        return functional.linear(x, self.weight_input, self.bias)
+
+    def step(
+        self, projected: Tensor, reads: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the next hidden and cell values."""
+        raise NotImplementedError
+
+    def _gates(self, projected: Tensor, back: Tensor) -> Tensor:
+        weight = self.weight_back
+        if weight.dim() == back.dim() == 2:
+            return torch.addmm(projected, back, weight.mT)
+        if weight.dim() == back.dim() == 3:
+            return torch.baddbmm(projected, back, weight.mT)
+        return projected + functional.linear(back, weight)
+
+
+class LSTMController(Controller):
+    """A long short-term memory: `c' = f c + i g`, `h' = o tanh(c')`, i, f, o sigmoids, g a tanh.
+
+    The rows of its weights stack i, f, o, g. The forget gate's bias starts at 1.
+    """
+
+    gates = 4
+    recurrent = True
+    has_cell = True
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.ones_(self.bias[self.hidden_size : 2 * self.hidden_size])
+
+    def step(
+        self, projected: Tensor, reads: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        gates = self._gates(projected, torch.cat([reads, hidden], -1))
+        sigmoids, tanhs = gates.split([3 * self.hidden_size, self.hidden_size], -1)
+        i, f, o = sigmoids.sigmoid().chunk(3, -1)
+        cell = torch.addcmul(f * cell, i, tanhs.tanh())
+        return o * cell.tanh(), cell
+
+
+class FeedForwardController(Controller):
+    """A layer of tanh units: `h' = tanh(W_x x + W_r r + b)`; what it remembers is in the memory."""
+
+    gates = 1
+    recurrent = False
+    has_cell = False
+
+    def step(
+        self, projected: Tensor, reads: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._gates(projected, reads).tanh(), cell
+
+
+CONTROLLERS: dict[str, type[Controller]] = {
+    "lstm": LSTMController,
+    "feedforward": FeedForwardController,
+}
+
+
+def find_controller(who: str, name: str) -> type[Controller]:
+    """Return a kind of controller by its name, or raise an ArgumentError."""
+    if name not in CONTROLLERS:
+        raise ArgumentError(
+            f"{who}: controller must be one of {', '.join(map(repr, CONTROLLERS))}, got {name!r}"
+        )
+    return CONTROLLERS[name]
+
+
+def check_size(who: str, name: str, size: object, least: int = 1) -> int:
+    """Return a size, or raise an ArgumentError."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < least:
+        raise ArgumentError(f"{who}: {name} must be an integer from {least} on, got {size!r}")
+    return size

@@ -1,0 +1,193 @@
+"""What every memory is: a recurrent layer, and a store of keys and values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.padding import step_mask
+
+State = TypeVar("State", bound=tuple[Tensor, ...])
+
+
+class Memory(nn.Module, ABC, Generic[State]):
+    """A network with an external memory, `y = f(x, M)`. Not for direct use.
+
+    It is used in two ways. As a layer it reads a sequence, and writes and reads its memory at every
+    step: each sequence has a memory of its own. As a store it is written keys with values, such as
+    the examples of a task with their labels, and is asked for values by keys: each task has one
+    memory.
+
+    A state is a NamedTuple of tensors and is never changed in place: whoever keeps an old one has
+    the memory as it was. Parameters may have a leading task axis `N`, as every layer's here.
+
+    Attributes:
+        input_size: `F`, features of a step that the layer reads.
+        output_size: features of a step that it returns.
+        key_size: `K`, of what the store is asked by.
+        value_size: `V`, of what it holds for a key.
+
+    Shapes:
+        The tensors of a state begin with `(N, B)` or `(B,)` in a layer, with `(N,)` or nothing in a
+        store; in what follows `…` stands for these.
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    input_size: int
+    output_size: int
+    key_size: int
+    value_size: int
+
+    @abstractmethod
+    def blank(self, *batch: int) -> State:
+        """Return the state before anything was written, its tensors beginning with `batch`."""
+
+    @abstractmethod
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Take a step: x `(…, F)` and a state to outputs `(…, output_size)` and the next state."""
+
+    @abstractmethod
+    def write(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Write B values under their keys, in their order.
+
+        Shapes:
+            keys (…, B, K), values (…, B, V).
+        """
+
+    @abstractmethod
+    def read(self, state: State, queries: Tensor) -> Tensor:
+        """Look up values by keys, which changes nothing.
+
+        Shapes:
+            queries (…, Q, K) -> (…, Q, V).
+        """
+
+    def forward(
+        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Run over sequences.
+
+        Args:
+            x: the sequences.
+            state: where to go on from; None starts with a blank memory.
+            lengths: valid steps of each sequence; all of them if None. Past its length a sequence's
+                state stands still and its outputs are 0.
+
+        Returns:
+            The outputs of all steps and the final state.
+
+        Shapes:
+            x (B, S, F) or (N, B, S, F); lengths (B,) or (N, B); outputs (…, S, output_size).
+
+        Raises:
+            ShapeError: x does not end in `F` features or has no steps, or the state or the lengths
+                are of another shape.
+            ArgumentTypeError: the state is that of another kind of memory.
+            ArgumentError: a length is negative or above S.
+        """
+        if x.dim() not in (3, 4) or x.shape[-1] != self.input_size or x.shape[-2] == 0:
+            raise ShapeError(
+                f"{type(self).__name__}: x must be (B, S, F) or (N, B, S, F) with "
+                f"F={self.input_size} features and a step or more, got shape {tuple(x.shape)}; "
+                "set input_size or project x"
+            )
+        batch, steps = x.shape[:-2], x.shape[-2]
+        self._check_axes("x", x, 4)
+        state = self.blank(*batch) if state is None else self.check_state(state, *batch)
+        inside = None
+        if lengths is not None:
+            inside = step_mask(self._check_lengths(lengths, batch, steps), steps)  # (…, S)
+            x = x.masked_fill(~inside.unsqueeze(-1), 0)  # padding may be NaN
+        seen = []
+        for t, features in enumerate(self._project(x).unbind(-2)):
+            y, after = self._advance(features, state)
+            seen.append(y)
+            state = after if inside is None else _where(inside[..., t], after, state)
+        outputs = self._emit(torch.stack(seen, -2))
+        if inside is not None:
+            outputs = outputs.masked_fill(~inside.unsqueeze(-1), 0)
+        return outputs, state
+
+    def check_state(self, state: State, *batch: int) -> State:
+        """Return a state that fits this memory and batch.
+
+        Raises:
+            ArgumentTypeError: it is the state of another kind of memory.
+            ShapeError: it is that of another size of memory, or of another batch.
+        """
+        who, blank = type(self).__name__, self.blank(*batch)
+        if type(state) is not type(blank):
+            raise ArgumentTypeError(
+                f"{who}: state must be a {type(blank).__name__}, got {type(state).__name__}; take "
+                "it from blank() or from an earlier call of this memory"
+            )
+        for name, given, wanted in zip(blank._fields, state, blank, strict=True):  # type: ignore[attr-defined]
+            if given.shape != wanted.shape:
+                raise ShapeError(
+                    f"{who}: the state's {name} must have shape {tuple(wanted.shape)}, got "
+                    f"{tuple(given.shape)}; take it from blank{batch} or from an earlier call of "
+                    "this memory on as many sequences"
+                )
+        return state
+
+    # What of a step needs no state is done for all steps at once: a memory may override these
+    # three in the place of `step`.
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Compute what the steps read of x, `(…, S, F)` -> `(…, S, any)`."""
+        return x
+
+    def _advance(self, features: Tensor, state: State) -> tuple[Tensor, State]:
+        """Take a step from what `_project` made of it to what `_emit` reads, and the next state."""
+        return self.step(features, state)
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        """Compute the outputs of what the steps returned, `(…, S, any)` -> `(…, S, output)`."""
+        return seen
+
+    def _tasks(self) -> int | None:
+        """Return `N`, or None where the parameters have no task axis."""
+        return None
+
+    def _check_axes(self, name: str, tensor: Tensor, axes: int) -> None:
+        """Check that, where the parameters have a task axis, a tensor of so many axes has it."""
+        tasks = self._tasks()
+        if tasks is not None and (tensor.dim() < axes or len(tensor) != tasks):
+            raise ShapeError(
+                f"{type(self).__name__}: {name} must be (N, …) with N={tasks} tasks first and "
+                f"{axes} axes, as the parameters have a task axis, got shape {tuple(tensor.shape)}"
+            )
+
+    def _check_lengths(self, lengths: Tensor, batch: torch.Size, steps: int) -> Tensor:
+        who = type(self).__name__
+        if lengths.shape != batch:
+            raise ShapeError(
+                f"{who}: lengths must have shape {tuple(batch)}, got {tuple(lengths.shape)}; give "
+                "one for each sequence"
+            )
+        known = readable_values(lengths)
+        if known is not None and known.numel() and (known.min() < 0 or known.max() > steps):
+            raise ArgumentError(
+                f"{who}: lengths must lie in 0 … S={steps}, got {int(known.min())} … "
+                f"{int(known.max())}"
+            )
+        return lengths
+
+
+def _where(going_on: Tensor, after: State, before: State) -> State:
+    """The state after a step for sequences that take it, `(…,)`, the one before for the others."""
+    chosen: Any = (
+        new if new is old else torch.where(_as_wide(going_on, new), new, old)
+        for new, old in zip(after, before, strict=True)
+    )
+    return type(after)(*chosen)
+
+
+def _as_wide(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.reshape(*mask.shape, *[1] * (like.dim() - mask.dim()))

@@ -1,0 +1,102 @@
+"""Traces of a memory: what they hold, and that they are the memory's own numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from l2l_rnn.analysis import MemoryTrace, ranked_examples, trace_memory
+from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.memory import DNC, NTM
+
+STEPS = 6
+
+
+def ntm():
+    torch.manual_seed(0)
+    return NTM(3, 2, 5, slots=8, width=4, read_heads=2)
+
+
+def dnc():
+    torch.manual_seed(0)
+    return DNC(3, 2, 5, slots=8, width=4, read_heads=2)
+
+
+@pytest.mark.parametrize(("make", "free"), [(ntm, False), (dnc, True)])
+def test_a_trace_is_what_the_memory_does(make, free):
+    memory, x = make(), torch.randn(STEPS, 3)
+    trace = trace_memory(memory, x)
+    outputs, state = memory(x.unsqueeze(0))
+    np.testing.assert_allclose(trace.outputs, outputs[0].detach().numpy(), rtol=1e-4, atol=1e-6)
+    assert trace.kind == type(memory).__name__
+    assert trace.read_weights.shape == (STEPS, 2, 8)
+    assert trace.write_weights.shape == (STEPS, 1, 8)
+    last = state.read_weights[0].detach().numpy()
+    np.testing.assert_allclose(trace.read_weights[-1], last, rtol=1e-4, atol=1e-6)
+    shape = (STEPS, 1, 8) if free else None
+    for array in (trace.usage, trace.allocation):
+        assert (None if array is None else array.shape) == shape
+
+
+def test_a_trace_goes_on_from_a_state():
+    memory, x = ntm(), torch.randn(STEPS, 3)
+    whole = trace_memory(memory, x)
+    _, state = memory(x[:2].unsqueeze(0))
+    rest = trace_memory(memory, x[2:], state)
+    np.testing.assert_allclose(rest.outputs, whole.outputs[2:], rtol=1e-4, atol=1e-6)
+
+
+def test_json_gives_the_arrays_back(tmp_path):
+    trace = trace_memory(dnc(), torch.randn(STEPS, 3))
+    path = trace.save(tmp_path / "trace.json")
+    fields = json.loads(path.read_text())
+    again = MemoryTrace(
+        **{k: np.array(v, "float32") if isinstance(v, list) else v for k, v in fields.items()}
+    )
+    np.testing.assert_array_equal(again.usage, trace.usage)
+    np.testing.assert_array_equal(again.inputs, trace.inputs)
+    assert again.kind == "DNC"
+    assert [p.name for p in tmp_path.iterdir()] == ["trace.json"]
+
+
+def test_what_is_not_finite_is_null():
+    trace = MemoryTrace("NTM", np.array([[np.nan, 1.0]]), np.array([[np.inf, 2.0]]))
+    fields = json.loads(trace.to_json())
+    assert fields["inputs"] == [[None, 1.0]]
+    assert fields["outputs"] == [[None, 2.0]]
+    assert fields["usage"] is None
+
+
+@pytest.mark.parametrize("make", [ntm, dnc])
+def test_the_picture(make, tmp_path):
+    path = trace_memory(make(), torch.randn(STEPS, 3)).draw(tmp_path / "trace.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("shape", [(1, STEPS, 3), (STEPS, 4), (3,), (0, 3)], ids=str)
+def test_more_than_one_sequence(shape):
+    with pytest.raises(ShapeError, match=r"^trace_memory: x must be one sequence \(S, F=3\)"):
+        trace_memory(ntm(), torch.zeros(shape))
+
+
+def test_ranks_follow_the_order_of_writing_around_the_ring():
+    memory = NTM(3, 2, slots=3, width=6, key_size=5)
+    state = memory.write(memory.blank(), torch.eye(5), torch.zeros(5, 1))
+    ranked = ranked_examples(memory, state, torch.eye(5)[[4, 2]], count=2)
+    assert [row[0][0] for row in ranked] == [4, 2]
+    assert {number for row in ranked for number, _ in row} <= {2, 3, 4}  # 0 and 1 are overwritten
+    assert ranked[0][0][1] == pytest.approx(memory.attend(state, torch.eye(5)[4:])[0, 1].item())
+
+
+def test_ranks_of_a_blank_store_are_none():
+    memory = NTM(3, 2, slots=3, width=4)
+    assert ranked_examples(memory, memory.blank(), torch.eye(2)) == [[], []]
+
+
+def test_a_memory_that_does_not_tell():
+    with pytest.raises(ArgumentError, match=r"^ranked_examples: Linear does not tell"):
+        ranked_examples(torch.nn.Linear(1, 1), None, torch.zeros(1, 1))
+    memory = NTM(3, 2, slots=3, width=4)
+    with pytest.raises(ShapeError, match=r"^ranked_examples: queries must be \(Q, K\)"):
+        ranked_examples(memory, memory.blank(1), torch.zeros(1, 2, 2))
