@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional.padding import step_mask
 
 State = TypeVar("State", bound=tuple[Tensor, ...])
@@ -42,6 +43,7 @@ class Memory(nn.Module, ABC, Generic[State]):
     output_size: int
     key_size: int
     value_size: int
+    adds: ClassVar[bool] = False  # whether a write adds to what a key reads, rather than sets it
 
     @abstractmethod
     def blank(self, *batch: int) -> State:
@@ -49,7 +51,7 @@ class Memory(nn.Module, ABC, Generic[State]):
 
     @abstractmethod
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one step: x `(…, F)` and a state to outputs `(…, output_size)` and the next state."""
+        """Read one step: x `(…, F)` -> outputs `(…, output_size)`, and the next state."""
 
     @abstractmethod
     def write(self, state: State, keys: Tensor, values: Tensor) -> State:
@@ -85,7 +87,10 @@ class Memory(nn.Module, ABC, Generic[State]):
             x (B, S, F) or (N, B, S, F); lengths (B,) or (N, B); outputs (…, S, output_size).
 
         Raises:
-            ShapeError: x does not end in `F` features, or has no steps.
+            ShapeError: x does not end in `F` features or has no steps, or the state or the lengths
+                are of another shape.
+            ArgumentTypeError: the state is that of another kind of memory.
+            ArgumentError: a length is negative or above S.
         """
         if x.dim() not in (3, 4) or x.shape[-1] != self.input_size or x.shape[-2] == 0:
             raise ShapeError(
@@ -93,20 +98,81 @@ class Memory(nn.Module, ABC, Generic[State]):
                 f"F={self.input_size} features and a step or more, got shape {tuple(x.shape)}; "
                 "set input_size or project x"
             )
-        if state is None:
-            state = self.blank(*x.shape[:-2])
-        inside = None if lengths is None else step_mask(lengths, x.shape[-2])  # (…, S)
-        if inside is not None:
+        batch, steps = x.shape[:-2], x.shape[-2]
+        state = self.blank(*batch) if state is None else self.check_state(state, *batch)
+        inside = None
+        if lengths is not None:
+            inside = step_mask(self._check_lengths(lengths, batch, steps), steps)  # (…, S)
             x = x.masked_fill(~inside.unsqueeze(-1), 0)  # padding may be NaN
-        outputs = []
-        for t in range(x.shape[-2]):
-            y, after = self.step(x[..., t, :], state)
-            if inside is not None:
-                y = y.masked_fill(~inside[..., t, None], 0)
-                after = _where(inside[..., t], after, state)
-            outputs.append(y)
-            state = after
-        return torch.stack(outputs, -2), state
+        outputs, state = self._run(x, state, inside)
+        if inside is not None:
+            outputs = outputs.masked_fill(~inside.unsqueeze(-1), 0)
+        return outputs, state
+
+    def check_state(self, state: State, *batch: int) -> State:
+        """Return a state that fits this memory and batch.
+
+        Raises:
+            ArgumentTypeError: it is the state of another kind of memory.
+            ShapeError: it is that of another size of memory, or of another batch.
+        """
+        who, blank = type(self).__name__, self.blank(*batch)
+        if type(state) is not type(blank):
+            raise ArgumentTypeError(
+                f"{who}: state must be a {type(blank).__name__}, got {type(state).__name__}; take "
+                "it from blank() or from an earlier call of this memory"
+            )
+        for name, given, wanted in zip(blank._fields, state, blank, strict=True):  # type: ignore[attr-defined]
+            if given.shape != wanted.shape:
+                raise ShapeError(
+                    f"{who}: the state's {name} must have shape {tuple(wanted.shape)}, got "
+                    f"{tuple(given.shape)}; take it from blank{batch} or from an earlier call of "
+                    "this memory on as many sequences"
+                )
+        return state
+
+    def _run(self, x: Tensor, state: State, inside: Tensor | None) -> tuple[Tensor, State]:
+        """Take all steps; a memory whose steps need no loop overrides this.
+
+        Shapes:
+            x (…, S, F), inside (…, S), True within a sequence, or None -> (…, S, output_size).
+        """
+        seen = []
+        for t, features in enumerate(self._project(x).unbind(-2)):
+            y, after = self._advance(features, state)
+            seen.append(y)
+            state = after if inside is None else _where(inside[..., t], after, state)
+        return self._emit(torch.stack(seen, -2)), state
+
+    # What of a step needs no state is done for all steps at once: a memory may override these
+    # three in the place of `step`.
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Compute what the steps read of x, `(…, S, F)` -> `(…, S, any)`."""
+        return x
+
+    def _advance(self, features: Tensor, state: State) -> tuple[Tensor, State]:
+        """Take a step from what `_project` made of it to what `_emit` reads, and the next state."""
+        return self.step(features, state)
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        """Compute the outputs of what the steps returned, `(…, S, any)` -> `(…, S, output)`."""
+        return seen
+
+    def _check_lengths(self, lengths: Tensor, batch: torch.Size, steps: int) -> Tensor:
+        who = type(self).__name__
+        if lengths.shape != batch:
+            raise ShapeError(
+                f"{who}: lengths must have shape {tuple(batch)}, got {tuple(lengths.shape)}; give "
+                "one for each sequence"
+            )
+        known = readable_values(lengths)
+        if known is not None and known.numel() and (known.min() < 0 or known.max() > steps):
+            raise ArgumentError(
+                f"{who}: lengths must lie in 0 … S={steps}, got {int(known.min())} … "
+                f"{int(known.max())}"
+            )
+        return lengths
 
 
 def _where(going_on: Tensor, after: State, before: State) -> State:
