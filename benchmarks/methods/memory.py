@@ -34,6 +34,8 @@ class MetaLearnedMemory(Classification):
         memory_options: its options, but for the sizes of keys and values.
         training: how it is meta-trained; its ways may exceed the test tasks'.
         key_size: `K`; None for that of the encoder's vectors, which are then the keys.
+        unit_keys: whether keys are scaled to length 1.
+        writes: how often `adapt` is called on the support set.
         class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
             that tells all meta-train classes apart.
     """
@@ -48,16 +50,21 @@ class MetaLearnedMemory(Classification):
         training: Training,
         memory_options: dict[str, Any] | None = None,
         key_size: int | None = None,
+        unit_keys: bool = False,
+        writes: int = 1,
         class_weight: float = 0.0,
     ) -> None:
         super().__init__(problem, label)
         self.training, self.class_weight = training, class_weight
+        self.writes = writes
         encoder = SequenceEncoder(vocab_size=problem.vocab_size, **model)
         size = encoder.output_size if key_size is None else key_size
         # A test task's classes are the first of as many as a training task has.
         options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}
         store = MEMORIES[memory](None, **options)
-        self.learner = MemoryLearner(MemoryModel(encoder, store)).to(problem.device)
+        self.learner = MemoryLearner(MemoryModel(encoder, store, unit_keys=unit_keys)).to(
+            problem.device
+        )
         self.head = nn.Linear(encoder.output_size, len(problem.train.classes)).to(problem.device)
 
     def fit(self) -> History:
@@ -79,7 +86,7 @@ class MetaLearnedMemory(Classification):
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
         learner = self.learner.clone(tasks=len(batch))
         learner.module.encoder = nn.Identity()  # it has read the sequences already
-        learner.adapt(cross_entropy(learner(support), batch.support_y))
+        self._adapt(learner, support, batch.support_y)
         scores = learner(query)
         loss = cross_entropy(scores, batch.query_y).mean()
         if self.class_weight:
@@ -90,6 +97,10 @@ class MetaLearnedMemory(Classification):
     def predict(self, batch: TaskBatch) -> Tensor:
         self.learner.eval()
         learner = self.learner.clone(tasks=len(batch))
-        learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+        self._adapt(learner, batch.support_x, batch.support_y)
         with torch.no_grad():
             return learner(batch.query_x)[..., : self.problem.spec.ways]
+
+    def _adapt(self, learner: MemoryLearner, x: Tensor, y: Tensor) -> None:
+        for _ in range(self.writes):
+            learner.adapt(cross_entropy(learner(x), y))

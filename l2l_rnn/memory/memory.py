@@ -51,7 +51,7 @@ class Memory(nn.Module, ABC, Generic[State]):
 
     @abstractmethod
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one step: x `(…, F)` -> outputs `(…, output_size)`, and the next state."""
+        """Take a step: x `(…, F)` and a state to outputs `(…, output_size)` and the next state."""
 
     @abstractmethod
     def write(self, state: State, keys: Tensor, values: Tensor) -> State:

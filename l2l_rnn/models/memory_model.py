@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.functional.attention import unit_vectors
 from l2l_rnn.memory import Memory
 from l2l_rnn.nn import Linear
 
@@ -43,6 +44,7 @@ class MemoryModel(nn.Module):
         regression: whether outputs are values rather than class scores. There is then a head, and
             the scale starts at 1.
         scale: `s` at the start; None for 10, or 1 in regression.
+        unit_keys: whether keys are scaled to length 1.
 
     Attributes:
         key: `W_k`; the identity where sizes agree.
@@ -75,6 +77,7 @@ class MemoryModel(nn.Module):
         *,
         regression: bool = False,
         scale: float | None = None,
+        unit_keys: bool = False,
     ) -> None:
         super().__init__()
         size = getattr(encoder, "output_size", None)
@@ -91,6 +94,7 @@ class MemoryModel(nn.Module):
         if not scale > 0:
             raise ArgumentError(f"MemoryModel: scale must be positive, got {scale!r}")
         self.encoder, self.memory, self.regression = encoder, memory, regression
+        self.unit_keys = unit_keys
         same = size == memory.key_size
         self.key = nn.Identity() if same else Linear(size, memory.key_size, bias=False)
         self.head = Linear(size, memory.value_size) if regression else None
@@ -107,6 +111,8 @@ class MemoryModel(nn.Module):
     def look(self, vectors: Tensor, state: tuple[Tensor, ...]) -> Look:
         """Read the memory for the encoder's vectors, `(…, B, E)`, of sequences."""
         keys = self.key(vectors)
+        if self.unit_keys:
+            keys = unit_vectors(keys)
         values = self.memory.read(state, keys)
         outputs = _as_wide(self.log_scale.exp(), values) * values
         if self.head is not None:
