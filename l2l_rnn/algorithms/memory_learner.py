@@ -38,7 +38,8 @@ class MemoryLearner(BaseLearner):
     output is. Several `adapt` calls add up, each writing what is still wrong. `write(x, y)` does
     the same for given labels.
 
-    With `lr` it is a hybrid: `adapt` takes a step of MAML on named parameters as well.
+    With `lr` it is a hybrid: `adapt` takes a step of MAML on named parameters as well; its gradient
+    goes through what they have written too.
 
     Args:
         model: a `models.MemoryModel`: encoder, memory, and the outputs made of what is read.
@@ -194,18 +195,19 @@ class MemoryLearner(BaseLearner):
 
     def forward(self, x: Tensor) -> Tensor:
         self._last = None
-        look = self._look("MemoryLearner", x)
+        look = self.module.look(self._vectors("MemoryLearner", x), self.state)
         # The loss must be of this very tensor, not of one that the caller has changed since.
         look = look._replace(outputs=look.outputs.clone())
         self._last = look if torch.is_grad_enabled() else None
         return look.outputs
 
-    def write(self, x: Tensor, y: Tensor) -> None:
+    def write(self, x: Tensor, y: Tensor, times: int = 1) -> None:
         """Write labelled sequences, as `adapt` does with cross-entropy or the mean squared error.
 
         Args:
             x: sequences; none at all change nothing.
             y: their classes, integers in `0 … V - 1`, or in regression the right outputs.
+            times: how often, each time what is still wrong; the sequences are encoded once.
 
         Shapes:
             x `(…, B, …)`, y `(…, B)` or, in regression, `(…, B, V)`.
@@ -213,20 +215,25 @@ class MemoryLearner(BaseLearner):
         who = "MemoryLearner.write"
         if x.shape[len(self._batch()) :][:1] == (0,):
             return
-        look = self._look(who, x)
-        if self.module.regression:
-            if y.shape != look.outputs.shape:
+        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+            raise ArgumentError(f"{who}: times must be a positive integer, got {times!r}")
+        vectors, state = self._vectors(who, x), self.state
+        members = None
+        if not self.module.regression:
+            members = members_of(who, y, vectors, self.module.memory.value_size)
+        for _ in range(times):
+            look = self.module.look(vectors, state)
+            if members is not None:
+                errors = members - look.outputs.softmax(-1)
+            elif y.shape == look.outputs.shape:
+                errors = (y - look.outputs) * (2 / y.shape[-1])
+            else:
                 raise ShapeError(
                     f"{who}: y must have shape {tuple(look.outputs.shape)}, as the outputs, got "
                     f"{tuple(y.shape)}"
                 )
-            errors = (y - look.outputs) * (2 / y.shape[-1])
-        else:
-            members = members_of(who, y, look.outputs, look.outputs.shape[-1])
-            errors = members - look.outputs.softmax(-1)
-        if self.first_order:
-            errors = errors.detach()
-        self._state, self._last = self._bound(who, look, errors), None
+            state = self._bound(who, state, look, errors.detach() if self.first_order else errors)
+        self._state, self._last = state, None
 
     def adapt(self, loss: Tensor) -> None:
         """Write what the loss says of the last outputs; a hybrid takes its gradient step too.
@@ -258,19 +265,19 @@ class MemoryLearner(BaseLearner):
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]
-        state = self._bound(who, self._last, errors)
+        state = self._bound(who, self.state, self._last, errors)
         if self.lr is not None:
             self.module = self._stepped(who, loss)
         self._state, self._last = state, None
 
-    def _look(self, who: str, x: Tensor) -> Look:
-        vectors = self.module.encoder(x)
+    def _vectors(self, who: str, x: Tensor) -> Tensor:
+        vectors: Tensor = self.module.encoder(x)
         if vectors.shape[:-2] != self._batch():
             axes = "(B, …)" if self.tasks is None else f"(N, B, …) with N={self.tasks} tasks first"
             raise ShapeError(
                 f"{who}: x must be {axes}, got shape {tuple(x.shape)}; see clone(tasks=…)"
             )
-        return self.module.look(vectors, self.state)
+        return vectors
 
     def _batch(self) -> tuple[int, ...]:
         return () if self.tasks is None else (self.tasks,)
@@ -278,9 +285,9 @@ class MemoryLearner(BaseLearner):
     def _blank(self) -> Any:
         return self.module.memory.blank(*self._batch())
 
-    def _bound(self, who: str, look: Look, errors: Tensor) -> Any:
+    def _bound(self, who: str, state: Any, look: Look, errors: Tensor) -> Any:
         """The memory's state after a write, if it is finite."""
-        state = self.module.bind(self.state, look, errors)
+        state = self.module.bind(state, look, errors)
         with torch.no_grad():
             where = self._not_finite([part for part in state if part.is_floating_point()])
         if where is not None:
