@@ -1,4 +1,4 @@
-"""Learners that adapt by writing to a memory, with a recurrent encoder."""
+"""Learning a task by writing its examples to a memory, with a recurrent encoder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MetaLearnedMemory(Classification):
         training: how it is meta-trained; its ways may exceed the test tasks'.
         key_size: `K`; None for that of the encoder's vectors, which are then the keys.
         unit_keys: whether keys are scaled to length 1.
-        writes: how often `adapt` is called on the support set.
+        writes: how often the support set is written, each time what is still wrong.
         class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
             that tells all meta-train classes apart.
     """
@@ -86,7 +86,7 @@ class MetaLearnedMemory(Classification):
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
         learner = self.learner.clone(tasks=len(batch))
         learner.module.encoder = nn.Identity()  # it has read the sequences already
-        self._adapt(learner, support, batch.support_y)
+        learner.write(support, batch.support_y, self.writes)
         scores = learner(query)
         loss = cross_entropy(scores, batch.query_y).mean()
         if self.class_weight:
@@ -96,11 +96,7 @@ class MetaLearnedMemory(Classification):
 
     def predict(self, batch: TaskBatch) -> Tensor:
         self.learner.eval()
-        learner = self.learner.clone(tasks=len(batch))
-        self._adapt(learner, batch.support_x, batch.support_y)
         with torch.no_grad():
+            learner = self.learner.clone(tasks=len(batch))
+            learner.write(batch.support_x, batch.support_y, self.writes)
             return learner(batch.query_x)[..., : self.problem.spec.ways]
-
-    def _adapt(self, learner: MemoryLearner, x: Tensor, y: Tensor) -> None:
-        for _ in range(self.writes):
-            learner.adapt(cross_entropy(learner(x), y))
