@@ -18,6 +18,7 @@ from l2l_rnn.algorithms.inner_loop import (
     check_finite,
     check_loss,
     gradients_of,
+    not_finite,
     unchanged,
 )
 from l2l_rnn.algorithms.labels import members_of
@@ -258,10 +259,8 @@ class MemoryLearner(BaseLearner):
             allow_unused=True,
         )
         if gradient is None:
-            raise unchanged(
-                who,
-                "the loss does not depend on the learner's last outputs; compute it from them",
-            )
+            what = "the loss does not depend on the learner's last outputs; compute it from them"
+            raise unchanged(who, what)
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]
@@ -288,54 +287,35 @@ class MemoryLearner(BaseLearner):
     def _bound(self, who: str, state: Any, look: Look, errors: Tensor) -> Any:
         """The memory's state after a write, if it is finite."""
         state = self.module.bind(state, look, errors)
-        with torch.no_grad():
-            where = self._not_finite([part for part in state if part.is_floating_point()])
-        if where is not None:
+        of = not_finite([part for part in state if part.is_floating_point()], self.tasks)
+        if of is not None:
             raise unchanged(
-                who, f"what would be written{where} is NaN or infinite; look at the inputs"
+                who, f"what would be written{of} is NaN or infinite; look at the inputs"
             )
         return state
 
     def _check_finite(self, who: str, loss: Tensor, outputs: Tensor) -> None:
         """Tell a loss that is not finite, and of which tasks."""
-        if not isinstance(loss, Tensor) or not loss.requires_grad:
-            return
-        values = readable_values(loss)
+        values = readable_values(loss) if isinstance(loss, Tensor) and loss.requires_grad else None
         if values is None or values.isfinite().all():
             return
-        told = loss
+        told: Tensor | None = loss
         if loss.shape != (self.tasks,):  # one number for all: the gradient tells them apart
-            (gradient,) = torch.autograd.grad(
-                loss.sum(), outputs, retain_graph=True, allow_unused=True
-            )
-            told = loss if gradient is None else gradient
-        of = self._not_finite([told]) if len(told.shape) and self.tasks else ""
-        raise unchanged(who, f"the loss{of or ''} is NaN or infinite; look at the inputs")
-
-    def _not_finite(self, tensors: list[Tensor]) -> str | None:
-        """Say which tasks have a value that is not finite; None if none has."""
-        if not tensors:
-            return None
-        if self.tasks is None:
-            sums = torch.stack([t.detach().sum() for t in tensors]).sum(0)
-        else:
-            sums = torch.stack([t.detach().reshape(self.tasks, -1).sum(-1) for t in tensors]).sum(0)
-        values = readable_values(sums)
-        if values is None or values.isfinite().all():
-            return None
-        which = (~values.isfinite()).nonzero().flatten().tolist() if self.tasks else []
-        return f" of task {', '.join(map(str, which))}" if which else ""
+            (told,) = torch.autograd.grad(loss.sum(), outputs, retain_graph=True, allow_unused=True)
+        of = "" if told is None else not_finite([told], self.tasks) or ""
+        raise unchanged(who, f"the loss{of} is NaN or infinite; look at the inputs")
 
     def _stepped(self, who: str, loss: Tensor) -> Any:
         """The model after a gradient step on the parameters that the hybrid adapts."""
         parameters = dict(self.module.named_parameters())
+        moving: dict[str, Tensor] = {
+            n: p for n, p in parameters.items() if self.adapted and n in self.adapted
+        }
+        # The graph is kept in any case: what was written is a part of it.
         gradients = gradients_of(
-            who,
-            loss,
-            {n: p for n, p in parameters.items() if self.adapted and n in self.adapted},
-            second_order=not self.first_order,
-            allow_unused=True,
-            allow_nograd=False,
+            who, loss, moving, second_order=True, allow_unused=True, allow_nograd=False
         )
         check_finite(who, gradients, self.tasks)
+        if self.first_order:
+            gradients = {name: gradient.detach() for name, gradient in gradients.items()}
         return maml_update(self.module, self.lr, [gradients.get(name) for name in parameters])

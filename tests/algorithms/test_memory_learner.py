@@ -391,8 +391,9 @@ def test_the_hybrid_writes_and_takes_the_step_of_maml():
     assert moved == {n for n, _ in hybrid.module.named_parameters() if n.startswith("encoder")}
 
 
-def test_hybrid_tasks_at_once_equal_a_loop(store):
-    maml = make(store, lr=0.3)
+@pytest.mark.parametrize("first_order", [False, True])
+def test_hybrid_tasks_at_once_equal_a_loop(store, first_order):
+    maml = make(store, lr=0.3, first_order=first_order)
     (x, y), (query, query_y) = data(TASKS), data(TASKS, seed=2)
     learner = maml.clone(tasks=TASKS)
     for _ in range(2):
