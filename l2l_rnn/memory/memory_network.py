@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.attention import cosine_similarity, masked_softmax
-from l2l_rnn.memory.slot_memory import SlotMemory, SlotState
+from l2l_rnn.memory.item_memory import ItemMemory, ItemState
 
 
-class KeyValueMemory(SlotMemory):
+class KeyValueMemory(ItemMemory):
     """Slots of keys and values: `p_i = softmax_i(A q . A k_i)`, and the answer is `sum_i p_i v_i`.
 
     Each hop but the last makes a new query of what it finds, `A q <- R_j (A q + C sum_i p_i v_i)`.
@@ -118,7 +118,7 @@ class KeyValueMemory(SlotMemory):
                 u = functional.linear(u + functional.linear(found, back[0]), back[1])
         return found
 
-    def attention(self, state: SlotState, queries: Tensor) -> Tensor:
+    def attention(self, state: ItemState, queries: Tensor) -> Tensor:
         """Compute the weight of each slot in the first look-up: `(…, Q, K)` -> `(…, Q, M)`."""
         u = functional.linear(queries, self.embedding)
         return masked_softmax(self._scores(u, state.keys), self._filled(state.written))
@@ -136,7 +136,7 @@ class KeyValueMemory(SlotMemory):
         )
 
 
-class MemoryNetwork(SlotMemory):
+class MemoryNetwork(ItemMemory):
     """Look up in several hops: `p_i = softmax_i(u . m_i)`, `u <- u + sum_i p_i c_i`, answer `W u`.
 
     An item `s_i = [k_i; v_i]` is embedded twice, `m_i = A s_i + T_A(i)` and `c_i = C s_i + T_C(i)`;

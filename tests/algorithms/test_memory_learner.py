@@ -449,6 +449,30 @@ def test_meta_training_goes_from_chance_to_nearly_right_on_unseen_classes():
     assert solve(100)[1] > 0.9
 
 
+def test_meta_training_learns_to_regress():
+    """A task weighs two numbers of the first step; always answering 0 has an error of 2."""
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(input_size=2, hidden_size=16, cell="gru")
+    memory = DeltaFastWeights(None, 16, 1, features="unit")
+    maml = MemoryLearner(MemoryModel(encoder, memory, regression=True))
+
+    def solve(count):
+        x, weights = torch.randn(count, 20, 3, 2), torch.randn(count, 1, 2)
+        y = (x[:, :, 0] * weights).sum(-1, keepdim=True)
+        learner = maml.clone(tasks=count)
+        learner.adapt(mean_squared_error(learner(x[:, :10]), y[:, :10]))
+        return mean_squared_error(learner(x[:, 10:]), y[:, 10:]).mean()
+
+    assert solve(100) > 1.5
+    optimizer = torch.optim.Adam(maml.parameters(), 1e-2)
+    for _ in range(100):
+        loss = solve(16)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert solve(100) < 0.8
+
+
 def test_it_runs_in_learn2learns_unchanged_loop():
     state = random.getstate()
     random.seed(0)
@@ -589,7 +613,7 @@ def test_gradients_must_be_on(learner, off):
 def test_a_state_must_be_this_models_and_task_counts(learner):
     before = learner.state
     for other, error, message in (
-        (make("delta").clone(tasks=TASKS).state, ArgumentTypeError, "state must be a SlotState"),
+        (make("delta").clone(tasks=TASKS).state, ArgumentTypeError, "state must be a ItemState"),
         (make().clone(tasks=2).state, ShapeError, "keys must have shape"),
         (make().clone().state, ShapeError, "keys must have shape"),
         (make(values=5).clone(tasks=TASKS).state, ShapeError, "values must have shape"),

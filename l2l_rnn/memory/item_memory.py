@@ -13,7 +13,7 @@ from l2l_rnn.memory.memory import Memory
 from l2l_rnn.memory.projections import KeyValueProjection, layer_only
 
 
-class SlotState(NamedTuple):
+class ItemState(NamedTuple):
     """What a memory network holds, the newest item in the last slot.
 
     Attributes:
@@ -32,7 +32,7 @@ class SlotState(NamedTuple):
         return (self.written - self.keys.shape[-2]).clamp_min(0)
 
 
-class SlotMemory(Memory[SlotState]):
+class ItemMemory(Memory[ItemState]):
     """What the memory networks share: M slots, the oldest of which is overwritten. Not direct.
 
     As a layer it makes a query, a key and a value of each step. A step reads what the steps before
@@ -86,19 +86,19 @@ class SlotMemory(Memory[SlotState]):
     def _slot_sizes(self) -> tuple[int, int, Tensor]:
         """Return the sizes of a slot's key and value, and a tensor of the right type."""
 
-    def blank(self, *batch: int) -> SlotState:
+    def blank(self, *batch: int) -> ItemState:
         key_size, value_size, like = self._slot_sizes()
-        return SlotState(
+        return ItemState(
             like.new_zeros(*batch, self.slots, key_size),
             like.new_zeros(*batch, self.slots, value_size),
             torch.zeros(batch, dtype=torch.long, device=like.device),
         )
 
-    def step(self, x: Tensor, state: SlotState) -> tuple[Tensor, SlotState]:
+    def step(self, x: Tensor, state: ItemState) -> tuple[Tensor, ItemState]:
         y, state = self._run(x.unsqueeze(-2), state, None)
         return y.squeeze(-2), state
 
-    def _run(self, x: Tensor, state: SlotState, inside: Tensor | None) -> tuple[Tensor, SlotState]:
+    def _run(self, x: Tensor, state: ItemState, inside: Tensor | None) -> tuple[Tensor, ItemState]:
         if self.projection is None:
             raise layer_only(type(self).__name__)
         q, k, v = self.projection(x)
@@ -119,14 +119,14 @@ class SlotMemory(Memory[SlotState]):
             items.gather(-2, last.unsqueeze(-1).expand(*last.shape, items.shape[-1]))
             for items in (keys, values)
         ]
-        return y, SlotState(kept[0], kept[1], state.written + count)
+        return y, ItemState(kept[0], kept[1], state.written + count)
 
     def _filled(self, written: Tensor) -> Tensor:
         """Tell which slots hold an item: `(…)` -> `(…, 1, M)`."""
         empty = self.slots - written[..., None, None]
         return torch.arange(self.slots, device=written.device) >= empty
 
-    def write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
+    def write(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
         who, batch = type(self).__name__, tuple(state.keys.shape[:-2])
         check_vectors(who, "keys", keys, batch, self.key_size)
         check_vectors(who, "values", values, batch, self.value_size)
@@ -137,9 +137,9 @@ class SlotMemory(Memory[SlotState]):
             torch.cat([before, new], -2)[..., -self.slots :, :]
             for before, new in zip(old, added, strict=True)
         ]
-        return SlotState(slots[0], slots[1], state.written + keys.shape[-2])
+        return ItemState(slots[0], slots[1], state.written + keys.shape[-2])
 
-    def read(self, state: SlotState, queries: Tensor) -> Tensor:
+    def read(self, state: ItemState, queries: Tensor) -> Tensor:
         batch = tuple(state.keys.shape[:-2])
         check_vectors(type(self).__name__, "queries", queries, batch, self.key_size)
         return self._answer(queries, state.keys, state.values, self._filled(state.written))
