@@ -35,7 +35,9 @@ class MetaLearnedMemory(Classification):
         training: how it is meta-trained; its ways may exceed the test tasks'.
         key_size: `K`; None for that of the encoder's vectors, which are then the keys.
         unit_keys: whether keys are scaled to length 1.
-        writes: how often the support set is written, each time what is still wrong.
+        writes: how often the support set is written in meta-training, each time what is still
+            wrong.
+        test_writes: how often it is on validation and test tasks; None for `writes`.
         class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
             that tells all meta-train classes apart.
     """
@@ -52,11 +54,13 @@ class MetaLearnedMemory(Classification):
         key_size: int | None = None,
         unit_keys: bool = False,
         writes: int = 1,
+        test_writes: int | None = None,
         class_weight: float = 0.0,
     ) -> None:
         super().__init__(problem, label)
         self.training, self.class_weight = training, class_weight
         self.writes = writes
+        self.test_writes = writes if test_writes is None else test_writes
         encoder = SequenceEncoder(vocab_size=problem.vocab_size, **model)
         size = encoder.output_size if key_size is None else key_size
         # A test task's classes are the first of as many as a training task has.
@@ -98,5 +102,5 @@ class MetaLearnedMemory(Classification):
         self.learner.eval()
         with torch.no_grad():
             learner = self.learner.clone(tasks=len(batch))
-            learner.write(batch.support_x, batch.support_y, self.writes)
+            learner.write(batch.support_x, batch.support_y, self.test_writes)
             return learner(batch.query_x)[..., : self.problem.spec.ways]
