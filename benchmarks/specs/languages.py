@@ -73,7 +73,7 @@ def entries(
                 "memory_options": {"decay": 1.0, "rate": 1.0},
                 "unit_keys": True,
                 "writes": 3,
-                "test_writes": 30,
+                "test_writes": 15,
                 "training": metric,
                 "class_weight": 1.0,
             },

@@ -233,7 +233,8 @@ class MemoryLearner(BaseLearner):
                     f"{who}: y must have shape {tuple(look.outputs.shape)}, as the outputs, got "
                     f"{tuple(y.shape)}"
                 )
-            state = self._bound(who, state, look, errors.detach() if self.first_order else errors)
+            state = self.module.bind(state, look, errors.detach() if self.first_order else errors)
+        self._check_state(who, state)
         self._state, self._last = state, None
 
     def adapt(self, loss: Tensor) -> None:
@@ -264,7 +265,8 @@ class MemoryLearner(BaseLearner):
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]
-        state = self._bound(who, self.state, self._last, errors)
+        state = self.module.bind(self.state, self._last, errors)
+        self._check_state(who, state)
         if self.lr is not None:
             self.module = self._stepped(who, loss)
         self._state, self._last = state, None
@@ -284,15 +286,13 @@ class MemoryLearner(BaseLearner):
     def _blank(self) -> Any:
         return self.module.memory.blank(*self._batch())
 
-    def _bound(self, who: str, state: Any, look: Look, errors: Tensor) -> Any:
-        """The memory's state after a write, if it is finite."""
-        state = self.module.bind(state, look, errors)
+    def _check_state(self, who: str, state: Any) -> None:
+        """Tell a state that is not finite, and of which tasks."""
         of = not_finite([part for part in state if part.is_floating_point()], self.tasks)
         if of is not None:
             raise unchanged(
                 who, f"what would be written{of} is NaN or infinite; look at the inputs"
             )
-        return state
 
     def _check_finite(self, who: str, loss: Tensor, outputs: Tensor) -> None:
         """Tell a loss that is not finite, and of which tasks."""
