@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.methods.maml import MetaLearnedStart
+from benchmarks.methods.memory import MetaLearnedMemory
 from benchmarks.methods.protonet import MetaLearnedMetric
 from benchmarks.methods.scratch import FromScratch
 from benchmarks.methods.tfidf import NgramRegression
@@ -61,6 +62,21 @@ def entries(
             "meta-learned",
             MetaLearnedMetric,
             {**prototypes, "members": members, "shrinkage": 0.6},
+        ),
+        Entry(
+            "LSTM memory learner",
+            "meta-learned",
+            MetaLearnedMemory,
+            {
+                "model": model,
+                "memory": "hebbian",
+                "memory_options": {"decay": 1.0, "rate": 1.0},
+                "unit_keys": True,
+                "writes": 3,
+                "test_writes": 15,
+                "training": metric,
+                "class_weight": 1.0,
+            },
         ),
         Entry(
             "LSTM ProtoMAML, second order",

@@ -3,6 +3,7 @@
 from l2l_rnn.algorithms.curvature import MetaCurvature
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
+from l2l_rnn.algorithms.memory_learner import MemoryLearner
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
 from l2l_rnn.algorithms.partial import ANIL, BOIL
 from l2l_rnn.algorithms.priors import GaussianPrior
@@ -21,6 +22,7 @@ __all__ = [
     "GradientTransform",
     "LearnedPull",
     "MAMLPlusPlus",
+    "MemoryLearner",
     "MetaCurvature",
     "MetaSGD",
     "PerElementRates",

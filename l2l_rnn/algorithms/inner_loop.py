@@ -153,17 +153,27 @@ def check_finite(who: str, gradients: dict[str, Tensor], tasks: int | None) -> N
     Raises:
         AdaptationError: there is one.
     """
-    with torch.no_grad():
-        sums = [_per_task(g, tasks).sum(-1) for g in gradients.values()]
-        values = readable_values(torch.stack(sums).sum(0)) if sums else None
-    if values is not None and not values.isfinite().all():
-        which = (~values.isfinite()).nonzero().flatten().tolist()
-        of = f" of task {_listed(which)}" if tasks is not None else ""
+    of = not_finite(gradients.values(), tasks)
+    if of is not None:
         raise unchanged(
             who,
             f"the gradient{of} is NaN or infinite though its loss is finite; lower lr, or set "
             "max_grad_norm",
         )
+
+
+def not_finite(tensors: Iterable[Tensor], tasks: int | None) -> str | None:
+    """Say which tasks have a value that is not finite, as `" of task 1, 3"`; None if none has.
+
+    Without a task axis it is said as `""`.
+    """
+    with torch.no_grad():
+        sums = [_per_task(tensor, tasks).sum(-1) for tensor in tensors]
+        values = readable_values(torch.stack(sums).sum(0)) if sums else None
+    if values is None or values.isfinite().all():
+        return None
+    which = (~values.isfinite()).nonzero().flatten().tolist()
+    return "" if tasks is None else f" of task {_listed(which)}"
 
 
 def clipped(gradients: dict[str, Tensor], bound: float, tasks: int | None) -> dict[str, Tensor]:

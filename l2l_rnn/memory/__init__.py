@@ -5,3 +5,25 @@ from l2l_rnn.memory.memory import Memory
 from l2l_rnn.memory.ntm import NTM, NTMState
 
 __all__ = ["DNC", "NTM", "DNCState", "Memory", "NTMState"]
+from l2l_rnn.memory.fast_weights import (
+    DeltaFastWeights,
+    DeltaState,
+    HebbianFastWeights,
+    HebbianState,
+)
+from l2l_rnn.memory.item_memory import ItemState
+from l2l_rnn.memory.mann import MANN, MANNState
+from l2l_rnn.memory.memory_network import KeyValueMemory, MemoryNetwork
+
+__all__ = [
+    "MANN",
+    "DeltaFastWeights",
+    "DeltaState",
+    "HebbianFastWeights",
+    "HebbianState",
+    "ItemState",
+    "KeyValueMemory",
+    "MANNState",
+    "Memory",
+    "MemoryNetwork",
+]

@@ -43,6 +43,7 @@ class Memory(nn.Module, ABC, Generic[State]):
     output_size: int
     key_size: int
     value_size: int
+    adds: ClassVar[bool] = False  # whether a write adds to what a key reads, rather than sets it
 
     @abstractmethod
     def blank(self, *batch: int) -> State:
@@ -104,12 +105,7 @@ class Memory(nn.Module, ABC, Generic[State]):
         if lengths is not None:
             inside = step_mask(self._check_lengths(lengths, batch, steps), steps)  # (…, S)
             x = x.masked_fill(~inside.unsqueeze(-1), 0)  # padding may be NaN
-        seen = []
-        for t, features in enumerate(self._project(x).unbind(-2)):
-            y, after = self._advance(features, state)
-            seen.append(y)
-            state = after if inside is None else _where(inside[..., t], after, state)
-        outputs = self._emit(torch.stack(seen, -2))
+        outputs, state = self._run(x, state, inside)
         if inside is not None:
             outputs = outputs.masked_fill(~inside.unsqueeze(-1), 0)
         return outputs, state
@@ -135,6 +131,19 @@ class Memory(nn.Module, ABC, Generic[State]):
                     "this memory on as many sequences"
                 )
         return state
+
+    def _run(self, x: Tensor, state: State, inside: Tensor | None) -> tuple[Tensor, State]:
+        """Take all steps; a memory whose steps need no loop overrides this.
+
+        Shapes:
+            x (…, S, F), inside (…, S), True within a sequence, or None -> (…, S, output_size).
+        """
+        seen = []
+        for t, features in enumerate(self._project(x).unbind(-2)):
+            y, after = self._advance(features, state)
+            seen.append(y)
+            state = after if inside is None else _where(inside[..., t], after, state)
+        return self._emit(torch.stack(seen, -2)), state
 
     # What of a step needs no state is done for all steps at once: a memory may override these
     # three in the place of `step`.

@@ -2,5 +2,6 @@
 
 from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder
+from l2l_rnn.models.memory_model import MemoryModel
 
-__all__ = ["SequenceClassifier", "SequenceEncoder"]
+__all__ = ["MemoryModel", "SequenceClassifier", "SequenceEncoder"]

@@ -1,0 +1,86 @@
+"""Fast weights: a matrix that is written outer products of values and keys, all steps at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Steps that one product takes together: the work within a block grows with its square.
+_BLOCK = 64
+
+
+def hebbian_rule(
+    keys: Tensor, values: Tensor, weights: Tensor, *, decay: float = 1.0, rate: float = 1.0
+) -> Tensor:
+    """Compute `A_t = decay A_{t-1} + rate v_t k_t^T` after the last step.
+
+    Args:
+        keys: `k`.
+        values: `v`.
+        weights: `A` before the first step.
+        decay: what is left of `A` after a step.
+        rate: how much of an outer product is added.
+
+    Shapes:
+        keys `(…, S, K)`, values `(…, S, V)`, weights `(…, V, K)` -> `(…, V, K)`.
+
+    Example:
+        >>> k, v = torch.eye(2), torch.tensor([[4.0], [6.0]])
+        >>> hebbian_rule(k, v, torch.zeros(1, 2), decay=0.5)
+        tensor([[2., 6.]])
+
+    Source: J. Ba, G. Hinton, V. Mnih, J. Z. Leibo and C. Ionescu, 2016, Using Fast Weights to
+    Attend to the Recent Past, eq. 1.
+    """
+    steps = keys.shape[-2]
+    if steps == 0:
+        return weights
+    if decay != 1:
+        ages = torch.arange(steps - 1, -1, -1, device=keys.device, dtype=keys.dtype)
+        values = values * (decay**ages).unsqueeze(-1)
+    return decay**steps * weights + rate * (values.mT @ keys)
+
+
+def delta_rule(
+    queries: Tensor, keys: Tensor, values: Tensor, gates: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute `W_t = W_{t-1} + b_t (v_t - W_{t-1} k_t) k_t^T` and read `y_t = W_t q_t` each step.
+
+    Steps go in blocks. What block steps write, `u_t = b_t (v_t - W_{t-1} k_t)`, depends on one
+    another through the products of their keys, so a triangular system has all of it at once; then
+    `W` grows by one product.
+
+    Args:
+        queries: `q`.
+        keys: `k`.
+        values: `v`.
+        gates: `b`, from 0 (nothing is written) to 1 (a unit key reads `v` afterwards).
+        weights: `W` before the first step.
+
+    Returns:
+        The readings `y` and the last `W`.
+
+    Shapes:
+        queries and keys `(…, S, K)`, values `(…, S, V)`, gates `(…, S)`, weights `(…, V, K)` ->
+        `(…, S, V)` and `(…, V, K)`.
+
+    Example:
+        >>> k, v = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[3.0], [7.0]])
+        >>> delta_rule(k, k, v, torch.ones(2), torch.zeros(1, 2))
+        (tensor([[3.],
+                [7.]]), tensor([[7., 0.]]))
+
+    Source: I. Schlag, K. Irie and J. Schmidhuber, 2021, Linear Transformers Are Secretly Fast
+    Weight Programmers, eq. 24; in blocks as S. Yang et al., 2024, Parallelizing Linear Transformers
+    with the Delta Rule over Sequence Length, section 3.
+    """
+    outputs = []
+    parts = (x.split(_BLOCK, -2) for x in (queries, keys, values, gates.unsqueeze(-1)))
+    for q, k, v, b in zip(*parts, strict=True):
+        system = (b * (k @ k.mT)).tril(-1)  # its diagonal counts as 1
+        u = torch.linalg.solve_triangular(
+            system, b * (v - k @ weights.mT), upper=False, unitriangular=True
+        )
+        outputs.append(q @ weights.mT + (q @ k.mT).tril() @ u)
+        weights = weights + u.mT @ k
+    return torch.cat(outputs, -2), weights

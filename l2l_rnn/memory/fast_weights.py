@@ -1,0 +1,279 @@
+"""Fast weights: a memory that is a matrix, written by outer products."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.attention import unit_vectors
+from l2l_rnn.functional.fast_weights import delta_rule, hebbian_rule
+from l2l_rnn.memory.checks import check_pairs, check_sizes, check_vectors
+from l2l_rnn.memory.memory import Memory
+from l2l_rnn.memory.projections import KeyValueProjection, layer_only
+
+
+class HebbianState(NamedTuple):
+    """What a `HebbianFastWeights` holds: `h`, `(…, H)`, and `A`, `(…, V, K)`."""
+
+    hidden: Tensor
+    weights: Tensor
+
+
+class DeltaState(NamedTuple):
+    """What a `DeltaFastWeights` holds: `W`, `(…, V, K)`."""
+
+    weights: Tensor
+
+
+class HebbianFastWeights(Memory[HebbianState]):
+    """A recurrent layer drawn to its recent past: `A_t = lambda A_{t-1} + eta h_t h_t^T`.
+
+    A step settles in `S` rounds, from `h_0 = f(LN(z))` with `z = W h + C x + b`, by
+    `h_{s+1} = f(LN(z + A h_s))`; `f` is relu and `LN` a layer norm with gain and bias. The last one
+    is the output. As a store it adds `eta v k^T` to what is left of `A`, and reads `A q`.
+
+    Args:
+        input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        hidden_size: `H`, hidden units of the layer.
+        key_size, value_size: `K` and `V`, of the store; None for `H`. A layer needs them so.
+        decay: `lambda`, what is left of the fast weights after a step.
+        rate: `eta`, how much of an outer product is added.
+        settling_steps: `S`, rounds in which a step settles.
+
+    Attributes:
+        weight_hh, weight_ih, bias: `W`, `C` and `b`.
+        gain, shift: those of the layer norm.
+
+    Shapes:
+        x `(B, S, F)` or `(N, B, S, F)` -> `(…, S, H)`; a store's are those of `Memory`.
+
+    Raises:
+        ArgumentError: a size is not a positive integer, `decay` is not in [0, 1] or `rate` not
+            positive, or a store is used as a layer.
+        ShapeError: at a call, as `Memory`.
+
+    Example:
+        >>> memory = HebbianFastWeights(None, key_size=2, value_size=1, decay=1.0, rate=1.0)
+        >>> state = memory.write(memory.blank(), torch.eye(2), torch.tensor([[3.0], [5.0]]))
+        >>> memory.read(state, torch.tensor([[0.0, 1.0]]))
+        tensor([[5.]])
+
+    Source: J. Ba, G. Hinton, V. Mnih, J. Z. Leibo and C. Ionescu, 2016, Using Fast Weights to
+    Attend to the Recent Past, eq. 1-2 and section 3.2. The layer norm is in the first round too.
+    """
+
+    adds = True
+
+    def __init__(
+        self,
+        input_size: int | None,
+        hidden_size: int = 32,
+        *,
+        key_size: int | None = None,
+        value_size: int | None = None,
+        decay: float = 0.95,
+        rate: float = 0.5,
+        settling_steps: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        who = "HebbianFastWeights"
+        self.key_size = hidden_size if key_size is None else key_size
+        self.value_size = hidden_size if value_size is None else value_size
+        sizes = {"key_size": self.key_size, "value_size": self.value_size}
+        check_sizes(who, hidden_size=hidden_size, settling_steps=settling_steps, **sizes)
+        if not 0 <= decay <= 1:
+            raise ArgumentError(f"{who}: decay must lie in [0, 1], got {decay!r}")
+        if not rate > 0:
+            raise ArgumentError(f"{who}: rate must be positive, got {rate!r}")
+        self.is_layer = input_size is not None
+        self.hidden_size = self.output_size = hidden_size
+        self.decay, self.rate, self.settling_steps = decay, rate, settling_steps
+        factory = {"device": device, "dtype": dtype}
+        self.register_buffer("like", torch.zeros((), **factory), persistent=False)  # type: ignore[arg-type]
+        if input_size is None:
+            self.input_size = 0
+            return
+        check_sizes(who, input_size=input_size)
+        if not self.key_size == self.value_size == hidden_size:
+            raise ArgumentError(
+                f"{who}: a layer's keys and values are its hidden states, of size {hidden_size}; "
+                "leave key_size and value_size out, or give input_size=None for a store"
+            )
+        self.input_size = input_size
+        bound = 1 / math.sqrt(input_size)
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size, **factory))  # type: ignore[arg-type]
+        self.weight_hh = nn.Parameter(0.05 * torch.eye(hidden_size, **factory))  # type: ignore[arg-type]
+        nn.init.uniform_(self.weight_ih, -bound, bound)
+        for name, start in {"bias": 0.0, "gain": 1.0, "shift": 0.0}.items():
+            filled = torch.full((hidden_size,), start, **factory)  # type: ignore[arg-type]
+            setattr(self, name, nn.Parameter(filled))
+
+    def blank(self, *batch: int) -> HebbianState:
+        hidden = self.like.new_zeros(*batch, self.hidden_size if self.is_layer else 0)
+        return HebbianState(hidden, self.like.new_zeros(*batch, self.value_size, self.key_size))
+
+    def step(self, x: Tensor, state: HebbianState) -> tuple[Tensor, HebbianState]:
+        return self._advance(self._project(x), state)
+
+    def _project(self, x: Tensor) -> Tensor:
+        if not self.is_layer:
+            raise layer_only("HebbianFastWeights")
+        return functional.linear(x, self.weight_ih, self.bias)
+
+    def _advance(self, features: Tensor, state: HebbianState) -> tuple[Tensor, HebbianState]:
+        h, weights = state
+        weights = self.decay * weights + self.rate * h.unsqueeze(-1) * h.unsqueeze(-2)
+        fixed = features + functional.linear(h, self.weight_hh)
+        h = self._settled(fixed)
+        for _ in range(self.settling_steps):
+            h = self._settled(fixed + (weights @ h.unsqueeze(-1)).squeeze(-1))
+        return h, HebbianState(h, weights)
+
+    def _settled(self, x: Tensor) -> Tensor:
+        normal = F.layer_norm(x, (self.hidden_size,))
+        gain, shift = self.gain, self.shift
+        if gain.dim() == 2:
+            between = (1,) * (x.dim() - 2)
+            gain, shift = (p.reshape(len(p), *between, -1) for p in (gain, shift))
+        return (gain * normal + shift).relu()
+
+    def write(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
+        _check_write(self, state.weights, keys, values)
+        weights = hebbian_rule(keys, values, state.weights, decay=self.decay, rate=self.rate)
+        return HebbianState(state.hidden, weights)
+
+    def read(self, state: HebbianState, queries: Tensor) -> Tensor:
+        check_vectors(type(self).__name__, "queries", queries, _batch(state.weights), self.key_size)
+        return queries @ state.weights.mT
+
+
+class DeltaFastWeights(Memory[DeltaState]):
+    """Fast weights that correct what a key reads: `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
+
+    `p = phi(k)` is the key's features and `b_t = sigmoid(w . k_t + c)` a gate. As a layer it makes
+    a query, a key and a value of each step, writes, then reads `W_t phi(q_t)`; all steps are taken
+    at once, by blocks. As a store it is written pairs in their order, and reads `W phi(q)`.
+
+    Args:
+        input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        key_size: `K`.
+        value_size: `V`, also the size of the outputs; None for `K`.
+        features: `phi`: `"elu"`, `elu(k) + 1` divided by its sum; `"unit"`, k of length 1.
+        gate: `sigmoid(c)` at the start.
+
+    Attributes:
+        projection: what makes q, k and v; None in a store.
+        gate_weight, gate_bias: `w` and `c`.
+
+    Shapes:
+        x `(B, S, F)` or `(N, B, S, F)` -> `(…, S, V)`; a store's are those of `Memory`.
+
+    Raises:
+        ArgumentError: a size is not a positive integer, `features` is not known, `gate` is not in
+            (0, 1), or a store is used as a layer.
+        ShapeError: at a call, as `Memory`.
+
+    Example:
+        >>> memory = DeltaFastWeights(3, key_size=4, value_size=2)
+        >>> outputs, state = memory(torch.randn(5, 7, 3))
+        >>> outputs.shape, state.weights.shape
+        (torch.Size([5, 7, 2]), torch.Size([5, 2, 4]))
+
+    Source: I. Schlag, K. Irie and J. Schmidhuber, 2021, Linear Transformers Are Secretly Fast
+    Weight Programmers, eq. 24 and section 4.2; `elu + 1` as A. Katharopoulos et al., 2020, and keys
+    of length 1 as S. Yang et al., 2024. There the gate reads the step; here it reads the key, which
+    a store has too.
+    """
+
+    def __init__(
+        self,
+        input_size: int | None,
+        key_size: int = 32,
+        value_size: int | None = None,
+        *,
+        features: str = "elu",
+        gate: float = 0.5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        who = "DeltaFastWeights"
+        self.key_size, self.value_size = key_size, key_size if value_size is None else value_size
+        check_sizes(who, key_size=key_size, value_size=self.value_size)
+        if features not in ("elu", "unit"):
+            raise ArgumentError(f"{who}: features must be 'elu' or 'unit', got {features!r}")
+        if not 0 < gate < 1:
+            raise ArgumentError(f"{who}: gate must lie in (0, 1), got {gate!r}")
+        self.features = features
+        self.output_size = self.value_size
+        self.gate_weight = nn.Parameter(torch.zeros(1, key_size, device=device, dtype=dtype))
+        start = torch.full((1,), gate, device=device, dtype=dtype).logit()
+        self.gate_bias = nn.Parameter(start)
+        self.input_size = 0
+        self.projection: KeyValueProjection | None = None
+        if input_size is not None:
+            check_sizes(who, input_size=input_size)
+            self.input_size = input_size
+            self.projection = KeyValueProjection(
+                input_size, key_size, self.value_size, device=device, dtype=dtype
+            )
+
+    def blank(self, *batch: int) -> DeltaState:
+        return DeltaState(self.gate_weight.new_zeros(*batch, self.value_size, self.key_size))
+
+    def step(self, x: Tensor, state: DeltaState) -> tuple[Tensor, DeltaState]:
+        y, state = self._run(x.unsqueeze(-2), state, None)
+        return y.squeeze(-2), state
+
+    def _run(
+        self, x: Tensor, state: DeltaState, inside: Tensor | None
+    ) -> tuple[Tensor, DeltaState]:
+        if self.projection is None:
+            raise layer_only("DeltaFastWeights")
+        q, k, v = self.projection(x)
+        gates = self._gates(k)
+        if inside is not None:
+            gates = gates * inside
+        y, weights = delta_rule(self._phi(q), self._phi(k), v, gates, state.weights)
+        return y, DeltaState(weights)
+
+    def write(self, state: DeltaState, keys: Tensor, values: Tensor) -> DeltaState:
+        _check_write(self, state.weights, keys, values)
+        if keys.shape[-2] == 0:
+            return state
+        p = self._phi(keys)
+        return DeltaState(delta_rule(p, p, values, self._gates(keys), state.weights)[1])
+
+    def read(self, state: DeltaState, queries: Tensor) -> Tensor:
+        check_vectors(type(self).__name__, "queries", queries, _batch(state.weights), self.key_size)
+        return self._phi(queries) @ state.weights.mT
+
+    def _phi(self, keys: Tensor) -> Tensor:
+        if self.features == "unit":
+            return unit_vectors(keys)
+        positive = F.elu(keys) + 1
+        return positive / positive.sum(-1, keepdim=True)
+
+    def _gates(self, keys: Tensor) -> Tensor:
+        return functional.linear(keys, self.gate_weight, self.gate_bias).squeeze(-1).sigmoid()
+
+
+def _batch(weights: Tensor) -> tuple[int, ...]:
+    return tuple(weights.shape[:-2])
+
+
+def _check_write(
+    memory: HebbianFastWeights | DeltaFastWeights, weights: Tensor, keys: Tensor, values: Tensor
+) -> None:
+    who = type(memory).__name__
+    check_vectors(who, "keys", keys, _batch(weights), memory.key_size)
+    check_vectors(who, "values", values, _batch(weights), memory.value_size)
+    check_pairs(who, keys, values)

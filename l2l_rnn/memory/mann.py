@@ -1,0 +1,259 @@
+"""The memory-augmented network of Santoro et al.: it writes where memory is least used."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from l2l_rnn import functional
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.attention import cosine_similarity, masked_softmax
+from l2l_rnn.memory.checks import check_pairs, check_sizes, check_vectors
+from l2l_rnn.memory.memory import Memory
+from l2l_rnn.memory.projections import layer_only
+
+# Added to squared lengths of memory rows: one that was hardly written is like nothing.
+_EPS = 1e-4
+
+
+class MANNState(NamedTuple):
+    """What a `MANN` holds.
+
+    Attributes:
+        hidden, cell: the controller's `h` and `c`, `(…, H)`.
+        memory: `M`, `(…, M, W)`.
+        usage: `w^u`, how much each slot was read and written lately, `(…, M)`.
+        attention: `w^r`, the last read weights, `(…, R, M)`.
+        found: `r`, what was read last, `(…, R W)`.
+        used: which slots were ever written as the least used, `(…, M)`, bool.
+        overwritten: how many writes fell on a slot in use, `(…)`.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    memory: Tensor
+    usage: Tensor
+    attention: Tensor
+    found: Tensor
+    used: Tensor
+    overwritten: Tensor
+
+
+class MANN(Memory[MANNState]):
+    """A recurrent layer with a memory that is written where it is least used (LRUA).
+
+    An LSTM reads `[x_t, r_{t-1}]` and gives each of R heads a key `k = tanh(·)` and a gate
+    `g = sigmoid(·)`. Each head has its own least used slot, `w^lu`, by the usage before the step.
+    These slots are set to zero and `M <- M + w^w k` is written with `w^w = g w^r_{t-1} + (1 - g)
+    w^lu`; then `w^r = softmax_i(s cos(k, M(i)))`, `r = sum_i w^r(i) M(i)`, and usage becomes
+    `gamma w^u + sum over heads of w^r + w^w`. The output is `W_o [h, r] + b_o`.
+
+    As a store, a slot holds a key and its value side by side. B pairs go to the B least used slots
+    in this order; more than there are slots begin again with the first, so that the oldest are
+    lost. A read is the average of values by `softmax_i(s cos(q, k_i))` over the slots in use.
+
+    Args:
+        input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        hidden_size: `H`, hidden units of the controller.
+        slots: `M`.
+        key_size, value_size: `K` and `V` of the store; a slot's width is `W = K + V`.
+        reads: `R`, heads.
+        output_size: features of an output step; None for `H`.
+        decay: `gamma`, of usage.
+        sharpness: `s` at the start.
+
+    Attributes:
+        weight_ih, weight_hh, bias: the controller's, of `x`, of `[r, h]` and added; the rows stack
+            i, f, o, g. The forget gate's bias starts at 1.
+        weight_heads, bias_heads: from `h` to all heads' keys, then all their gates.
+        weight_out, bias_out: `W_o` and `b_o`.
+        log_sharpness: the logarithm of `s`.
+
+    Shapes:
+        x `(B, S, F)` or `(N, B, S, F)` -> `(…, S, output_size)`; a store's are those of `Memory`.
+
+    Raises:
+        ArgumentError: a size is not a positive integer, there are more heads than slots, `decay` is
+            not in [0, 1), `sharpness` not positive, or a store is used as a layer.
+        ShapeError: at a call, as `Memory`.
+
+    Example:
+        >>> memory = MANN(3, hidden_size=8, slots=6, key_size=2, value_size=2, reads=2)
+        >>> outputs, state = memory(torch.randn(5, 7, 3))
+        >>> outputs.shape, state.overwritten.tolist()  # 14 writes to 6 slots
+        (torch.Size([5, 7, 8]), [8, 8, 8, 8, 8])
+
+    Source: A. Santoro et al., 2016, Meta-Learning with Memory-Augmented Neural Networks, section 3.
+    There the gate is one learned number and `s = 1`; here a head's gate is made each step, each
+    head has a least used slot of its own, and `s` is learned, as in the Neural Turing Machine.
+    """
+
+    def __init__(
+        self,
+        input_size: int | None,
+        hidden_size: int = 64,
+        *,
+        slots: int = 32,
+        key_size: int = 16,
+        value_size: int = 16,
+        reads: int = 2,
+        output_size: int | None = None,
+        decay: float = 0.95,
+        sharpness: float = 5.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.output_size = hidden_size if output_size is None else output_size
+        sizes = {"hidden_size": hidden_size, "output_size": self.output_size, "reads": reads}
+        check_sizes("MANN", slots=slots, key_size=key_size, value_size=value_size, **sizes)
+        if reads > slots:
+            raise ArgumentError(
+                f"MANN: reads must be at most slots={slots}, as each head writes a slot of its "
+                f"own, got {reads}"
+            )
+        if not 0 <= decay < 1:
+            raise ArgumentError(f"MANN: decay must lie in [0, 1), got {decay!r}")
+        if not sharpness > 0:
+            raise ArgumentError(f"MANN: sharpness must be positive, got {sharpness!r}")
+        self.slots, self.key_size, self.value_size = slots, key_size, value_size
+        self.width, self.decay = key_size + value_size, decay
+        self.is_layer = input_size is not None
+        self.hidden_size = hidden_size if self.is_layer else 0
+        self.reads = reads if self.is_layer else 0
+        self.input_size = 0
+        start = torch.full((1,), math.log(sharpness), device=device, dtype=dtype)
+        self.log_sharpness = nn.Parameter(start)
+        if input_size is None:
+            return
+        check_sizes("MANN", input_size=input_size)
+        self.input_size = input_size
+        found = reads * self.width
+        heads = reads * (self.width + 1)
+        for name, shape in {
+            "weight_ih": (4 * hidden_size, input_size),
+            "weight_hh": (4 * hidden_size, found + hidden_size),
+            "bias": (4 * hidden_size,),
+            "weight_heads": (heads, hidden_size),
+            "bias_heads": (heads,),
+            "weight_out": (self.output_size, hidden_size + found),
+            "bias_out": (self.output_size,),
+        }.items():
+            self.register_parameter(
+                name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+            )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights by their fan-in and fan-out; biases 0, but 1 for the forget gate."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight"):
+                nn.init.xavier_uniform_(parameter)
+            elif name.startswith("bias"):
+                nn.init.zeros_(parameter)
+        if self.is_layer:
+            nn.init.ones_(self.bias[self.hidden_size : 2 * self.hidden_size])
+
+    def blank(self, *batch: int) -> MANNState:
+        zeros = self.log_sharpness.new_zeros
+        return MANNState(
+            zeros(*batch, self.hidden_size),
+            zeros(*batch, self.hidden_size),
+            zeros(*batch, self.slots, self.width),
+            zeros(*batch, self.slots),
+            zeros(*batch, self.reads, self.slots),
+            zeros(*batch, self.reads * self.width),
+            zeros(*batch, self.slots, dtype=torch.bool),
+            zeros(batch, dtype=torch.long),
+        )
+
+    # -- as a layer --------------------------------------------------------------------------
+
+    def step(self, x: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
+        seen, state = self._advance(self._project(x), state)
+        return self._emit(seen), state
+
+    def _project(self, x: Tensor) -> Tensor:
+        if not self.is_layer:
+            raise layer_only("MANN")
+        return functional.linear(x, self.weight_ih, self.bias)
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        return functional.linear(seen, self.weight_out, self.bias_out)
+
+    def _advance(self, features: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
+        before = torch.cat([state.found, state.hidden], -1)
+        gates = features + functional.linear(before, self.weight_hh)
+        ifo, g = gates.split([3 * self.hidden_size, self.hidden_size], -1)
+        i, f, o = ifo.sigmoid().chunk(3, -1)
+        cell = torch.addcmul(f * state.cell, i, g.tanh())
+        hidden = o * cell.tanh()
+        heads = functional.linear(hidden, self.weight_heads, self.bias_heads)
+        keys, old = heads.split([self.reads * self.width, self.reads], -1)
+        keys = keys.tanh().unflatten(-1, (self.reads, self.width))  # (…, R, W)
+        old = old.sigmoid().unsqueeze(-1)
+
+        slots = state.usage.argsort(dim=-1, stable=True)[..., : self.reads]
+        least = F.one_hot(slots, self.slots).to(keys.dtype)  # w^lu, (…, R, M)
+        writing = old * state.attention + (1 - old) * least
+        wiped = least.sum(-2)
+        memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ keys
+        attention = (self._sharpness(keys) * cosine_similarity(keys, memory, _EPS)).softmax(-1)
+        found = (attention @ memory).flatten(-2)
+        # Usage only orders slots, which has no derivative.
+        lately = (attention + writing).detach().sum(-2)
+        after = MANNState(
+            hidden,
+            cell,
+            memory,
+            self.decay * state.usage + lately,
+            attention,
+            found,
+            state.used | (wiped > 0),
+            state.overwritten + (state.used & (wiped > 0)).sum(-1),
+        )
+        return torch.cat([hidden, found], -1), after
+
+    def _sharpness(self, like: Tensor) -> Tensor:
+        """`s`, or each task's, with axes for those of what it multiplies."""
+        sharpness = self.log_sharpness.exp()
+        between = [1] * (like.dim() - sharpness.dim())
+        return sharpness.reshape(*sharpness.shape[:-1], *between, 1)
+
+    # -- as a store --------------------------------------------------------------------------
+
+    def write(self, state: MANNState, keys: Tensor, values: Tensor) -> MANNState:
+        batch = tuple(state.usage.shape[:-1])
+        check_vectors("MANN", "keys", keys, batch, self.key_size)
+        check_vectors("MANN", "values", values, batch, self.value_size)
+        check_pairs("MANN", keys, values)
+        count = keys.shape[-2]
+        first, kept = min(count, self.slots), slice(max(count - self.slots, 0), None)
+        order = state.usage.argsort(dim=-1, stable=True)
+        turns = torch.arange(count, device=keys.device)
+        put = F.one_hot(order[..., turns % self.slots], self.slots)  # (…, B, M)
+        rows = torch.cat([keys, values], -1)[..., kept, :]
+        there = put[..., kept, :].to(rows.dtype)
+        memory = state.memory * (1 - there.sum(-2)).unsqueeze(-1) + there.mT @ rows
+        ages = (count - 1 - turns).to(rows.dtype)
+        lately = (self.decay**ages) @ put.to(rows.dtype)
+        reached = put[..., :first, :].sum(-2) > 0
+        return state._replace(
+            memory=memory,
+            usage=self.decay**count * state.usage + lately,
+            used=state.used | reached,
+            overwritten=state.overwritten + (state.used & reached).sum(-1) + (count - first),
+        )
+
+    def read(self, state: MANNState, queries: Tensor) -> Tensor:
+        return self.attention(state, queries) @ state.memory[..., self.key_size :]
+
+    def attention(self, state: MANNState, queries: Tensor) -> Tensor:
+        """Compute the weight of each slot, of those in use: `(…, Q, K)` -> `(…, Q, M)`."""
+        check_vectors("MANN", "queries", queries, tuple(state.usage.shape[:-1]), self.key_size)
+        alike = cosine_similarity(queries, state.memory[..., : self.key_size], _EPS)
+        return masked_softmax(self._sharpness(alike) * alike, state.used.unsqueeze(-2))
