@@ -8,7 +8,15 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
-from l2l_rnn.memory import DNC, NTM
+from l2l_rnn.memory import (
+    DNC,
+    MANN,
+    NTM,
+    DeltaFastWeights,
+    HebbianFastWeights,
+    KeyValueMemory,
+    MemoryNetwork,
+)
 
 DOUBLE = torch.float64
 FEATURES, OUTPUTS, TASKS, BATCH, STEPS = 3, 2, 2, 3, 5
@@ -26,6 +34,13 @@ MEMORIES = {
     "DNC, feed-forward, 2 heads": lambda: DNC(
         FEATURES, OUTPUTS, 4, 6, 4, 2, controller="feedforward", dtype=DOUBLE
     ),
+    "MANN": lambda: MANN(
+        FEATURES, 4, slots=6, key_size=3, value_size=2, output_size=OUTPUTS, dtype=DOUBLE
+    ),
+    "key-value memory": lambda: KeyValueMemory(FEATURES, 3, OUTPUTS, slots=6, dtype=DOUBLE),
+    "memory network": lambda: MemoryNetwork(FEATURES, 3, OUTPUTS, slots=6, hops=2, dtype=DOUBLE),
+    "Hebbian": lambda: HebbianFastWeights(FEATURES, OUTPUTS, dtype=DOUBLE),
+    "delta rule": lambda: DeltaFastWeights(FEATURES, 3, OUTPUTS, dtype=DOUBLE),
 }
 
 
