@@ -299,6 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
         "date": datetime.date.today().isoformat(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "compiled": l2l_rnn.functional.compiled(),
         "versions": versions(),
         "repeats": repeats,
         "rows": [],

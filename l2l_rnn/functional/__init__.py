@@ -16,6 +16,7 @@ from l2l_rnn.functional.losses import (
     cross_entropy,
     mean_squared_error,
 )
+from l2l_rnn.functional.packed_kernels import compiled
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.recurrences import gru, lstm, rnn
 from l2l_rnn.functional.scan import linear_scan, lru, min_gru, min_lstm
@@ -24,6 +25,7 @@ __all__ = [
     "accuracy",
     "allocation",
     "binary_cross_entropy",
+    "compiled",
     "content_weights",
     "cosine_similarities",
     "cross_entropy",
