@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import difflib
 import os
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
+from l2l_rnn.tasksets.hub_text_files import check_fields, check_utf8, header, is_quoted
 
 _FORMATS = {
     ".csv": "csv",
@@ -189,7 +189,7 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
         )
     if _FORMATS[kinds[0]] in ("csv", "json"):
         for path in paths:
-            _check_utf8(path)
+            check_utf8(path)
     files = [os.fspath(path) for path in paths]
     columns = tuple(columns)
     try:
@@ -207,11 +207,14 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
     options: dict[str, Any] = {}
     if kind == "csv":  # has no types: "NA" is a text, and "1" a name
         separator = "\t" if suffix == ".tsv" else ","
+        quoted = suffix == ".csv" or all(map(is_quoted, files))
         for file in files:
-            check_columns(columns, _header(file, separator), file)
+            check_columns(columns, header(file, separator, quoted), file)
+            check_fields(file, separator, quoted)
         text = datasets.Features({column: datasets.Value("large_string") for column in columns})
         options = {"features": text, "usecols": list(text), "chunksize": _ROWS}
         options |= {"sep": separator, "keep_default_na": False}
+        options |= {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
     elif kind == "parquet":
         parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
         for file in files:
@@ -220,28 +223,3 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
     return datasets.load_dataset(
         kind, data_files={"train": files}, split="train", streaming=True, **options
     )
-
-
-def _header(file: str, separator: str) -> list[str]:
-    with open(file, encoding="utf-8-sig", newline="") as opened:
-        return next(csv.reader(opened, delimiter=separator), [])
-
-
-def _check_utf8(path: Path) -> None:
-    """Raise a DataError that names the first byte of a file that is not UTF-8, if there is one."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    place = 0
-    with open(path, "rb") as opened:
-        while True:
-            block = opened.read(2**20)
-            kept = len(decoder.getstate()[0])  # of a character that the block before began
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"from_hf: {path} must be UTF-8, got byte 0x{error.object[error.start]:02x} at "
-                    f"position {place - kept + error.start}; write the file anew as UTF-8"
-                ) from error
-            if not block:
-                return
-            place += len(block)

@@ -196,6 +196,30 @@ def test_csv_takes_texts_as_they_are(tmp_path):
     assert sorted(text for text, _ in decoded(sources.train)) == sorted(texts)
 
 
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        (['"x is', "y", "z", 'w"'], ['"x is', "y", "z", 'w"']),
+        (['"x is', '"y"', "z", "w"], ['"x is', '"y"', "z", "w"]),
+        (['"x ""is"""', '"y"', "z", "w"], ['x "is"', "y", "z", "w"]),
+        (['"x\tis"', '"y\n"', "z", "w"], ["x\tis", "y\n", "z", "w"]),
+    ],
+    ids=["a pair far apart", "one unpaired", "all paired", "around tabs and line ends"],
+)
+def test_quotes_of_a_tsv_are_texts_unless_all_are_paired(lines, texts, tmp_path):
+    path = tmp_path / "a.tsv"
+    rows_of = [f"{line}\tlabel {i}" for i, line in enumerate(lines)]
+    path.write_text("\n".join(["text\tlabel", *rows_of]))
+    sources = from_hf(path, "text", "label", BYTES, min_items=1)
+    assert sorted(text for source in sources for text, _ in decoded(source)) == sorted(texts)
+
+
+def test_a_long_field_of_a_csv(tmp_path):
+    table = [{"text": f"{i}{'a' * 200_000}", "label": f"class {i}"} for i in range(3)]
+    sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES, min_items=1)
+    assert sum(map(len, sources)) == 3
+
+
 def test_columns_are_joined_and_words_too():
     table = [
         {"a": "x", "b": None if i else "y", "c": ["p", "q"], "k": k} for k in "uvw" for i in (0, 1)

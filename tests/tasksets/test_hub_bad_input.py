@@ -170,11 +170,39 @@ def test_bad_bytes_in_a_column():
         from_hf(dataset, "text", "label", BYTES)
 
 
-def test_a_csv_with_uneven_rows(tmp_path):
+@pytest.mark.parametrize("at", [0, 1, 1999, 2000, 2001], ids=lambda at: f"row {at}")
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_surplus_field(tmp_path, kind, at):
+    separator = "," if kind == "csv" else "\t"
+    lines = [f"says {i}{separator}{CLASSES[i % 5]}" for i in range(2100)]
+    lines[at] = separator.join(["hello", " world", "class a"])
+    path = tmp_path / f"a.{kind}"
+    path.write_text("\n".join([f"text{separator}label", *lines]))
+    with pytest.raises(DataError, match=rf"must have 2 fields in every row.* got 3 in row {at};"):
+        from_hf(path, "text", "label", BYTES)
+
+
+def test_a_missing_field_is_an_empty_one(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('text,label\na,b\na,b,c,d\n"')
+    path.write_text("text,label\nhello\nhi,a\n")
+    with pytest.raises(DataError, match=r"must have a label, got 1 without .*row 0 of"):
+        from_hf(path, "text", "label", BYTES)
+
+
+def test_an_unclosed_quote(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\na,b\na,"b\n')
     with pytest.raises(DataError, match=r"a\.csv must be readable"):
         from_hf(path, "text", "label", BYTES)
+
+
+@pytest.mark.parametrize("length", [10, 200_000])
+def test_an_unclosed_quote_in_the_header(tmp_path, length):
+    path = tmp_path / "a.csv"
+    path.write_text(f'"text,label\n{"a" * length},b\n')
+    with pytest.raises(DataError, match="a line of column names.* close its quotes") as caught:
+        from_hf(path, "text", "label", BYTES)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("tokenizer", [BYTES, str.split, None], ids=["bytes", "slow", "characters"])
