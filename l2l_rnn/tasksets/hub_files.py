@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import glob
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -220,6 +221,7 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
         for file in files:
             check_columns(columns, parquet.read_schema(file).names, file)
         options = {"columns": list(dict.fromkeys(columns)), "batch_size": _ROWS}
+    paths = [glob.escape(file) for file in files]  # which are taken for patterns
     return datasets.load_dataset(
-        kind, data_files={"train": files}, split="train", streaming=True, **options
+        kind, data_files={"train": paths}, split="train", streaming=True, **options
     )

@@ -214,6 +214,14 @@ def test_quotes_of_a_tsv_are_texts_unless_all_are_paired(lines, texts, tmp_path)
     assert sorted(text for source in sources for text, _ in decoded(source)) == sorted(texts)
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("name", ["br[1]", "br*", "br?", "br[!a]"])
+def test_a_path_is_no_pattern(name, kind, tmp_path):
+    write(tmp_path / f"br1.{kind}", rows(5))
+    sources = from_hf(write(tmp_path / f"{name}.{kind}", rows()), "text", "label", BYTES)
+    assert everything(sources) == WANTED
+
+
 def test_a_long_field_of_a_csv(tmp_path):
     table = [{"text": f"{i}{'a' * 200_000}", "label": f"class {i}"} for i in range(3)]
     sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES, min_items=1)
