@@ -29,9 +29,12 @@ class Texts(SequenceDataset):
     Args:
         sequences, labels, classes: as `SequenceDataset`.
         vocabulary: the pipeline from a text to its ids; None if it does not say how many there are.
+        repeats: rows that were left out, since an earlier one of their class has the same text.
+        ambiguous: rows that were left out, since another class has the same text.
 
     Attributes:
         vocabulary: as given; `len(vocabulary)` is the `vocab_size` of a model.
+        repeats, ambiguous: as given.
     """
 
     def __init__(
@@ -40,9 +43,13 @@ class Texts(SequenceDataset):
         labels: Tensor,
         classes: Sequence[str],
         vocabulary: Pipeline | None = None,
+        repeats: int = 0,
+        ambiguous: int = 0,
     ) -> None:
         super().__init__(sequences, labels, classes)
         self.vocabulary = vocabulary
+        self.repeats = repeats
+        self.ambiguous = ambiguous
 
 
 class TextSources(NamedTuple):
@@ -83,7 +90,12 @@ def from_hf(
 
     The rows are read some thousands at a time, only the columns that are wanted, in two passes
     (three where the vocabulary is made here). A shuffled, selected or filtered dataset is read as
-    it shows itself. Texts that are the same in two classes are left where they are.
+    it shows itself.
+
+    A text stands once, so that support and query share none: of those of a class that are alike,
+    case and spaces aside, the first is kept, and a text that two classes have is left out of both.
+    The sources count those rows as `repeats` and `ambiguous`. Texts are compared up to
+    `max_characters`; of two that differ later than their first `max_length` ids both are kept.
 
     Args:
         dataset: a `datasets.Dataset`, `IterableDataset` or `DatasetDict`; a path, or a list of
@@ -105,7 +117,7 @@ def from_hf(
         max_length: ids that are kept of each text, its first; S is at most that.
         max_characters: characters that are kept of each text before it is tokenised, so that one
             huge text takes no longer than another; None keeps 16 for each id.
-        min_items: how many texts a class must have.
+        min_items: how many texts a class must have that are neither repeats nor ambiguous.
         drop_empty: whether rows without text or label are left out; otherwise they are an error.
         drop_small: whether classes of fewer than `min_items` are left out; otherwise an error.
         memory: bytes that ids may take in memory; more are put in a file under `root` without a
@@ -168,20 +180,21 @@ class _Chosen:
         self, only: int | None = None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[str], str]]:
         """Yield class codes, row numbers and texts, and the part's name; of all splits or one."""
-        batches = iter(self.found.codes)
+        batches = zip(self.found.codes, self.found.kept, strict=True)
+        where = "the dataset"
         for rows in self.reader:
             where = self.reader.where(self.reader.parts[rows.part])
-            if not np.array_equal(next(batches, []), rows.codes):
-                raise DataError(
-                    f"from_hf: {where} must give the same rows each time it is read, got others "
-                    "the second time; make a datasets.Dataset of it"
-                )
+            batch = next(batches, None)
+            if batch is None or not np.array_equal(batch[0], rows.codes):
+                raise _changed(where)
             split = self.split_of[rows.codes]
-            keep = ~rows.blank & ((split >= 0) if only is None else (split == only))
+            keep = batch[1] & ~rows.blank & ((split >= 0) if only is None else (split == only))
             if keep.any():
                 (numbers,) = keep.nonzero()
                 texts = rows.texts.take(numbers).to_pylist()
                 yield rows.codes[keep], numbers + rows.first, texts, where
+        if next(batches, None) is not None:
+            raise _changed(where)
 
     def stored(self, pipeline: Pipeline, width: int, memory: int, folder: Path) -> TextSources:
         size = size_of(pipeline)
@@ -206,6 +219,8 @@ class _Chosen:
                     torch.from_numpy(np.concatenate(given)),
                     names,
                     None if size is None else pipeline,
+                    sum(self.found.repeats.get(name, 0) for name in names),
+                    sum(self.found.ambiguous.get(name, 0) for name in names),
                 )
                 for store, given, names in zip(stores, labels, self.classes, strict=True)
             )
@@ -213,6 +228,13 @@ class _Chosen:
             for store in stores:
                 store.discard()
         return TextSources(train, validation, test)
+
+
+def _changed(where: str) -> DataError:
+    return DataError(
+        f"from_hf: {where} must give the same rows each time it is read, got others the second "
+        "time; make a datasets.Dataset of it"
+    )
 
 
 def _opened(

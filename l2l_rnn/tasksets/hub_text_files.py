@@ -98,11 +98,10 @@ def _opened(file: str) -> TextIO:
     return open(file, encoding="utf-8-sig", newline="")
 
 
-def _rows(
-    lines: TextIO, separator: str, quoted: bool, strict: bool = False
-) -> Iterator[list[str]]:
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    return csv.reader(lines, delimiter=separator, quoting=quoting, strict=strict)
+def _rows(lines: TextIO, separator: str, quoted: bool, strict: bool = False) -> Iterator[list[str]]:
+    if quoted:
+        return csv.reader(lines, delimiter=separator, strict=strict)
+    return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=strict)
 
 
 @contextlib.contextmanager

@@ -191,9 +191,37 @@ def test_labels_of_other_types(kind):
 
 def test_csv_takes_texts_as_they_are(tmp_path):
     texts = ["NA", "null", "12", '"quoted", said she', "1.50", "nan"]
-    table = [{"text": t, "label": str(i)} for i in range(3) for t in texts]
+    table = [
+        {"text": f"{t}{' ' if i else ''}{'!' * i}", "label": str(i)}
+        for i in range(3)
+        for t in texts
+    ]
     sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES)
-    assert sorted(text for text, _ in decoded(sources.train)) == sorted(texts)
+    assert everything(sources) == sorted((row["text"], row["label"]) for row in table)
+
+
+def test_a_text_stands_once():
+    repeated = [{**row, "text": f" {row['text'].upper()}\n"} for row in rows(2)]
+    shared = [{"text": "one for both", "label": name} for name in CLASSES[:2]]
+    shared += [{"text": "One for  BOTH", "label": "class a"}]
+    dataset = datasets.Dataset.from_list([*rows(), *repeated, *shared])
+    splits = {"train": CLASSES[:1], "validation": CLASSES[1:4], "test": CLASSES[4:]}
+    sources = from_hf(dataset, "text", "label", BYTES, splits=splits)
+    assert everything(sources) == WANTED
+    assert [source.repeats for source in sources] == [2, 6, 12]
+    assert [source.ambiguous for source in sources] == [2, 1, 0]
+
+
+def test_nothing_but_repeats():
+    table = [{"text": "same words", "label": name} for name in CLASSES for _ in range(4)]
+    dataset = datasets.Dataset.from_list(table)
+    with pytest.raises(
+        DataError, match=r"10 classes \(without 0 repeats and 40 texts that another class has"
+    ):
+        from_hf(dataset, "text", "label", BYTES)
+    splits = {"train": CLASSES[:2], "validation": CLASSES[2:3], "test": CLASSES[3:4]}
+    with pytest.raises(DataError, match="fewer of 4 classes"):
+        from_hf(dataset, "text", "label", BYTES, splits=splits)
 
 
 @pytest.mark.parametrize(
@@ -230,17 +258,22 @@ def test_a_long_field_of_a_csv(tmp_path):
 
 def test_columns_are_joined_and_words_too():
     table = [
-        {"a": "x", "b": None if i else "y", "c": ["p", "q"], "k": k} for k in "uvw" for i in (0, 1)
+        {"a": k, "b": None if i else "y", "c": ["p", "q"], "k": k} for k in "uvw" for i in (0, 1)
     ]
     dataset = datasets.Dataset.from_list(table)
-    sources = from_hf(dataset, ("a", "b", "c"), "k", BYTES)
-    assert [text for text, _ in decoded(sources.test)] == ["x y p q", "x p q"]
+    test = from_hf(dataset, ("a", "b", "c"), "k", BYTES).test
+    assert decoded(test) == [(f"{k} y p q", k) for k in test.classes] + [
+        (f"{k} p q", k) for k in test.classes
+    ]
 
 
 def test_lengths(dataset):
     assert from_hf(dataset, "text", "label", BYTES, max_length=5).test.sequences.shape == (8, 5)
-    cut = from_hf(dataset, "text", "label", BYTES, max_characters=7)
-    assert {text for text, _ in decoded(cut.test)} == set(cut.test.classes)
+    numbered = dataset.map(lambda row: {"text": f"{row['other']} {row['text']}"})
+    cut = from_hf(numbered, "text", "label", BYTES, max_characters=9)
+    assert {text for text, _ in decoded(cut.test)} == {
+        f"{i} {name}" for i in range(4) for name in cut.test.classes
+    }
 
 
 def test_a_function_is_a_tokenizer(dataset):
@@ -294,7 +327,7 @@ def made_parquet(path, number):
     parquet = pytest.importorskip("pyarrow.parquet")
     draws = np.random.default_rng(0)
     words = np.array(["".join(map(chr, draws.integers(97, 123, n))) for n in range(2, 10)] * 50)
-    texts = [" ".join(row) for row in draws.choice(words, (number, 10))]
+    texts = [f"{i} {' '.join(row)}" for i, row in enumerate(draws.choice(words, (number, 10)))]
     labels = [f"class {i}" for i in draws.integers(0, 500, number)]
     parquet.write_table(arrow.table({"text": texts, "label": labels, "unread": texts}), path)
     return texts, labels

@@ -262,6 +262,20 @@ def test_a_stream_that_changes(tmp_path):
         from_hf(datasets.IterableDataset.from_generator(shuffled), "text", "label", BYTES)
 
 
+@pytest.mark.parametrize("tokenizer", [BYTES, None])
+def test_a_stream_that_ends_earlier(tokenizer):
+    draws = itertools.count()
+
+    def shorter():
+        yield from rows()
+        for _ in range(50 if next(draws) == 0 else 0):
+            yield from [{**row, "text": f"{row['text']} {_}"} for row in rows()]
+
+    dataset = datasets.IterableDataset.from_generator(shorter)
+    with pytest.raises(DataError, match="must give the same rows each time it is read"):
+        from_hf(dataset, "text", "label", tokenizer)
+
+
 @pytest.mark.parametrize("name", ["banking77", "clinc_oos"])
 def test_a_preset_without_a_network(name, tmp_path):
     with pytest.raises(DataError) as caught:

@@ -40,9 +40,7 @@ def test_presets_on_a_file_of_their_schema(name, tmp_path):
         return value.format(of) if isinstance(value, str) else value
 
     table = [
-        {column: filled(value, of) for column, value in SCHEMAS[name].items()}
-        for of in CLASSES
-        for _ in range(3)
+        {column: filled(value, of) for column, value in SCHEMAS[name].items()} for of in CLASSES
     ]
     (tmp_path / name).mkdir()
     write(tmp_path / name / "data.jsonl", table)
