@@ -18,7 +18,8 @@ from l2l_rnn.data.stores import TokenStore, width_of
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.tasksets.hub_encoding import encode, size_of
-from l2l_rnn.tasksets.hub_files import PRESETS, Part, hint, open_parts, open_preset
+from l2l_rnn.tasksets.hub_files import Part, hint, open_parts, open_preset
+from l2l_rnn.tasksets.hub_presets import PRESETS
 from l2l_rnn.tasksets.hub_rows import RowReader
 from l2l_rnn.tasksets.hub_splits import Classes, Survey, part_classes, survey
 
@@ -86,7 +87,8 @@ def from_hf(
     Each class stands in one split, so that meta-test classes are unseen. A dataset's own splits
     mostly show the same classes, for they were made for ordinary training: then they are put
     together and parted anew, by class. Where its splits are a train, a validation and a test split
-    that share no class already, they stay as they are.
+    that share no class already, they stay as they are. The files of a folder are such splits where
+    their names, or those of the folders they are in, begin with train, val, dev or test.
 
     The rows are read some thousands at a time, only the columns that are wanted, in two passes
     (three where the vocabulary is made here). A shuffled, selected or filtered dataset is read as
@@ -152,10 +154,11 @@ def from_hf(
     _check_counts(max_characters=limit)
     pipeline = None if tokenizer is None else as_pipeline(tokenizer)
     parts, text, label = _opened(dataset, text_column, label_column, preset, root)
+    left_out = () if preset is None else PRESETS[preset].left_out
     reader = RowReader(parts, text, label, limit)
     found = survey(reader, drop_empty)
     names = [part.name for part in parts]
-    classes = part_classes(found, names, splits, seed, min_items, drop_small)
+    classes = part_classes(found, names, splits, seed, min_items, drop_small, left_out)
     chosen = _Chosen(reader, found, classes)
     if pipeline is None:
         train = (text for _, _, texts, _ in chosen.texts(only=0) for text in texts)
@@ -262,11 +265,12 @@ def _opened(
             f"{text_column!r} and {label_column!r}; give both, or a preset"
         )
     label = str(label_column)
-    if dataset is not None:
-        return open_parts(dataset, (*text, label)), text, label
-    if known is None or preset is None:
+    if known is not None and preset is not None:
+        known = known._replace(text=text, label=label)
+        return open_preset(preset, known, dataset, root), text, label
+    if dataset is None:
         raise ArgumentTypeError("from_hf: dataset or preset must be given, got neither; give one")
-    return open_preset(preset, known, root), text, label
+    return open_parts(dataset, (*text, label)), text, label
 
 
 def _check_counts(**counts: object) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
-from l2l_rnn.tasksets.hub_files import hint
+from l2l_rnn.tasksets.hub_files import hint, split_of
 from l2l_rnn.tasksets.hub_rows import RowReader
 
 MODES = ("train", "validation", "test")
@@ -137,11 +137,16 @@ def part_classes(
     seed: int,
     min_items: int,
     drop_small: bool,
+    left_out: Sequence[str] = (),
 ) -> Classes:
-    """Return the names of the classes of each split, sorted. For the arguments see `from_hf`."""
+    """Return the names of the classes of each split, sorted.
+
+    For the arguments see `from_hf`; the classes `left_out` stand in no split if none names them.
+    """
     if isinstance(splits, Mapping):
         return _named(found, splits, min_items, drop_small)
-    names = _large(found, found.names, min_items, drop_small)
+    names = [name for name in found.names if name not in left_out]
+    names = _large(found, names, min_items, drop_small)
     if splits is None:
         own = _own(found, part_names, names)
         if own is not None:
@@ -201,16 +206,12 @@ def _large(found: Survey, names: list[str], min_items: int, drop_small: bool) ->
 
 def _own(found: Survey, part_names: Sequence[str], names: list[str]) -> Classes | None:
     """Return the classes by the dataset's own splits, if those share no class."""
-    prefixes = {"train": 0, "val": 1, "dev": 1, "test": 2}
-    modes = [
-        next((mode for prefix, mode in prefixes.items() if part.lower().startswith(prefix)), None)
-        for part in part_names
-    ]
-    if len(modes) != 3 or set(modes) != {0, 1, 2}:
+    modes = list(map(split_of, part_names))
+    if len(modes) != 3 or set(modes) != set(MODES):
         return None
     if any(len(found.parts[name]) > 1 for name in names):
         return None
-    return _grouped({name: modes[min(found.parts[name])] or 0 for name in names})
+    return _grouped({name: MODES.index(modes[min(found.parts[name])] or "") for name in names})
 
 
 def _shared(names: list[str], shares: Any, seed: int) -> Classes:

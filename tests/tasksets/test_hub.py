@@ -158,6 +158,33 @@ def test_own_splits_without_a_common_class_stay():
 
 
 @pytest.mark.parametrize(
+    "paths",
+    [
+        ("train.csv", "test.csv", "validation.csv"),
+        ("train_wiki.csv", "test-00000-of-00001.csv", "dev.csv"),
+        ("data/train/0.csv", "data/test/0.csv", "data/val/0.csv"),
+    ],
+)
+def test_own_splits_of_a_folder_stay(paths, tmp_path):
+    for path, (low, high) in zip(paths, ((0, 2), (2, 5), (5, 10)), strict=True):
+        (tmp_path / "given" / path).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "given" / path, rows(classes=CLASSES[low:high]))
+    sources = from_hf(tmp_path / "given", "text", "label", BYTES)
+    assert [s.classes for s in sources] == [
+        tuple(CLASSES[:2]),
+        tuple(CLASSES[5:]),
+        tuple(CLASSES[2:5]),
+    ]
+
+
+def test_a_folder_whose_files_are_no_splits(tmp_path):
+    for name, (low, high) in {"trainers": (0, 2), "values": (2, 5), "testimony": (5, 10)}.items():
+        write(tmp_path / f"{name}.csv", rows(classes=CLASSES[low:high]))
+    sources = from_hf(tmp_path, "text", "label", BYTES)
+    assert [len(source.classes) for source in sources] == [6, 2, 2]
+
+
+@pytest.mark.parametrize(
     ("names", "cuts"),
     [
         (("train", "validation", "test"), ((0, 6), (5, 8), (8, 10))),

@@ -200,7 +200,7 @@ def test_an_unclosed_quote(tmp_path):
 def test_an_unclosed_quote_in_the_header(tmp_path, length):
     path = tmp_path / "a.csv"
     path.write_text(f'"text,label\n{"a" * length},b\n')
-    with pytest.raises(DataError, match="a line of column names.* close its quotes") as caught:
+    with pytest.raises(DataError, match=r"a line of column names.* close its quotes") as caught:
         from_hf(path, "text", "label", BYTES)
     assert "\n" not in str(caught.value)
 
