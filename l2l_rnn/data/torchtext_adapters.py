@@ -25,7 +25,8 @@ class TransformPipeline:
     Args:
         *steps: called one after the other: a tokeniser such as `get_tokenizer("basic_english")`,
             torchtext's transforms, or any callable. The last gives ids, as a list or a tensor.
-        padding: the id of the transforms' padding; None where they have none.
+        padding: the id of the transforms' padding; None takes that of the `PadTransform` among the
+            steps, and is none where there is none.
 
     Attributes:
         PADDING: 0, the id after the end of a text.
@@ -53,6 +54,9 @@ class TransformPipeline:
                     f"{type(step).__name__}; pass a tokeniser or a transform"
                 )
         self.steps = tuple(part for step in steps for part in _parts(step))
+        if padding is None:
+            values = [step.pad_value for step in self.steps if _kind(step) == "PadTransform"]
+            padding = int(values[-1]) if values else None
         self.padding = padding
         vocabularies = [step.vocab for step in self.steps if _kind(step) == "VocabTransform"]
         self._vocabulary = vocabularies[-1] if vocabularies else None
