@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
+from l2l_rnn.data.text_checks import checked_text
 from l2l_rnn.data.words import WordVocabulary, basic_english
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.optional import require
@@ -84,12 +85,7 @@ class TransformPipeline:
             ArgumentTypeError: `text` is not a str.
             DataError: the last step gives something else than ids.
         """
-        if not isinstance(text, str):
-            raise ArgumentTypeError(
-                f"TransformPipeline: a text must be a str, got {type(text).__name__}; "
-                "decode bytes first"
-            )
-        value: Any = text
+        value: Any = checked_text("TransformPipeline", text)
         for step in self.steps:
             value = step(value)
             if isinstance(value, list) and not value:

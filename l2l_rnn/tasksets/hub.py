@@ -16,12 +16,13 @@ from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.pipelines import Pipeline, as_pipeline
 from l2l_rnn.data.stores import TokenStore, width_of
 from l2l_rnn.data.text import CharacterVocabulary
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.tasksets.hub_encoding import encode, size_of
 from l2l_rnn.tasksets.hub_files import Part, hint, open_parts, open_preset
 from l2l_rnn.tasksets.hub_presets import PRESETS
 from l2l_rnn.tasksets.hub_rows import RowReader
 from l2l_rnn.tasksets.hub_splits import Classes, Survey, part_classes, survey
+from l2l_rnn.tasksets.texts import checked_count
 
 
 class Texts(SequenceDataset):
@@ -149,9 +150,17 @@ def from_hf(
         >>> tasksets_of(sources, 2, 4, 2, 4).test.sample()[0].shape
         torch.Size([8, 3])
     """
-    _check_counts(max_length=max_length, min_items=min_items, memory=memory)
-    limit = 16 * max_length if max_characters is None else max_characters
-    _check_counts(max_characters=limit)
+    max_length, min_items, memory, limit = (
+        checked_count("from_hf", what, count)
+        for what, count in (
+            ("max_length", max_length),
+            ("min_items", min_items),
+            ("memory", memory),
+            ("max_characters", 2**31 - 1 if max_characters is None else max_characters),
+        )
+    )
+    limit = 16 * max_length if max_characters is None else limit
+    seed = checked_count("from_hf", "seed", seed, least=0)
     pipeline = None if tokenizer is None else as_pipeline(tokenizer)
     parts, text, label = _opened(dataset, text_column, label_column, preset, root)
     left_out = () if preset is None else PRESETS[preset].left_out
@@ -271,9 +280,3 @@ def _opened(
     if dataset is None:
         raise ArgumentTypeError("from_hf: dataset or preset must be given, got neither; give one")
     return open_parts(dataset, (*text, label)), text, label
-
-
-def _check_counts(**counts: object) -> None:
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ArgumentError(f"from_hf: {name} must be a positive integer, got {count!r}")

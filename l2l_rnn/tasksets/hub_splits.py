@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,12 +164,13 @@ def _named(
         )
     where: dict[str, str] = {}
     for mode in MODES:
-        if isinstance(splits[mode], str):
+        given = splits[mode]
+        if isinstance(given, str) or not isinstance(given, Iterable):
             raise ArgumentTypeError(
-                f"from_hf: splits[{mode!r}] must be a list of class names, got one str; pass "
-                f"[{splits[mode]!r}]"
+                f"from_hf: splits[{mode!r}] must be a list of class names, got {given!r}; pass "
+                f"{[given] if isinstance(given, str) else []!r}"
             )
-        for name in map(str, splits[mode]):
+        for name in map(str, given):
             if name not in found.names:
                 raise UnknownNameError(
                     f"from_hf: unknown class {name!r} in splits{hint(name, found.names)} "

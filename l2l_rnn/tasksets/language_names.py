@@ -20,6 +20,7 @@ SCRIPTS = ("latin", "all")
 
 _FIELDS = ("territories", "languages", "scripts", "currency_names")
 _PARENTS = {"nb": "no", "nn": "no", "ht": "fr"}  # CLDR gives these only what differs from another
+_ACCENTED = ("LATIN ", "MODIFIER LETTER ", "GREEK ", "CYRILLIC ", "ARABIC ", "HEBREW ")
 _NEAR_DUPLICATE = 0.75  # share of equal names above which two locales of a family are one language
 _SHARED_KEYS = 20  # ... of at least so many keys that both name
 
@@ -46,11 +47,29 @@ class NamedLanguages:
 def fold(name: str) -> str:
     """Return a name without case, accents, spaces and punctuation, to find near-duplicates.
 
+    Accents are the marks on Latin, Greek and Cyrillic letters, and the points that Arabic and
+    Hebrew may leave out; on other letters marks are vowels, or make another letter, and stay.
+
     Example:
         >>> fold("Côte d'Ivoire"), fold("COTE D IVOIRE")
         ('cotedivoire', 'cotedivoire')
+        >>> fold("हिन्दी") == fold("हन्द")
+        False
     """
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold())))
+    kept = []
+    accented = True  # whether a mark here is an accent
+    for character in unicodedata.normalize("NFKD", name.casefold()):
+        if unicodedata.category(character).startswith("M"):
+            kept += [] if accented else [character]
+            continue
+        accented = not character.isalpha() or _has_accents(character)
+        kept += [character] if character.isalnum() else []
+    return "".join(kept)
+
+
+@functools.cache
+def _has_accents(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith(_ACCENTED)
 
 
 def known_languages() -> tuple[str, ...]:

@@ -89,6 +89,10 @@ def checked_codes(
             f"{who}: held_out must be a sequence of codes, got the str {held_out!r}; "
             f"pass ({held_out!r},)"
         )
+    if not isinstance(held_out, Iterable):
+        raise ArgumentTypeError(
+            f"{who}: held_out must be a sequence of codes, got {held_out!r}; pass ('fi',), say"
+        )
     codes = tuple(held_out)
     if not all(isinstance(code, str) for code in codes):
         raise ArgumentTypeError(

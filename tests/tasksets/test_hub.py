@@ -114,6 +114,7 @@ def test_a_seed_parts_the_classes(dataset):
         return [s.classes for s in from_hf(given, "text", "label", BYTES, seed=seed)]
 
     assert parted(0) == parted(0, dataset.shuffle(seed=2))
+    assert parted(1) == parted(np.int64(1))
     assert len({tuple(parted(seed)) for seed in range(5)}) == 5
 
 
@@ -306,6 +307,8 @@ def test_lengths(dataset):
 def test_a_function_is_a_tokenizer(dataset):
     sources = from_hf(dataset, "text", "label", lambda text: np.array([ord(c) for c in text]))
     assert sources.train.vocabulary is None
+    objects = from_hf(dataset, "text", "label", lambda text: np.array([*map(ord, text)], object))
+    assert torch.equal(objects.test.sequences, sources.test.sequences)
     assert sources.train.sequences.dtype == torch.int32
     assert bytes(sources.train[0][0].tolist()).decode().startswith("class ")
     assert tasksets_of(sources, 2, 4, 2, 4).vocab_size is None

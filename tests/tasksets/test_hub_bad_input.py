@@ -4,6 +4,7 @@ import itertools
 import random
 import time
 
+import numpy as np
 import pytest
 
 from l2l_rnn.data import ByteVocabulary
@@ -161,12 +162,19 @@ def test_a_file_that_is_not_utf8(tmp_path, kind, each):
         from_hf(path, "text", "label", BYTES)
 
 
-def test_bad_bytes_in_a_column():
+@pytest.mark.parametrize("bad", ["text", "label"])
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_bad_bytes_in_a_column(bad, dictionary):
     arrow = pytest.importorskip("pyarrow")
     raw = arrow.array([b"good", b"b\xffd", b"fine"], arrow.binary())
-    text = arrow.Array.from_buffers(arrow.string(), 3, raw.buffers())
-    dataset = datasets.Dataset(arrow.table({"text": text, "label": ["a", "b", "c"]}))
-    with pytest.raises(DataError, match="byte 0xff at position 1 of row 1 of the dataset"):
+    column = arrow.Array.from_buffers(arrow.string(), 3, raw.buffers())
+    if dictionary:
+        column = arrow.DictionaryArray.from_arrays(arrow.array([0, 1, 2]), column)
+    columns = {"text": arrow.array(["x", "y", "z"]), "label": arrow.array(["a", "b", "c"])}
+    dataset = datasets.Dataset(arrow.table({**columns, bad: column}))
+    with pytest.raises(
+        DataError, match=f"'{bad}' must hold UTF-8, got byte 0xff at position 1 of row 1 of the da"
+    ):
         from_hf(dataset, "text", "label", BYTES)
 
 
@@ -224,6 +232,7 @@ def test_one_huge_text_takes_no_longer(tokenizer):
         (lambda text: text.split(), "got 'class' for row 0"),
         (lambda text: [[1], [2]], r"got \[1\] for row 0"),
         (lambda text: [[1], [2, 3]], r"got \[1\] for row 0"),
+        (lambda text: np.array([1, None]), "got None for row 0"),
         (lambda text: [None], "got None for row 0"),
         (lambda text: [0, 1], "for 0 is padding, got 0 for row 0"),
         (lambda text: [-5], "got -5 for row 0"),
@@ -301,8 +310,10 @@ def test_a_preset_without_a_network(name, tmp_path):
         ({"text_column": None}, ArgumentTypeError, "must name columns, got None and 'label'"),
         ({"label_column": ("a", "b")}, ArgumentTypeError, "must name columns"),
         ({"tokenizer": 3}, ArgumentTypeError, "a callable from str to a list of ids, got int"),
-        ({"max_length": 0}, ArgumentError, "max_length must be a positive integer, got 0"),
-        ({"max_characters": 0}, ArgumentError, "max_characters must be a positive integer"),
+        ({"max_length": 0}, ArgumentError, "max_length must be an integer of 1 or more, got 0"),
+        ({"max_characters": 0}, ArgumentError, "max_characters must be an integer of 1 or more"),
+        ({"seed": None}, ArgumentError, "seed must be an integer of 0 or more, got None"),
+        ({"seed": 0.5}, ArgumentError, "seed must be an integer of 0 or more, got 0.5"),
         ({"splits": (1, 1)}, ArgumentError, r"three positive shares.*got \(1, 1\)"),
         ({"splits": (1, 0, 1)}, ArgumentError, "three positive shares"),
         ({"splits": "abc"}, ArgumentError, "three positive shares"),
@@ -318,7 +329,9 @@ def test_bad_arguments(arguments, error, message):
 @pytest.mark.parametrize(
     ("train", "error", "message"),
     [
-        ("class a", ArgumentTypeError, r"must be a list of class names, got one str"),
+        ("class a", ArgumentTypeError, r"got 'class a'; pass \['class a'\]"),
+        (None, ArgumentTypeError, "must be a list of class names, got None"),
+        (3, ArgumentTypeError, "must be a list of class names, got 3"),
         (["class z"], UnknownNameError, "unknown class 'class z' in splits; did you mean"),
         (["class b"], ArgumentError, "'class b' in train and validation"),
         ([], DataError, "the train split must have a class or more, got none"),
