@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
+from l2l_rnn.tasksets.hub_json import json_columns, json_rows
 from l2l_rnn.tasksets.hub_presets import Preset
 from l2l_rnn.tasksets.hub_text_files import check_fields, check_utf8, header, is_quoted
 
@@ -230,6 +231,11 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
         options = {"features": text, "usecols": list(text), "chunksize": _ROWS}
         options |= {"sep": separator, "keep_default_na": False}
         options |= {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
+    elif kind == "json":
+        for file in files:
+            check_columns(columns, json_columns(file), file)
+        given = {"files": files, "columns": columns}  # not a list: those are shards
+        return datasets.IterableDataset.from_generator(json_rows, gen_kwargs=given)
     elif kind == "parquet":
         parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
         for file in files:

@@ -20,7 +20,7 @@ from l2l_rnn.tasksets.language_families import FAMILY_OF
 from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, NamedLanguages, build, known_languages
 from l2l_rnn.tasksets.texts import (
     check_choice,
-    check_vocabulary,
+    check_pipeline,
     checked_codes,
     checked_count,
     encoded,
@@ -53,8 +53,10 @@ class Languages(SequenceDataset):
         held_out: codes of the languages that shall be the meta-test ones instead; their families
             then leave train and validation, where nothing else changes. None keeps the split above.
         min_names: how many names every language has at least.
-        max_length: length of the longest name, in characters, and S.
-        vocabulary: maps characters to ids; None builds it from the names of the train split.
+        max_length: length of the longest name, in characters, and S, in ids.
+        vocabulary: a text pipeline that has a size, such as a `WordVocabulary` or `ByteVocabulary`,
+            whose ids beyond the first `max_length` are left out; None builds a
+            `CharacterVocabulary` from the names of the train split.
 
     Attributes:
         sequences: the names as token ids, padded with 0.
@@ -97,7 +99,7 @@ class Languages(SequenceDataset):
         held_out: Sequence[str] | None = None,
         min_names: int = 60,
         max_length: int = 32,
-        vocabulary: CharacterVocabulary | None = None,
+        vocabulary: Any = None,
     ) -> None:
         check_choice("Languages", "mode", mode, MODES)
         check_choice("Languages", "scripts", scripts, SCRIPTS)
@@ -109,7 +111,7 @@ class Languages(SequenceDataset):
             checked_count("Languages", "min_names", min_names),
             checked_count("Languages", "max_length", max_length),
         )
-        check_vocabulary("Languages", vocabulary)
+        check_pipeline("Languages", vocabulary)
         self.root = os.path.expanduser(root)
         self.mode = mode
         self.vocabulary = _train_vocabulary(*options) if vocabulary is None else vocabulary
@@ -155,7 +157,7 @@ def _languages(
     held_out: Sequence[str] | None = None,
     min_names: int = 60,
     max_length: int = 32,
-    vocabulary: CharacterVocabulary | None = None,
+    vocabulary: Any = None,
 ) -> Sources:
     train, validation, test = (
         Languages(

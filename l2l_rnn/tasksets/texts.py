@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from l2l_rnn.data.pipelines import Pipeline
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 
 
-def encoded(texts: Sequence[str], vocabulary: CharacterVocabulary, length: int) -> Tensor:
-    """Return the ids of each text, padded with 0 to `length`.
+def encoded(texts: Sequence[str], vocabulary: Pipeline, length: int) -> Tensor:
+    """Return the ids of each text, its first `length`, padded with 0 to that.
 
     Example:
         >>> encoded(["ab", "a"], CharacterVocabulary(["ab"]), 3)
@@ -24,7 +25,7 @@ def encoded(texts: Sequence[str], vocabulary: CharacterVocabulary, length: int) 
     sequences = torch.full((len(texts), length), CharacterVocabulary.PADDING, dtype=torch.int64)
     rows = sequences.numpy()
     for row, text in zip(rows, texts, strict=True):
-        ids = vocabulary.encode(text)
+        ids = vocabulary(text)[:length]
         row[: len(ids)] = ids
     return sequences
 
@@ -58,6 +59,20 @@ def check_vocabulary(who: str, vocabulary: object) -> None:
         raise ArgumentTypeError(
             f"{who}: vocabulary must be a CharacterVocabulary or None, got "
             f"{type(vocabulary).__name__}; build one with CharacterVocabulary(texts)"
+        )
+
+
+def check_pipeline(who: str, vocabulary: object) -> None:
+    """Raise an ArgumentTypeError unless `vocabulary` is None or maps texts to ids, and has a size.
+
+    Any of the text pipelines does, such as a `WordVocabulary`.
+    """
+    sized = callable(vocabulary) and hasattr(vocabulary, "__len__")
+    if vocabulary is not None and (not sized or isinstance(vocabulary, type)):
+        raise ArgumentTypeError(
+            f"{who}: vocabulary must be a text pipeline with a size, such as a "
+            f"CharacterVocabulary, or None, got {type(vocabulary).__name__}; build one with "
+            "CharacterVocabulary(texts)"
         )
 
 

@@ -1,5 +1,6 @@
 """Few-shot tasks over texts of one's own, by from_hf."""
 
+import json
 import random
 import subprocess
 import sys
@@ -282,6 +283,32 @@ def test_a_long_field_of_a_csv(tmp_path):
     table = [{"text": f"{i}{'a' * 200_000}", "label": f"class {i}"} for i in range(3)]
     sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES, min_items=1)
     assert sum(map(len, sources)) == 3
+
+
+@pytest.mark.parametrize("dates", ["text", "label", "both"])
+def test_json_takes_texts_as_they_are(dates, tmp_path):
+    table = [
+        {
+            "text": f"2020-{month:02}-{day:02}" if dates != "label" else f"says {month} {day}",
+            "label": f"2020-{month:02}-01T10:00:00Z" if dates != "text" else f"class {month}",
+        }
+        for month in range(1, 7)
+        for day in range(1, 5)
+    ]
+    sources = from_hf(write(tmp_path / "a.jsonl", table), "text", "label", BYTES)
+    assert everything(sources) == sorted((row["text"], row["label"]) for row in table)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("layout", ["list", "columns", "numbered columns"])
+def test_json_of_one_value(layout, indent, tmp_path):
+    table = rows()
+    if layout != "list":
+        table = {column: [row[column] for row in table] for column in table[0]}
+    if layout == "numbered columns":
+        table = {column: dict(enumerate(values)) for column, values in table.items()}
+    (tmp_path / "a.json").write_text(json.dumps(table, indent=indent))
+    assert everything(from_hf(tmp_path / "a.json", "text", "label", BYTES)) == WANTED
 
 
 def test_columns_are_joined_and_words_too():

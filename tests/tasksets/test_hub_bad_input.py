@@ -100,7 +100,7 @@ def test_labels_of_mixed_type(tmp_path):
     table = [{"text": "a", "label": 1 if i % 2 else "one"} for i in range(8)]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(str(row).replace("'", '"') for row in table))
-    with pytest.raises(DataError, match=r"label.* one type"):
+    with pytest.raises(DataError, match=r"a\.jsonl must be readable, with one type in every col"):
         from_hf(path, "text", "label", BYTES)
     parts = datasets.DatasetDict(
         {"train": made(), "test": datasets.Dataset.from_list([{"text": "a", "label": 1}] * 2)}
@@ -148,6 +148,17 @@ def test_a_corrupt_parquet(tmp_path):
         from_hf(path, "text", "label", BYTES)
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.parquet"):
+        from_hf(path, "text", "label", BYTES)
+
+
+@pytest.mark.parametrize("line", [0, 1, 20])
+@pytest.mark.parametrize("bad", ["{", "[1]", "3"])
+def test_a_damaged_jsonl(tmp_path, line, bad):
+    path = write(tmp_path / "a.jsonl", rows())
+    lines = path.read_text().splitlines()
+    lines[line] = bad
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"a\.jsonl must be readable"):
         from_hf(path, "text", "label", BYTES)
 
 

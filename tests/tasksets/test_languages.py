@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from l2l_rnn.data import CharacterVocabulary
+from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
 from l2l_rnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -17,7 +17,7 @@ from l2l_rnn.errors import (
     MissingExtraError,
     UnknownNameError,
 )
-from l2l_rnn.tasksets import Languages, language_names
+from l2l_rnn.tasksets import Languages, get_tasksets, language_names
 from l2l_rnn.tasksets.language_families import _CODES_BY_FAMILY, FAMILY_OF, SPLIT_OF
 from l2l_rnn.tasksets.language_names import fold, known_languages, read_names
 
@@ -274,7 +274,13 @@ def test_no_code_stands_in_two_families():
         ({"max_length": -1}, ArgumentError, "max_length must be an integer.*got -1"),
         ({"max_length": 2.5}, ArgumentError, "max_length must be an integer.*got 2.5"),
         ({"max_length": True}, ArgumentError, "max_length must be an integer.*got True"),
-        ({"vocabulary": "abc"}, ArgumentTypeError, "CharacterVocabulary or None, got str"),
+        (
+            {"vocabulary": "abc"},
+            ArgumentTypeError,
+            "such as a CharacterVocabulary, or None, got str",
+        ),
+        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a size"),
+        ({"vocabulary": ByteVocabulary}, ArgumentTypeError, "got type; build one"),
         ({"min_names": 10**6}, DataError, "no language"),
         ({"max_length": 1}, DataError, "no language"),
     ],
@@ -290,3 +296,16 @@ def test_without_babel(monkeypatch):
     monkeypatch.setitem(sys.modules, "babel.localedata", None)
     with pytest.raises(MissingExtraError, match=r"task set 'languages'.*pip install babel"):
         Languages(held_out=("fi",))
+
+
+@pytest.mark.parametrize("make", [ByteVocabulary, lambda: WordVocabulary(["the light", "de la"])])
+def test_any_pipeline_is_a_vocabulary(make):
+    vocabulary = make()
+    dataset = Languages(mode="test", vocabulary=vocabulary)
+    assert dataset.vocabulary is vocabulary
+    assert dataset.sequences.shape[1] == 32
+    for sequence, text in zip(dataset.sequences.tolist(), dataset.names, strict=True):
+        ids = list(vocabulary(text))[: len(sequence)]
+        assert sequence == ids + [0] * (len(sequence) - len(ids))
+    tasksets = get_tasksets("languages", vocabulary=vocabulary)
+    assert tasksets.vocab_size == len(vocabulary)
