@@ -17,8 +17,9 @@ from l2l_rnn.data.pipelines import Pipeline, as_pipeline
 from l2l_rnn.data.stores import TokenStore, width_of
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.registry import hint
 from l2l_rnn.tasksets.hub_encoding import encode, size_of
-from l2l_rnn.tasksets.hub_files import Part, hint, open_parts, open_preset
+from l2l_rnn.tasksets.hub_files import Part, open_parts, open_preset
 from l2l_rnn.tasksets.hub_presets import PRESETS
 from l2l_rnn.tasksets.hub_rows import RowReader
 from l2l_rnn.tasksets.hub_splits import Classes, Survey, part_classes, survey

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import glob
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
+from l2l_rnn.registry import hint
 from l2l_rnn.tasksets.hub_json import json_columns, json_rows
 from l2l_rnn.tasksets.hub_presets import Preset
 from l2l_rnn.tasksets.hub_text_files import check_fields, check_utf8, header, is_quoted
@@ -25,7 +25,7 @@ _FORMATS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-_ROWS = 2_000  # that are read at once
+ROWS = 2_000  # that are read at once
 _SHARD = re.compile(r"-\d+-of-\d+$")
 _SPLIT = re.compile(r"(?P<split>train|val|dev|test)(ing|id|idation|elopment)?(?![a-z])")
 
@@ -126,12 +126,6 @@ def check_columns(columns: Iterable[str], known: Iterable[str], where: str) -> N
             )
 
 
-def hint(name: str, known: Iterable[str]) -> str:
-    """Return what a message says of the names near to one that is not known."""
-    near = difflib.get_close_matches(name, list(known), n=3)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-
-
 def first_columns(dataset: Any) -> list[str]:
     """Return the names of the columns, looking at the first row where they are not declared."""
     names = dataset.column_names
@@ -228,7 +222,7 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
             check_columns(columns, header(file, separator, quoted), file)
             check_fields(file, separator, quoted)
         text = datasets.Features({column: datasets.Value("large_string") for column in columns})
-        options = {"features": text, "usecols": list(text), "chunksize": _ROWS}
+        options = {"features": text, "usecols": list(text), "chunksize": ROWS}
         options |= {"sep": separator, "keep_default_na": False}
         options |= {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
     elif kind == "json":
@@ -240,7 +234,7 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
         parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
         for file in files:
             check_columns(columns, parquet.read_schema(file).names, file)
-        options = {"columns": list(dict.fromkeys(columns)), "batch_size": _ROWS}
+        options = {"columns": list(dict.fromkeys(columns)), "batch_size": ROWS}
     paths = [glob.escape(file) for file in files]  # which are taken for patterns
     return datasets.load_dataset(
         kind, data_files={"train": paths}, split="train", streaming=True, **options

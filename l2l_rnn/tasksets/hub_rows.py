@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
-from l2l_rnn.tasksets.hub_files import Part, check_columns, first_columns, say_why_unreadable
-
-_ROWS = 2_000  # that are read at once
+from l2l_rnn.tasksets.hub_files import ROWS, Part, check_columns, first_columns, say_why_unreadable
 
 
 class Rows(NamedTuple):
@@ -89,7 +87,7 @@ class RowReader:
         rows = 0
         try:
             # The numbers of shuffled rows are looked up by `iter`, as they are not by `data`.
-            for table in part.data.select_columns(columns).with_format("arrow").iter(_ROWS):
+            for table in part.data.select_columns(columns).with_format("arrow").iter(ROWS):
                 yield table
                 rows += len(table)
         except (self._arrow.ArrowException, LookupError, OSError, TypeError, ValueError) as error:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
-from l2l_rnn.tasksets.hub_files import hint, split_of
+from l2l_rnn.registry import hint
+from l2l_rnn.tasksets.hub_files import split_of
 from l2l_rnn.tasksets.hub_rows import RowReader
 
 MODES = ("train", "validation", "test")

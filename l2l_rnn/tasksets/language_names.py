@@ -16,6 +16,7 @@ from l2l_rnn.optional import require
 from l2l_rnn.tasksets.language_families import FAMILY_OF, split_languages
 
 MODES = ("train", "validation", "test")
+PURPOSE = "the names of languages (task sets 'languages' and 'translation')"
 SCRIPTS = ("latin", "all")
 
 _FIELDS = ("territories", "languages", "scripts", "currency_names")
@@ -74,7 +75,7 @@ def _has_accents(letter: str) -> bool:
 
 def known_languages() -> tuple[str, ...]:
     """Return the codes of all languages that babel names and the table of families holds."""
-    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    localedata = require("babel.localedata", extra="text", purpose=PURPOSE)
     return tuple(sorted(set(localedata.locale_identifiers()) & FAMILY_OF.keys()))
 
 
@@ -116,7 +117,7 @@ def read_names(code: str, scripts: str, max_length: int) -> NameTable:
 
 @functools.cache
 def _raw(locale: str) -> NameTable:
-    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    localedata = require("babel.localedata", extra="text", purpose=PURPOSE)
     table = dict(_raw(_PARENTS[locale])) if locale in _PARENTS else {}
     if localedata.exists(locale):
         # Inherited data would give every language the names of its parent locale too.

@@ -17,7 +17,14 @@ from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.language_families import FAMILY_OF
-from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, NamedLanguages, build, known_languages
+from l2l_rnn.tasksets.language_names import (
+    MODES,
+    PURPOSE,
+    SCRIPTS,
+    NamedLanguages,
+    build,
+    known_languages,
+)
 from l2l_rnn.tasksets.texts import (
     check_choice,
     check_pipeline,
@@ -187,7 +194,7 @@ def _train_vocabulary(*options: Any) -> CharacterVocabulary:
 
 def codes_by_english_name() -> dict[str, str]:
     """Return the English name of each language, in lower case -> its code, as CLDR has them."""
-    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    localedata = require("babel.localedata", extra="text", purpose=PURPOSE)
     known = set(known_languages())
     names = localedata.load("en", merge_inherited=False)["languages"]
     return {name.lower(): code for code, name in names.items() if code in known}

@@ -12,6 +12,7 @@ from torch import Tensor
 from l2l_rnn.data.pipelines import Pipeline
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from l2l_rnn.registry import did_you_mean
 
 
 def encoded(texts: Sequence[str], vocabulary: Pipeline, length: int) -> Tensor:
@@ -123,7 +124,7 @@ def checked_codes(
         if code not in there:
             by_name = by_english_name()
             match = difflib.get_close_matches(code.lower(), by_name, n=1, cutoff=0.8)
-            hint = f"; did you mean {by_name[match[0]]!r}?" if match else _hint(code, there)
+            hint = did_you_mean([by_name[match[0]]]) if match else _hint(code, there)
             raise UnknownNameError(
                 f"{who}: unknown language {code!r} in held_out{hint} "
                 f"Known: the {kind} of {len(there)} languages, such as 'fi' and 'sw'"
@@ -136,4 +137,4 @@ def _hint(word: str, known: Iterable[str]) -> str:
     word = word.lower().replace("_", "-")
     starts = [name for name in plain if word and name.startswith(word)]
     near = starts[:3] or difflib.get_close_matches(word, plain, n=3)
-    return f"; did you mean {' or '.join(repr(plain[name]) for name in near)}?" if near else "."
+    return did_you_mean(plain[name] for name in near)

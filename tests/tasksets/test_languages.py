@@ -294,7 +294,9 @@ def test_bad_input(options, error, message):
 
 def test_without_babel(monkeypatch):
     monkeypatch.setitem(sys.modules, "babel.localedata", None)
-    with pytest.raises(MissingExtraError, match=r"task set 'languages'.*pip install babel"):
+    with pytest.raises(
+        MissingExtraError, match=r"'languages' and 'translation'.*pip install babel"
+    ):
         Languages(held_out=("fi",))
 
 
