@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
 from l2l_rnn.registry import hint
-from l2l_rnn.tasksets.hub_json import json_columns, json_rows
+from l2l_rnn.tasksets.hub_json import JsonRows, json_columns
 from l2l_rnn.tasksets.hub_presets import Preset
 from l2l_rnn.tasksets.hub_text_files import check_fields, check_utf8, header, is_quoted
 
@@ -228,8 +228,7 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
     elif kind == "json":
         for file in files:
             check_columns(columns, json_columns(file), file)
-        given = {"files": files, "columns": columns}  # not a list: those are shards
-        return datasets.IterableDataset.from_generator(json_rows, gen_kwargs=given)
+        return JsonRows(files, columns)
     elif kind == "parquet":
         parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
         for file in files:

@@ -7,22 +7,43 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from l2l_rnn.optional import require
 
-def json_rows(files: Sequence[str], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the columns of all rows; what a row lacks is None.
+
+class JsonRows:
+    """Shows json files as a `datasets.IterableDataset` shows rows in Arrow's format.
 
     The reader behind `datasets` takes texts such as "2020-01-01" for times, and writes them anew.
+    What a row lacks is None.
 
     Args:
         files: with an object on each line, a list of objects, or one object of columns.
         columns: the names of those that are read.
-
-    Raises:
-        ValueError: a file holds something else.
     """
-    for file in files:
-        for row in _objects(file):
-            yield {column: row.get(column) for column in columns}
+
+    features = None
+
+    def __init__(self, files: Sequence[str], columns: Sequence[str]) -> None:
+        self.files, self.column_names = files, list(dict.fromkeys(columns))
+
+    def select_columns(self, columns: Sequence[str]) -> JsonRows:
+        return JsonRows(self.files, columns)
+
+    def with_format(self, kind: str) -> JsonRows:
+        return self
+
+    def iter(self, batch_size: int) -> Iterator[Any]:
+        """Yield Arrow tables of so many rows.
+
+        Raises:
+            ValueError: a file holds no rows, or a column several types.
+        """
+        arrow = require("pyarrow", extra="hub", purpose="from_hf")
+        rows = itertools.chain.from_iterable(map(_objects, self.files))
+        while batch := list(itertools.islice(rows, batch_size)):
+            yield arrow.table(
+                {name: arrow.array([row.get(name) for row in batch]) for name in self.column_names}
+            )
 
 
 def json_columns(file: str) -> list[str]:
