@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import TypeVar
 
@@ -64,10 +64,9 @@ class Registry(Mapping[str, Member]):
         try:
             return self._members[name]
         except (KeyError, TypeError):
-            near = difflib.get_close_matches(str(name), self._members, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
             raise UnknownNameError(
-                f"unknown {self.kind} {name!r}{hint} Known: {', '.join(self._members)}"
+                f"unknown {self.kind} {name!r}{hint(str(name), self._members)} "
+                f"Known: {', '.join(self._members)}"
             ) from None
 
     def __contains__(self, name: object) -> bool:
@@ -88,3 +87,24 @@ class Registry(Mapping[str, Member]):
                 if point.name not in self._members:
                     self._members[point.name] = point.load()
             self._pending_group = None  # not before: one that fails to load must fail again
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return what a message says of the known names that are near to one that is not.
+
+    Example:
+        >>> hint("sqare", ["square", "circle"]), hint("cube", ["square"])
+        ("; did you mean 'square'?", '.')
+    """
+    return did_you_mean(difflib.get_close_matches(name, list(known), n=3))
+
+
+def did_you_mean(near: Iterable[str]) -> str:
+    """Return the end of a clause that names what may have been meant, if there is something.
+
+    Example:
+        >>> did_you_mean(["a", "b"])
+        "; did you mean 'a' or 'b'?"
+    """
+    names = " or ".join(map(repr, near))
+    return f"; did you mean {names}?" if names else "."

@@ -19,8 +19,9 @@ class TokenStore:
     """Takes rows of token ids, and gives them as one tensor.
 
     In a file they are mapped into memory and read as they are looked up, so that they may be more
-    than fit. The file has no name once `tensor` has been called: its place on the disk is free
-    again when the tensor is gone, or the process. Nothing half-written stays behind.
+    than fit. The file loses its name at once: its place on the disk is free again when the tensor
+    is gone, or the process, however that ends. A system that keeps the name of a file in use, as
+    Windows does, keeps the file, `.tokens-*.npy`, which may be deleted afterwards.
 
     Args:
         rows: how many rows there will be.
@@ -54,7 +55,10 @@ class TokenStore:
             descriptor, name = tempfile.mkstemp(dir=folder, prefix=".tokens-", suffix=".npy")
             os.close(descriptor)
             self.path = Path(name)
-            self._rows = np.lib.format.open_memmap(name, "w+", dtype, (rows, width))
+            try:
+                self._rows = np.lib.format.open_memmap(name, "w+", dtype, (rows, width))
+            finally:
+                self.discard()
 
     def append(self, ids: NDArray[Any]) -> None:
         """Take further rows, `(rows, width)`."""
@@ -65,12 +69,11 @@ class TokenStore:
         """Return all rows, cut to `width`; the store takes none after that."""
         if self.path is None:
             return torch.from_numpy(np.ascontiguousarray(self._rows[:, :width]))
-        self._rows.flush()  # type: ignore[attr-defined] # it is a memmap
-        mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
         self.discard()
+        self._rows.flags.writeable = False
         with warnings.catch_warnings():  # that the tensor cannot be written to is what is wanted
             warnings.simplefilter("ignore", UserWarning)
-            return torch.from_numpy(mapped)[:, :width]
+            return torch.from_numpy(self._rows)[:, :width]
 
     def discard(self) -> None:
         """Remove the file, if there is one."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
+from l2l_rnn.data.text_checks import checked_ids, checked_text
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 _FORMAT = "l2l_rnn.CharacterVocabulary"
@@ -109,6 +110,8 @@ class CharacterVocabulary:
             [array([3, 2], dtype=int32), array([1], dtype=int32)]
         """
         composed = [_composed(text) for text in texts]
+        if not composed:
+            return []
         points = np.frombuffer("".join(composed).encode("utf-32-le", "surrogatepass"), np.uint32)
         known = np.array([ord(character) for character in self.characters], np.int64)
         table = np.full(known.max(initial=0) + 2, self.UNKNOWN, np.int32)  # by code point
@@ -129,14 +132,7 @@ class CharacterVocabulary:
             'ba\ufffd'
         """
         table = ("", "\ufffd", *self.characters)
-        ids = [int(i) for i in ids]
-        for i in ids:
-            if not 0 <= i < len(table):
-                raise ArgumentError(
-                    f"CharacterVocabulary: ids must lie in 0 .. {len(table) - 1}, got {i}; "
-                    "decode with the vocabulary that encoded"
-                )
-        return "".join(table[i] for i in ids)
+        return "".join(table[i] for i in checked_ids("CharacterVocabulary", ids, len(table)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary as JSON, beside `path` first and then moved into place."""
@@ -203,23 +199,17 @@ class ByteVocabulary:
         Raises:
             ArgumentTypeError: `text` is not a str.
         """
-        if not isinstance(text, str):
-            raise ArgumentTypeError(
-                f"ByteVocabulary: a text must be a str, got {type(text).__name__}; "
-                "decode bytes first"
-            )
-        return [byte + 2 for byte in text.encode("utf-8", "surrogatepass")] or [self.UNKNOWN]
+        return [byte + 2 for byte in _utf8(text)] or [self.UNKNOWN]
 
     __call__ = encode
 
     def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
         """Return the ids of many texts as arrays, several times faster than one by one."""
-        encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
         return [
             np.frombuffer(text, np.uint8).astype(np.int32) + 2
             if text
             else np.array([self.UNKNOWN], np.int32)
-            for text in encoded
+            for text in map(_utf8, texts)
         ]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -228,13 +218,7 @@ class ByteVocabulary:
         Raises:
             ArgumentError: an id is outside 0 .. 257.
         """
-        ids = [int(i) for i in ids]
-        for i in ids:
-            if not 0 <= i < len(self):
-                raise ArgumentError(
-                    f"ByteVocabulary: ids must lie in 0 .. {len(self) - 1}, got {i}; "
-                    "decode with the vocabulary that encoded"
-                )
+        ids = checked_ids("ByteVocabulary", ids, len(self))
         return bytes(i - 2 for i in ids if i > self.UNKNOWN).decode("utf-8", "replace")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -254,10 +238,9 @@ class ByteVocabulary:
         return cls()
 
 
-def _composed(text: str) -> str:
-    if not isinstance(text, str):
-        raise ArgumentTypeError(
-            f"CharacterVocabulary: a text must be a str, got {type(text).__name__}; "
-            "decode bytes first"
-        )
-    return unicodedata.normalize("NFC", text)
+def _composed(text: object) -> str:
+    return unicodedata.normalize("NFC", checked_text("CharacterVocabulary", text))
+
+
+def _utf8(text: object) -> bytes:
+    return checked_text("ByteVocabulary", text).encode("utf-8", "surrogatepass")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.data.text_checks import checked_ids, checked_text
+from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
 
 _FORMAT = "l2l_rnn.TokenizerPipeline"
@@ -84,15 +85,8 @@ class TokenizerPipeline:
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Return the ids of many texts at once as arrays, which the package does in parallel."""
-        for text in texts:
-            if not isinstance(text, str):
-                raise ArgumentTypeError(
-                    f"TokenizerPipeline: a text must be a str, got {type(text).__name__}; "
-                    "decode bytes first"
-                )
-        found = self.tokenizer.encode_batch_fast(
-            list(texts), add_special_tokens=self.special_tokens
-        )
+        texts = [checked_text("TokenizerPipeline", text) for text in texts]
+        found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=self.special_tokens)
         return [self._shifted(np.array(encoding.ids, np.int64)) for encoding in found]
 
     def _shifted(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -109,13 +103,7 @@ class TokenizerPipeline:
         Raises:
             ArgumentError: an id is outside 0 .. len(self) - 1.
         """
-        ids = [int(i) for i in ids]
-        for i in ids:
-            if not 0 <= i < self._size:
-                raise ArgumentError(
-                    f"TokenizerPipeline: ids must lie in 0 .. {self._size - 1}, got {i}; "
-                    "decode with the pipeline that encoded"
-                )
+        ids = checked_ids("TokenizerPipeline", ids, self._size)
         text: str = self.tokenizer.decode([i - 2 for i in ids if i > self.UNKNOWN])
         return text
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
+from l2l_rnn.data.text_checks import checked_text
 from l2l_rnn.data.words import WordVocabulary, basic_english
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.optional import require
@@ -25,7 +26,8 @@ class TransformPipeline:
     Args:
         *steps: called one after the other: a tokeniser such as `get_tokenizer("basic_english")`,
             torchtext's transforms, or any callable. The last gives ids, as a list or a tensor.
-        padding: the id of the transforms' padding; None where they have none.
+        padding: the id of the transforms' padding; None takes that of the `PadTransform` among the
+            steps, and is none where there is none.
 
     Attributes:
         PADDING: 0, the id after the end of a text.
@@ -53,6 +55,9 @@ class TransformPipeline:
                     f"{type(step).__name__}; pass a tokeniser or a transform"
                 )
         self.steps = tuple(part for step in steps for part in _parts(step))
+        if padding is None:
+            values = [step.pad_value for step in self.steps if _kind(step) == "PadTransform"]
+            padding = int(values[-1]) if values else None
         self.padding = padding
         vocabularies = [step.vocab for step in self.steps if _kind(step) == "VocabTransform"]
         self._vocabulary = vocabularies[-1] if vocabularies else None
@@ -80,12 +85,7 @@ class TransformPipeline:
             ArgumentTypeError: `text` is not a str.
             DataError: the last step gives something else than ids.
         """
-        if not isinstance(text, str):
-            raise ArgumentTypeError(
-                f"TransformPipeline: a text must be a str, got {type(text).__name__}; "
-                "decode bytes first"
-            )
-        value: Any = text
+        value: Any = checked_text("TransformPipeline", text)
         for step in self.steps:
             value = step(value)
             if isinstance(value, list) and not value:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from l2l_rnn.data.json_files import check_saved, read_json, write_json
+from l2l_rnn.data.text_checks import checked_ids, checked_text
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.optional import require
 
@@ -23,9 +26,10 @@ class WordVocabulary:
     Args:
         texts: the texts whose words get an id; those of the meta-train classes alone, so that
             nothing of the unseen classes leaks.
-        splitter: parts a text into words: `"words"` lowers it and takes runs of letters and digits,
-            and every other sign by itself; `"whitespace"` splits at spaces; `"basic_english"` is
-            torchtext's; or a callable from str to a list of str.
+        splitter: parts a text into words: `"words"` lowers it, brings it to NFC, and takes runs of
+            letters, digits and the marks on them, and every other sign by itself; `"whitespace"`
+            splits at spaces; `"basic_english"` is torchtext's; or a callable from str to a list of
+            str.
         min_count: how often a word must be seen to get an id; 1 keeps all of them.
         max_size: how many words are kept, the most frequent; None keeps all of them.
 
@@ -71,8 +75,7 @@ class WordVocabulary:
         self._split = _splitter(splitter)
         counts: Counter[str] = Counter()
         for text in texts:
-            _check_text(text)
-            counts.update(self._split(text))
+            counts.update(self._split(checked_text("WordVocabulary", text)))
         kept = sorted((-n, word) for word, n in counts.items() if n >= min_count)
         self._set(word for _, word in kept[:max_size])
 
@@ -127,9 +130,8 @@ class WordVocabulary:
         Raises:
             ArgumentTypeError: `text` is not a str.
         """
-        _check_text(text)
-        get = self._ids.get
-        return [get(word, self.UNKNOWN) for word in self._split(text)] or [self.UNKNOWN]
+        words = self._split(checked_text("WordVocabulary", text))
+        return [self._ids.get(word, self.UNKNOWN) for word in words] or [self.UNKNOWN]
 
     __call__ = encode
 
@@ -139,8 +141,7 @@ class WordVocabulary:
         Raises:
             ArgumentError: an id is outside 0 .. len(self) - 1.
         """
-        ids = [int(i) for i in ids]
-        _check_ids(ids, len(self))
+        ids = checked_ids("WordVocabulary", ids, len(self))
         table = ("", "\ufffd", *self.words)
         return " ".join(table[i] for i in ids if i != self.PADDING)
 
@@ -203,10 +204,17 @@ def basic_english() -> Splitter:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    found: list[str] = _word().findall(unicodedata.normalize("NFC", text.lower()))
+    return found
 
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+@functools.cache
+def _word() -> re.Pattern[str]:
+    # `re` has no name for marks. They stand in the first two planes and among the tags alone.
+    points = map(chr, (*range(0x20000), *range(0xE0000, 0xE1000)))
+    marks = "".join(c for c in points if unicodedata.category(c).startswith("M"))
+    joiners = "\u200c\u200d"  # within words of Persian or Hindi
+    return re.compile(rf"\w[\w{marks}{joiners}]*|[^\w\s][{marks}]*")
 
 
 def _splitter(splitter: str | Splitter) -> Splitter:
@@ -226,22 +234,6 @@ def _splitter(splitter: str | Splitter) -> Splitter:
             f"Known: {', '.join(known)}, basic_english"
         )
     return known[splitter]
-
-
-def _check_text(text: object) -> None:
-    if not isinstance(text, str):
-        raise ArgumentTypeError(
-            f"WordVocabulary: a text must be a str, got {type(text).__name__}; decode bytes first"
-        )
-
-
-def _check_ids(ids: list[int], size: int) -> None:
-    for i in ids:
-        if not 0 <= i < size:
-            raise ArgumentError(
-                f"WordVocabulary: ids must lie in 0 .. {size - 1}, got {i}; "
-                "decode with the vocabulary that encoded"
-            )
 
 
 def _check_positive(what: str, value: object) -> None:

@@ -16,7 +16,7 @@ from l2l_rnn.tasksets.families import Adding, DelayedRecall, Sinusoids
 from l2l_rnn.tasksets.family import TaskFamily
 from l2l_rnn.tasksets.harmonics import Harmonics
 from l2l_rnn.tasksets.hub import Texts, TextSources, from_hf
-from l2l_rnn.tasksets.hub_files import PRESETS, Preset
+from l2l_rnn.tasksets.hub_presets import PRESETS, Preset
 from l2l_rnn.tasksets.intent_languages import IntentLanguages
 from l2l_rnn.tasksets.intents import Intents
 from l2l_rnn.tasksets.languages import Languages

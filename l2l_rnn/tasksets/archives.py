@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.util
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from l2l_rnn.data.ts_files import TsFile, read_ts
 from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.optional import require
+from l2l_rnn.registry import hint
 
 PACKAGES = ("sktime", "aeon")  # each ships some of the archives' sets
 
@@ -124,11 +124,9 @@ def _fetch(name: str, folder: Path, download: bool) -> None:
         load = require("sktime.datasets", extra="series", purpose=purpose).load_UCR_UEA_dataset
     known = [*names.univariate, *names.multivariate]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
         raise UnknownNameError(
-            f"archived_series: unknown set {name!r}{hint} Known: the names of the UCR and UEA "
-            f"archives, and what has a file {name}.ts in {folder}"
+            f"archived_series: unknown set {name!r}{hint(name, known)} Known: the names of the UCR "
+            f"and UEA archives, and what has a file {name}.ts in {folder}"
         )
     if not download:
         raise DataError(f"archived_series: {name!r} is not in {folder}; " + _by_hand(name, folder))

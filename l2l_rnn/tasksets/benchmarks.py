@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import operator
 import os
@@ -13,7 +12,7 @@ import torch
 
 from l2l_rnn.data import SourceTaskset, TaskCard, TaskSource
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
-from l2l_rnn.registry import Registry
+from l2l_rnn.registry import Registry, hint
 
 
 class BenchmarkTasksets(NamedTuple):
@@ -241,9 +240,8 @@ def _check_options(name: str, factory: Factory, options: dict[str, Any]) -> None
     known = [option for option in parameters if option != "root"]
     for option in options:
         if option not in known:
-            near = difflib.get_close_matches(option, known, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
             raise UnknownNameError(
-                f"get_tasksets: unknown option {option!r} of the task set {name!r}{hint} "
+                f"get_tasksets: unknown option {option!r} of the task set {name!r}"
+                f"{hint(option, known)} "
                 f"Known: {', '.join(known) or 'none'}"
             )

@@ -16,11 +16,14 @@ from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.pipelines import Pipeline, as_pipeline
 from l2l_rnn.data.stores import TokenStore, width_of
 from l2l_rnn.data.text import CharacterVocabulary
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
+from l2l_rnn.registry import hint
 from l2l_rnn.tasksets.hub_encoding import encode, size_of
-from l2l_rnn.tasksets.hub_files import PRESETS, Part, hint, open_parts, open_preset
+from l2l_rnn.tasksets.hub_files import Part, open_parts, open_preset
+from l2l_rnn.tasksets.hub_presets import PRESETS
 from l2l_rnn.tasksets.hub_rows import RowReader
 from l2l_rnn.tasksets.hub_splits import Classes, Survey, part_classes, survey
+from l2l_rnn.tasksets.texts import checked_count
 
 
 class Texts(SequenceDataset):
@@ -29,9 +32,12 @@ class Texts(SequenceDataset):
     Args:
         sequences, labels, classes: as `SequenceDataset`.
         vocabulary: the pipeline from a text to its ids; None if it does not say how many there are.
+        repeats: rows that were left out, since an earlier one of their class has the same text.
+        ambiguous: rows that were left out, since another class has the same text.
 
     Attributes:
         vocabulary: as given; `len(vocabulary)` is the `vocab_size` of a model.
+        repeats, ambiguous: as given.
     """
 
     def __init__(
@@ -40,9 +46,13 @@ class Texts(SequenceDataset):
         labels: Tensor,
         classes: Sequence[str],
         vocabulary: Pipeline | None = None,
+        repeats: int = 0,
+        ambiguous: int = 0,
     ) -> None:
         super().__init__(sequences, labels, classes)
         self.vocabulary = vocabulary
+        self.repeats = repeats
+        self.ambiguous = ambiguous
 
 
 class TextSources(NamedTuple):
@@ -79,11 +89,17 @@ def from_hf(
     Each class stands in one split, so that meta-test classes are unseen. A dataset's own splits
     mostly show the same classes, for they were made for ordinary training: then they are put
     together and parted anew, by class. Where its splits are a train, a validation and a test split
-    that share no class already, they stay as they are.
+    that share no class already, they stay as they are. The files of a folder are such splits where
+    their names, or those of the folders they are in, begin with train, val, dev or test.
 
     The rows are read some thousands at a time, only the columns that are wanted, in two passes
     (three where the vocabulary is made here). A shuffled, selected or filtered dataset is read as
-    it shows itself. Texts that are the same in two classes are left where they are.
+    it shows itself.
+
+    A text stands once, so that support and query share none: of those of a class that are alike,
+    case and spaces aside, the first is kept, and a text that two classes have is left out of both.
+    The sources count those rows as `repeats` and `ambiguous`. Texts are compared up to
+    `max_characters`; of two that differ later than their first `max_length` ids both are kept.
 
     Args:
         dataset: a `datasets.Dataset`, `IterableDataset` or `DatasetDict`; a path, or a list of
@@ -105,7 +121,7 @@ def from_hf(
         max_length: ids that are kept of each text, its first; S is at most that.
         max_characters: characters that are kept of each text before it is tokenised, so that one
             huge text takes no longer than another; None keeps 16 for each id.
-        min_items: how many texts a class must have.
+        min_items: how many texts a class must have that are neither repeats nor ambiguous.
         drop_empty: whether rows without text or label are left out; otherwise they are an error.
         drop_small: whether classes of fewer than `min_items` are left out; otherwise an error.
         memory: bytes that ids may take in memory; more are put in a file under `root` without a
@@ -135,15 +151,24 @@ def from_hf(
         >>> tasksets_of(sources, 2, 4, 2, 4).test.sample()[0].shape
         torch.Size([8, 3])
     """
-    _check_counts(max_length=max_length, min_items=min_items, memory=memory)
-    limit = 16 * max_length if max_characters is None else max_characters
-    _check_counts(max_characters=limit)
+    max_length, min_items, memory, limit = (
+        checked_count("from_hf", what, count)
+        for what, count in (
+            ("max_length", max_length),
+            ("min_items", min_items),
+            ("memory", memory),
+            ("max_characters", 2**31 - 1 if max_characters is None else max_characters),
+        )
+    )
+    limit = 16 * max_length if max_characters is None else limit
+    seed = checked_count("from_hf", "seed", seed, least=0)
     pipeline = None if tokenizer is None else as_pipeline(tokenizer)
     parts, text, label = _opened(dataset, text_column, label_column, preset, root)
+    left_out = () if preset is None else PRESETS[preset].left_out
     reader = RowReader(parts, text, label, limit)
     found = survey(reader, drop_empty)
     names = [part.name for part in parts]
-    classes = part_classes(found, names, splits, seed, min_items, drop_small)
+    classes = part_classes(found, names, splits, seed, min_items, drop_small, left_out)
     chosen = _Chosen(reader, found, classes)
     if pipeline is None:
         train = (text for _, _, texts, _ in chosen.texts(only=0) for text in texts)
@@ -168,20 +193,21 @@ class _Chosen:
         self, only: int | None = None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[str], str]]:
         """Yield class codes, row numbers and texts, and the part's name; of all splits or one."""
-        batches = iter(self.found.codes)
+        batches = zip(self.found.codes, self.found.kept, strict=True)
+        where = "the dataset"
         for rows in self.reader:
             where = self.reader.where(self.reader.parts[rows.part])
-            if not np.array_equal(next(batches, []), rows.codes):
-                raise DataError(
-                    f"from_hf: {where} must give the same rows each time it is read, got others "
-                    "the second time; make a datasets.Dataset of it"
-                )
+            batch = next(batches, None)
+            if batch is None or not np.array_equal(batch[0], rows.codes):
+                raise _changed(where)
             split = self.split_of[rows.codes]
-            keep = ~rows.blank & ((split >= 0) if only is None else (split == only))
+            keep = batch[1] & ~rows.blank & ((split >= 0) if only is None else (split == only))
             if keep.any():
                 (numbers,) = keep.nonzero()
                 texts = rows.texts.take(numbers).to_pylist()
                 yield rows.codes[keep], numbers + rows.first, texts, where
+        if next(batches, None) is not None:
+            raise _changed(where)
 
     def stored(self, pipeline: Pipeline, width: int, memory: int, folder: Path) -> TextSources:
         size = size_of(pipeline)
@@ -206,6 +232,8 @@ class _Chosen:
                     torch.from_numpy(np.concatenate(given)),
                     names,
                     None if size is None else pipeline,
+                    sum(self.found.repeats.get(name, 0) for name in names),
+                    sum(self.found.ambiguous.get(name, 0) for name in names),
                 )
                 for store, given, names in zip(stores, labels, self.classes, strict=True)
             )
@@ -213,6 +241,13 @@ class _Chosen:
             for store in stores:
                 store.discard()
         return TextSources(train, validation, test)
+
+
+def _changed(where: str) -> DataError:
+    return DataError(
+        f"from_hf: {where} must give the same rows each time it is read, got others the second "
+        "time; make a datasets.Dataset of it"
+    )
 
 
 def _opened(
@@ -240,14 +275,9 @@ def _opened(
             f"{text_column!r} and {label_column!r}; give both, or a preset"
         )
     label = str(label_column)
-    if dataset is not None:
-        return open_parts(dataset, (*text, label)), text, label
-    if known is None or preset is None:
+    if known is not None and preset is not None:
+        known = known._replace(text=text, label=label)
+        return open_preset(preset, known, dataset, root), text, label
+    if dataset is None:
         raise ArgumentTypeError("from_hf: dataset or preset must be given, got neither; give one")
-    return open_preset(preset, known, root), text, label
-
-
-def _check_counts(**counts: object) -> None:
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ArgumentError(f"from_hf: {name} must be a positive integer, got {count!r}")
+    return open_parts(dataset, (*text, label)), text, label

@@ -55,7 +55,7 @@ def encode(
 
 
 def _list(ids: Any, row: np.int64, where: str) -> Any:
-    if isinstance(ids, np.ndarray) and ids.ndim == 1:
+    if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu":
         return ids
     if hasattr(ids, "tolist"):
         ids = ids.tolist()

@@ -1,17 +1,21 @@
-"""Local files of texts, and the data sets of others by name, opened for `from_hf`."""
+"""Local files of texts, and well-known data sets by name, opened for `from_hf`."""
 
 from __future__ import annotations
 
-import codecs
 import csv
-import difflib
+import glob
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
+from l2l_rnn.registry import hint
+from l2l_rnn.tasksets.hub_json import JsonRows, json_columns
+from l2l_rnn.tasksets.hub_presets import Preset
+from l2l_rnn.tasksets.hub_text_files import check_fields, check_utf8, header, is_quoted
 
 _FORMATS = {
     ".csv": "csv",
@@ -21,40 +25,9 @@ _FORMATS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-_ROWS = 2_000  # that are read at once
-
-
-class Preset(NamedTuple):
-    """Where the texts and labels of a well-known data set stand.
-
-    Attributes:
-        repository: what `datasets.load_dataset` knows it by.
-        configuration: which of its configurations, or None.
-        text: the columns of the text, joined.
-        label: the column of the class.
-        splits: those of its splits that are taken, or None for all of them.
-    """
-
-    repository: str
-    configuration: str | None
-    text: tuple[str, ...]
-    label: str
-    splits: tuple[str, ...] | None = None
-
-
-PRESETS: Mapping[str, Preset] = {
-    "20_newsgroups": Preset("SetFit/20_newsgroups", None, ("text",), "label_text"),
-    "ag_news": Preset("fancyzhx/ag_news", None, ("text",), "label"),
-    "amazon_reviews": Preset(
-        "amazon_reviews_multi", "en", ("review_title", "review_body"), "product_category"
-    ),
-    "banking77": Preset("PolyAI/banking77", None, ("text",), "label"),
-    "clinc_oos": Preset("clinc/clinc_oos", "small", ("text",), "intent"),
-    "dbpedia_14": Preset("fancyzhx/dbpedia_14", None, ("title", "content"), "label"),
-    "few_rel": Preset(
-        "thunlp/few_rel", None, ("tokens",), "relation", splits=("train_wiki", "val_wiki")
-    ),
-}
+ROWS = 2_000  # that are read at once
+_SHARD = re.compile(r"-\d+-of-\d+$")
+_SPLIT = re.compile(r"(?P<split>train|val|dev|test)(ing|id|idation|elopment)?(?![a-z])")
 
 
 class Part(NamedTuple):
@@ -65,47 +38,76 @@ class Part(NamedTuple):
     files: tuple[str, ...] = ()
 
 
-def open_preset(name: str, preset: Preset, root: str | os.PathLike[str]) -> list[Part]:
-    """Return the splits of a preset, from the folder `root/NAME` or else by its name."""
-    datasets = hub()
+def open_preset(
+    name: str, preset: Preset, dataset: Any, root: str | os.PathLike[str]
+) -> list[Part]:
+    """Return the splits of a preset, of the data given, the folder `root/NAME`, or by its name."""
+    columns = (*preset.text, preset.label)
     folder = Path(root).expanduser() / name
-    if folder.is_dir():
-        parts = open_parts(folder, (*preset.text, preset.label))
-    else:
-        options = [] if preset.configuration is None else [preset.configuration]
-        try:
-            found = datasets.load_dataset(preset.repository, *options)
-        except Exception as error:  # whatever the network and the client make of it
-            given = ", ".join(map(repr, [preset.repository, *options]))
+    if dataset is None:
+        dataset = folder if folder.is_dir() else _downloaded(name, preset, folder)
+    if preset.configuration is not None and isinstance(dataset, str | os.PathLike):
+        within = Path(dataset).expanduser() / preset.configuration
+        dataset = within if within.is_dir() else dataset
+    return open_parts(dataset, columns, preset.splits)
+
+
+def _downloaded(name: str, preset: Preset, folder: Path) -> Any:
+    needs = f"from_hf: the preset {name!r} needs its data, which is not in {folder} and cannot be"
+    if preset.repository is None:
+        raise DataError(
+            f"{needs} downloaded any more; put its csv, json or parquet files at {folder}"
+        )
+    options = [] if preset.configuration is None else [preset.configuration]
+    try:
+        return hub().load_dataset(preset.repository, *options)
+    except Exception as error:  # whatever the network and the client make of it
+        given = ", ".join(map(repr, [preset.repository, *options]))
+        why = f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        if isinstance(error, ConnectionError | TimeoutError):
             raise DataError(
-                f"from_hf: the preset {name!r} needs its data, which is not in {folder} and cannot "
-                f"be downloaded ({type(error).__name__}: {str(error)[:200]}); where there is a "
-                f"network, run datasets.load_dataset({given}).save_to_disk({name!r}) and put that "
-                f"folder, or its csv, json or parquet files, at {folder}"
+                f"{needs} downloaded {why}; where there is a network, run "
+                f"datasets.load_dataset({given}).save_to_disk({name!r}) and put that folder, or "
+                f"its csv, json or parquet files, at {folder}"
             ) from error
-        parts = open_parts(found, ())
-    chosen = [part for part in parts if part.name in (preset.splits or ())]
-    return chosen or parts
+        raise DataError(
+            f"{needs} loaded by datasets.load_dataset({given}) {why}; put its csv, json or parquet "
+            f"files at {folder}"
+        ) from error
 
 
-def open_parts(dataset: Any, columns: Iterable[str]) -> list[Part]:
-    """Return what a caller of `from_hf` gave, split by split."""
+def open_parts(
+    dataset: Any, columns: Iterable[str], wanted: Sequence[str] | None = None
+) -> list[Part]:
+    """Return what a caller of `from_hf` gave, split by split.
+
+    Args:
+        dataset: as `from_hf`.
+        columns: those that are read.
+        wanted: the names of the splits that are read, where the dataset has splits; None for all.
+    """
     datasets = hub()
     tables = (datasets.Dataset, datasets.IterableDataset)
+    columns = tuple(columns)
+    if isinstance(dataset, str | os.PathLike) and Path(dataset).expanduser().is_dir():
+        dataset = _folder(Path(dataset).expanduser())
     if isinstance(dataset, tables):
         return [Part("all", dataset)]
-    if isinstance(dataset, Mapping):
-        parts = [
-            Part(str(name), given) if isinstance(given, tables) else _files(name, given, columns)
-            for name, given in dataset.items()
-        ]
-    elif isinstance(dataset, str | os.PathLike) and Path(dataset).expanduser().is_dir():
-        parts = _folder(Path(dataset).expanduser(), columns)
-    else:
-        parts = [_files("all", dataset, columns)]
-    if not parts:
-        raise DataError("from_hf: dataset must have at least one split, got none; give it data")
-    return parts
+    if not isinstance(dataset, Mapping):
+        return [_files("all", dataset, columns)]
+    names = [name for name in dataset if wanted is None or name in wanted]
+    if not names:
+        expected = "at least one split" if wanted is None else " or ".join(map(repr, wanted))
+        raise DataError(
+            f"from_hf: dataset must have {expected}, got "
+            f"{', '.join(map(repr, dataset)) or 'none'}; give it data"
+        )
+    return [
+        Part(str(name), dataset[name])
+        if isinstance(dataset[name], tables)
+        else _files(name, dataset[name], columns)
+        for name in names
+    ]
 
 
 def hub() -> Any:
@@ -122,12 +124,6 @@ def check_columns(columns: Iterable[str], known: Iterable[str], where: str) -> N
                 f"from_hf: there is no column {column!r} in {where}"
                 f"{hint(str(column), known)} Its columns: {', '.join(known)}"
             )
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """Return what a message says of the names near to one that is not known."""
-    near = difflib.get_close_matches(name, list(known), n=3)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
 
 
 def first_columns(dataset: Any) -> list[str]:
@@ -149,13 +145,22 @@ def say_why_unreadable(error: Exception, files: Iterable[str], where: str) -> Da
     )
 
 
-def _folder(folder: Path, columns: Iterable[str]) -> list[Part]:
+def split_of(name: str) -> str | None:
+    """Return which split a name such as "train_wiki", "dev" or "test-00000-of-00001" stands for."""
+    found = _SPLIT.match(name.lower())
+    return (
+        None
+        if found is None
+        else {"val": "validation", "dev": "validation"}.get(found["split"], found["split"])
+    )
+
+
+def _folder(folder: Path) -> Any:
+    """Return the dataset that was saved in a folder, or its files, by split if their names tell."""
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         try:
-            return open_parts(hub().load_from_disk(os.fspath(folder)), columns)
+            return hub().load_from_disk(os.fspath(folder))
         except (ArithmeticError, LookupError, OSError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
             raise say_why_unreadable(error, [os.fspath(folder)], "at its beginning") from error
     files = sorted(path for path in folder.rglob("*") if path.suffix in _FORMATS)
     if not files:
@@ -163,7 +168,12 @@ def _folder(folder: Path, columns: Iterable[str]) -> list[Part]:
             f"from_hf: {folder} must hold files that end in {', '.join(_FORMATS)}, or what "
             "save_to_disk wrote, got none of them; put the data there"
         )
-    return [_files("all", files, columns)]
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        stem = _SHARD.sub("", file.stem)
+        names = [stem, *reversed(file.relative_to(folder).parent.parts)]
+        parts.setdefault(next(filter(split_of, names), stem), []).append(file)
+    return parts if any(map(split_of, parts)) else files
 
 
 def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
@@ -189,7 +199,7 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
         )
     if _FORMATS[kinds[0]] in ("csv", "json"):
         for path in paths:
-            _check_utf8(path)
+            check_utf8(path)
     files = [os.fspath(path) for path in paths]
     columns = tuple(columns)
     try:
@@ -207,41 +217,24 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
     options: dict[str, Any] = {}
     if kind == "csv":  # has no types: "NA" is a text, and "1" a name
         separator = "\t" if suffix == ".tsv" else ","
+        quoted = suffix == ".csv" or all(map(is_quoted, files))
         for file in files:
-            check_columns(columns, _header(file, separator), file)
+            check_columns(columns, header(file, separator, quoted), file)
+            check_fields(file, separator, quoted)
         text = datasets.Features({column: datasets.Value("large_string") for column in columns})
-        options = {"features": text, "usecols": list(text), "chunksize": _ROWS}
+        options = {"features": text, "usecols": list(text), "chunksize": ROWS}
         options |= {"sep": separator, "keep_default_na": False}
+        options |= {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
+    elif kind == "json":
+        for file in files:
+            check_columns(columns, json_columns(file), file)
+        return JsonRows(files, columns)
     elif kind == "parquet":
         parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
         for file in files:
             check_columns(columns, parquet.read_schema(file).names, file)
-        options = {"columns": list(dict.fromkeys(columns)), "batch_size": _ROWS}
+        options = {"columns": list(dict.fromkeys(columns)), "batch_size": ROWS}
+    paths = [glob.escape(file) for file in files]  # which are taken for patterns
     return datasets.load_dataset(
-        kind, data_files={"train": files}, split="train", streaming=True, **options
+        kind, data_files={"train": paths}, split="train", streaming=True, **options
     )
-
-
-def _header(file: str, separator: str) -> list[str]:
-    with open(file, encoding="utf-8-sig", newline="") as opened:
-        return next(csv.reader(opened, delimiter=separator), [])
-
-
-def _check_utf8(path: Path) -> None:
-    """Raise a DataError that names the first byte of a file that is not UTF-8, if there is one."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    place = 0
-    with open(path, "rb") as opened:
-        while True:
-            block = opened.read(2**20)
-            kept = len(decoder.getstate()[0])  # of a character that the block before began
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"from_hf: {path} must be UTF-8, got byte 0x{error.object[error.start]:02x} at "
-                    f"position {place - kept + error.start}; write the file anew as UTF-8"
-                ) from error
-            if not block:
-                return
-            place += len(block)

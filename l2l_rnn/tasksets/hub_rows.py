@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
-from l2l_rnn.tasksets.hub_files import Part, check_columns, first_columns, say_why_unreadable
-
-_ROWS = 2_000  # that are read at once
+from l2l_rnn.tasksets.hub_files import ROWS, Part, check_columns, first_columns, say_why_unreadable
 
 
 class Rows(NamedTuple):
@@ -75,7 +73,7 @@ class RowReader:
                 trimmed = self._compute.utf8_trim_whitespace(texts)
                 blank = self._compute.equal(self._compute.utf8_length(trimmed), 0)
                 feature = (part.data.features or {}).get(self.label)
-                codes = self._codes(table.column(self.label), feature, where)
+                codes = self._codes(table.column(self.label), feature, where, part, first)
                 yield Rows(index, first, codes, texts, blank.to_numpy(zero_copy_only=False))
                 first += len(table)
 
@@ -89,7 +87,7 @@ class RowReader:
         rows = 0
         try:
             # The numbers of shuffled rows are looked up by `iter`, as they are not by `data`.
-            for table in part.data.select_columns(columns).with_format("arrow").iter(_ROWS):
+            for table in part.data.select_columns(columns).with_format("arrow").iter(ROWS):
                 yield table
                 rows += len(table)
         except (self._arrow.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
@@ -121,6 +119,11 @@ class RowReader:
         return compute.binary_join_element_wise(*columns, space, null_handling="skip")
 
     def _cut(self, column: Any, name: str, part: Part, first: int) -> Any:
+        self._check_utf8(column, name, part, first)
+        column = column.cast(self._arrow.large_string()).fill_null("")
+        return self._compute.utf8_slice_codeunits(column, 0, self.limit)
+
+    def _check_utf8(self, column: Any, name: str, part: Part, first: int) -> None:
         try:
             column.validate(full=True)
         except self._arrow.ArrowInvalid as error:
@@ -135,10 +138,10 @@ class RowReader:
                         f"{self.where(part)}; write the data anew as UTF-8"
                     ) from error
             raise
-        column = column.cast(self._arrow.large_string()).fill_null("")
-        return self._compute.utf8_slice_codeunits(column, 0, self.limit)
 
-    def _codes(self, column: Any, feature: Any, where: str) -> NDArray[np.int64]:
+    def _codes(
+        self, column: Any, feature: Any, where: str, part: Part, first: int
+    ) -> NDArray[np.int64]:
         arrow = self._arrow
         column = column.combine_chunks()
         if arrow.types.is_dictionary(column.type):
@@ -158,6 +161,8 @@ class RowReader:
                 f"{where} after {self._kind}; cast them to one"
             )
         self._kind = kind
+        if _is_text(arrow, column.type):
+            self._check_utf8(column, self.label, part, first)
         encoded = column.dictionary_encode()
         table = [self._code(value, names, where) for value in encoded.dictionary.to_pylist()] + [-1]
         places = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)

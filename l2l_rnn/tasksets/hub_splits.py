@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
-from l2l_rnn.tasksets.hub_files import hint
+from l2l_rnn.registry import hint
+from l2l_rnn.tasksets.hub_files import split_of
 from l2l_rnn.tasksets.hub_rows import RowReader
 
 MODES = ("train", "validation", "test")
@@ -23,14 +25,25 @@ class Survey(NamedTuple):
     """What one pass over the rows has found.
 
     Attributes:
-        counts: rows with a text, of each class.
+        counts: texts of each class that are kept: with a label, and the class's own.
         parts: the parts of the dataset that each class is in.
         codes: the class of each row, as `Rows.codes`, batch by batch.
+        kept: which of those rows are kept.
+        repeats: rows left out of each class, whose text an earlier row of it has.
+        ambiguous: rows left out of each class, whose text another class has, too.
     """
 
     counts: dict[str, int]
     parts: dict[str, set[int]]
     codes: list[NDArray[np.int32]]
+    kept: list[NDArray[np.bool_]]
+    repeats: dict[str, int]
+    ambiguous: dict[str, int]
+
+    @property
+    def names(self) -> list[str]:
+        """The classes that have texts, sorted, those included that have none of their own."""
+        return sorted(self.counts.keys() | self.ambiguous.keys())
 
 
 def survey(reader: RowReader, drop_empty: bool) -> Survey:
@@ -40,8 +53,8 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
         DataError: rows lack a text or a label and are not to be dropped, or none is left.
     """
     codes: list[NDArray[np.int32]] = []
-    seen: set[tuple[int, int]] = set()
-    counts = np.zeros(0, np.int64)
+    parts: list[NDArray[np.int32]] = []
+    digests: list[NDArray[np.uint64]] = []
     missing: dict[str, tuple[int, str]] = {}
     for rows in reader:
         for what, absent in (("text", rows.blank), ("label", rows.codes < 0)):
@@ -51,24 +64,71 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
                     what, (0, first + reader.where(reader.parts[rows.part]))
                 )
                 missing[what] = before + int(absent.sum()), place
-        kept = rows.codes[~rows.blank & (rows.codes >= 0)]
-        counts = np.concatenate([counts, np.zeros(len(reader.names) - len(counts), np.int64)])
-        counts += np.bincount(kept, minlength=len(counts))
-        seen.update((int(code), rows.part) for code in np.unique(kept))
         codes.append(rows.codes.astype(np.int32))
+        kept = np.flatnonzero(~rows.blank & (rows.codes >= 0))
+        digests.append(np.zeros(len(rows.codes), np.uint64))  # of no text
+        digests[-1][kept] = _digests(rows.texts.take(kept).to_pylist())
+        parts.append(np.full(len(rows.codes), rows.part, np.int32))
     for what, (number, place) in missing.items():
         if not drop_empty:
             raise DataError(
                 f"from_hf: every row must have a {what}, got {number} without (null or blank), the "
                 f"first of them {place}; set drop_empty=True to leave such rows out"
             )
-    if not counts.sum():
+    found = _counted(list(reader.names), codes, parts, digests)
+    if not found.counts and not found.ambiguous:
         raise DataError("from_hf: there must be rows with text and label, got none; give some")
-    names = list(reader.names)
-    parts: dict[str, set[int]] = {}
-    for code, part in sorted(seen):
-        parts.setdefault(names[code], set()).add(part)
-    return Survey({name: int(counts[i]) for i, name in enumerate(names) if counts[i]}, parts, codes)
+    return found
+
+
+def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """Return a number of each text, the same for texts that differ in case and spaces alone."""
+    return np.frombuffer(
+        b"".join(
+            hashlib.blake2b(
+                " ".join(text.casefold().split()).encode("utf-8", "surrogatepass"), digest_size=8
+            ).digest()
+            for text in texts
+        ),
+        np.uint64,
+    )
+
+
+def _counted(
+    names: list[str],
+    codes: list[NDArray[np.int32]],
+    parts: list[NDArray[np.int32]],
+    digests: list[NDArray[np.uint64]],
+) -> Survey:
+    """Find the rows whose text is new in their class and in no other."""
+    code = np.concatenate([*codes, np.zeros(0, np.int32)])
+    digest = np.concatenate([*digests, np.zeros(0, np.uint64)])
+    rows = np.flatnonzero((code >= 0) & (digest > 0))
+    rows = rows[np.lexsort((rows, code[rows], digest[rows]))]
+    same = digest[rows][1:] == digest[rows][:-1]
+    same_class = same & (code[rows][1:] == code[rows][:-1])
+    text = np.cumsum(np.concatenate([[0], ~same])[: len(rows)])  # the number of each row's text
+    shared = np.isin(text, text[1:][same & ~same_class])
+    repeated = np.concatenate([[False], same_class])[: len(rows)] & ~shared
+    keep = np.full(len(code), False)
+    keep[rows[~shared & ~repeated]] = True
+
+    def counted(which: NDArray[np.intp]) -> dict[str, int]:
+        counts = np.bincount(code[which], minlength=len(names)).tolist()
+        return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+    stands: dict[str, set[int]] = {}
+    part = np.concatenate([*parts, np.zeros(0, np.int32)])
+    for number, where in np.unique(np.stack([code[keep], part[keep]]), axis=1).T.tolist():
+        stands.setdefault(names[number], set()).add(where)
+    return Survey(
+        counted(np.flatnonzero(keep)),
+        stands,
+        codes,
+        np.split(keep, np.cumsum([len(batch) for batch in codes])[:-1]),
+        counted(rows[repeated]),
+        counted(rows[shared]),
+    )
 
 
 def part_classes(
@@ -78,11 +138,16 @@ def part_classes(
     seed: int,
     min_items: int,
     drop_small: bool,
+    left_out: Sequence[str] = (),
 ) -> Classes:
-    """Return the names of the classes of each split, sorted. For the arguments see `from_hf`."""
+    """Return the names of the classes of each split, sorted.
+
+    For the arguments see `from_hf`; the classes `left_out` stand in no split if none names them.
+    """
     if isinstance(splits, Mapping):
         return _named(found, splits, min_items, drop_small)
-    names = _large(found, sorted(found.counts), min_items, drop_small)
+    names = [name for name in found.names if name not in left_out]
+    names = _large(found, names, min_items, drop_small)
     if splits is None:
         own = _own(found, part_names, names)
         if own is not None:
@@ -100,16 +165,17 @@ def _named(
         )
     where: dict[str, str] = {}
     for mode in MODES:
-        if isinstance(splits[mode], str):
+        given = splits[mode]
+        if isinstance(given, str) or not isinstance(given, Iterable):
             raise ArgumentTypeError(
-                f"from_hf: splits[{mode!r}] must be a list of class names, got one str; pass "
-                f"[{splits[mode]!r}]"
+                f"from_hf: splits[{mode!r}] must be a list of class names, got {given!r}; pass "
+                f"{[given] if isinstance(given, str) else []!r}"
             )
-        for name in map(str, splits[mode]):
-            if name not in found.counts:
+        for name in map(str, given):
+            if name not in found.names:
                 raise UnknownNameError(
-                    f"from_hf: unknown class {name!r} in splits{hint(name, found.counts)} "
-                    f"Known: {_some(sorted(found.counts))}"
+                    f"from_hf: unknown class {name!r} in splits{hint(name, found.names)} "
+                    f"Known: {_some(found.names)}"
                 )
             if name in where:
                 raise ArgumentError(
@@ -122,27 +188,32 @@ def _named(
 
 
 def _large(found: Survey, names: list[str], min_items: int, drop_small: bool) -> list[str]:
-    small = [name for name in names if found.counts[name] < min_items]
+    small = [name for name in names if found.counts.get(name, 0) < min_items]
     if small and not drop_small:
+        repeats, ambiguous = (
+            sum(counts.get(name, 0) for name in small)
+            for counts in (found.repeats, found.ambiguous)
+        )
+        without = (
+            f" (without {repeats} repeats and {ambiguous} texts that another class has, too)"
+            if repeats + ambiguous
+            else ""
+        )
         raise DataError(
             f"from_hf: every class must have {min_items} texts or more, got fewer of "
-            f"{len(small)} classes: {_some(small)}; set drop_small=True to leave them out"
+            f"{len(small)} classes{without}: {_some(small)}; set drop_small=True to leave them out"
         )
-    return [name for name in names if found.counts[name] >= min_items]
+    return [name for name in names if name not in small]
 
 
 def _own(found: Survey, part_names: Sequence[str], names: list[str]) -> Classes | None:
     """Return the classes by the dataset's own splits, if those share no class."""
-    prefixes = {"train": 0, "val": 1, "dev": 1, "test": 2}
-    modes = [
-        next((mode for prefix, mode in prefixes.items() if part.lower().startswith(prefix)), None)
-        for part in part_names
-    ]
-    if len(modes) != 3 or set(modes) != {0, 1, 2}:
+    modes = list(map(split_of, part_names))
+    if len(modes) != 3 or set(modes) != set(MODES):
         return None
     if any(len(found.parts[name]) > 1 for name in names):
         return None
-    return _grouped({name: modes[min(found.parts[name])] or 0 for name in names})
+    return _grouped({name: MODES.index(modes[min(found.parts[name])] or "") for name in names})
 
 
 def _shared(names: list[str], shares: Any, seed: int) -> Classes:

@@ -99,8 +99,9 @@ def _draw_forms(
 class _Grammar:
     """Draws sentences from the templates of one language.
 
-    A template is one of the intent's at random; in it, every branch of a choice is as likely, an
-    optional part stands as often as not, and parts in free order stand in a random one.
+    A template is one of the intent's at random; in it, every branch of a choice is as likely, and
+    parts in free order stand in a random one. To leave an optional part out is one branch more:
+    "[a]" stands one time in two, and "[a|b]" two times in three.
     """
 
     def __init__(self, language: str) -> None:

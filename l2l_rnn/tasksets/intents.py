@@ -17,7 +17,7 @@ from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.intent_sentences import Sentences, build, known_languages
 from l2l_rnn.tasksets.language_names import MODES
-from l2l_rnn.tasksets.texts import check_choice, check_vocabulary, checked_count, encoded
+from l2l_rnn.tasksets.texts import check_choice, check_pipeline, checked_count, encoded
 
 _INTENTS = {
     "train": (
@@ -68,9 +68,11 @@ class Intents(SequenceDataset):
             have fewer intents, some too few.
         min_sentences: how many sentences every intent has at least.
         max_sentences: how many it has at most.
-        max_length: length of the longest sentence, in characters, and S.
+        max_length: length of the longest sentence, in characters, and S, in ids.
         seed: fixes which sentences are drawn, together with the package's version.
-        vocabulary: maps characters to ids; None builds it from the sentences of the train split.
+        vocabulary: a text pipeline that has a size, such as a `WordVocabulary` or `ByteVocabulary`,
+            whose ids beyond the first `max_length` are left out; None builds a
+            `CharacterVocabulary` from the sentences of the train split.
 
     Attributes:
         sequences: the sentences as token ids, padded with 0.
@@ -116,12 +118,12 @@ class Intents(SequenceDataset):
         max_sentences: int = 60,
         max_length: int = 64,
         seed: int = 0,
-        vocabulary: CharacterVocabulary | None = None,
+        vocabulary: Any = None,
     ) -> None:
         who = "Intents"
         check_choice(who, "mode", mode, MODES)
         check_choice(who, "language", language, known_languages())
-        check_vocabulary(who, vocabulary)
+        check_pipeline(who, vocabulary)
         drawn = checked_draw(who, min_sentences, max_sentences, max_length, seed)
         self.root = os.path.expanduser(root)
         self.mode = mode
@@ -169,7 +171,7 @@ def _intents(
     max_sentences: int = 60,
     max_length: int = 64,
     seed: int = 0,
-    vocabulary: CharacterVocabulary | None = None,
+    vocabulary: Any = None,
 ) -> Sources:
     train, validation, test = (
         Intents(

@@ -16,10 +16,12 @@ from l2l_rnn.optional import require
 from l2l_rnn.tasksets.language_families import FAMILY_OF, split_languages
 
 MODES = ("train", "validation", "test")
+PURPOSE = "the names of languages (task sets 'languages' and 'translation')"
 SCRIPTS = ("latin", "all")
 
 _FIELDS = ("territories", "languages", "scripts", "currency_names")
 _PARENTS = {"nb": "no", "nn": "no", "ht": "fr"}  # CLDR gives these only what differs from another
+_ACCENTED = ("LATIN ", "MODIFIER LETTER ", "GREEK ", "CYRILLIC ", "ARABIC ", "HEBREW ")
 _NEAR_DUPLICATE = 0.75  # share of equal names above which two locales of a family are one language
 _SHARED_KEYS = 20  # ... of at least so many keys that both name
 
@@ -46,16 +48,34 @@ class NamedLanguages:
 def fold(name: str) -> str:
     """Return a name without case, accents, spaces and punctuation, to find near-duplicates.
 
+    Accents are the marks on Latin, Greek and Cyrillic letters, and the points that Arabic and
+    Hebrew may leave out; on other letters marks are vowels, or make another letter, and stay.
+
     Example:
         >>> fold("Côte d'Ivoire"), fold("COTE D IVOIRE")
         ('cotedivoire', 'cotedivoire')
+        >>> fold("हिन्दी") == fold("हन्द")
+        False
     """
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold())))
+    kept = []
+    accented = True  # whether a mark here is an accent
+    for character in unicodedata.normalize("NFKD", name.casefold()):
+        if unicodedata.category(character).startswith("M"):
+            kept += [] if accented else [character]
+            continue
+        accented = not character.isalpha() or _has_accents(character)
+        kept += [character] if character.isalnum() else []
+    return "".join(kept)
+
+
+@functools.cache
+def _has_accents(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith(_ACCENTED)
 
 
 def known_languages() -> tuple[str, ...]:
     """Return the codes of all languages that babel names and the table of families holds."""
-    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    localedata = require("babel.localedata", extra="text", purpose=PURPOSE)
     return tuple(sorted(set(localedata.locale_identifiers()) & FAMILY_OF.keys()))
 
 
@@ -97,7 +117,7 @@ def read_names(code: str, scripts: str, max_length: int) -> NameTable:
 
 @functools.cache
 def _raw(locale: str) -> NameTable:
-    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    localedata = require("babel.localedata", extra="text", purpose=PURPOSE)
     table = dict(_raw(_PARENTS[locale])) if locale in _PARENTS else {}
     if localedata.exists(locale):
         # Inherited data would give every language the names of its parent locale too.

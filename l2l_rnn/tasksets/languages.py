@@ -17,10 +17,17 @@ from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.language_families import FAMILY_OF
-from l2l_rnn.tasksets.language_names import MODES, SCRIPTS, NamedLanguages, build, known_languages
+from l2l_rnn.tasksets.language_names import (
+    MODES,
+    PURPOSE,
+    SCRIPTS,
+    NamedLanguages,
+    build,
+    known_languages,
+)
 from l2l_rnn.tasksets.texts import (
     check_choice,
-    check_vocabulary,
+    check_pipeline,
     checked_codes,
     checked_count,
     encoded,
@@ -53,8 +60,10 @@ class Languages(SequenceDataset):
         held_out: codes of the languages that shall be the meta-test ones instead; their families
             then leave train and validation, where nothing else changes. None keeps the split above.
         min_names: how many names every language has at least.
-        max_length: length of the longest name, in characters, and S.
-        vocabulary: maps characters to ids; None builds it from the names of the train split.
+        max_length: length of the longest name, in characters, and S, in ids.
+        vocabulary: a text pipeline that has a size, such as a `WordVocabulary` or `ByteVocabulary`,
+            whose ids beyond the first `max_length` are left out; None builds a
+            `CharacterVocabulary` from the names of the train split.
 
     Attributes:
         sequences: the names as token ids, padded with 0.
@@ -97,7 +106,7 @@ class Languages(SequenceDataset):
         held_out: Sequence[str] | None = None,
         min_names: int = 60,
         max_length: int = 32,
-        vocabulary: CharacterVocabulary | None = None,
+        vocabulary: Any = None,
     ) -> None:
         check_choice("Languages", "mode", mode, MODES)
         check_choice("Languages", "scripts", scripts, SCRIPTS)
@@ -109,7 +118,7 @@ class Languages(SequenceDataset):
             checked_count("Languages", "min_names", min_names),
             checked_count("Languages", "max_length", max_length),
         )
-        check_vocabulary("Languages", vocabulary)
+        check_pipeline("Languages", vocabulary)
         self.root = os.path.expanduser(root)
         self.mode = mode
         self.vocabulary = _train_vocabulary(*options) if vocabulary is None else vocabulary
@@ -155,7 +164,7 @@ def _languages(
     held_out: Sequence[str] | None = None,
     min_names: int = 60,
     max_length: int = 32,
-    vocabulary: CharacterVocabulary | None = None,
+    vocabulary: Any = None,
 ) -> Sources:
     train, validation, test = (
         Languages(
@@ -185,7 +194,7 @@ def _train_vocabulary(*options: Any) -> CharacterVocabulary:
 
 def codes_by_english_name() -> dict[str, str]:
     """Return the English name of each language, in lower case -> its code, as CLDR has them."""
-    localedata = require("babel.localedata", extra="text", purpose="the task set 'languages'")
+    localedata = require("babel.localedata", extra="text", purpose=PURPOSE)
     known = set(known_languages())
     names = localedata.load("en", merge_inherited=False)["languages"]
     return {name.lower(): code for code, name in names.items() if code in known}

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from l2l_rnn.data.pipelines import Pipeline
 from l2l_rnn.data.text import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from l2l_rnn.registry import did_you_mean
 
 
-def encoded(texts: Sequence[str], vocabulary: CharacterVocabulary, length: int) -> Tensor:
-    """Return the ids of each text, padded with 0 to `length`.
+def encoded(texts: Sequence[str], vocabulary: Pipeline, length: int) -> Tensor:
+    """Return the ids of each text, its first `length`, padded with 0 to that.
 
     Example:
         >>> encoded(["ab", "a"], CharacterVocabulary(["ab"]), 3)
@@ -24,7 +26,7 @@ def encoded(texts: Sequence[str], vocabulary: CharacterVocabulary, length: int) 
     sequences = torch.full((len(texts), length), CharacterVocabulary.PADDING, dtype=torch.int64)
     rows = sequences.numpy()
     for row, text in zip(rows, texts, strict=True):
-        ids = vocabulary.encode(text)
+        ids = vocabulary(text)[:length]
         row[: len(ids)] = ids
     return sequences
 
@@ -61,6 +63,20 @@ def check_vocabulary(who: str, vocabulary: object) -> None:
         )
 
 
+def check_pipeline(who: str, vocabulary: object) -> None:
+    """Raise an ArgumentTypeError unless `vocabulary` is None or maps texts to ids, and has a size.
+
+    Any of the text pipelines does, such as a `WordVocabulary`.
+    """
+    sized = callable(vocabulary) and hasattr(vocabulary, "__len__")
+    if vocabulary is not None and (not sized or isinstance(vocabulary, type)):
+        raise ArgumentTypeError(
+            f"{who}: vocabulary must be a text pipeline with a size, such as a "
+            f"CharacterVocabulary, or None, got {type(vocabulary).__name__}; build one with "
+            "CharacterVocabulary(texts)"
+        )
+
+
 def checked_codes(
     who: str,
     held_out: Sequence[str] | None,
@@ -89,6 +105,10 @@ def checked_codes(
             f"{who}: held_out must be a sequence of codes, got the str {held_out!r}; "
             f"pass ({held_out!r},)"
         )
+    if not isinstance(held_out, Iterable):
+        raise ArgumentTypeError(
+            f"{who}: held_out must be a sequence of codes, got {held_out!r}; pass ('fi',), say"
+        )
     codes = tuple(held_out)
     if not all(isinstance(code, str) for code in codes):
         raise ArgumentTypeError(
@@ -104,7 +124,7 @@ def checked_codes(
         if code not in there:
             by_name = by_english_name()
             match = difflib.get_close_matches(code.lower(), by_name, n=1, cutoff=0.8)
-            hint = f"; did you mean {by_name[match[0]]!r}?" if match else _hint(code, there)
+            hint = did_you_mean([by_name[match[0]]]) if match else _hint(code, there)
             raise UnknownNameError(
                 f"{who}: unknown language {code!r} in held_out{hint} "
                 f"Known: the {kind} of {len(there)} languages, such as 'fi' and 'sw'"
@@ -117,4 +137,4 @@ def _hint(word: str, known: Iterable[str]) -> str:
     word = word.lower().replace("_", "-")
     starts = [name for name in plain if word and name.startswith(word)]
     near = starts[:3] or difflib.get_close_matches(word, plain, n=3)
-    return f"; did you mean {' or '.join(repr(plain[name]) for name in near)}?" if near else "."
+    return did_you_mean(plain[name] for name in near)

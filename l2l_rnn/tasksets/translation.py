@@ -28,8 +28,16 @@ from l2l_rnn.tasksets.texts import (
     checked_count,
     encoded,
 )
-from l2l_rnn.tasksets.translation_pairs import PAIRS, VERSION, Pairs, name_pairs, number_pairs
+from l2l_rnn.tasksets.translation_pairs import (
+    PAIRS,
+    VERSION,
+    Made,
+    Pairs,
+    name_pairs,
+    number_pairs,
+)
 
+_KNOWN = 0.8  # share of a language's characters that the vocabulary knows at least
 _END_OF_TEXT = "\x03"  # the control character of that name; it sorts before all that are written
 
 
@@ -129,21 +137,21 @@ class Translation(GroupedDataset):
         check_vocabulary(who, vocabulary)
         _check_answer_vocabulary(who, answer_vocabulary)
         self.root = os.path.expanduser(root)
-        made, modes = _split_pairs(self.root, pairs, scripts, codes, largest, least, longest)
+        found, modes = _split_pairs(self.root, pairs, scripts, codes, largest, least, longest)
+        made = found.pairs
         learnt = [made[code] for code in made if modes[code] == "train"]
         if vocabulary is None:
             vocabulary = CharacterVocabulary(source for table in learnt for source in table)
         if answer_vocabulary is None:
             learnt_answers = (answer for table in learnt for answer in table.values())
             answer_vocabulary = CharacterVocabulary([_END_OF_TEXT, *learnt_answers])
-        made = {c: made[c] for c in made if _known_share(made[c], answer_vocabulary) >= 0.8}
+        shares = {code: _known_share(made[code], answer_vocabulary) for code in made}
         for code in codes or ():
-            if code not in made:
+            if shares.get(code, 0) < _KNOWN:
                 raise DataError(
-                    f"{who}: held_out language {code!r} needs min_pairs={least} pairs, four fifths "
-                    f"of their characters known to the vocabulary, in scripts={scripts!r}, has "
-                    "not; lower min_pairs, pass answer_vocabulary or hold out another"
+                    f"{who}: held_out {_why_left_out(code, found, shares, least, pairs, scripts)}"
                 )
+        made = {code: made[code] for code in made if shares[code] >= _KNOWN}
         languages = [code for code in sorted(made) if modes[code] == mode]
         if not languages:
             raise DataError(
@@ -234,9 +242,10 @@ def _split_pairs(
     largest: int,
     least: int,
     longest: int,
-) -> tuple[Pairs, dict[str, str]]:
+) -> tuple[Made, dict[str, str]]:
     """Return the pairs and the split of each language, a pair in the first of its splits alone."""
-    made = _kept_pairs(root, pairs, scripts, largest, least, longest)
+    held = frozenset(held_out or ())
+    made, merged, few = _kept_pairs(root, pairs, scripts, largest, least, longest, held)
     modes = split_languages(made, held_out)
     first: dict[tuple[str, str], str] = {}
     kept: Pairs = {}
@@ -246,7 +255,32 @@ def _split_pairs(
             for source, answer in made[code].items()
             if first.setdefault((source, fold(answer)), modes[code]) == modes[code]
         }
-    return {code: table for code, table in kept.items() if len(table) >= least}, modes
+    few = few | {code: len(table) for code, table in kept.items() if len(table) < least}
+    kept = {code: table for code, table in kept.items() if code not in few}
+    return Made(kept, merged, few), modes
+
+
+def _why_left_out(
+    code: str, made: Made, shares: dict[str, float], least: int, pairs: str, scripts: str
+) -> str:
+    """Return what a message says of a language that is held out and has been left out."""
+    if code in made.merged:
+        return f"names {code!r} and its near-duplicate {made.merged[code]!r}; keep one of the two"
+    if code in made.few:
+        return (
+            f"language {code!r} needs min_pairs={least} pairs of its own, has {made.few[code]}; "
+            "lower min_pairs or hold out another"
+        )
+    if code in shares:
+        return (
+            f"language {code!r} needs four fifths of its characters known to the vocabulary, has "
+            f"{shares[code]:.2f} of them; pass answer_vocabulary or hold out another"
+        )
+    what = "numbers in words" if pairs == "numbers" else "names of its own"
+    return (
+        f"language {code!r} has no {what} in scripts={scripts!r}; choose other scripts or pairs, "
+        "or hold out another"
+    )
 
 
 def _known_share(table: dict[str, str], vocabulary: CharacterVocabulary) -> float:
@@ -265,8 +299,14 @@ def _check_answer_vocabulary(who: str, vocabulary: CharacterVocabulary | None) -
 
 
 def _kept_pairs(
-    root: str, pairs: str, scripts: str, largest: int, min_pairs: int, max_length: int
-) -> Pairs:
+    root: str,
+    pairs: str,
+    scripts: str,
+    largest: int,
+    min_pairs: int,
+    max_length: int,
+    first: frozenset[str],
+) -> Made:
     """Return the pairs of all languages, from a file under `root` if they were made before."""
     package = {"numbers": "unicode-rbnf", "names": "babel"}[pairs]
     key = {
@@ -276,18 +316,25 @@ def _kept_pairs(
         "max_length": max_length,
         "min_pairs": min_pairs,
         **({"largest": largest} if pairs == "numbers" else {}),
+        **({"first": sorted(first)} if first else {}),
     }
 
     def build() -> Arrays:
         made = (
-            number_pairs(scripts, largest, max_length, min_pairs)
+            number_pairs(scripts, largest, max_length, min_pairs, first)
             if pairs == "numbers"
-            else name_pairs(scripts, max_length, min_pairs)
+            else name_pairs(scripts, max_length, min_pairs, first)
         )
-        rows = [(code, *pair) for code, table in made.items() for pair in table.items()]
-        return {"rows": np.array(rows, dtype=str).reshape(-1, 3)}
+        rows = [(code, *pair) for code, table in made.pairs.items() for pair in table.items()]
+        return {
+            "rows": np.array(rows, dtype=str).reshape(-1, 3),
+            "merged": np.array(list(made.merged.items()), dtype=str).reshape(-1, 2),
+            "few": np.array(list(made.few.items()), dtype=str).reshape(-1, 2),
+        }
 
-    made: Pairs = {}
-    for code, source, target in cached_arrays(root, f"translation-{pairs}", key, build)["rows"]:
-        made.setdefault(str(code), {})[str(source)] = str(target)
-    return made
+    found = cached_arrays(root, f"translation-{pairs}", key, build)
+    kept: Pairs = {}
+    for code, source, target in found["rows"].tolist():
+        kept.setdefault(code, {})[source] = target
+    few = {code: int(count) for code, count in found["few"].tolist()}
+    return Made(kept, dict(found["merged"].tolist()), few)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import NamedTuple
 
 from l2l_rnn.optional import require
 from l2l_rnn.tasksets.language_families import FAMILY_OF
@@ -16,14 +17,34 @@ from l2l_rnn.tasksets.language_names import (
 )
 
 PAIRS = ("numbers", "names")
-VERSION = 1  # of how pairs are made; arrays kept by another are not read
+VERSION = 2  # of how pairs are made; arrays kept by another are not read
 
 _UNSEEN = dict.fromkeys(map(ord, "\xad\u200b"))  # marks of where a line may break
 
 Pairs = dict[str, dict[str, str]]
 
 
-def number_pairs(scripts: str, largest: int, max_length: int, min_pairs: int) -> Pairs:
+class Made(NamedTuple):
+    """The pairs of all languages that are kept, and why others are not.
+
+    Attributes:
+        pairs: language -> input -> answer.
+        merged: a near-duplicate that was left out -> the language that stands for it.
+        few: a language left out for too few pairs -> how many it has.
+    """
+
+    pairs: Pairs
+    merged: dict[str, str]
+    few: dict[str, int]
+
+
+def number_pairs(
+    scripts: str,
+    largest: int,
+    max_length: int,
+    min_pairs: int,
+    first: frozenset[str] = frozenset(),
+) -> Made:
     """Return language -> number in digits -> in words, for 0 .. `largest`.
 
     Words are those of the cardinal numbers as one counts. Regional locales are left out, and so are
@@ -34,9 +55,11 @@ def number_pairs(scripts: str, largest: int, max_length: int, min_pairs: int) ->
         largest: the largest number.
         max_length: characters in the longest words; longer ones are left out.
         min_pairs: how many pairs every language has at least.
+        first: languages that stay where they have a near-duplicate.
     """
     rbnf = require("unicode_rbnf", extra="text", purpose="the task set 'translation'")
     tables: dict[str, NameTable] = {}
+    few = {}
     locales = set(rbnf.RbnfEngine.get_supported_languages())
     for code in sorted(locales & FAMILY_OF.keys()):
         locale = code
@@ -55,15 +78,20 @@ def number_pairs(scripts: str, largest: int, max_length: int, min_pairs: int) ->
                 table["number", str(number)] = words
         if len(table) >= min_pairs:
             tables[code] = table
-    merged = near_duplicates(tables, first=frozenset())
-    return {
+        else:
+            few[code] = len(table)
+    merged = near_duplicates(tables, first)
+    pairs = {
         code: {digits: words for (_, digits), words in table.items()}
         for code, table in tables.items()
         if code not in merged
     }
+    return Made(pairs, merged, few)
 
 
-def name_pairs(scripts: str, max_length: int, min_pairs: int) -> Pairs:
+def name_pairs(
+    scripts: str, max_length: int, min_pairs: int, first: frozenset[str] = frozenset()
+) -> Made:
     """Return language -> English name -> the language's, for what CLDR names in both.
 
     Names that are spelled as in English, but for case, accents and punctuation, are left out, so
@@ -73,10 +101,12 @@ def name_pairs(scripts: str, max_length: int, min_pairs: int) -> Pairs:
         scripts: "latin" or "all".
         max_length: characters in the longest name; pairs with a longer one are left out.
         min_pairs: how many pairs every language has at least.
+        first: languages that stay where they have a near-duplicate.
     """
     english = read_names("en", "latin", max_length)
     tables: dict[str, NameTable] = {}
     pairs: Pairs = {}
+    few = {}
     for code in sorted(set(known_languages()) - {"en"}):
         table = read_names(code, scripts, max_length)
         own: dict[str, str] = {}
@@ -85,5 +115,7 @@ def name_pairs(scripts: str, max_length: int, min_pairs: int) -> Pairs:
                 own.setdefault(english[key], table[key])  # a territory's name before a language's
         if len(own) >= min_pairs:
             tables[code], pairs[code] = table, own
-    merged = near_duplicates(tables, first=frozenset())
-    return {code: own for code, own in pairs.items() if code not in merged}
+        elif own:
+            few[code] = len(own)
+    merged = near_duplicates(tables, first)
+    return Made({c: own for c, own in pairs.items() if c not in merged}, merged, few)

@@ -1,6 +1,7 @@
 """Every kind of text pipeline keeps the same promises."""
 
 import json
+import os
 
 import pytest
 
@@ -93,6 +94,17 @@ def test_saved_and_loaded_by_the_format_in_the_file(pipeline, tmp_path):
     assert json.loads(path.read_text())["version"] == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_saved_file_has_the_mode_of_any_other(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        ByteVocabulary().save(tmp_path / "pipeline.json")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "pipeline.json").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
 def test_another_version_is_not_read(pipeline, tmp_path):
     path = tmp_path / "pipeline.json"
     pipeline.save(path)
@@ -105,6 +117,9 @@ def test_another_version_is_not_read(pipeline, tmp_path):
 def test_a_batch_is_its_texts(pipeline):
     texts = [*TEXTS, "", "☃a"]
     assert [list(ids) for ids in pipeline.encode_batch(texts)] == [pipeline(t) for t in texts]
+    assert pipeline.encode_batch([]) == []
+    with pytest.raises(ArgumentTypeError, match="a text must be a str, got bytes"):
+        pipeline.encode_batch(["a", b"a"])
 
 
 @pytest.mark.parametrize("text", [b"bytes", None, 3])

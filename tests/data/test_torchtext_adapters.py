@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from l2l_rnn.data import TransformPipeline, load_pipeline, words_of
+from l2l_rnn.data import TransformPipeline, as_pipeline, load_pipeline, words_of
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 torchtext = pytest.importorskip("torchtext", exc_type=ImportError)
@@ -31,6 +31,22 @@ def test_ids_are_shifted_unknown_is_one_and_padding_is_left_out(words):
     )
     assert pipeline("a q b") == [5, 1, 4]
     assert len(pipeline) == 6
+
+
+@pytest.mark.parametrize("value", [0, 9])
+def test_padding_is_known_from_the_transform(words, value):
+    steps = transforms.Sequential(
+        transforms.VocabTransform(words),
+        transforms.ToTensor(),
+        transforms.PadTransform(5, value),
+    )
+    assert TransformPipeline(str.split, steps)("a q b") == [5, 1, 4]
+    pipeline = as_pipeline(
+        transforms.Sequential(
+            transforms.StrToIntTransform(), transforms.ToTensor(), transforms.PadTransform(5, value)
+        )
+    )
+    assert pipeline.padding == value
 
 
 def test_a_sequential_is_taken_apart(words):

@@ -32,6 +32,22 @@ def test_words_are_lowered_and_signs_stand_alone():
     assert len(vocabulary) == 10
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("ภาษาไทย ที่นี่", ["ภาษาไทย", "ที่นี่"]),
+        ("e\u0301te\u0301 \xc9TE\u0301", ["été", "été"]),
+        ("x\u0323\u0304y!", ["x\u0323\u0304y", "!"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("\u2764\ufe0f\u2764 İ", ["\u2764\ufe0f", "\u2764", "i\u0307"]),
+    ],
+)
+def test_a_mark_belongs_to_what_it_stands_on(text, words):
+    vocabulary = WordVocabulary([text])
+    assert vocabulary.decode(vocabulary(text)) == " ".join(words)
+
+
 def test_basic_english_is_torchtexts():
     pytest.importorskip("torchtext", exc_type=ImportError)
     vocabulary = WordVocabulary(["Hello, World's!"], "basic_english")

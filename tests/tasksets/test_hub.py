@@ -1,5 +1,6 @@
 """Few-shot tasks over texts of one's own, by from_hf."""
 
+import json
 import random
 import subprocess
 import sys
@@ -115,6 +116,7 @@ def test_a_seed_parts_the_classes(dataset):
         return [s.classes for s in from_hf(given, "text", "label", BYTES, seed=seed)]
 
     assert parted(0) == parted(0, dataset.shuffle(seed=2))
+    assert parted(1) == parted(np.int64(1))
     assert len({tuple(parted(seed)) for seed in range(5)}) == 5
 
 
@@ -159,6 +161,33 @@ def test_own_splits_without_a_common_class_stay():
 
 
 @pytest.mark.parametrize(
+    "paths",
+    [
+        ("train.csv", "test.csv", "validation.csv"),
+        ("train_wiki.csv", "test-00000-of-00001.csv", "dev.csv"),
+        ("data/train/0.csv", "data/test/0.csv", "data/val/0.csv"),
+    ],
+)
+def test_own_splits_of_a_folder_stay(paths, tmp_path):
+    for path, (low, high) in zip(paths, ((0, 2), (2, 5), (5, 10)), strict=True):
+        (tmp_path / "given" / path).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "given" / path, rows(classes=CLASSES[low:high]))
+    sources = from_hf(tmp_path / "given", "text", "label", BYTES)
+    assert [s.classes for s in sources] == [
+        tuple(CLASSES[:2]),
+        tuple(CLASSES[5:]),
+        tuple(CLASSES[2:5]),
+    ]
+
+
+def test_a_folder_whose_files_are_no_splits(tmp_path):
+    for name, (low, high) in {"trainers": (0, 2), "values": (2, 5), "testimony": (5, 10)}.items():
+        write(tmp_path / f"{name}.csv", rows(classes=CLASSES[low:high]))
+    sources = from_hf(tmp_path, "text", "label", BYTES)
+    assert [len(source.classes) for source in sources] == [6, 2, 2]
+
+
+@pytest.mark.parametrize(
     ("names", "cuts"),
     [
         (("train", "validation", "test"), ((0, 6), (5, 8), (8, 10))),
@@ -192,29 +221,122 @@ def test_labels_of_other_types(kind):
 
 def test_csv_takes_texts_as_they_are(tmp_path):
     texts = ["NA", "null", "12", '"quoted", said she', "1.50", "nan"]
-    table = [{"text": t, "label": str(i)} for i in range(3) for t in texts]
+    table = [
+        {"text": f"{t}{' ' if i else ''}{'!' * i}", "label": str(i)}
+        for i in range(3)
+        for t in texts
+    ]
     sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES)
-    assert sorted(text for text, _ in decoded(sources.train)) == sorted(texts)
+    assert everything(sources) == sorted((row["text"], row["label"]) for row in table)
+
+
+def test_a_text_stands_once():
+    repeated = [{**row, "text": f" {row['text'].upper()}\n"} for row in rows(2)]
+    shared = [{"text": "one for both", "label": name} for name in CLASSES[:2]]
+    shared += [{"text": "One for  BOTH", "label": "class a"}]
+    dataset = datasets.Dataset.from_list([*rows(), *repeated, *shared])
+    splits = {"train": CLASSES[:1], "validation": CLASSES[1:4], "test": CLASSES[4:]}
+    sources = from_hf(dataset, "text", "label", BYTES, splits=splits)
+    assert everything(sources) == WANTED
+    assert [source.repeats for source in sources] == [2, 6, 12]
+    assert [source.ambiguous for source in sources] == [2, 1, 0]
+
+
+def test_nothing_but_repeats():
+    table = [{"text": "same words", "label": name} for name in CLASSES for _ in range(4)]
+    dataset = datasets.Dataset.from_list(table)
+    with pytest.raises(
+        DataError, match=r"10 classes \(without 0 repeats and 40 texts that another class has"
+    ):
+        from_hf(dataset, "text", "label", BYTES)
+    splits = {"train": CLASSES[:2], "validation": CLASSES[2:3], "test": CLASSES[3:4]}
+    with pytest.raises(DataError, match="fewer of 4 classes"):
+        from_hf(dataset, "text", "label", BYTES, splits=splits)
+
+
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        (['"x is', "y", "z", 'w"'], ['"x is', "y", "z", 'w"']),
+        (['"x is', '"y"', "z", "w"], ['"x is', '"y"', "z", "w"]),
+        (['"x ""is"""', '"y"', "z", "w"], ['x "is"', "y", "z", "w"]),
+        (['"x\tis"', '"y\n"', "z", "w"], ["x\tis", "y\n", "z", "w"]),
+    ],
+    ids=["a pair far apart", "one unpaired", "all paired", "around tabs and line ends"],
+)
+def test_quotes_of_a_tsv_are_texts_unless_all_are_paired(lines, texts, tmp_path):
+    path = tmp_path / "a.tsv"
+    rows_of = [f"{line}\tlabel {i}" for i, line in enumerate(lines)]
+    path.write_text("\n".join(["text\tlabel", *rows_of]))
+    sources = from_hf(path, "text", "label", BYTES, min_items=1)
+    assert sorted(text for source in sources for text, _ in decoded(source)) == sorted(texts)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("name", ["br[1]", "br*", "br?", "br[!a]"])
+def test_a_path_is_no_pattern(name, kind, tmp_path):
+    write(tmp_path / f"br1.{kind}", rows(5))
+    sources = from_hf(write(tmp_path / f"{name}.{kind}", rows()), "text", "label", BYTES)
+    assert everything(sources) == WANTED
+
+
+def test_a_long_field_of_a_csv(tmp_path):
+    table = [{"text": f"{i}{'a' * 200_000}", "label": f"class {i}"} for i in range(3)]
+    sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES, min_items=1)
+    assert sum(map(len, sources)) == 3
+
+
+@pytest.mark.parametrize("dates", ["text", "label", "both"])
+def test_json_takes_texts_as_they_are(dates, tmp_path):
+    table = [
+        {
+            "text": f"2020-{month:02}-{day:02}" if dates != "label" else f"says {month} {day}",
+            "label": f"2020-{month:02}-01T10:00:00Z" if dates != "text" else f"class {month}",
+        }
+        for month in range(1, 7)
+        for day in range(1, 5)
+    ]
+    sources = from_hf(write(tmp_path / "a.jsonl", table), "text", "label", BYTES)
+    assert everything(sources) == sorted((row["text"], row["label"]) for row in table)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("layout", ["list", "columns", "numbered columns"])
+def test_json_of_one_value(layout, indent, tmp_path):
+    table = rows()
+    if layout != "list":
+        table = {column: [row[column] for row in table] for column in table[0]}
+    if layout == "numbered columns":
+        table = {column: dict(enumerate(values)) for column, values in table.items()}
+    (tmp_path / "a.json").write_text(json.dumps(table, indent=indent))
+    assert everything(from_hf(tmp_path / "a.json", "text", "label", BYTES)) == WANTED
 
 
 def test_columns_are_joined_and_words_too():
     table = [
-        {"a": "x", "b": None if i else "y", "c": ["p", "q"], "k": k} for k in "uvw" for i in (0, 1)
+        {"a": k, "b": None if i else "y", "c": ["p", "q"], "k": k} for k in "uvw" for i in (0, 1)
     ]
     dataset = datasets.Dataset.from_list(table)
-    sources = from_hf(dataset, ("a", "b", "c"), "k", BYTES)
-    assert [text for text, _ in decoded(sources.test)] == ["x y p q", "x p q"]
+    test = from_hf(dataset, ("a", "b", "c"), "k", BYTES).test
+    assert decoded(test) == [(f"{k} y p q", k) for k in test.classes] + [
+        (f"{k} p q", k) for k in test.classes
+    ]
 
 
 def test_lengths(dataset):
     assert from_hf(dataset, "text", "label", BYTES, max_length=5).test.sequences.shape == (8, 5)
-    cut = from_hf(dataset, "text", "label", BYTES, max_characters=7)
-    assert {text for text, _ in decoded(cut.test)} == set(cut.test.classes)
+    numbered = dataset.map(lambda row: {"text": f"{row['other']} {row['text']}"})
+    cut = from_hf(numbered, "text", "label", BYTES, max_characters=9)
+    assert {text for text, _ in decoded(cut.test)} == {
+        f"{i} {name}" for i in range(4) for name in cut.test.classes
+    }
 
 
 def test_a_function_is_a_tokenizer(dataset):
     sources = from_hf(dataset, "text", "label", lambda text: np.array([ord(c) for c in text]))
     assert sources.train.vocabulary is None
+    objects = from_hf(dataset, "text", "label", lambda text: np.array([*map(ord, text)], object))
+    assert torch.equal(objects.test.sequences, sources.test.sequences)
     assert sources.train.sequences.dtype == torch.int32
     assert bytes(sources.train[0][0].tolist()).decode().startswith("class ")
     assert tasksets_of(sources, 2, 4, 2, 4).vocab_size is None
@@ -263,7 +385,7 @@ def made_parquet(path, number):
     parquet = pytest.importorskip("pyarrow.parquet")
     draws = np.random.default_rng(0)
     words = np.array(["".join(map(chr, draws.integers(97, 123, n))) for n in range(2, 10)] * 50)
-    texts = [" ".join(row) for row in draws.choice(words, (number, 10))]
+    texts = [f"{i} {' '.join(row)}" for i, row in enumerate(draws.choice(words, (number, 10)))]
     labels = [f"class {i}" for i in draws.integers(0, 500, number)]
     parquet.write_table(arrow.table({"text": texts, "label": labels, "unread": texts}), path)
     return texts, labels

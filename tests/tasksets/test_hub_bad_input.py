@@ -4,6 +4,7 @@ import itertools
 import random
 import time
 
+import numpy as np
 import pytest
 
 from l2l_rnn.data import ByteVocabulary
@@ -99,7 +100,7 @@ def test_labels_of_mixed_type(tmp_path):
     table = [{"text": "a", "label": 1 if i % 2 else "one"} for i in range(8)]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(str(row).replace("'", '"') for row in table))
-    with pytest.raises(DataError, match=r"label.* one type"):
+    with pytest.raises(DataError, match=r"a\.jsonl must be readable, with one type in every col"):
         from_hf(path, "text", "label", BYTES)
     parts = datasets.DatasetDict(
         {"train": made(), "test": datasets.Dataset.from_list([{"text": "a", "label": 1}] * 2)}
@@ -150,6 +151,17 @@ def test_a_corrupt_parquet(tmp_path):
         from_hf(path, "text", "label", BYTES)
 
 
+@pytest.mark.parametrize("line", [0, 1, 20])
+@pytest.mark.parametrize("bad", ["{", "[1]", "3"])
+def test_a_damaged_jsonl(tmp_path, line, bad):
+    path = write(tmp_path / "a.jsonl", rows())
+    lines = path.read_text().splitlines()
+    lines[line] = bad
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"a\.jsonl must be readable"):
+        from_hf(path, "text", "label", BYTES)
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 @pytest.mark.parametrize("each", [4, 60_000], ids=["at the beginning", "far on"])
 def test_a_file_that_is_not_utf8(tmp_path, kind, each):
@@ -161,20 +173,55 @@ def test_a_file_that_is_not_utf8(tmp_path, kind, each):
         from_hf(path, "text", "label", BYTES)
 
 
-def test_bad_bytes_in_a_column():
+@pytest.mark.parametrize("bad", ["text", "label"])
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_bad_bytes_in_a_column(bad, dictionary):
     arrow = pytest.importorskip("pyarrow")
     raw = arrow.array([b"good", b"b\xffd", b"fine"], arrow.binary())
-    text = arrow.Array.from_buffers(arrow.string(), 3, raw.buffers())
-    dataset = datasets.Dataset(arrow.table({"text": text, "label": ["a", "b", "c"]}))
-    with pytest.raises(DataError, match="byte 0xff at position 1 of row 1 of the dataset"):
+    column = arrow.Array.from_buffers(arrow.string(), 3, raw.buffers())
+    if dictionary:
+        column = arrow.DictionaryArray.from_arrays(arrow.array([0, 1, 2]), column)
+    columns = {"text": arrow.array(["x", "y", "z"]), "label": arrow.array(["a", "b", "c"])}
+    dataset = datasets.Dataset(arrow.table({**columns, bad: column}))
+    with pytest.raises(
+        DataError, match=f"'{bad}' must hold UTF-8, got byte 0xff at position 1 of row 1 of the da"
+    ):
         from_hf(dataset, "text", "label", BYTES)
 
 
-def test_a_csv_with_uneven_rows(tmp_path):
+@pytest.mark.parametrize("at", [0, 1, 1999, 2000, 2001], ids=lambda at: f"row {at}")
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_surplus_field(tmp_path, kind, at):
+    separator = "," if kind == "csv" else "\t"
+    lines = [f"says {i}{separator}{CLASSES[i % 5]}" for i in range(2100)]
+    lines[at] = separator.join(["hello", " world", "class a"])
+    path = tmp_path / f"a.{kind}"
+    path.write_text("\n".join([f"text{separator}label", *lines]))
+    with pytest.raises(DataError, match=rf"must have 2 fields in every row.* got 3 in row {at};"):
+        from_hf(path, "text", "label", BYTES)
+
+
+def test_a_missing_field_is_an_empty_one(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('text,label\na,b\na,b,c,d\n"')
+    path.write_text("text,label\nhello\nhi,a\n")
+    with pytest.raises(DataError, match=r"must have a label, got 1 without .*row 0 of"):
+        from_hf(path, "text", "label", BYTES)
+
+
+def test_an_unclosed_quote(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\na,b\na,"b\n')
     with pytest.raises(DataError, match=r"a\.csv must be readable"):
         from_hf(path, "text", "label", BYTES)
+
+
+@pytest.mark.parametrize("length", [10, 200_000])
+def test_an_unclosed_quote_in_the_header(tmp_path, length):
+    path = tmp_path / "a.csv"
+    path.write_text(f'"text,label\n{"a" * length},b\n')
+    with pytest.raises(DataError, match=r"a line of column names.* close its quotes") as caught:
+        from_hf(path, "text", "label", BYTES)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("tokenizer", [BYTES, str.split, None], ids=["bytes", "slow", "characters"])
@@ -196,6 +243,7 @@ def test_one_huge_text_takes_no_longer(tokenizer):
         (lambda text: text.split(), "got 'class' for row 0"),
         (lambda text: [[1], [2]], r"got \[1\] for row 0"),
         (lambda text: [[1], [2, 3]], r"got \[1\] for row 0"),
+        (lambda text: np.array([1, None]), "got None for row 0"),
         (lambda text: [None], "got None for row 0"),
         (lambda text: [0, 1], "for 0 is padding, got 0 for row 0"),
         (lambda text: [-5], "got -5 for row 0"),
@@ -234,6 +282,20 @@ def test_a_stream_that_changes(tmp_path):
         from_hf(datasets.IterableDataset.from_generator(shuffled), "text", "label", BYTES)
 
 
+@pytest.mark.parametrize("tokenizer", [BYTES, None])
+def test_a_stream_that_ends_earlier(tokenizer):
+    draws = itertools.count()
+
+    def shorter():
+        yield from rows()
+        for _ in range(50 if next(draws) == 0 else 0):
+            yield from [{**row, "text": f"{row['text']} {_}"} for row in rows()]
+
+    dataset = datasets.IterableDataset.from_generator(shorter)
+    with pytest.raises(DataError, match="must give the same rows each time it is read"):
+        from_hf(dataset, "text", "label", tokenizer)
+
+
 @pytest.mark.parametrize("name", ["banking77", "clinc_oos"])
 def test_a_preset_without_a_network(name, tmp_path):
     with pytest.raises(DataError) as caught:
@@ -259,8 +321,10 @@ def test_a_preset_without_a_network(name, tmp_path):
         ({"text_column": None}, ArgumentTypeError, "must name columns, got None and 'label'"),
         ({"label_column": ("a", "b")}, ArgumentTypeError, "must name columns"),
         ({"tokenizer": 3}, ArgumentTypeError, "a callable from str to a list of ids, got int"),
-        ({"max_length": 0}, ArgumentError, "max_length must be a positive integer, got 0"),
-        ({"max_characters": 0}, ArgumentError, "max_characters must be a positive integer"),
+        ({"max_length": 0}, ArgumentError, "max_length must be an integer of 1 or more, got 0"),
+        ({"max_characters": 0}, ArgumentError, "max_characters must be an integer of 1 or more"),
+        ({"seed": None}, ArgumentError, "seed must be an integer of 0 or more, got None"),
+        ({"seed": 0.5}, ArgumentError, "seed must be an integer of 0 or more, got 0.5"),
         ({"splits": (1, 1)}, ArgumentError, r"three positive shares.*got \(1, 1\)"),
         ({"splits": (1, 0, 1)}, ArgumentError, "three positive shares"),
         ({"splits": "abc"}, ArgumentError, "three positive shares"),
@@ -276,7 +340,9 @@ def test_bad_arguments(arguments, error, message):
 @pytest.mark.parametrize(
     ("train", "error", "message"),
     [
-        ("class a", ArgumentTypeError, r"must be a list of class names, got one str"),
+        ("class a", ArgumentTypeError, r"got 'class a'; pass \['class a'\]"),
+        (None, ArgumentTypeError, "must be a list of class names, got None"),
+        (3, ArgumentTypeError, "must be a list of class names, got 3"),
         (["class z"], UnknownNameError, "unknown class 'class z' in splits; did you mean"),
         (["class b"], ArgumentError, "'class b' in train and validation"),
         ([], DataError, "the train split must have a class or more, got none"),

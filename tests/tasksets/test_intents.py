@@ -14,7 +14,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from l2l_rnn.data import CharacterVocabulary
+from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
 from l2l_rnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -236,7 +236,13 @@ def baseline(dataset, tasks=40):
         ({"max_length": 1}, DataError, "max_length=1 in the train split"),
         ({"seed": -1}, ArgumentError, "seed must be an integer of 0 or more, got -1"),
         ({"seed": "0"}, ArgumentError, "seed must be an integer of 0 or more, got '0'"),
-        ({"vocabulary": "abc"}, ArgumentTypeError, "CharacterVocabulary or None, got str"),
+        (
+            {"vocabulary": "abc"},
+            ArgumentTypeError,
+            "such as a CharacterVocabulary, or None, got str",
+        ),
+        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a size"),
+        ({"vocabulary": ByteVocabulary}, ArgumentTypeError, "got type; build one"),
     ],
 )
 def test_bad_input(options, error, message):
@@ -252,3 +258,16 @@ def test_without_the_package(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"task set 'intents'.*pip install"):
         Intents(seed=2)
+
+
+@pytest.mark.parametrize("make", [ByteVocabulary, lambda: WordVocabulary(["the light", "de la"])])
+def test_any_pipeline_is_a_vocabulary(make):
+    vocabulary = make()
+    dataset = Intents(mode="test", vocabulary=vocabulary)
+    assert dataset.vocabulary is vocabulary
+    assert dataset.sequences.shape[1] == 64
+    for sequence, text in zip(dataset.sequences.tolist(), dataset.sentences, strict=True):
+        ids = list(vocabulary(text))[: len(sequence)]
+        assert sequence == ids + [0] * (len(sequence) - len(ids))
+    tasksets = get_tasksets("intents", vocabulary=vocabulary)
+    assert tasksets.vocab_size == len(vocabulary)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from l2l_rnn.data import CharacterVocabulary
+from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
 from l2l_rnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -17,8 +17,9 @@ from l2l_rnn.errors import (
     MissingExtraError,
     UnknownNameError,
 )
-from l2l_rnn.tasksets import Languages, language_names
+from l2l_rnn.tasksets import Languages, get_tasksets, language_names
 from l2l_rnn.tasksets.language_families import _CODES_BY_FAMILY, FAMILY_OF, SPLIT_OF
+from l2l_rnn.tasksets.language_names import fold, known_languages, read_names
 
 MODES = ("train", "validation", "test")
 OPTIONS = {
@@ -49,7 +50,11 @@ def by_language(dataset):
 def plain(name):
     """Written apart from the library's own `fold`, to check it."""
     decomposed = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(c for c in decomposed if unicodedata.category(c)[0] in "LN")
+    scripts = {unicodedata.name(c).split()[0] for c in decomposed if c.isalpha()}
+    marked = scripts - {"LATIN", "MODIFIER", "GREEK", "CYRILLIC", "ARABIC", "HEBREW"}
+    return "".join(
+        c for c in decomposed if unicodedata.category(c)[0] in ("LNM" if marked else "LN")
+    )
 
 
 def overlaps(sets):
@@ -146,6 +151,33 @@ def test_held_out_replaces_the_test_languages_and_empties_their_families():
     assert set(other["train"].classes) >= stay
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Łódź É", "łódz-e", True),
+        ("Ελλάδα", "ελλαδα", True),
+        ("Йемен", "ИЕМЕН", True),
+        ("ʻŌlelo", "ʻolelo", True),
+        ("أفريقيا", "افريقيا", True),
+        ("עִבְרִית", "עברית", True),
+        ("हिन्दी", "हुन्दी", False),
+        ("काला", "कला", False),
+        ("ขา", "ข่า", False),
+        ("カ", "ガ", False),
+        ("भाषा!", "भा षा", True),
+    ],
+)
+def test_accents_are_folded_and_vowels_are_not(one, other, same):
+    assert (fold(one) == fold(other)) is same
+
+
+def test_latin_names_are_folded_to_their_letters():
+    for code in known_languages():
+        for name in read_names(code, "latin", 32).values():
+            letters = filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold()))
+            assert fold(name) == "".join(letters)
+
+
 def test_a_held_out_language_stands_for_its_near_duplicates():
     assert Languages(mode="test", held_out=("nb",)).classes == ("nb",)
 
@@ -231,6 +263,7 @@ def test_no_code_stands_in_two_families():
         ({"held_out": ()}, ArgumentError, "at least one language, got none"),
         ({"held_out": ("Finnish",)}, UnknownNameError, "unknown language 'Finnish'.*mean 'fi'"),
         ({"held_out": ("fii",)}, UnknownNameError, "unknown language 'fii'.*did you mean.*'fi'"),
+        ({"held_out": 5}, ArgumentTypeError, "held_out must be a sequence of codes, got 5"),
         ({"held_out": ("xx",)}, UnknownNameError, "unknown language 'xx'"),
         ({"held_out": ("",)}, UnknownNameError, "unknown language ''"),
         ({"held_out": ("aa",)}, DataError, "'aa' needs min_names=60"),
@@ -241,7 +274,13 @@ def test_no_code_stands_in_two_families():
         ({"max_length": -1}, ArgumentError, "max_length must be an integer.*got -1"),
         ({"max_length": 2.5}, ArgumentError, "max_length must be an integer.*got 2.5"),
         ({"max_length": True}, ArgumentError, "max_length must be an integer.*got True"),
-        ({"vocabulary": "abc"}, ArgumentTypeError, "CharacterVocabulary or None, got str"),
+        (
+            {"vocabulary": "abc"},
+            ArgumentTypeError,
+            "such as a CharacterVocabulary, or None, got str",
+        ),
+        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a size"),
+        ({"vocabulary": ByteVocabulary}, ArgumentTypeError, "got type; build one"),
         ({"min_names": 10**6}, DataError, "no language"),
         ({"max_length": 1}, DataError, "no language"),
     ],
@@ -255,5 +294,20 @@ def test_bad_input(options, error, message):
 
 def test_without_babel(monkeypatch):
     monkeypatch.setitem(sys.modules, "babel.localedata", None)
-    with pytest.raises(MissingExtraError, match=r"task set 'languages'.*pip install babel"):
+    with pytest.raises(
+        MissingExtraError, match=r"'languages' and 'translation'.*pip install babel"
+    ):
         Languages(held_out=("fi",))
+
+
+@pytest.mark.parametrize("make", [ByteVocabulary, lambda: WordVocabulary(["the light", "de la"])])
+def test_any_pipeline_is_a_vocabulary(make):
+    vocabulary = make()
+    dataset = Languages(mode="test", vocabulary=vocabulary)
+    assert dataset.vocabulary is vocabulary
+    assert dataset.sequences.shape[1] == 32
+    for sequence, text in zip(dataset.sequences.tolist(), dataset.names, strict=True):
+        ids = list(vocabulary(text))[: len(sequence)]
+        assert sequence == ids + [0] * (len(sequence) - len(ids))
+    tasksets = get_tasksets("languages", vocabulary=vocabulary)
+    assert tasksets.vocab_size == len(vocabulary)

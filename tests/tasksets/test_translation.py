@@ -125,7 +125,8 @@ def test_near_duplicate_numbers_are_merged(numbers):
     """Nynorsk counts as Bokmål does, but for one."""
     codes = {code for dataset in numbers.values() for code in dataset.group_names}
     assert len(codes & {"no", "nn"}) == 1
-    assert translation_pairs.number_pairs("latin", 30, 40, 30).keys() & {"no", "nn", "nb"} == {"no"}
+    made = translation_pairs.number_pairs("latin", 30, 40, 30).pairs
+    assert made.keys() & {"no", "nn", "nb"} == {"no"}
 
 
 def test_every_language_has_enough_pairs_and_no_input_twice(splits):
@@ -255,6 +256,13 @@ def test_held_out_languages_are_the_test_ones(numbers, root):
     assert Translation(root, "validation", **options).group_names == ("qu",)
 
 
+@pytest.mark.parametrize("pairs", ["numbers", "names"])
+def test_a_held_out_language_stands_for_its_near_duplicates(root, pairs):
+    options = {"pairs": pairs, "largest": 99, "min_pairs": 90, "held_out": ("nn",)}
+    assert Translation(root, "test", **options).group_names == ("nn",)
+    assert not {"no", "nb"} & set(Translation(root, "train", **options).group_names)
+
+
 def test_by_name(root):
     tasksets = get_tasksets("translation", train_samples=30, root=root, largest=99, min_pairs=90)
     x, y = tasksets.train.sample()
@@ -317,8 +325,14 @@ def edits(a, b):
         ({"held_out": "fi"}, ArgumentTypeError, r"pass \('fi',\)"),
         ({"held_out": ()}, ArgumentError, "at least one language, got none"),
         ({"held_out": ("Finnish",)}, UnknownNameError, "unknown language 'Finnish'.*mean 'fi'"),
-        ({"held_out": ("ru",)}, DataError, "'ru' needs min_pairs=300.*scripts='latin'"),
-        ({"held_out": ("kl",)}, DataError, "'kl' needs min_pairs=300"),
+        ({"held_out": ("ru",)}, DataError, "'ru' has no numbers in words in scripts='latin'"),
+        ({"held_out": ("kl",)}, DataError, "'kl' needs min_pairs=300 pairs of its own, has "),
+        ({"held_out": ("no", "nn")}, DataError, "names 'nn' and its near-duplicate 'no'; keep"),
+        (
+            {"held_out": ("fi",), "answer_vocabulary": CharacterVocabulary(["\x03", "aeiou"])},
+            DataError,
+            r"'fi' needs four fifths of its characters known to the vocabulary, has 0\.",
+        ),
         ({"largest": 0}, ArgumentError, "largest must be an integer of 1 or more, got 0"),
         ({"largest": 9, "min_pairs": 11}, DataError, "no language in the train split"),
         ({"min_pairs": True}, ArgumentError, "min_pairs must be an integer.*got True"),
