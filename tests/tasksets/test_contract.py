@@ -23,7 +23,13 @@ from l2l_rnn.data import (
 )
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
-from l2l_rnn.tasksets import BenchmarkTasksets, TaskFamily, get_tasksets, list_tasksets
+from l2l_rnn.tasksets import (
+    BenchmarkTasksets,
+    BitSequences,
+    TaskFamily,
+    get_tasksets,
+    list_tasksets,
+)
 
 SPLITS = BenchmarkTasksets._fields
 PARTS = ("support_x", "support_y", "query_x", "query_y")
@@ -152,6 +158,23 @@ def test_no_class_and_no_group_is_in_two_splits(tasksets):
         assert len(set(owners[-1])) == len(owners[-1])
     for a, b in itertools.combinations(owners, 2):
         assert not set(a) & set(b)
+
+
+def test_no_seed_gives_one_task_in_two_splits(tasksets):
+    if not isinstance(tasksets.train.source, TaskFamily):
+        return  # stored items: see above
+    found = []
+    for taskset in tasksets:
+        # A seed at once, the same one by one, and whole batches where the family has them.
+        random.seed(0)
+        drawn = [x for x, _ in (taskset.sample() for _ in range(8))]
+        drawn += next(TaskLoader(taskset, tasks=8, shots=5, seed=0)).support_x.unbind()
+        if isinstance(taskset.source, BitSequences):
+            drawn += taskset.source.sequences(4, seeded(0)).inputs.unsqueeze(1).unbind()
+        found.append({task.numpy().tobytes() for task in drawn})
+        assert len(found[-1]) >= 16
+    for a, b in itertools.combinations(found, 2):
+        assert not a & b
 
 
 def test_no_item_is_in_two_splits(tasksets):
