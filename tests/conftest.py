@@ -1,6 +1,35 @@
 """What all tests share."""
 
+import pytest
 import torch
 
 # The tensors of a test are small: a second thread costs more than it gives.
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def chance_of():
+    """Pearson's chi-square test: how likely counts so uneven are by chance.
+
+    Of one row of counts, that its events are equally likely; of several, that they come from one
+    distribution.
+    """
+
+    def of(rows):
+        counts = torch.tensor(rows, dtype=torch.float64)
+        events = counts.shape[1]
+        if events == 1:
+            return 1.0
+        if len(counts) == 1:
+            expected, freedom = counts.mean().expand_as(counts), events - 1
+        else:
+            expected = counts.sum(1, keepdim=True) * counts.sum(0) / counts.sum()
+            freedom = (len(counts) - 1) * (events - 1)
+        assert expected.min() >= 1  # with the next line, W. G. Cochran's rule of 1954
+        assert (expected < 5).double().mean() <= 0.2
+        statistic = ((counts - expected) ** 2 / expected).sum()
+        return torch.special.gammaincc(torch.tensor(freedom / 2).double(), statistic / 2).item()
+
+    assert of([[50, 50]]) == 1
+    assert of([[60, 40]]) == pytest.approx(0.0455, abs=1e-4)  # 4 at one degree of freedom
+    return of
