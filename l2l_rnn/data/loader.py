@@ -10,7 +10,7 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator
 
-from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.batches import TaskBatch, check_halves
 from l2l_rnn.data.prefetch import Prefetcher
 from l2l_rnn.data.sources import SourceTaskset
 from l2l_rnn.data.streams import AtOnce, Drawn, OneByOne, stream
@@ -63,7 +63,8 @@ class TaskLoader(Iterator[TaskBatch]):
         ArgumentTypeError: `taskset` is not a learn2learn Taskset.
         ArgumentError: a count, `seed`, `rank` or `device` cannot be used, `world_size` exceeds
             `tasks` or comes without a seed, or `pin_memory` is asked for without CUDA.
-        DataError: the task set has too few samples for shots and queries.
+        DataError: the task set has too few samples for shots and queries; or its tasks, drawn one
+            by one, keep their halves apart, and `shots` is not half of the samples.
 
     Example:
         >>> from l2l_rnn.tasksets import get_tasksets
@@ -108,6 +109,8 @@ class TaskLoader(Iterator[TaskBatch]):
         self.seed = _seed(seed, self.world_size)
         self.device = None if device is None else _device(device)
         self.at_once = isinstance(taskset, SourceTaskset) and taskset.endless
+        if not self.at_once:
+            check_halves("TaskLoader", taskset, self.shots)
         start, stop = (r * self.tasks // self.world_size for r in (self.rank, self.rank + 1))
         kind = AtOnce if self.at_once else OneByOne
         self._draw = kind(taskset, self.tasks, self.shots, self.queries, (start, stop), self.seed)

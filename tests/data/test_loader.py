@@ -322,6 +322,49 @@ def test_both_ways_of_drawing_have_one_distribution(chance_of):
     assert chance_of([table[possible].tolist() for table in tables]) > 1e-4
 
 
+SIZES = torch.tensor([[6, 6, 3], [2, 9, 4], [7, 6, 8], [3, 3, 3], [6, 2, 12]])
+
+
+def uneven(classified):
+    """5 persons, of whom 3 have 6 examples of two classes; an input is an example's number."""
+    cells = torch.arange(15).repeat_interleave(SIZES.flatten())
+    numbered = torch.arange(len(cells)).float().unsqueeze(-1)
+    if classified:
+        return GroupedDataset(numbered, cells % 3, cells // 3, "abc")
+    return GroupedDataset(numbered, numbered, cells // 3)
+
+
+@pytest.mark.parametrize("queries", [None, 1, 2])
+@pytest.mark.parametrize(("classified", "samples"), [(True, 6), (False, 14)])
+def test_both_ways_of_drawing_from_groups_have_one_distribution(
+    classified, samples, queries, chance_of
+):
+    source = uneven(classified)
+    meta, transforms = source.recipe(2, samples)
+    slow = TaskLoader(learn2learn.data.Taskset(meta, transforms), 1500, 3, queries, seed=0)
+    fast = TaskLoader(SourceTaskset(source, 2, samples), 1500, 3, queries, seed=0)
+    assert fast.at_once
+    assert not slow.at_once
+    batches = [next(fast), next(slow)]
+    for x, y in (("support_x", "support_y"), ("query_x", "query_y")):
+        first, second = (getattr(batch, y) for batch in batches)
+        assert first.shape == second.shape
+        if classified:
+            assert torch.equal(first, second)
+        shape = getattr(batches[0], x).shape
+        assert getattr(batches[1], x).shape == shape
+        for place in (0, shape[1] - 1):
+            items = [getattr(batch, x)[:, place, 0].long() for batch in batches]
+            tables = torch.stack([torch.bincount(i, minlength=len(source)) for i in items])
+            assert chance_of(tables[:, tables.sum(0) > 0].tolist()) > 1e-4
+    items = torch.cat([batches[0].support_x, batches[0].query_x], 1)[..., 0].long()
+    assert all(len(row.unique()) == len(row) for row in items)
+    enough = SIZES >= samples if classified else SIZES.sum(1, keepdim=True) >= samples
+    able = (enough.sum(1) >= (2 if classified else 1)).nonzero().flatten()
+    assert len(able) < 5
+    assert torch.equal(source.groups[items].unique(), able)
+
+
 def test_a_device_takes_the_batches(taskset):
     for batch in take(TaskLoader(taskset, 2, 1, device="meta", prefetch=1), 2):
         assert all(part.is_meta for part in parts(batch))

@@ -21,6 +21,7 @@ from l2l_rnn.data import (
     TaskLoader,
     TaskSource,
 )
+from l2l_rnn.errors import DataError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.tasksets import (
@@ -300,18 +301,21 @@ def test_a_generator_fixes_the_tasks_of_a_draw(source):
 
 
 def test_a_loader_over_it(taskset):
-    loader = TaskLoader(taskset, tasks=4, shots=2, seed=0, prefetch=1)
+    loader = TaskLoader(taskset, tasks=4, shots=5, seed=0, prefetch=1)
     assert loader.at_once
     first, state = next(loader), loader.state_dict()
     second = next(loader)
-    again = TaskLoader(taskset, tasks=4, shots=2, seed=0)
+    again = TaskLoader(taskset, tasks=4, shots=5, seed=0)
     assert all(map(equal, parts(next(again)), parts(first)))
     loader.load_state_dict(state)
     assert all(map(equal, parts(next(loader)), parts(second)))
     assert not equal(first.support_x, second.support_x)
     fixed = SourceTaskset(taskset.source, taskset.ways, taskset.samples, num_tasks=3)
-    slow = next(TaskLoader(fixed, tasks=4, shots=2, seed=0))
+    slow = next(TaskLoader(fixed, tasks=4, shots=5, seed=0))
     assert [part.shape for part in parts(slow)] == [part.shape for part in parts(first)]
+    if taskset.source.in_halves:
+        with pytest.raises(DataError, match=r"shots must be 5, half of 10 samples.*got 4; set the"):
+            TaskLoader(fixed, tasks=4, shots=4)
 
 
 def test_it_moves_to_a_device(source):
