@@ -20,7 +20,7 @@ from l2l_rnn.data.groups import GroupedDataset
 from l2l_rnn.data.sources import Recipe, check_counts
 from l2l_rnn.errors import ArgumentError, DataError, UnknownNameError
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
-from l2l_rnn.tasksets.bodies import KINDS, draw_bodies, record, versions
+from l2l_rnn.tasksets.bodies import KINDS, VERSION, draw_bodies, record, versions
 from l2l_rnn.tasksets.sides import deal_episodes, most_samples
 
 MODES = ("train", "validation", "test")
@@ -245,7 +245,7 @@ def _dynamics(
 
 def _arrays(root: str | os.PathLike[str], key: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """The recorded steps of all splits, from the cache under `root`."""
-    needed = versions(KINDS[key["environment"]])
+    needed = {**versions(KINDS[key["environment"]]), "making": VERSION}
     build = functools.partial(_build, key)
     return cached_arrays(root, f"dynamics-{key['environment']}", {**key, **needed}, build)
 

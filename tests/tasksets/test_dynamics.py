@@ -12,7 +12,7 @@ import torch
 from l2l_rnn.data import SourceTaskset
 from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 from l2l_rnn.functional.padding import step_lengths
-from l2l_rnn.tasksets import Dynamics, get_tasksets, list_tasksets
+from l2l_rnn.tasksets import Dynamics, dynamics, get_tasksets, list_tasksets
 
 MODES = ("train", "validation", "test")
 FEW = {"bodies": 16, "transitions": 30, "horizon": 7}
@@ -24,8 +24,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def splits(root):
-    return {mode: Dynamics(root, mode) for mode in MODES}
+def splits():
+    return {mode: Dynamics(mode=mode) for mode in MODES}
 
 
 def raw(dataset):
@@ -244,6 +244,13 @@ def test_it_is_cached_and_a_damaged_cache_made_anew(tmp_path):
     file.write_bytes(file.read_bytes()[:1000])
     assert torch.equal(Dynamics(tmp_path, "test", **FEW).inputs, first.inputs)
     Dynamics(tmp_path, "test", **{**FEW, "seed": 1})
+    assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
+
+
+def test_arrays_of_another_version_are_not_read(tmp_path, monkeypatch):
+    Dynamics(tmp_path, "test", **FEW)
+    monkeypatch.setattr(dynamics, "VERSION", dynamics.VERSION + 1)
+    Dynamics(tmp_path, "test", **FEW)
     assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
 
 
