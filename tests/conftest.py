@@ -1,10 +1,28 @@
 """What all tests share."""
 
+import os
+import shutil
+import tempfile
+
 import pytest
 import torch
 
 # The tensors of a test are small: a second thread costs more than it gives.
 torch.set_num_threads(1)
+
+
+def pytest_configure(config):
+    """Give the session a home of its own: task sets are made once in it, and none was kept before.
+
+    Other programs' caches, which no test is about, stay where they are.
+    """
+    home = tempfile.mkdtemp(prefix="l2l_rnn-tests-")
+    environment = pytest.MonkeyPatch()
+    if "XDG_CACHE_HOME" not in os.environ:
+        environment.setenv("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    environment.setenv("HOME", home)
+    config.add_cleanup(environment.undo)
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 
 @pytest.fixture
