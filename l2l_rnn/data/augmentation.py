@@ -32,7 +32,8 @@ def augment_support(
 
     Raises:
         ArgumentTypeError: the sequences are token ids.
-        ShapeError: an augmentation changes the shape, or where the padding is.
+        ShapeError: the sequences are not shaped (N, B, S, F), or an augmentation changes the shape,
+            or where the padding is.
 
     Example:
         >>> x, y = torch.zeros(1, 2, 4, 1), torch.tensor([[0, 1]])
@@ -41,6 +42,11 @@ def augment_support(
         (True, False)
     """
     steps = _checked("augment_support", batch.support_x)
+    if steps.dim() != 4:  # examples without steps would be taken for the steps of a series
+        raise ShapeError(
+            f"augment_support: support_x must be (N, B, S, F), got shape {tuple(steps.shape)}; "
+            "only tasks whose examples have steps can be augmented"
+        )
     padding = steps.isnan()
     for augmentation in augmentations:
         steps = augmentation(steps, generator=generator)

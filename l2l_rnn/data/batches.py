@@ -163,7 +163,8 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
         shots: examples of each class that go to the support set; the rest are the query set.
 
     Raises:
-        ArgumentError, DataError: as `TaskBatch.of`.
+        ArgumentError, DataError: as `TaskBatch.of`; DataError also where tasks keep their halves
+            apart, and `shots` is not half of the samples.
 
     Example:
         >>> from l2l_rnn.tasksets import get_tasksets
@@ -173,4 +174,20 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
         (torch.Size([4, 5, 32]), torch.Size([4, 10]))
     """
     _check_positive("draw_tasks", "tasks", tasks)
+    check_halves("draw_tasks", taskset, shots)
     return TaskBatch.of([taskset.sample() for _ in range(tasks)], shots)
+
+
+def check_halves(who: str, taskset: Taskset, shots: int) -> None:
+    """Refuse shots that would bring samples of the support's half among the queries.
+
+    Raises:
+        DataError: the tasks of a source that is `in_halves` would not be parted in their middle.
+    """
+    source = getattr(taskset, "source", None)
+    if getattr(source, "in_halves", False) and shots != taskset.samples // 2:
+        raise DataError(
+            f"{who}: shots must be {taskset.samples // 2}, half of {taskset.samples} samples, "
+            f"where tasks of {type(source).__name__} are drawn one by one, got {shots}; set the "
+            f"samples to {2 * shots}, or draw new tasks for ever by a TaskLoader"
+        )

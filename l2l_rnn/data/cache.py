@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import secrets
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,7 +36,8 @@ def cached_arrays(
     The file lies at `root/l2l_rnn/NAME-DIGEST.npz`, where the digest is of `key`. It is written
     beside its place and moved there, so that it is whole or absent; two processes that want it at
     once build it once; one that is damaged, or whose contents do not match the checksum beside
-    them, is built anew. Nothing is pickled.
+    them, is built anew. Nothing is pickled. A disk that fills up loses no arrays: they are
+    returned, with a warning that they were not kept.
 
     Args:
         root: a folder; it is made if it is not there.
@@ -48,7 +51,7 @@ def cached_arrays(
 
     Raises:
         ArgumentTypeError: the key holds what JSON does not, or an array holds objects.
-        ArgumentError: `root` is no folder that can be written to.
+        ArgumentError: `root` is no folder that can be written to, which is found out first.
 
     Example:
         >>> import tempfile
@@ -74,7 +77,17 @@ def cached_arrays(
             found = _read(path, text)  # another process may have built it while this one waited
             if found is None:
                 found = {part: np.asarray(array) for part, array in build().items()}
-                _write(path, text, found)
+                _check_types(found)
+                try:
+                    _write(path, text, found)
+                except OSError as error:  # such as a full disk: what was made is in hand
+                    warnings.warn(
+                        f"cached_arrays: {path} could not be written ({error.strerror or error}), "
+                        "so that its arrays will be made again next time; free some space, or pass "
+                        "another root",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
     return found
 
 
@@ -101,18 +114,25 @@ def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
     return arrays if written is not None and str(written) == _checksum(key, arrays) else None
 
 
-def _write(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> None:
+def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
     for part, array in arrays.items():
         if array.dtype.hasobject:
             raise ArgumentTypeError(
                 f"cached_arrays: arrays must hold numbers or text, got Python objects in {part!r}; "
                 "give it a dtype"
             )
+
+
+def _write(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> None:
     contents = {f"{_PREFIX}{part}": array for part, array in arrays.items()}
+    contents["checksum"] = np.array(_checksum(key, arrays))
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with beside.open("xb") as file:
-            np.savez(file, checksum=np.array(_checksum(key, arrays)), **contents)
+        # As numpy.savez does it, but closed where the disk is full.
+        with beside.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
+            for part, array in contents.items():
+                with archive.open(f"{part}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

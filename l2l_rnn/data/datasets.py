@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from l2l_rnn.data.batches import TaskBatch
 from l2l_rnn.data.draws import Grouping, draw_distinct
 from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
+from l2l_rnn.data.steps import check_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 _TOKENS = (torch.int64, torch.int32, torch.int16)
@@ -42,7 +43,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     Raises:
         ArgumentTypeError: `sequences` or `labels` is not a tensor of such a type.
         ShapeError: their shapes are not those above.
-        DataError: there is no item.
+        DataError: there is no item, or one is infinite, all padding, or has a NaN before its end.
         ArgumentError: a token id is negative, or a label lies outside 0 .. C-1.
 
     Example:
@@ -194,10 +195,7 @@ def _check_sequences(who: str, sequences: Tensor) -> None:
         )
     if len(sequences) == 0:
         raise DataError(f"{who}: expected at least one item, got none; pass some sequences")
-    if tokens and sequences.shape[1] > 0 and int(sequences.min()) < 0:
-        raise ArgumentError(
-            f"{who}: token ids must be 0 or more, got {int(sequences.min())}; 0 is padding"
-        )
+    check_values(who, sequences)
 
 
 def _check_labels(who: str, labels: Tensor, items: int) -> None:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, UnknownNameError
 
+# What pandas infers of dates and times of day, whose order is that of time.
+_DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
+
 
 class Columns(NamedTuple):
     """Names of the columns of a long frame that say whose and when a value is.
@@ -51,7 +54,7 @@ def read_frame(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]
     A frame whose cells hold series (sktime's `nested_univ`) has a row for each case and a column
     for each channel. One with an index of two levels (`pd-multiindex`) has a row for each case
     and time. So has a long one, which names the two in columns. Times give the order of the steps
-    and nothing more.
+    and nothing more; numbers that are text count as numbers.
 
     Args:
         who: who asks, to begin an error's message.
@@ -64,7 +67,8 @@ def read_frame(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]
     Raises:
         UnknownNameError: a column is not there.
         ArgumentError: a frame of plain columns does not say which of them are case and time.
-        ArgumentTypeError: cells hold neither series nor numbers.
+        ArgumentTypeError: cells hold neither series nor numbers, or times neither numbers, in
+            figures or as text, nor dates.
         ShapeError: the channels of a case differ in length.
         DataError: a time stands twice in a case, a label changes within a case, or one is missing.
     """
@@ -153,7 +157,7 @@ def _in_order(
     who: str, codes: NDArray[Any], times: Any, ids: Any
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Sort rows by case and time; return the order and where each case starts."""
-    ranks = np.asarray(sys.modules["pandas"].factorize(times, sort=True)[0])
+    ranks = np.asarray(sys.modules["pandas"].factorize(_times(who, times), sort=True)[0])
     order = np.lexsort((ranks, codes))
     same = (np.diff(codes[order]) == 0) & (np.diff(ranks[order]) == 0)
     if same.any():
@@ -162,6 +166,26 @@ def _in_order(
             f"{who}: case {ids[codes[row]]!r} has two rows of the time {times[row]!s}; drop one"
         )
     return order, np.unique(codes[order], return_index=True)[1]
+
+
+def _times(who: str, times: Any) -> Any:
+    """Bring times to values whose order is that of time: as text, 10 comes before 9."""
+    pandas = sys.modules["pandas"]
+    if isinstance(times.dtype, pandas.CategoricalDtype):
+        times = times.astype(times.categories.dtype)
+    types = pandas.api.types
+    dated = types.is_datetime64_any_dtype(times.dtype) or types.infer_dtype(times) in _DATES
+    if dated or types.is_numeric_dtype(times.dtype):
+        return times
+    numbers = pandas.to_numeric(np.asarray(times, dtype=object), errors="coerce")
+    missing = np.isnan(numbers)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise ArgumentTypeError(
+            f"{who}: times must be numbers or dates, got {times[row]!r} among others; convert them "
+            "by pandas.to_datetime or pandas.to_numeric"
+        )
+    return numbers
 
 
 def _pivoted(

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from l2l_rnn.data.batches import TaskBatch
 from l2l_rnn.data.draws import Grouping, draw_distinct
 from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
+from l2l_rnn.data.steps import check_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 
@@ -45,8 +46,8 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
     Raises:
         ArgumentTypeError: an argument is no tensor of such a type.
         ShapeError: there is not one answer and one group for each input.
-        ArgumentError: a class or a group lies outside its names.
-        DataError: there is no item.
+        ArgumentError: a class or a group lies outside its names, or a token id is negative.
+        DataError: there is no item, or one is infinite, all padding, or has a NaN that is none.
 
     Example:
         >>> steps = torch.randn(8, 3, 2)  # 8 examples of 3 steps with 2 features
@@ -213,6 +214,7 @@ def _check_items(
         )
     if len(inputs) == 0:
         raise DataError(f"{who}: expected at least one item, got none; pass some inputs")
+    check_values(who, inputs)
     if groups.dtype != torch.int64 or (classified and answers.dtype != torch.int64):
         raise ArgumentTypeError(
             f"{who}: groups and classes must be int64, got {groups.dtype} and {answers.dtype}; "

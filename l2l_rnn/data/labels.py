@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -108,13 +109,14 @@ def _values(who: str, what: str, labels: Any) -> list[Any]:
             "flatten them"
         )
     try:
-        if isinstance(labels, (str, bytes)):
+        # A mapping would give its keys, and a set has no order.
+        if isinstance(labels, (str, bytes, Mapping, Set)):
             raise TypeError
         values = list(labels.tolist() if hasattr(labels, "tolist") else labels)
     except TypeError:
         raise ArgumentTypeError(
             f"{who}: {what} must be a sequence of labels, got {type(labels).__name__}; give one "
-            "for each series"
+            "for each series, in their order"
         ) from None
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 

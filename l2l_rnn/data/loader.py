@@ -10,7 +10,7 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator
 
-from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.batches import TaskBatch, check_halves
 from l2l_rnn.data.prefetch import Prefetcher
 from l2l_rnn.data.sources import SourceTaskset
 from l2l_rnn.data.streams import AtOnce, Drawn, OneByOne, stream
@@ -21,10 +21,10 @@ class TaskLoader(Iterator[TaskBatch]):
     """Yields batches of N tasks each, for a learner made by `clone(tasks=N)`.
 
     A task set of this package that draws new tasks for ever is drawn N tasks at once. Any other
-    learn2learn `Taskset`, and one of this package with a fixed number of tasks or with transforms
-    that were changed, is drawn task by task, as `Taskset.sample` does: the distribution is the
-    same, the time is not. `seed` fixes the tasks either way, and Python's, numpy's and torch's own
-    generators stay as they were.
+    learn2learn `Taskset`, and one of this package with a fixed number of tasks, with transforms
+    that were changed, or over a dataset with a `transform` (which may draw noise), is drawn task by
+    task, as `Taskset.sample` does: the distribution is the same, the time is not. `seed` fixes the
+    tasks either way, and Python's, numpy's and torch's own generators stay as they were.
 
     The loader is its own iterator: `next(loader)` gives the next batch, and a loop that was left
     early goes on where it was left. With `batches` given a loop ends after so many, and the next
@@ -63,7 +63,8 @@ class TaskLoader(Iterator[TaskBatch]):
         ArgumentTypeError: `taskset` is not a learn2learn Taskset.
         ArgumentError: a count, `seed`, `rank` or `device` cannot be used, `world_size` exceeds
             `tasks` or comes without a seed, or `pin_memory` is asked for without CUDA.
-        DataError: the task set has too few samples for shots and queries.
+        DataError: the task set has too few samples for shots and queries; or its tasks, drawn one
+            by one, keep their halves apart, and `shots` is not half of the samples.
 
     Example:
         >>> from l2l_rnn.tasksets import get_tasksets
@@ -107,7 +108,9 @@ class TaskLoader(Iterator[TaskBatch]):
         self.rank = _rank(rank, self.world_size, self.tasks)
         self.seed = _seed(seed, self.world_size)
         self.device = None if device is None else _device(device)
-        self.at_once = isinstance(taskset, SourceTaskset) and taskset.endless
+        self.at_once = _at_once(taskset)
+        if not self.at_once:
+            check_halves("TaskLoader", taskset, self.shots)
         start, stop = (r * self.tasks // self.world_size for r in (self.rank, self.rank + 1))
         kind = AtOnce if self.at_once else OneByOne
         self._draw = kind(taskset, self.tasks, self.shots, self.queries, (start, stop), self.seed)
@@ -243,6 +246,13 @@ def _queries(taskset: Taskset, shots: int, queries: Any) -> int | None:
             "test_samples"
         )
     return asked or left
+
+
+def _at_once(taskset: Taskset) -> bool:
+    """Whether a source's own generator fixes all that is drawn, and nothing else draws."""
+    if not isinstance(taskset, SourceTaskset) or not taskset.endless:
+        return False
+    return getattr(taskset.source, "transform", None) is None
 
 
 def _rank(value: Any, world_size: int, tasks: int) -> int:

@@ -22,7 +22,13 @@ class TaskSource(ABC):
 
     Stored items, items that belong to persons, and families of tasks made up on the spot all are
     sources; `SourceTaskset` puts any of them behind learn2learn's `Taskset`.
+
+    Attributes:
+        in_halves: whether a task of `recipe` keeps the first half of its samples, `samples // 2` of
+            each class, apart from the rest, as of another episode: these are its shots.
     """
+
+    in_halves: bool = False
 
     @abstractmethod
     def recipe(self, ways: int, samples: int) -> Recipe:

@@ -59,7 +59,12 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
             f"{who}: series must be an array, a tensor, a list of arrays or a data frame, got "
             f"{type(series).__name__}; pass one of these"
         )
-    return torch.from_numpy(_checked(who, steps, layout))
+    if len(steps) == 0:
+        raise DataError(f"{who}: expected at least one series, got none; pass some")
+    other = "channels_last" if layout == "channels_first" else "channels_first"
+    mend = f"fill it in, or set layout={other!r} if the axes are the other way round"
+    made = torch.from_numpy(steps)
+    return made[:, : int(step_counts(who, made, mend).max())]
 
 
 def positive_count(who: str, what: str, value: object) -> int:
@@ -149,31 +154,69 @@ def _single(array: NDArray[Any]) -> NDArray[np.float32]:
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _checked(who: str, steps: NDArray[np.float32], layout: str) -> NDArray[np.float32]:
-    """Check that NaN stands at the end of a case alone; cut the padding that all cases share."""
-    if len(steps) == 0:
-        raise DataError(f"{who}: expected at least one series, got none; pass some")
-    infinite = np.isinf(steps)
-    if infinite.any():
-        case, step, channel = (int(i) for i in np.argwhere(infinite)[0])
+def check_values(who: str, values: Tensor) -> None:
+    """Check what a dataset holds: token ids, steps padded with NaN at the end alone, or features.
+
+    Shapes:
+        values (items, S) integers, or (items, S, F) or (items, F) floating point; an item or more.
+
+    Raises:
+        ArgumentError: a token id is negative.
+        DataError: an item holds an infinite value, or a NaN that is no padding, or is all padding.
+    """
+    if not values.is_floating_point():
+        if values.numel() and int(values.min()) < 0:
+            raise ArgumentError(
+                f"{who}: token ids must be 0 or more, got {int(values.min())}; 0 is padding"
+            )
+        return
+    if values.ndim == 3:
+        step_counts(who, values)
+    elif not bool((found := values.isfinite()).all()):
+        case, feature = (~found).nonzero()[0].tolist()
+        raise DataError(
+            f"{who}: case {case} has {values[case, feature].item()} as feature {feature}, expected "
+            "a finite number; mend or drop it"
+        )
+
+
+def step_counts(who: str, steps: Tensor, mend: str = "fill it in") -> Tensor:
+    """Count the steps of each case, and check that NaN stands at the end of one alone.
+
+    Args:
+        who: who asks, to begin an error's message.
+        steps: an item or more.
+        mend: what is to be done about a NaN before the last step.
+
+    Shapes:
+        steps (items, S, F); returns (items,).
+
+    Raises:
+        DataError: a case is empty, or holds an infinite value, or a NaN before its last step.
+    """
+    if steps.numel() and bool(steps.isfinite().all()):
+        return torch.full((len(steps),), steps.shape[1], device=steps.device)
+    infinite = steps.isinf()
+    if bool(infinite.any()):
+        case, step, channel = infinite.nonzero()[0].tolist()
         raise DataError(
             f"{who}: case {case} is infinite, or too large for float32, at step {step} of channel "
             f"{channel}; mend or drop it"
         )
-    missing = np.isnan(steps)
-    filled = ~missing.all(-1)
-    lengths = (filled * np.arange(1, steps.shape[1] + 1)).max(-1, initial=0)
-    if not lengths.all():
+    missing = steps.isnan()
+    # One step of zeros before them, so that a case without steps has 0.
+    filled = torch.nn.functional.pad(~missing.all(-1), (1, 0), value=False)
+    places = torch.arange(filled.shape[1], device=steps.device)
+    lengths = (filled * places).amax(-1)
+    if not bool(lengths.all()):
         raise DataError(
-            f"{who}: case {int(np.argmin(lengths))} is empty, expected a step or more; drop it"
+            f"{who}: case {int(lengths.argmin())} is empty, expected a step or more; drop it"
         )
-    inside = missing & (np.arange(steps.shape[1]) < lengths[:, np.newaxis])[..., np.newaxis]
-    if inside.any():
-        case, step, channel = (int(i) for i in np.argwhere(inside)[0])
-        other = "channels_last" if layout == "channels_first" else "channels_first"
+    inside = missing & (places[:-1] < lengths.unsqueeze(-1)).unsqueeze(-1)
+    if bool(inside.any()):
+        case, step, channel = inside.nonzero()[0].tolist()
         raise DataError(
             f"{who}: case {case} has a NaN at step {step} of channel {channel}, before its last "
-            f"step {lengths[case] - 1}; fill it in, or set layout={other!r} if the axes are "
-            "the other way round"
+            f"step {int(lengths[case]) - 1}; {mend}"
         )
-    return steps[:, : lengths.max()]
+    return lengths

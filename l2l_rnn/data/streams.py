@@ -13,6 +13,7 @@ from learn2learn.data import Taskset
 from torch import Generator, Tensor
 
 from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.groups import GroupedDataset
 from l2l_rnn.data.sources import SourceTaskset
 
 Drawn = tuple[TaskBatch, Tensor]  # a batch, and the generator's state after it
@@ -42,11 +43,22 @@ class AtOnce(Draw):
     """Draws from the source of a task set."""
 
     def __call__(self, generator: Generator) -> TaskBatch:
-        taskset = self.taskset
+        taskset, asked = self.taskset, self.queries
+        # A group takes part if it has the task set's samples, however few of them are asked for.
+        grouped = isinstance(taskset.source, GroupedDataset)
+        queries = taskset.samples - self.shots if grouped else asked
         batch: TaskBatch = taskset.source.draw(
-            self.tasks, self.shots, self.queries, generator, ways=taskset.ways
+            self.tasks, self.shots, queries, generator, ways=taskset.ways
         )
-        return batch if self.ends == (0, self.tasks) else batch.share(*self.ends)
+        if self.ends != (0, self.tasks):
+            batch = batch.share(*self.ends)
+        if queries == asked:
+            return batch
+        query_x, query_y = (
+            part.unflatten(1, (-1, queries))[:, :, :asked].flatten(1, 2)  # class after class
+            for part in (batch.query_x, batch.query_y)
+        )
+        return TaskBatch(batch.support_x, batch.support_y, query_x, query_y)
 
 
 class OneByOne(Draw):

@@ -116,6 +116,7 @@ class Activity(GroupedDataset):
                 f"Activity: across_arms needs arms='both', got {arms!r}; leave one of them out"
             )
         self.mode, self.across_arms = mode, across_arms
+        self.in_halves = across_arms
         persons = PERSONS[mode]
         windows, self.recordings = _windows(persons, window, stride, arms)
         if standardise:

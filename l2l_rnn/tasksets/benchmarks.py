@@ -13,6 +13,7 @@ import torch
 from l2l_rnn.data import SourceTaskset, TaskCard, TaskSource
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.registry import Registry, hint
+from l2l_rnn.tasksets.family import TaskFamily
 
 
 class BenchmarkTasksets(NamedTuple):
@@ -201,6 +202,8 @@ def _tasksets(
     for split, source in zip(BenchmarkTasksets._fields, sources, strict=True):
         prefix = "train" if split == "train" else "test"
         ways, samples = counts[f"{prefix}_ways"], counts[f"{prefix}_samples"]
+        if isinstance(source, TaskFamily):
+            source = source.of_split(split)
         placed = source if device is None else source.to(device)
         try:
             tasksets.append(SourceTaskset(placed, ways, samples, counts["num_tasks"], device))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from l2l_rnn.optional import require
 
+VERSION = 1  # of how bodies are drawn and moved; arrays kept by another are not read
+
 Floats = NDArray[np.float64]
 _PURPOSE = "the task set 'dynamics'"
 

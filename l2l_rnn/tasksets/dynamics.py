@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 from typing import Any
 
 import numpy as np
 import torch
+from learn2learn.data.task_dataset import DataDescription
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Generator, Tensor
 
+from l2l_rnn.data.batches import TaskBatch
 from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.errors import ArgumentError, UnknownNameError
+from l2l_rnn.data.sources import Recipe, check_counts
+from l2l_rnn.errors import ArgumentError, DataError, UnknownNameError
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
-from l2l_rnn.tasksets.bodies import KINDS, draw_bodies, record, versions
+from l2l_rnn.tasksets.bodies import KINDS, VERSION, draw_bodies, record, versions
+from l2l_rnn.tasksets.sides import deal_episodes, most_samples
 
 MODES = ("train", "validation", "test")
 
@@ -29,6 +34,11 @@ class Dynamics(GroupedDataset):
     From k of its transitions the change of the state is to be foretold of others. Nothing but the
     transitions tells which body it is.
 
+    Support and query of a task are of different episodes: a transition's answer is the start of the
+    next one, and would tell it. Where tasks come one at a time, as from learn2learn's `Taskset`,
+    the first half of the samples is of other episodes than the rest: take half of them as shots. A
+    task can have `transitions - horizon + 1` samples, support and query together.
+
     Each split draws bodies of its own; they are from the same ranges, unless `extrapolate` puts
     every parameter of the test bodies outside of them, by a factor of up to 1.5. (A pendulum's
     greatest torque and a factor of 0, a broken motor, stay as they are.)
@@ -40,7 +50,7 @@ class Dynamics(GroupedDataset):
             `"reacher"`.
         bodies: how many there are in train; validation and test have a quarter of it.
         transitions: how many there are of each body.
-        horizon: steps after which a body is put back to a random start.
+        horizon: steps after which a body is put back to a random start, and an episode ends.
         history: `h`, the most steps of an input: the last ones before the change, of one episode.
         broken: the share of bodies with one broken motor, whose action has no effect; None takes
             the environment's, 0.5 of MuJoCo's and 0 of the others'.
@@ -52,6 +62,7 @@ class Dynamics(GroupedDataset):
             episode has begun fewer than `h` steps ago.
         answers: the change of the state after the last step, standardised.
         groups: the body of each item.
+        episodes: the episode of each transition of each body.
         bodies: the parameters of each body.
         parameter_names, state_names: what they are.
         input_mean, input_std, answer_mean, answer_std: of train, by which all splits are
@@ -59,7 +70,7 @@ class Dynamics(GroupedDataset):
 
     Shapes:
         inputs (items, h, state + action) float32; answers (items, state) float32; groups (items,);
-        bodies (G, parameters) float64.
+        episodes (G, transitions) int64; bodies (G, parameters) float64.
 
     Raises:
         UnknownNameError: `mode` or `environment` is not known.
@@ -70,7 +81,7 @@ class Dynamics(GroupedDataset):
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as root:
-        ...     dataset = Dynamics(root, "test", bodies=8, transitions=20)
+        ...     dataset = Dynamics(root, "test", bodies=8, transitions=40)
         >>> dataset.parameter_names
         ('mass', 'length', 'gravity', 'max_torque')
         >>> batch = dataset.draw(tasks=4, shots=10, queries=5)
@@ -81,6 +92,8 @@ class Dynamics(GroupedDataset):
     Environments Through Meta-Reinforcement Learning, whose loads and crippled motors change within
     an episode too; the environments: M. Towers et al., 2024, Gymnasium.
     """
+
+    in_halves = True
 
     def __init__(
         self,
@@ -120,13 +133,67 @@ class Dynamics(GroupedDataset):
         standard = (steps - self.input_mean.numpy()) / self.input_std.numpy()
         answers = (changes - self.answer_mean.numpy()) / self.answer_std.numpy()
         inputs = _windows(standard, arrays[f"{mode} episodes"], history)
-        count, each = arrays[f"{mode} episodes"].shape
+        self.episodes = torch.from_numpy(arrays[f"{mode} episodes"])
+        count, each = self.episodes.shape
         super().__init__(
             torch.from_numpy(inputs.astype(np.float32)),
             torch.from_numpy(answers.reshape(count * each, -1).astype(np.float32)),
             torch.arange(count).repeat_interleave(each),
             group_names=[f"{mode} body {i}" for i in range(count)],
         )
+        self._most = most_samples(self.episodes)
+
+    def draw(
+        self,
+        tasks: int,
+        shots: int,
+        queries: int,
+        generator: Generator | None = None,
+        *,
+        ways: int | None = None,
+    ) -> TaskBatch:
+        check_counts("Dynamics.draw", tasks, shots, queries, ways)
+        items = self.draw_items(tasks, shots, queries, generator).unsqueeze(1)  # (N, 1, samples)
+        return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
+
+    def recipe(self, ways: int, samples: int) -> Recipe:
+        self._check_samples(samples)
+        return self.meta(), [_OneBody(self, samples)]
+
+    def draw_items(
+        self, tasks: int, shots: int, queries: int, generator: Generator | None = None
+    ) -> Tensor:
+        """Choose the items of N tasks, `(N, shots + queries)`, the support's first."""
+        self._check_samples(shots + queries)
+        bodies = torch.randint(len(self.episodes), (tasks,), generator=generator)
+        places = deal_episodes(self.episodes[bodies], shots, queries, generator)
+        return bodies.unsqueeze(-1) * self.episodes.shape[1] + places
+
+    def _check_samples(self, samples: int) -> None:
+        if samples > self._most:
+            raise DataError(
+                f"Dynamics: samples must be at most {self._most} where support and query are of "
+                f"different episodes of a body's {self.episodes.shape[1]} transitions, got "
+                f"{samples}; raise transitions, or shorten the horizon"
+            )
+
+
+class _OneBody:
+    """A learn2learn task transform: half of a body's samples of some episodes, then of others."""
+
+    def __init__(self, dataset: Dynamics, samples: int) -> None:
+        self.dataset, self.halves = dataset, (samples // 2, samples - samples // 2)
+
+    def __call__(self, task_description: Any) -> list[DataDescription]:
+        """Draw a task by a seed of Python's `random`, as `draw` does."""
+        generator = Generator().manual_seed(random.getrandbits(32))
+        (items,) = self.dataset.draw_items(1, *self.halves, generator).tolist()
+        description = []
+        for index in items:
+            item = DataDescription(index)
+            item.transforms.append(self.dataset.__getitem__)
+            description.append(item)
+        return description
 
 
 @register_taskset(
@@ -141,7 +208,7 @@ class Dynamics(GroupedDataset):
         splits="body",
         measure="mean squared error",
         chance=0.863,
-        baseline=("ridge regression on squares and products of 10 steps", 0.256),
+        baseline=("ridge regression on squares and products of 10 steps", 0.382),
         counted="bodies",
         extra="control",
     ),
@@ -178,7 +245,7 @@ def _dynamics(
 
 def _arrays(root: str | os.PathLike[str], key: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """The recorded steps of all splits, from the cache under `root`."""
-    needed = versions(KINDS[key["environment"]])
+    needed = {**versions(KINDS[key["environment"]]), "making": VERSION}
     build = functools.partial(_build, key)
     return cached_arrays(root, f"dynamics-{key['environment']}", {**key, **needed}, build)
 

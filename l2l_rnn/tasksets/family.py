@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from learn2learn.data import MetaDataset
@@ -15,7 +15,10 @@ from torch.utils.data import Dataset
 
 from l2l_rnn.data.batches import TaskBatch
 from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
-from l2l_rnn.errors import DataError
+from l2l_rnn.errors import DataError, UnknownNameError
+
+SPLITS = ("train", "validation", "test")
+_SEEDS = 2**32 // len(SPLITS)  # of each split: torch's generator keeps 32 bits of a seed
 
 
 class TaskFamily(TaskSource):
@@ -25,6 +28,8 @@ class TaskFamily(TaskSource):
         input_size: `F`, features of a step, or of an input without steps.
         output_size: values of an answer: classes, or numbers.
         classes: how many classes every task has; None where answers are no classes.
+        split: whose tasks these are, `"train"`, `"validation"` or `"test"`, as `of_split` sets it;
+            None where the family was made by hand.
         device: where what is drawn is put; it is drawn on the CPU, so that a seed gives the same
             tasks anywhere.
     """
@@ -32,6 +37,7 @@ class TaskFamily(TaskSource):
     input_size: int
     output_size: int
     classes: int | None = None
+    split: str | None = None
     device: torch.device | str | None = None
 
     def __repr__(self) -> str:
@@ -52,6 +58,7 @@ class TaskFamily(TaskSource):
         check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
         if ways is not None:
             self._check_ways(ways)
+        generator = self.generator_of_split(generator)
         parameters = self.parameters(tasks, generator)
         parts = (
             *self.examples(parameters, shots, generator),
@@ -87,6 +94,40 @@ class TaskFamily(TaskSource):
         examples = _Examples(self, samples)
         return MetaDataset(examples, labels_to_indices={0: [0]}), [_OneTask(examples)]
 
+    def of_split(self, split: str) -> Self:
+        """Return this family with the tasks of a split: no seed gives the same in two of them.
+
+        The rule and its distribution stay; a task is drawn from a seed that its split alone has.
+        `get_tasksets` and `tasksets_of` ask for this.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+
+        Raises:
+            UnknownNameError: there is no such split.
+        """
+        if split not in SPLITS:
+            raise UnknownNameError(
+                f"{type(self).__name__}.of_split: unknown split {split!r}. Known: "
+                f"{', '.join(SPLITS)}"
+            )
+        placed = copy.copy(self)
+        placed.split = split
+        return placed
+
+    def generator_of_split(self, generator: Generator | None) -> Generator | None:
+        """Return a generator that no other split has, seeded by the given one; or that one."""
+        if self.split is None:
+            return generator
+        number = int(torch.randint(_SEEDS, (), generator=generator))
+        return Generator().manual_seed(self.seed_of_split(number))
+
+    def seed_of_split(self, number: int) -> int:
+        """Return a seed of this split: its own numbers of every three."""
+        if self.split is None:
+            return number
+        return len(SPLITS) * number + SPLITS.index(self.split)
+
     def to(self, device: torch.device | str) -> TaskFamily:
         placed = copy.copy(self)
         placed.device = device
@@ -106,7 +147,7 @@ class _Examples(Dataset[tuple[Any, Any]]):
     def __init__(self, family: TaskFamily, samples: int) -> None:
         self.family, self.samples = family, samples
         self.each = samples * (family.classes or 1)
-        self.seeds = 2**31 // self.each  # learn2learn keeps an index in 32 bits
+        self.seeds = min(2**31 // self.each, _SEEDS)  # learn2learn keeps an index in 32 bits
         self._drawn: tuple[int, Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -115,7 +156,7 @@ class _Examples(Dataset[tuple[Any, Any]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         seed, place = divmod(index, self.each)
         if self._drawn is None or self._drawn[0] != seed:
-            generator = Generator().manual_seed(seed)
+            generator = Generator().manual_seed(self.family.seed_of_split(seed))
             parameters = self.family.parameters(1, generator)
             drawn = self.family.examples(parameters, self.samples, generator)
             inputs, answers = (part[0].to(self.family.device or "cpu") for part in drawn)

@@ -177,7 +177,7 @@ def _series(
     *,
     protocol: str = "datasets",
     datasets: Sequence[Sequence[str]] | Sequence[str] | None = None,
-    channels: str = "apart",
+    channels: str | None = None,
     length: int = 128,
     shorten: str = "mean",
     normalise: bool = True,
@@ -186,7 +186,13 @@ def _series(
     _check_choice("protocol", protocol, ("datasets", "classes"))
     how = {"length": length, "shorten": shorten, "normalise": normalise, "download": download}
     if protocol == "datasets":
-        return unseen_datasets(root, datasets, channels=channels, **how)  # type: ignore[arg-type]
+        how["channels"] = "apart" if channels is None else channels
+        return unseen_datasets(root, datasets, **how)  # type: ignore[arg-type]
+    if channels is not None:
+        raise ArgumentError(
+            f"series: channels is for protocol='datasets', got {channels!r} with "
+            "protocol='classes'; leave it out"
+        )
     return unseen_classes(root, datasets, **how)  # type: ignore[arg-type]
 
 

@@ -1,3 +1,5 @@
+import datetime
+import decimal
 import sys
 
 import numpy as np
@@ -290,6 +292,13 @@ def with_channels(*counts):
         (CASES, {"y": pandas.array([1, None, 1, 1])}, DataError, "y of case 1 is missing"),
         (CASES, {"y": "walk"}, ArgumentTypeError, "sequence of labels, got str"),
         (CASES, {"y": None}, ArgumentTypeError, "sequence of labels, got NoneType"),
+        *(
+            (X, {what: given}, ArgumentTypeError, f"{what} must be a sequence .* got {kind}")
+            for X in (CASES, padded())
+            for what in ("y", "groups")
+            for given, kind in ((dict.fromkeys("abcd", "run"), "dict"), (set("abcd"), "set"))
+        ),
+        (nested(), {"y": set("abcd")}, ArgumentTypeError, "y must be a sequence .* got set"),
         (CASES, {"y": [["a"]] * 4}, ArgumentTypeError, "hashable, got list"),
         (CASES, {"y": ["a", "b", "c", "d"], "drop_single": True}, DataError, "every class"),
         (CASES, {"groups": [1, 2, 3]}, ShapeError, "expected 4 groups.*got 3"),
@@ -310,6 +319,51 @@ def test_bad_arrays(X, options, error, message):
 
 
 LONG = {"case": "who", "time": "when"}
+
+
+STAMPS = pandas.date_range("2024-01-30", periods=5, freq="12h")
+TIMES = {
+    "figures as text": lambda s: str(8 + s),
+    "decimal text": lambda s: f"{9.5 + s:g}",
+    "mixed": lambda s: 8 + s if s % 2 else str(8 + s),
+    "numbers": lambda s: 0.25 * s - 1,
+    "objects": lambda s: decimal.Decimal(8 + s),
+    "stamps": lambda s: STAMPS[s],
+    "dates": lambda s: datetime.date(2024, 9, 28) + datetime.timedelta(s),
+    "spans": lambda s: datetime.timedelta(hours=8 + s),
+    "periods": lambda s: pandas.Period("2024-09", "M") + s,
+}
+
+
+@pytest.mark.parametrize("categorical", [False, True])
+@pytest.mark.parametrize("time", TIMES.values(), ids=TIMES)
+def test_times_give_the_order_of_the_steps(time, categorical):
+    frame = rows()
+    frame["when"] = [time(s) for s in frame["when"]]
+    if categorical:
+        frame["when"] = frame["when"].astype("category")
+    for X, options in (
+        (frame, {**LONG, "y": "label"}),
+        (frame.drop(columns="label").set_index(["who", "when"]), {}),
+        (
+            frame.drop(columns="label").melt(["who", "when"], ["x", "y"], var_name="axis"),
+            {**LONG, "channel": "axis"},
+        ),
+    ):
+        came = from_arrays(**{"X": X, "y": Y, **options}).sequences
+        torch.testing.assert_close(came, from_arrays(CASES, Y).sequences, equal_nan=True)
+
+
+@pytest.mark.parametrize("last", ["noon", "2024-01-30", ""])
+@pytest.mark.parametrize("kind", [object, "category"])
+def test_times_that_are_text_have_no_order(last, kind):
+    frame = rows()
+    frame["when"] = [last if s == 4 else str(s) for s in frame["when"]]
+    frame["when"] = frame["when"].astype(kind)
+    message = f"times must be numbers or dates, got '{last}' among others; convert them by pandas"
+    with pytest.raises(ArgumentTypeError, match=message) as caught:
+        from_arrays(frame, "label", **LONG)
+    assert str(caught.value).startswith("from_arrays: ")
 
 
 def twice():

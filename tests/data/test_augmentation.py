@@ -6,6 +6,7 @@ import torch
 from l2l_rnn.data import TaskBatch, augment_support, jitter, scale, time_warp, window_slice
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths
+from l2l_rnn.tasksets import Sinusoids
 
 NAN = float("nan")
 LENGTHS = torch.tensor([[9, 1, 5], [2, 9, 3]])
@@ -166,6 +167,14 @@ def test_token_ids_are_refused(augment):
 def test_what_has_no_steps_is_refused(augment, shape):
     with pytest.raises(ShapeError, match=r"expected steps \(…, S, F\), got shape"):
         augment(torch.ones(shape))
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_examples_without_steps_are_not_taken_for_a_series(augmentation):
+    waves = Sinusoids().draw(2, 5, 5)  # (N, B, 1)
+    message = r"augment_support: support_x must be \(N, B, S, F\), got shape \(2, 5, 1\); only"
+    with pytest.raises(ShapeError, match=message):
+        augment_support(waves, augmentation)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Arrays kept in a folder: whole or absent, made once, read without a pickle."""
 
+import contextlib
+import gc
 import os
 import pickle
 import subprocess
@@ -157,14 +159,40 @@ def test_nothing_is_left_when_building_fails(tmp_path):
     assert same(cached_arrays(tmp_path, "set", {}, Builder()))
 
 
-def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
-    def full(*_):
+@contextlib.contextmanager
+def full_disk():
+    """Lets no file grow over 10 kB, as on a disk that fills up."""
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+
+def test_what_was_made_is_not_lost_where_it_cannot_be_kept(tmp_path):
+    build = Builder({"x": np.arange(2), "y": np.arange(100_000.0)})
+    message = r"set-\w+\.npz could not be written \(File too large\).*again next time; free some"
+    with pytest.warns(RuntimeWarning, match=message) as caught, full_disk():
+        found = cached_arrays(tmp_path, "set", {}, build)
+    gc.collect()  # no half-written file is left to complain
+    assert [warning.filename for warning in caught] == [__file__]
+    assert same(found, build.arrays)
+    assert build.calls == 1
+    assert [p.suffix for p in (tmp_path / "l2l_rnn").iterdir()] == [".lock"]
+    for _ in range(2):
+        assert same(cached_arrays(tmp_path, "set", {}, build), build.arrays)
+    assert build.calls == 2
+
+
+def test_an_error_of_building_is_no_error_of_writing(tmp_path):
+    def build():
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        cached_arrays(tmp_path, "set", {}, Builder())
-    assert [p.suffix for p in (tmp_path / "l2l_rnn").iterdir()] == [".lock"]
+        cached_arrays(tmp_path, "set", {}, build)
+    assert not files(tmp_path)
 
 
 def test_a_key_that_is_no_json(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from l2l_rnn.data import SequenceDataset
+from l2l_rnn.data import GroupedDataset, SequenceDataset
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 
@@ -141,3 +141,54 @@ def test_bad_input(arguments, error, message):
     with pytest.raises(error, match=message) as caught:
         SequenceDataset(*arguments)
     assert str(caught.value).startswith("SequenceDataset: ")
+
+
+X = torch.arange(24.0).view(4, 3, 2)  # 4 series of 3 steps
+NAN, INF = float("nan"), float("inf")
+
+
+def changed(x, where, value):
+    x = x.clone()
+    x[where] = value
+    return x
+
+
+@pytest.mark.parametrize("kind", ["SequenceDataset", "GroupedDataset"])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (changed(X, (1, 0, 1), NAN), DataError, "case 1 has a NaN at step 0 of channel 1"),
+        (changed(X, (1, 0), NAN), DataError, "case 1 .* step 0 of channel 0.*last step 2; fill it"),
+        (changed(X, (1, 2, 0), NAN), DataError, "case 1 has a NaN at step 2 of channel 0"),
+        (changed(X, 2, NAN), DataError, "case 2 is empty, expected a step or more; drop it"),
+        (X[:, :0], DataError, "case 0 is empty"),
+        (X[..., :0], DataError, "case 0 is empty"),
+        (changed(X, (3, 1, 0), INF), DataError, "case 3 is infinite.*step 1 of channel 0"),
+        (changed(X, (3, 2), -INF), DataError, "case 3 is infinite.*step 2 of channel 0"),
+        (changed(X[..., 0].long(), (2, 1), -3), ArgumentError, "token ids must be 0 .* got -3"),
+    ],
+)
+def test_values_that_no_dataset_holds(kind, x, error, message):
+    labels = torch.tensor([0, 1, 0, 1])
+    make = {
+        "SequenceDataset": SequenceDataset,
+        "GroupedDataset": lambda x, y: GroupedDataset(x, y, y),
+    }[kind]
+    with pytest.raises(error, match=message) as caught:
+        make(x, labels)
+    assert str(caught.value).startswith(f"{kind}: ")
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_features_without_steps_have_no_padding(value):
+    labels = torch.tensor([0, 1, 0, 1])
+    GroupedDataset(X[..., 0], labels, labels)
+    with pytest.raises(DataError, match=f"GroupedDataset: case 2 has {value} as feature 1, exp"):
+        GroupedDataset(changed(X[..., 0], (2, slice(1, 3)), value), labels, labels)
+
+
+def test_padding_at_the_end_is_held():
+    padded = changed(changed(X, (1, slice(1, 3)), NAN), (3, 2), NAN)
+    labels = torch.tensor([0, 1, 0, 1])
+    for dataset in (SequenceDataset(padded, labels), GroupedDataset(padded, labels, labels)):
+        assert torch.equal(dataset[1][0].isnan(), padded[1].isnan())

@@ -287,21 +287,29 @@ def test_transforms_of_ones_own_are_kept():
     assert next(loader).support_x.shape == (2, 3, 3)
 
 
-def test_noise_of_a_transform_is_seeded_where_tasks_are_drawn_one_by_one():
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("num_tasks", [2, -1])
+def test_noise_of_a_transform_is_seeded_and_leaves_the_callers_generators(num_tasks, prefetch):
     def noisy(x):
         return x + torch.rand(3) + random.random() + np.random.rand()
 
     def draw():
-        taskset = SourceTaskset(sequences(transform=noisy), 3, 4, num_tasks=2)
-        return taskset, TaskLoader(taskset, 4, 1, seed=0)
+        taskset = SourceTaskset(sequences(transform=noisy), 3, 4, num_tasks=num_tasks)
+        return TaskLoader(taskset, 4, 1, seed=0, prefetch=prefetch)
 
-    _, loader = draw()
-    next(loader)
+    loader = draw()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    expected = random.random(), np.random.rand(), torch.rand(1)
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    first = next(loader)
+    assert (random.random(), np.random.rand(), torch.rand(1)) == expected
     state = loader.state_dict()
-    expected = next(loader)
-    _, other = draw()
+    second = next(loader)
+    assert same(next(draw()), first)
+    other = draw()
     other.load_state_dict(state)
-    torch.testing.assert_close(next(other).support_x, expected.support_x, rtol=0, atol=0)
+    assert same(next(other), second)
+    assert not torch.equal(first.support_x % 1, second.support_x % 1)
 
 
 def test_both_ways_of_drawing_have_one_distribution(chance_of):
@@ -320,6 +328,49 @@ def test_both_ways_of_drawing_have_one_distribution(chance_of):
     possible = (tables[0] + tables[1]).nonzero().flatten()
     assert len(possible) == 60
     assert chance_of([table[possible].tolist() for table in tables]) > 1e-4
+
+
+SIZES = torch.tensor([[6, 6, 3], [2, 9, 4], [7, 6, 8], [3, 3, 3], [6, 2, 12]])
+
+
+def uneven(classified):
+    """5 persons, of whom 3 have 6 examples of two classes; an input is an example's number."""
+    cells = torch.arange(15).repeat_interleave(SIZES.flatten())
+    numbered = torch.arange(len(cells)).float().unsqueeze(-1)
+    if classified:
+        return GroupedDataset(numbered, cells % 3, cells // 3, "abc")
+    return GroupedDataset(numbered, numbered, cells // 3)
+
+
+@pytest.mark.parametrize("queries", [None, 1, 2])
+@pytest.mark.parametrize(("classified", "samples"), [(True, 6), (False, 14)])
+def test_both_ways_of_drawing_from_groups_have_one_distribution(
+    classified, samples, queries, chance_of
+):
+    source = uneven(classified)
+    meta, transforms = source.recipe(2, samples)
+    slow = TaskLoader(learn2learn.data.Taskset(meta, transforms), 1500, 3, queries, seed=0)
+    fast = TaskLoader(SourceTaskset(source, 2, samples), 1500, 3, queries, seed=0)
+    assert fast.at_once
+    assert not slow.at_once
+    batches = [next(fast), next(slow)]
+    for x, y in (("support_x", "support_y"), ("query_x", "query_y")):
+        first, second = (getattr(batch, y) for batch in batches)
+        assert first.shape == second.shape
+        if classified:
+            assert torch.equal(first, second)
+        shape = getattr(batches[0], x).shape
+        assert getattr(batches[1], x).shape == shape
+        for place in (0, shape[1] - 1):
+            items = [getattr(batch, x)[:, place, 0].long() for batch in batches]
+            tables = torch.stack([torch.bincount(i, minlength=len(source)) for i in items])
+            assert chance_of(tables[:, tables.sum(0) > 0].tolist()) > 1e-4
+    items = torch.cat([batches[0].support_x, batches[0].query_x], 1)[..., 0].long()
+    assert all(len(row.unique()) == len(row) for row in items)
+    enough = samples <= SIZES if classified else SIZES.sum(1, keepdim=True) >= samples
+    able = (enough.sum(1) >= (2 if classified else 1)).nonzero().flatten()
+    assert len(able) < 5
+    assert torch.equal(source.groups[items].unique(), able)
 
 
 def test_a_device_takes_the_batches(taskset):

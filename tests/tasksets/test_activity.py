@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from l2l_rnn.algorithms import MAML
-from l2l_rnn.data import draw_tasks
+from l2l_rnn.data import TaskLoader, draw_tasks
 from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.tasksets import Activity, activity, get_tasksets, list_tasksets
@@ -173,6 +173,28 @@ def test_how_hard_it_is_with_one_arm_both_and_across(options, accuracy):
     dataset = Activity(mode="test", **options)
     batch = dataset.draw(600, 5, 5, torch.Generator().manual_seed(1), ways=5)
     assert centroid_accuracy(batch, 5) == pytest.approx(accuracy, abs=0.02)
+
+
+def test_across_arms_one_by_one_half_of_the_samples_are_shots(watch):
+    options = {"train_samples": 15, "across_arms": True}
+    fixed = get_tasksets("activity", num_tasks=20, **options).train
+    for shots in (5, 8):
+        with pytest.raises(DataError, match=f"shots must be 7, half of 15 .* got {shots}; set the"):
+            TaskLoader(fixed, tasks=4, shots=shots)
+        with pytest.raises(DataError, match=f"draw_tasks: shots must be 7.* got {shots}; set the"):
+            draw_tasks(fixed, tasks=4, shots=shots)
+    endless = get_tasksets("activity", **options).train
+    arms = torch.from_numpy(watch["side"])[fixed.source.recordings]
+    where = {row.numpy().tobytes(): i for i, row in enumerate(fixed.source.inputs)}
+    for loader in (
+        TaskLoader(fixed, 4, 7, 5, seed=0),
+        TaskLoader(endless, 4, 7, 5, seed=0),
+        TaskLoader(endless, 4, 5, 2, seed=0),
+    ):
+        batch = next(loader)
+        for s, q in zip(batch.support_x, batch.query_x, strict=True):
+            sides = [{int(arms[where[row.numpy().tobytes()]]) for row in part} for part in (s, q)]
+            assert sorted(map(sorted, sides)) == [[0], [1]]
 
 
 def test_across_arms_with_more_than_there_is():

@@ -1,6 +1,8 @@
 import inspect
 import itertools
+import pathlib
 import random
+import tempfile
 
 import learn2learn
 import numpy as np
@@ -178,3 +180,9 @@ def test_bad_input_of_tasksets_of(tiny, change, message):
     arguments = {"sources": sources, "train_ways": 2, "test_ways": 2, "train_samples": 3}
     with pytest.raises(ArgumentError, match=message):
         tasksets_of(**{**arguments, "test_samples": 3, **change})
+
+
+def test_no_test_reads_what_an_earlier_session_kept():
+    home = pathlib.Path("~").expanduser()
+    assert home.parent == pathlib.Path(tempfile.gettempdir())
+    assert home.name.startswith("l2l_rnn-tests-")

@@ -209,7 +209,7 @@ def test_names_cards_and_learn2learns_usage(name):
     assert card.lengths[1] == family.steps
     shortest = step_lengths(family.sequences(2000, seeded(0), ragged=True).inputs).min()
     assert card.lengths[0] == shortest
-    batch = family.draw(500, 1, 4, seeded(0))
+    batch = family.draw(2500, 1, 1, seeded(0))
     guess = torch.randn(batch.query_y.shape, generator=seeded(1))
     if name == "dynamic_ngrams":
         guess.zero_()

@@ -21,9 +21,16 @@ from l2l_rnn.data import (
     TaskLoader,
     TaskSource,
 )
+from l2l_rnn.errors import DataError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
-from l2l_rnn.tasksets import BenchmarkTasksets, TaskFamily, get_tasksets, list_tasksets
+from l2l_rnn.tasksets import (
+    BenchmarkTasksets,
+    BitSequences,
+    TaskFamily,
+    get_tasksets,
+    list_tasksets,
+)
 
 SPLITS = BenchmarkTasksets._fields
 PARTS = ("support_x", "support_y", "query_x", "query_y")
@@ -154,6 +161,23 @@ def test_no_class_and_no_group_is_in_two_splits(tasksets):
         assert not set(a) & set(b)
 
 
+def test_no_seed_gives_one_task_in_two_splits(tasksets):
+    if not isinstance(tasksets.train.source, TaskFamily):
+        return  # stored items: see above
+    found = []
+    for taskset in tasksets:
+        # A seed at once, the same one by one, and whole batches where the family has them.
+        random.seed(0)
+        drawn = [x for x, _ in (taskset.sample() for _ in range(8))]
+        drawn += next(TaskLoader(taskset, tasks=8, shots=5, seed=0)).support_x.unbind()
+        if isinstance(taskset.source, BitSequences):
+            drawn += taskset.source.sequences(4, seeded(0)).inputs.unsqueeze(1).unbind()
+        found.append({task.numpy().tobytes() for task in drawn})
+        assert len(found[-1]) >= 16
+    for a, b in itertools.combinations(found, 2):
+        assert not a & b
+
+
 def test_no_item_is_in_two_splits(tasksets):
     sources = [taskset.source for taskset in tasksets]
     if any(isinstance(source, TaskFamily) for source in sources):
@@ -277,18 +301,21 @@ def test_a_generator_fixes_the_tasks_of_a_draw(source):
 
 
 def test_a_loader_over_it(taskset):
-    loader = TaskLoader(taskset, tasks=4, shots=2, seed=0, prefetch=1)
+    loader = TaskLoader(taskset, tasks=4, shots=5, seed=0, prefetch=1)
     assert loader.at_once
     first, state = next(loader), loader.state_dict()
     second = next(loader)
-    again = TaskLoader(taskset, tasks=4, shots=2, seed=0)
+    again = TaskLoader(taskset, tasks=4, shots=5, seed=0)
     assert all(map(equal, parts(next(again)), parts(first)))
     loader.load_state_dict(state)
     assert all(map(equal, parts(next(loader)), parts(second)))
     assert not equal(first.support_x, second.support_x)
     fixed = SourceTaskset(taskset.source, taskset.ways, taskset.samples, num_tasks=3)
-    slow = next(TaskLoader(fixed, tasks=4, shots=2, seed=0))
+    slow = next(TaskLoader(fixed, tasks=4, shots=5, seed=0))
     assert [part.shape for part in parts(slow)] == [part.shape for part in parts(first)]
+    if taskset.source.in_halves:
+        with pytest.raises(DataError, match=r"shots must be 5, half of 10 samples.*got 4; set the"):
+            TaskLoader(fixed, tasks=4, shots=4)
 
 
 def test_it_moves_to_a_device(source):

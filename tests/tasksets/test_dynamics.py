@@ -1,6 +1,7 @@
 import hashlib
 import importlib.util
 import os
+import random
 import subprocess
 import sys
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from l2l_rnn.errors import ArgumentError, MissingExtraError, UnknownNameError
+from l2l_rnn.data import SourceTaskset
+from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 from l2l_rnn.functional.padding import step_lengths
-from l2l_rnn.tasksets import Dynamics, get_tasksets, list_tasksets
+from l2l_rnn.tasksets import Dynamics, dynamics, get_tasksets, list_tasksets
 
 MODES = ("train", "validation", "test")
 FEW = {"bodies": 16, "transitions": 30, "horizon": 7}
@@ -22,8 +24,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def splits(root):
-    return {mode: Dynamics(root, mode) for mode in MODES}
+def splits():
+    return {mode: Dynamics(mode=mode) for mode in MODES}
 
 
 def raw(dataset):
@@ -181,6 +183,58 @@ def test_a_task_is_one_body(splits):
         assert len(dataset.groups[items].unique()) == 1
 
 
+def items_of(dataset, x):
+    where = {row.numpy().tobytes(): i for i, row in enumerate(dataset.inputs)}
+    return torch.tensor([where[row.numpy().tobytes()] for row in x])
+
+
+@pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
+@pytest.mark.parametrize(("shots", "queries"), [(1, 1), (10, 10), (20, 4), (3, 21)])
+def test_support_and_query_are_of_different_episodes(root, environment, shots, queries):
+    dataset = Dynamics(root, "test", environment=environment, history=2, **FEW)
+    episodes = dataset.episodes.flatten() + 100 * dataset.groups
+    batch = dataset.draw(100, shots, queries, torch.Generator().manual_seed(0))
+    pairs = list(zip(batch.support_x, batch.query_x, strict=True))
+    if shots == queries:
+        taskset = SourceTaskset(dataset, 1, shots + queries)
+        random.seed(0)
+        pairs += [x.split(shots) for x, _ in (taskset.sample() for _ in range(100))]
+    for support, query in pairs:
+        s, q = (items_of(dataset, x) for x in (support, query))
+        assert (len(s.unique()), len(q.unique())) == (shots, queries)
+        assert len(dataset.groups[torch.cat([s, q])].unique()) == 1
+        assert not set(episodes[s].tolist()) & set(episodes[q].tolist())
+
+
+def test_both_ways_of_drawing_have_one_distribution(root, chance_of):
+    dataset = Dynamics(root, "test", **FEW)
+    taskset = SourceTaskset(dataset, 1, 12)
+    random.seed(0)
+    slow = torch.stack([taskset.sample()[0] for _ in range(1500)])
+    fast = dataset.draw(1500, 6, 6, torch.Generator().manual_seed(0))
+    found = []
+    for x in (slow, torch.cat([fast.support_x, fast.query_x], 1)):
+        support, query = (items_of(dataset, x[:, place]) for place in (0, 6))
+        sides = 5 * dataset.episodes.flatten()[support] + dataset.episodes.flatten()[query]
+        found.append([(support, 120), (query, 120), (sides, 25)])
+    for (a, count), (b, _) in zip(*found, strict=True):
+        tables = torch.stack([torch.bincount(part, minlength=count) for part in (a, b)])
+        assert chance_of(tables[:, tables.sum(0) > 0].tolist()) > 1e-4
+
+
+def test_more_samples_than_episodes_can_be_kept_apart_for(root):
+    dataset = Dynamics(root, "test", **FEW)
+    assert SourceTaskset(dataset, 1, 24).sample()[0].shape == (24, 1, 4)
+    message = "samples must be at most 24 .* 30 transitions, got 25; raise transitions"
+    with pytest.raises(DataError, match=message):
+        dataset.draw(1, 5, 20)
+    with pytest.raises(DataError, match=message):
+        SourceTaskset(dataset, 1, 25)
+    for count in (0, -1, 1.5):
+        with pytest.raises(ArgumentError, match=r"Dynamics.draw: shots must be a positive"):
+            dataset.draw(1, count, 5)
+
+
 def test_it_is_cached_and_a_damaged_cache_made_anew(tmp_path):
     first = Dynamics(tmp_path, "test", **FEW)
     (file,) = (tmp_path / "l2l_rnn").glob("dynamics-pendulum-*.npz")
@@ -190,6 +244,13 @@ def test_it_is_cached_and_a_damaged_cache_made_anew(tmp_path):
     file.write_bytes(file.read_bytes()[:1000])
     assert torch.equal(Dynamics(tmp_path, "test", **FEW).inputs, first.inputs)
     Dynamics(tmp_path, "test", **{**FEW, "seed": 1})
+    assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
+
+
+def test_arrays_of_another_version_are_not_read(tmp_path, monkeypatch):
+    Dynamics(tmp_path, "test", **FEW)
+    monkeypatch.setattr(dynamics, "VERSION", dynamics.VERSION + 1)
+    Dynamics(tmp_path, "test", **FEW)
     assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, nn
 
 from l2l_rnn.algorithms import MAML
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError, DataError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.nn import Linear
 from l2l_rnn.tasksets import Adding, DelayedRecall, Sinusoids, get_tasksets, list_tasksets
@@ -81,6 +81,31 @@ def test_a_seed_fixes_what_is_drawn(family):
     assert torch.equal(first.support_x, again.support_x)
     assert torch.equal(first.query_y, again.query_y)
     assert not torch.equal(first.support_x, other.support_x)
+
+
+def test_a_family_made_by_hand_draws_from_the_generator_itself(family):
+    generator = seeded(0)
+    parameters = family.parameters(3, generator)
+    support, _ = family.examples(parameters, 2, generator)
+    assert torch.equal(family.draw(3, 2, 2, seeded(0)).support_x, support)
+
+
+def test_a_split_has_tasks_of_its_own_and_leaves_the_family_as_it_was(family):
+    before = family.draw(3, 2, 2, seeded(0)).support_x
+    splits = [family.of_split(split) for split in ("train", "validation", "test")]
+    drawn = [split.draw(3, 2, 2, seeded(0)).support_x for split in splits]
+    for i, x in enumerate(drawn):
+        assert torch.equal(splits[i].draw(3, 2, 2, seeded(0)).support_x, x)
+        assert not any(torch.equal(x, other) for other in [before, *drawn[:i]])
+    seeds = [{split.seed_of_split(number) for number in range(100)} for split in splits]
+    assert len(set.union(*seeds)) == 300
+    assert max(split.seed_of_split(2**32 // 3 - 1) for split in splits) < 2**32
+    assert torch.equal(family.draw(3, 2, 2, seeded(0)).support_x, before)
+
+
+def test_a_split_that_is_not_known(family):
+    with pytest.raises(UnknownNameError, match=r"of_split: unknown split 'val'. Known: train"):
+        family.of_split("val")
 
 
 def test_right_answers_have_no_error_and_little_loss(family):

@@ -370,6 +370,10 @@ def test_names_in_a_set_are_taken_in_order():
     [
         ({"protocol": "class"}, UnknownNameError, "unknown protocol 'class'. Known: datasets, cl"),
         ({"channels": "both"}, UnknownNameError, "unknown channels 'both'. Known: apart, together"),
+        *(
+            ({"protocol": "classes", "channels": channels}, ArgumentError, f"got '{channels}' with")
+            for channels in ("apart", "together", "nonsense")
+        ),
         ({"shorten": "max"}, UnknownNameError, "unknown shorten 'max'. Known: mean, cut"),
         ({"length": 0}, ArgumentError, "length must be a positive integer, got 0"),
         ({"channels": "together"}, ArgumentError, r"as many channels, got \[1, 6\]"),
