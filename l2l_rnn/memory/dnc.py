@@ -125,9 +125,8 @@ class DNC(SlotMemory[DNCState]):
         heads, width = self.read_heads, self.width
         return (heads + 2) * width, width + heads + 2, heads + 1, 3 * heads
 
-    def blank(self, *batch: int) -> DNCState:
+    def _blank(self, *batch: int) -> DNCState:
         zero = self.weight_output.new_zeros(())
-        self._check_batch(batch)
         slots, heads = self.slots, self.read_heads
         line = zero.expand(*batch, slots)
         return DNCState(
@@ -194,8 +193,8 @@ class DNC(SlotMemory[DNCState]):
         )
         return torch.cat([hidden, reads.flatten(-2)], -1), state
 
-    def write(self, state: DNCState, keys: Tensor, values: Tensor) -> DNCState:
-        after = super().write(state, keys, values)
+    def _write(self, state: DNCState, keys: Tensor, values: Tensor) -> DNCState:
+        after = super()._write(state, keys, values)
         place = torch.arange(self.slots, device=state.usage.device)
         new = (place - state.written.unsqueeze(-1)) % self.slots < keys.shape[-2]
         return after._replace(usage=torch.where(new, torch.ones_like(state.usage), state.usage))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.memory.controllers import check_size
+from l2l_rnn.memory.checks import check_size
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 _FIRST_SLOT = 8.0  # how far slot 0 is ahead in the logits of the first weights
@@ -150,7 +150,7 @@ class NTM(SlotMemory[NTMState]):
         with torch.no_grad():
             self.first_weights[..., 0] += _FIRST_SLOT
 
-    def blank(self, *batch: int) -> NTMState:
+    def _blank(self, *batch: int) -> NTMState:
         like = self.first_reads
         return NTMState(
             memory=like.new_full((), 1e-6).expand(*batch, self.slots, self.width),

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.memory.controllers import check_size, find_controller
-from l2l_rnn.memory.memory import Memory
-from l2l_rnn.memory.slots import check_store, slot_weights, write_slots
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.memory.checks import check_size
+from l2l_rnn.memory.controllers import find_controller
+from l2l_rnn.memory.memory import Memory, leading_axis
+from l2l_rnn.memory.slots import slot_weights, write_slots
 
 SlotState = TypeVar("SlotState", bound=Any)
 
@@ -107,30 +108,17 @@ class SlotMemory(Memory[SlotState]):
             f"slots={self.slots}, width={self.width}, read_heads={self.read_heads}"
         )
 
-    def step(self, x: Tensor, state: SlotState) -> tuple[Tensor, SlotState]:
-        if x.dim() < 1 or x.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{type(self).__name__}: x must end in F={self.input_size} features, got shape "
-                f"{tuple(x.shape)}; set input_size or project x"
-            )
-        self._check_axes("x", x, 3)
-        seen, state = self._advance(self._project(x), self.check_state(state, *x.shape[:-1]))
-        return self._emit(seen), state
-
     def _project(self, x: Tensor) -> Tensor:
         return self.controller.project(x)
 
     def _emit(self, seen: Tensor) -> Tensor:
         return functional.linear(seen, self.weight_output, self.bias_output)
 
-    def write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
-        check_store(type(self).__name__, (self.key_size, self.value_size), keys, values)
-        self._check_axes("keys", keys, 3)
-        self.check_state(state, *keys.shape[:-2])
+    def _write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
         memory = write_slots(state.memory, state.written, keys, values)
         return state._replace(memory=memory, written=state.written + keys.shape[-2])
 
-    def read(self, state: SlotState, queries: Tensor) -> Tensor:
+    def _read(self, state: SlotState, queries: Tensor) -> Tensor:
         return self.attend(state, queries) @ state.memory[..., self.key_size :]
 
     def attend(self, state: SlotState, queries: Tensor) -> Tensor:
@@ -141,9 +129,7 @@ class SlotMemory(Memory[SlotState]):
         Shapes:
             queries `(…, Q, K)` -> `(…, Q, M)`.
         """
-        check_store(type(self).__name__, (self.key_size, self.value_size), queries)
-        self._check_axes("queries", queries, 3)
-        self.check_state(state, *queries.shape[:-2])
+        self._check_queries(state, queries)
         strength = 1 + F.softplus(self.store_strength)
         return slot_weights(state.memory, state.written, queries, strength)
 
@@ -151,18 +137,9 @@ class SlotMemory(Memory[SlotState]):
         """Give every sequence of a batch what a parameter of `usual` axes says it starts with."""
         if start.dim() == usual:
             return start.expand(*batch, *start.shape)
-        self._check_batch(batch)
         between = [1] * (len(batch) - 1)
         wide = start.reshape(len(start), *between, *start.shape[1:])
         return wide.expand(*batch, *start.shape[1:])
 
     def _tasks(self) -> int | None:
-        return len(self.weight_output) if self.weight_output.dim() > 2 else None
-
-    def _check_batch(self, batch: tuple[int, ...]) -> None:
-        tasks = self._tasks()
-        if tasks is not None and batch[:1] != (tasks,):
-            raise ShapeError(
-                f"{type(self).__name__}: a batch must begin with N={tasks} tasks, as the "
-                f"parameters do, got {batch}"
-            )
+        return leading_axis(self.weight_output, 2)
