@@ -83,7 +83,9 @@ class MemoryTrace:
             len(panels), 1, sharex=True, squeeze=False, height_ratios=heights
         ).ravel()
         for axis, (name, array) in zip(axes, panels, strict=True):
-            scale = {} if name in ("inputs", "outputs") else {"vmin": 0, "vmax": max(1, array.max())}
+            scale = (
+                {} if name in ("inputs", "outputs") else {"vmin": 0, "vmax": max(1, array.max())}
+            )
             axis.imshow(array.T, aspect="auto", interpolation="nearest", cmap="magma", **scale)
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             axis.set_yticks([])

@@ -58,11 +58,11 @@ class MANN(Memory[MANNState]):
 
     Args:
         input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        output_size: features of an output step; None for `H`.
         hidden_size: `H`, hidden units of the controller.
         slots: `M`.
         key_size, value_size: `K` and `V` of the store; a slot's width is `W = K + V`.
         reads: `R`, heads.
-        output_size: features of an output step; None for `H`.
         decay: `gamma`, of usage.
         sharpness: `s` at the start.
 
@@ -95,13 +95,13 @@ class MANN(Memory[MANNState]):
     def __init__(
         self,
         input_size: int | None,
+        output_size: int | None = None,
         hidden_size: int = 64,
         *,
         slots: int = 32,
         key_size: int = 16,
         value_size: int = 16,
         reads: int = 2,
-        output_size: int | None = None,
         decay: float = 0.95,
         sharpness: float = 5.0,
         device: torch.device | str | None = None,

@@ -25,7 +25,7 @@ def dnc():
 
 def mann():
     torch.manual_seed(0)
-    return MANN(3, 5, slots=8, key_size=2, value_size=2, reads=2, output_size=2)
+    return MANN(3, 2, 5, slots=8, key_size=2, value_size=2, reads=2)
 
 
 @pytest.mark.parametrize(

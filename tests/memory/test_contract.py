@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+import l2l_rnn.memory
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.memory import (
@@ -15,6 +16,7 @@ from l2l_rnn.memory import (
     DeltaFastWeights,
     HebbianFastWeights,
     KeyValueMemory,
+    Memory,
     MemoryNetwork,
 )
 
@@ -34,9 +36,7 @@ MEMORIES = {
     "DNC, feed-forward, 2 heads": lambda: DNC(
         FEATURES, OUTPUTS, 4, 6, 4, 2, controller="feedforward", dtype=DOUBLE
     ),
-    "MANN": lambda: MANN(
-        FEATURES, 4, slots=6, key_size=3, value_size=2, output_size=OUTPUTS, dtype=DOUBLE
-    ),
+    "MANN": lambda: MANN(FEATURES, OUTPUTS, 4, slots=6, key_size=3, value_size=2, dtype=DOUBLE),
     "key-value memory": lambda: KeyValueMemory(FEATURES, 3, OUTPUTS, slots=6, dtype=DOUBLE),
     "memory network": lambda: MemoryNetwork(
         FEATURES, 3, OUTPUTS, embedding_size=5, slots=6, hops=2, dtype=DOUBLE
@@ -111,6 +111,12 @@ def slices(state, n):
 
 def snapshot(state):
     return [part.detach().clone() for part in state]
+
+
+def test_no_memory_is_left_out():
+    named = {getattr(l2l_rnn.memory, name) for name in l2l_rnn.memory.__all__}
+    kinds = {kind for kind in named if issubclass(kind, Memory)} - {Memory}
+    assert {type(make()) for make in MEMORIES.values()} == kinds
 
 
 # ---------------------------------------------------------------- a layer

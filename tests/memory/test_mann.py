@@ -95,7 +95,7 @@ def test_an_open_gate_writes_where_it_read():
 
 def test_heads_write_slots_of_their_own():
     torch.manual_seed(0)
-    memory = MANN(2, 4, slots=5, key_size=2, value_size=1, reads=2)
+    memory = MANN(2, hidden_size=4, slots=5, key_size=2, value_size=1, reads=2)
     _, state = memory(torch.randn(3, 2, 2))
     assert state.used.sum(-1).tolist() == [4, 4, 4]
     _, state = memory(torch.randn(3, 3, 2), state)
@@ -105,7 +105,7 @@ def test_heads_write_slots_of_their_own():
 def test_it_learns_to_recall_what_it_was_told_once():
     """Two cues, each told its bit in this episode; asked for one of them, by its cue alone."""
     torch.manual_seed(0)
-    memory = MANN(4, 16, slots=8, key_size=4, value_size=4, reads=1, output_size=1)
+    memory = MANN(4, 1, 16, slots=8, key_size=4, value_size=4, reads=1)
     optimizer = torch.optim.Adam(memory.parameters(), 2e-2)
 
     def episodes(count):

@@ -10,7 +10,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.memory import (
+    DNC,
     MANN,
+    NTM,
     DeltaFastWeights,
     HebbianFastWeights,
     KeyValueMemory,
@@ -20,7 +22,9 @@ from l2l_rnn.memory import (
 INPUTS, KEY, VALUE, TASKS, BATCH, STEPS = 3, 4, 2, 3, 2, 5
 
 MEMORIES = {
-    "mann": lambda f: MANN(f, 4, slots=3, key_size=KEY, value_size=VALUE, reads=2),
+    "ntm": lambda f: NTM(f, 3, 4, slots=3, width=KEY + VALUE, key_size=KEY),
+    "dnc": lambda f: DNC(f, 3, 4, slots=3, width=KEY + VALUE, key_size=KEY),
+    "mann": lambda f: MANN(f, 3, 4, slots=3, key_size=KEY, value_size=VALUE, reads=2),
     "key-value": lambda f: KeyValueMemory(f, KEY, VALUE, slots=3),
     "key-value, hops, cosine": lambda f: KeyValueMemory(
         f, KEY, VALUE, embedding_size=3, slots=3, hops=2, similarity="cosine"
