@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -174,6 +175,32 @@ class Memory(nn.Module, ABC, Generic[State]):
                     f"{who}: the state's {name} must have shape {tuple(wanted.shape)}, got "
                     f"{tuple(given.shape)}; take it from blank{batch} or from an earlier call of "
                     "this memory on as many sequences"
+                )
+        return state
+
+    def take_state(self, state: State | Mapping[str, Tensor], *batch: int) -> State:
+        """Return a state that was kept, or made of a mapping with its names.
+
+        Raises:
+            ArgumentError: the names are those of another memory.
+            ArgumentTypeError: it is the state of another kind of memory, or is of another type or
+                device than the parameters.
+            ShapeError: it is that of another size of memory, or of another batch.
+        """
+        who, blank = type(self).__name__, self.blank(*batch)
+        fields: tuple[str, ...] = blank._fields  # type: ignore[attr-defined]
+        if isinstance(state, Mapping):
+            if set(state) != set(fields):
+                raise ArgumentError(
+                    f"{who}: the state must have {', '.join(fields)}, got "
+                    f"{', '.join(map(str, state))}; it is another memory's"
+                )
+            state = type(blank)(**state)
+        for name, given, wanted in zip(fields, self.check_state(state, *batch), blank, strict=True):
+            if given.dtype != wanted.dtype or given.device != wanted.device:
+                raise ArgumentTypeError(
+                    f"{who}: the state's {name} must be {wanted.dtype} on {wanted.device}, "
+                    f"got {given.dtype} on {given.device}; convert it with .to()"
                 )
         return state
 

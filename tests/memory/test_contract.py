@@ -360,6 +360,21 @@ def test_a_state_of_another_kind(memory):
         memory.write(tuple(memory.blank()), *examples(memory))
 
 
+def test_a_state_that_was_kept(memory):
+    state = memory.write(memory.blank(), *examples(memory))
+    assert memory.take_state(state) is state
+    again = memory.take_state(state._asdict())
+    assert type(again) is type(state)
+    assert all(a is b for a, b in zip(again, state, strict=True))
+    who = type(memory).__name__
+    with pytest.raises(ArgumentError, match=rf"^{who}: the state must have .*, got other"):
+        memory.take_state({"other": torch.zeros(1)})
+    with pytest.raises(ArgumentTypeError, match=rf"^{who}: the state's .* must be torch"):
+        memory.take_state(type(state)(*(part.to(torch.complex64) for part in state)))
+    with pytest.raises(ShapeError, match=rf"^{who}: the state's .* must have shape"):
+        memory.take_state(state, BATCH)
+
+
 def test_a_state_of_other_tasks(memory):
     together, _ = with_tasks(memory)
     with pytest.raises(ShapeError):
