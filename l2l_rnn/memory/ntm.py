@@ -83,8 +83,10 @@ class NTM(SlotMemory[NTMState]):
         >>> outputs, state = ntm(torch.zeros(4, 5, 3))
         >>> outputs.shape, state.memory.shape, state.weights.shape
         (torch.Size([4, 5, 2]), torch.Size([4, 16, 6]), torch.Size([4, 2, 16]))
-        >>> store = ntm.write(ntm.blank(), torch.eye(3), torch.diag(torch.tensor([1.0, 2.0, 3.0])))
-        >>> ntm.read(store, torch.eye(3)[1:2]).round(decimals=2).tolist()
+        >>> store = NTM(None, slots=16, width=6)  # keys and values of 3
+        >>> values = torch.diag(torch.tensor([1.0, 2.0, 3.0]))
+        >>> state = store.write(store.blank(), torch.eye(3), values)
+        >>> store.read(state, torch.eye(3)[1:2]).round(decimals=2).tolist()
         [[0.0, 2.0, 0.0]]
 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 3. As in M.
