@@ -102,6 +102,22 @@ def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:
         )
 
 
+def check_finite_loss(who: str, loss: Tensor, outputs: Tensor, tasks: int | None) -> None:
+    """Tell a loss that is not finite, and of which tasks; any other fault is left to `check_loss`.
+
+    Raises:
+        AdaptationError: it is not.
+    """
+    values = readable_values(loss) if isinstance(loss, Tensor) and loss.requires_grad else None
+    if values is None or values.isfinite().all():
+        return
+    told: Tensor | None = loss
+    if loss.shape != (tasks,):  # one number for all: the gradient tells them apart
+        (told,) = torch.autograd.grad(loss.sum(), outputs, retain_graph=True, allow_unused=True)
+    of = "" if told is None else not_finite([told], tasks) or ""
+    raise unchanged(who, f"the loss{of} is NaN or infinite; look at the inputs")
+
+
 def gradients_of(
     who: str,
     loss: Tensor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -16,13 +16,14 @@ from torch import Tensor
 from l2l_rnn.algorithms.inner_loop import (
     adapted_names,
     check_finite,
+    check_finite_loss,
     check_loss,
     gradients_of,
     not_finite,
     unchanged,
 )
 from l2l_rnn.algorithms.labels import members_of
-from l2l_rnn.axes import expand_parameters, knows_tasks, readable_values
+from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
 from l2l_rnn.models.memory_model import Look
@@ -134,22 +135,7 @@ class MemoryLearner(BaseLearner):
 
     @state.setter
     def state(self, state: Any) -> None:
-        blank = self._blank()
-        if isinstance(state, Mapping):
-            if set(state) != set(blank._fields):
-                raise ArgumentError(
-                    f"MemoryLearner: the state must have {', '.join(blank._fields)}, got "
-                    f"{', '.join(map(str, state))}; it is another memory's"
-                )
-            state = type(blank)(**state)
-        state = self.module.memory.check_state(state, *self._batch())
-        for name, given, wanted in zip(blank._fields, state, blank, strict=True):
-            if given.dtype != wanted.dtype or given.device != wanted.device:
-                raise ArgumentTypeError(
-                    f"MemoryLearner: the state's {name} must be {wanted.dtype} on {wanted.device}, "
-                    f"got {given.dtype} on {given.device}; convert it with .to()"
-                )
-        self._state, self._last = state, None
+        self._state, self._last = self.module.memory.take_state(state, *self._batch()), None
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
         """Return a learner with a blank memory whose parameters backpropagate to this one's.
@@ -250,7 +236,7 @@ class MemoryLearner(BaseLearner):
                 "no outputs to learn from; call the learner on the support set first, with "
                 "gradients on",
             )
-        self._check_finite(who, loss, self._last.outputs)
+        check_finite_loss(who, loss, self._last.outputs, self.tasks)
         check_loss(who, loss, self.tasks)
         (gradient,) = torch.autograd.grad(
             loss.sum(),
@@ -293,17 +279,6 @@ class MemoryLearner(BaseLearner):
             raise unchanged(
                 who, f"what would be written{of} is NaN or infinite; look at the inputs"
             )
-
-    def _check_finite(self, who: str, loss: Tensor, outputs: Tensor) -> None:
-        """Tell a loss that is not finite, and of which tasks."""
-        values = readable_values(loss) if isinstance(loss, Tensor) and loss.requires_grad else None
-        if values is None or values.isfinite().all():
-            return
-        told: Tensor | None = loss
-        if loss.shape != (self.tasks,):  # one number for all: the gradient tells them apart
-            (told,) = torch.autograd.grad(loss.sum(), outputs, retain_graph=True, allow_unused=True)
-        of = "" if told is None else not_finite([told], self.tasks) or ""
-        raise unchanged(who, f"the loss{of} is NaN or infinite; look at the inputs")
 
     def _stepped(self, who: str, loss: Tensor) -> Any:
         """The model after a gradient step on the parameters that the hybrid adapts."""

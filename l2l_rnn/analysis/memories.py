@@ -31,7 +31,7 @@ class MemoryTrace:
         outputs: what it gave out, `(S, output_size)`.
         write_weights, read_weights: where each head wrote and read, `(S, heads, M)`, or None if
             this kind of memory has no such.
-        usage: how much each slot was in use, `(S, 1, M)`, or None.
+        usage: how much each slot was in use, or used lately, `(S, 1, M)`, or None.
         allocation: which free slots were offered, `(S, 1, M)`, or None.
     """
 
@@ -63,7 +63,7 @@ class MemoryTrace:
     def draw(self, path: str | Path) -> Path:
         """Draw it as a PNG: steps to the right; features, or slots, downwards.
 
-        The brightest is the greatest value of inputs and outputs, and 1 of all else.
+        The brightest is the greatest value, and at least 1 where these are weights or usage.
 
         Raises:
             MissingExtraError: matplotlib is not installed.
@@ -83,7 +83,9 @@ class MemoryTrace:
             len(panels), 1, sharex=True, squeeze=False, height_ratios=heights
         ).ravel()
         for axis, (name, array) in zip(axes, panels, strict=True):
-            scale = {} if name in ("inputs", "outputs") else {"vmin": 0, "vmax": 1}
+            scale = (
+                {} if name in ("inputs", "outputs") else {"vmin": 0, "vmax": max(1, array.max())}
+            )
             axis.imshow(array.T, aspect="auto", interpolation="nearest", cmap="magma", **scale)
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             axis.set_yticks([])

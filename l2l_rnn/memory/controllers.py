@@ -128,10 +128,3 @@ def find_controller(who: str, name: str) -> type[Controller]:
             f"{who}: controller must be one of {', '.join(map(repr, CONTROLLERS))}, got {name!r}"
         )
     return CONTROLLERS[name]
-
-
-def check_size(who: str, name: str, size: object, least: int = 1) -> int:
-    """Return a size, or raise an ArgumentError."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < least:
-        raise ArgumentError(f"{who}: {name} must be an integer from {least} on, got {size!r}")
-    return size

@@ -31,7 +31,7 @@ class DNCState(NamedTuple):
     Shapes:
         memory `(…, M, W)`, usage, allocation, precedence and write_weights `(…, M)`, links
         `(…, M, M)`, read_weights `(…, R, M)`, reads `(…, R, W)`, hidden `(…, H)`, cell `(…, H)` or
-        `(…, 0)`, written `(…)`.
+        `(…, 0)`, written `(…)`. In a store there are no heads, and what they use is empty.
     """
 
     memory: Tensor
@@ -72,7 +72,7 @@ class DNC(SlotMemory[DNCState]):
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and a `DNCState`.
 
     Raises:
-        ArgumentError: a size or the controller cannot be used.
+        ArgumentError: a size or the controller cannot be used, or a store is used as a layer.
         ShapeError: at a call, when input, state, keys or values do not fit.
 
     Example:
@@ -89,8 +89,8 @@ class DNC(SlotMemory[DNCState]):
 
     def __init__(
         self,
-        input_size: int,
-        output_size: int,
+        input_size: int | None,
+        output_size: int | None = None,
         hidden_size: int = 100,
         slots: int = 64,
         width: int = 20,
@@ -125,14 +125,14 @@ class DNC(SlotMemory[DNCState]):
         heads, width = self.read_heads, self.width
         return (heads + 2) * width, width + heads + 2, heads + 1, 3 * heads
 
-    def blank(self, *batch: int) -> DNCState:
-        zero = self.weight_output.new_zeros(())
-        self._check_batch(batch)
-        slots, heads = self.slots, self.read_heads
+    def _blank(self, *batch: int) -> DNCState:
+        zero, heads = self.store_strength.new_zeros(()), self.read_heads
+        slots = self.slots if self.is_layer else 0  # of what the heads alone use
+        cells = self.controller.cell_size if self.is_layer else 0
         line = zero.expand(*batch, slots)
         return DNCState(
-            memory=zero.expand(*batch, slots, self.width),
-            usage=line,
+            memory=zero.expand(*batch, self.slots, self.width),
+            usage=zero.expand(*batch, self.slots),
             allocation=line,
             links=zero.expand(*batch, slots, slots),
             precedence=line,
@@ -140,7 +140,7 @@ class DNC(SlotMemory[DNCState]):
             read_weights=zero.expand(*batch, heads, slots),
             reads=zero.expand(*batch, heads, self.width),
             hidden=zero.expand(*batch, self.hidden_size),
-            cell=zero.expand(*batch, self.controller.cell_size),
+            cell=zero.expand(*batch, cells),
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
@@ -194,8 +194,8 @@ class DNC(SlotMemory[DNCState]):
         )
         return torch.cat([hidden, reads.flatten(-2)], -1), state
 
-    def write(self, state: DNCState, keys: Tensor, values: Tensor) -> DNCState:
-        after = super().write(state, keys, values)
+    def _write(self, state: DNCState, keys: Tensor, values: Tensor) -> DNCState:
+        after = super()._write(state, keys, values)
         place = torch.arange(self.slots, device=state.usage.device)
         new = (place - state.written.unsqueeze(-1)) % self.slots < keys.shape[-2]
         return after._replace(usage=torch.where(new, torch.ones_like(state.usage), state.usage))

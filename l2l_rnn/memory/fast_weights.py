@@ -13,9 +13,9 @@ from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.attention import unit_vectors
 from l2l_rnn.functional.fast_weights import delta_rule, hebbian_rule
-from l2l_rnn.memory.checks import check_pairs, check_sizes, check_vectors
-from l2l_rnn.memory.memory import Memory
-from l2l_rnn.memory.projections import KeyValueProjection, layer_only
+from l2l_rnn.memory.checks import check_sizes
+from l2l_rnn.memory.memory import Memory, leading_axis
+from l2l_rnn.memory.projections import KeyValueProjection
 
 
 class HebbianState(NamedTuple):
@@ -93,7 +93,6 @@ class HebbianFastWeights(Memory[HebbianState]):
             raise ArgumentError(f"{who}: decay must lie in [0, 1], got {decay!r}")
         if not rate > 0:
             raise ArgumentError(f"{who}: rate must be positive, got {rate!r}")
-        self.is_layer = input_size is not None
         self.hidden_size = self.output_size = hidden_size
         self.decay, self.rate, self.settling_steps = decay, rate, settling_steps
         factory = {"device": device, "dtype": dtype}
@@ -116,16 +115,15 @@ class HebbianFastWeights(Memory[HebbianState]):
             filled = torch.full((hidden_size,), start, **factory)  # type: ignore[arg-type]
             setattr(self, name, nn.Parameter(filled))
 
-    def blank(self, *batch: int) -> HebbianState:
-        hidden = self.like.new_zeros(*batch, self.hidden_size if self.is_layer else 0)
-        return HebbianState(hidden, self.like.new_zeros(*batch, self.value_size, self.key_size))
+    def _tasks(self) -> int | None:
+        return leading_axis(self.weight_ih, 2) if self.is_layer else None
 
-    def step(self, x: Tensor, state: HebbianState) -> tuple[Tensor, HebbianState]:
-        return self._advance(self._project(x), state)
+    def _blank(self, *batch: int) -> HebbianState:
+        zero = self.like.new_zeros(())
+        hidden = zero.expand(*batch, self.hidden_size if self.is_layer else 0)
+        return HebbianState(hidden, zero.expand(*batch, self.value_size, self.key_size))
 
     def _project(self, x: Tensor) -> Tensor:
-        if not self.is_layer:
-            raise layer_only("HebbianFastWeights")
         return functional.linear(x, self.weight_ih, self.bias)
 
     def _advance(self, features: Tensor, state: HebbianState) -> tuple[Tensor, HebbianState]:
@@ -145,13 +143,11 @@ class HebbianFastWeights(Memory[HebbianState]):
             gain, shift = (p.reshape(len(p), *between, -1) for p in (gain, shift))
         return (gain * normal + shift).relu()
 
-    def write(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
-        _check_write(self, state.weights, keys, values)
+    def _write(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
         weights = hebbian_rule(keys, values, state.weights, decay=self.decay, rate=self.rate)
         return HebbianState(state.hidden, weights)
 
-    def read(self, state: HebbianState, queries: Tensor) -> Tensor:
-        check_vectors(type(self).__name__, "queries", queries, _batch(state.weights), self.key_size)
+    def _read(self, state: HebbianState, queries: Tensor) -> Tensor:
         return queries @ state.weights.mT
 
 
@@ -226,34 +222,34 @@ class DeltaFastWeights(Memory[DeltaState]):
                 input_size, key_size, self.value_size, device=device, dtype=dtype
             )
 
-    def blank(self, *batch: int) -> DeltaState:
-        return DeltaState(self.gate_weight.new_zeros(*batch, self.value_size, self.key_size))
+    def _tasks(self) -> int | None:
+        return leading_axis(self.gate_weight, 2)
 
-    def step(self, x: Tensor, state: DeltaState) -> tuple[Tensor, DeltaState]:
-        y, state = self._run(x.unsqueeze(-2), state, None)
+    def _blank(self, *batch: int) -> DeltaState:
+        zero = self.gate_weight.new_zeros(())
+        return DeltaState(zero.expand(*batch, self.value_size, self.key_size))
+
+    def _advance(self, features: Tensor, state: DeltaState) -> tuple[Tensor, DeltaState]:
+        y, state = self._run(features.unsqueeze(-2), state, None)
         return y.squeeze(-2), state
 
     def _run(
         self, x: Tensor, state: DeltaState, inside: Tensor | None
     ) -> tuple[Tensor, DeltaState]:
-        if self.projection is None:
-            raise layer_only("DeltaFastWeights")
-        q, k, v = self.projection(x)
+        q, k, v = self.projection(x)  # type: ignore[misc]  # None in a store, which has no steps
         gates = self._gates(k)
         if inside is not None:
             gates = gates * inside
         y, weights = delta_rule(self._phi(q), self._phi(k), v, gates, state.weights)
         return y, DeltaState(weights)
 
-    def write(self, state: DeltaState, keys: Tensor, values: Tensor) -> DeltaState:
-        _check_write(self, state.weights, keys, values)
+    def _write(self, state: DeltaState, keys: Tensor, values: Tensor) -> DeltaState:
         if keys.shape[-2] == 0:
             return state
         p = self._phi(keys)
         return DeltaState(delta_rule(p, p, values, self._gates(keys), state.weights)[1])
 
-    def read(self, state: DeltaState, queries: Tensor) -> Tensor:
-        check_vectors(type(self).__name__, "queries", queries, _batch(state.weights), self.key_size)
+    def _read(self, state: DeltaState, queries: Tensor) -> Tensor:
         return self._phi(queries) @ state.weights.mT
 
     def _phi(self, keys: Tensor) -> Tensor:
@@ -264,16 +260,3 @@ class DeltaFastWeights(Memory[DeltaState]):
 
     def _gates(self, keys: Tensor) -> Tensor:
         return functional.linear(keys, self.gate_weight, self.gate_bias).squeeze(-1).sigmoid()
-
-
-def _batch(weights: Tensor) -> tuple[int, ...]:
-    return tuple(weights.shape[:-2])
-
-
-def _check_write(
-    memory: HebbianFastWeights | DeltaFastWeights, weights: Tensor, keys: Tensor, values: Tensor
-) -> None:
-    who = type(memory).__name__
-    check_vectors(who, "keys", keys, _batch(weights), memory.key_size)
-    check_vectors(who, "values", values, _batch(weights), memory.value_size)
-    check_pairs(who, keys, values)

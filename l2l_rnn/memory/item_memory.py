@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from l2l_rnn.memory.checks import check_pairs, check_sizes, check_vectors
-from l2l_rnn.memory.memory import Memory
-from l2l_rnn.memory.projections import KeyValueProjection, layer_only
+from l2l_rnn.memory.checks import check_sizes
+from l2l_rnn.memory.memory import Memory, leading_axis
+from l2l_rnn.memory.projections import KeyValueProjection
 
 
 class ItemState(NamedTuple):
@@ -84,24 +84,26 @@ class ItemMemory(Memory[ItemState]):
 
     @abstractmethod
     def _slot_sizes(self) -> tuple[int, int, Tensor]:
-        """Return the sizes of a slot's key and value, and a tensor of the right type."""
+        """Return the sizes of a slot's key and value, and a parameter that is a matrix."""
 
-    def blank(self, *batch: int) -> ItemState:
+    def _tasks(self) -> int | None:
+        return leading_axis(self._slot_sizes()[2], 2)
+
+    def _blank(self, *batch: int) -> ItemState:
         key_size, value_size, like = self._slot_sizes()
+        zero = like.new_zeros(())
         return ItemState(
-            like.new_zeros(*batch, self.slots, key_size),
-            like.new_zeros(*batch, self.slots, value_size),
+            zero.expand(*batch, self.slots, key_size),
+            zero.expand(*batch, self.slots, value_size),
             torch.zeros(batch, dtype=torch.long, device=like.device),
         )
 
-    def step(self, x: Tensor, state: ItemState) -> tuple[Tensor, ItemState]:
-        y, state = self._run(x.unsqueeze(-2), state, None)
+    def _advance(self, features: Tensor, state: ItemState) -> tuple[Tensor, ItemState]:
+        y, state = self._run(features.unsqueeze(-2), state, None)
         return y.squeeze(-2), state
 
     def _run(self, x: Tensor, state: ItemState, inside: Tensor | None) -> tuple[Tensor, ItemState]:
-        if self.projection is None:
-            raise layer_only(type(self).__name__)
-        q, k, v = self.projection(x)
+        q, k, v = self.projection(x)  # type: ignore[misc]  # None in a store, which has no steps
         steps = x.shape[-2]
         new_keys, new_values = self._items(k, v)
         keys = torch.cat([state.keys, new_keys], -2)  # (…, M + S, E)
@@ -126,11 +128,7 @@ class ItemMemory(Memory[ItemState]):
         empty = self.slots - written[..., None, None]
         return torch.arange(self.slots, device=written.device) >= empty
 
-    def write(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
-        who, batch = type(self).__name__, tuple(state.keys.shape[:-2])
-        check_vectors(who, "keys", keys, batch, self.key_size)
-        check_vectors(who, "values", values, batch, self.value_size)
-        check_pairs(who, keys, values)
+    def _write(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
         added = self._items(keys, values)
         old = (state.keys, state.values)
         slots = [
@@ -139,7 +137,5 @@ class ItemMemory(Memory[ItemState]):
         ]
         return ItemState(slots[0], slots[1], state.written + keys.shape[-2])
 
-    def read(self, state: ItemState, queries: Tensor) -> Tensor:
-        batch = tuple(state.keys.shape[:-2])
-        check_vectors(type(self).__name__, "queries", queries, batch, self.key_size)
+    def _read(self, state: ItemState, queries: Tensor) -> Tensor:
         return self._answer(queries, state.keys, state.values, self._filled(state.written))

@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.attention import cosine_similarity, masked_softmax
-from l2l_rnn.memory.checks import check_pairs, check_sizes, check_vectors
-from l2l_rnn.memory.memory import Memory
-from l2l_rnn.memory.projections import layer_only
+from l2l_rnn.memory.checks import check_sizes
+from l2l_rnn.memory.memory import Memory, leading_axis
 
 # Added to squared lengths of memory rows: one that was hardly written is like nothing.
 _EPS = 1e-4
@@ -27,7 +26,7 @@ class MANNState(NamedTuple):
         hidden, cell: the controller's `h` and `c`, `(…, H)`.
         memory: `M`, `(…, M, W)`.
         usage: `w^u`, how much each slot was read and written lately, `(…, M)`.
-        attention: `w^r`, the last read weights, `(…, R, M)`.
+        read_weights, write_weights: `w^r` and `w^w` of the last step, `(…, R, M)`.
         found: `r`, what was read last, `(…, R W)`.
         used: which slots were ever written as the least used, `(…, M)`, bool.
         overwritten: how many writes fell on a slot in use, `(…)`.
@@ -37,7 +36,8 @@ class MANNState(NamedTuple):
     cell: Tensor
     memory: Tensor
     usage: Tensor
-    attention: Tensor
+    read_weights: Tensor
+    write_weights: Tensor
     found: Tensor
     used: Tensor
     overwritten: Tensor
@@ -58,11 +58,11 @@ class MANN(Memory[MANNState]):
 
     Args:
         input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        output_size: features of an output step; None for `H`.
         hidden_size: `H`, hidden units of the controller.
         slots: `M`.
         key_size, value_size: `K` and `V` of the store; a slot's width is `W = K + V`.
         reads: `R`, heads.
-        output_size: features of an output step; None for `H`.
         decay: `gamma`, of usage.
         sharpness: `s` at the start.
 
@@ -95,13 +95,13 @@ class MANN(Memory[MANNState]):
     def __init__(
         self,
         input_size: int | None,
+        output_size: int | None = None,
         hidden_size: int = 64,
         *,
         slots: int = 32,
         key_size: int = 16,
         value_size: int = 16,
         reads: int = 2,
-        output_size: int | None = None,
         decay: float = 0.95,
         sharpness: float = 5.0,
         device: torch.device | str | None = None,
@@ -122,9 +122,8 @@ class MANN(Memory[MANNState]):
             raise ArgumentError(f"MANN: sharpness must be positive, got {sharpness!r}")
         self.slots, self.key_size, self.value_size = slots, key_size, value_size
         self.width, self.decay = key_size + value_size, decay
-        self.is_layer = input_size is not None
-        self.hidden_size = hidden_size if self.is_layer else 0
-        self.reads = reads if self.is_layer else 0
+        self.hidden_size = 0 if input_size is None else hidden_size
+        self.reads = 0 if input_size is None else reads
         self.input_size = 0
         start = torch.full((1,), math.log(sharpness), device=device, dtype=dtype)
         self.log_sharpness = nn.Parameter(start)
@@ -158,28 +157,28 @@ class MANN(Memory[MANNState]):
         if self.is_layer:
             nn.init.ones_(self.bias[self.hidden_size : 2 * self.hidden_size])
 
-    def blank(self, *batch: int) -> MANNState:
-        zeros = self.log_sharpness.new_zeros
+    def _tasks(self) -> int | None:
+        return leading_axis(self.log_sharpness, 1)
+
+    def _blank(self, *batch: int) -> MANNState:
+        zero = self.log_sharpness.new_zeros(())
+        hidden = zero.expand(*batch, self.hidden_size)
+        weights = zero.expand(*batch, self.reads, self.slots)
         return MANNState(
-            zeros(*batch, self.hidden_size),
-            zeros(*batch, self.hidden_size),
-            zeros(*batch, self.slots, self.width),
-            zeros(*batch, self.slots),
-            zeros(*batch, self.reads, self.slots),
-            zeros(*batch, self.reads * self.width),
-            zeros(*batch, self.slots, dtype=torch.bool),
-            zeros(batch, dtype=torch.long),
+            hidden=hidden,
+            cell=hidden,
+            memory=zero.expand(*batch, self.slots, self.width),
+            usage=zero.expand(*batch, self.slots),
+            read_weights=weights,
+            write_weights=weights,
+            found=zero.expand(*batch, self.reads * self.width),
+            used=zero.new_zeros((), dtype=torch.bool).expand(*batch, self.slots),
+            overwritten=zero.new_zeros(batch, dtype=torch.long),
         )
 
     # -- as a layer --------------------------------------------------------------------------
 
-    def step(self, x: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
-        seen, state = self._advance(self._project(x), state)
-        return self._emit(seen), state
-
     def _project(self, x: Tensor) -> Tensor:
-        if not self.is_layer:
-            raise layer_only("MANN")
         return functional.linear(x, self.weight_ih, self.bias)
 
     def _emit(self, seen: Tensor) -> Tensor:
@@ -199,19 +198,20 @@ class MANN(Memory[MANNState]):
 
         slots = state.usage.argsort(dim=-1, stable=True)[..., : self.reads]
         least = F.one_hot(slots, self.slots).to(keys.dtype)  # w^lu, (…, R, M)
-        writing = old * state.attention + (1 - old) * least
+        writing = old * state.read_weights + (1 - old) * least
         wiped = least.sum(-2)
         memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ keys
-        attention = (self._sharpness(keys) * cosine_similarity(keys, memory, _EPS)).softmax(-1)
-        found = (attention @ memory).flatten(-2)
+        reading = (self._sharpness(keys) * cosine_similarity(keys, memory, _EPS)).softmax(-1)
+        found = (reading @ memory).flatten(-2)
         # Usage only orders slots, which has no derivative.
-        lately = (attention + writing).detach().sum(-2)
+        lately = (reading + writing).detach().sum(-2)
         after = MANNState(
             hidden,
             cell,
             memory,
             self.decay * state.usage + lately,
-            attention,
+            reading,
+            writing,
             found,
             state.used | (wiped > 0),
             state.overwritten + (state.used & (wiped > 0)).sum(-1),
@@ -226,11 +226,7 @@ class MANN(Memory[MANNState]):
 
     # -- as a store --------------------------------------------------------------------------
 
-    def write(self, state: MANNState, keys: Tensor, values: Tensor) -> MANNState:
-        batch = tuple(state.usage.shape[:-1])
-        check_vectors("MANN", "keys", keys, batch, self.key_size)
-        check_vectors("MANN", "values", values, batch, self.value_size)
-        check_pairs("MANN", keys, values)
+    def _write(self, state: MANNState, keys: Tensor, values: Tensor) -> MANNState:
         count = keys.shape[-2]
         first, kept = min(count, self.slots), slice(max(count - self.slots, 0), None)
         order = state.usage.argsort(dim=-1, stable=True)
@@ -249,11 +245,11 @@ class MANN(Memory[MANNState]):
             overwritten=state.overwritten + (state.used & reached).sum(-1) + (count - first),
         )
 
-    def read(self, state: MANNState, queries: Tensor) -> Tensor:
+    def _read(self, state: MANNState, queries: Tensor) -> Tensor:
         return self.attention(state, queries) @ state.memory[..., self.key_size :]
 
     def attention(self, state: MANNState, queries: Tensor) -> Tensor:
         """Compute the weight of each slot, of those in use: `(…, Q, K)` -> `(…, Q, M)`."""
-        check_vectors("MANN", "queries", queries, tuple(state.usage.shape[:-1]), self.key_size)
+        self._check_queries(state, queries)
         alike = cosine_similarity(queries, state.memory[..., : self.key_size], _EPS)
         return masked_softmax(self._sharpness(alike) * alike, state.used.unsqueeze(-2))

@@ -120,6 +120,7 @@ class KeyValueMemory(ItemMemory):
 
     def attention(self, state: ItemState, queries: Tensor) -> Tensor:
         """Compute the weight of each slot in the first look-up: `(…, Q, K)` -> `(…, Q, M)`."""
+        self._check_queries(state, queries)
         u = functional.linear(queries, self.embedding)
         return masked_softmax(self._scores(u, state.keys), self._filled(state.written))
 

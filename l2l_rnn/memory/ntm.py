@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.memory.controllers import check_size
+from l2l_rnn.memory.checks import check_size
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 _FIRST_SLOT = 8.0  # how far slot 0 is ahead in the logits of the first weights
@@ -28,7 +28,8 @@ class NTMState(NamedTuple):
 
     Shapes:
         memory `(…, M, W)`, weights `(…, heads, M)`, reads `(…, R, W)`, hidden `(…, H)`, cell
-        `(…, H)` or `(…, 0)`, written `(…)`.
+        `(…, H)` or `(…, 0)`, written `(…)`. In a store there are no heads, and what they use is
+        empty.
     """
 
     memory: Tensor
@@ -74,7 +75,7 @@ class NTM(SlotMemory[NTMState]):
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and an `NTMState`.
 
     Raises:
-        ArgumentError: a size or the controller cannot be used.
+        ArgumentError: a size or the controller cannot be used, or a store is used as a layer.
         ShapeError: at a call, when input, state, keys or values do not fit.
 
     Example:
@@ -82,8 +83,10 @@ class NTM(SlotMemory[NTMState]):
         >>> outputs, state = ntm(torch.zeros(4, 5, 3))
         >>> outputs.shape, state.memory.shape, state.weights.shape
         (torch.Size([4, 5, 2]), torch.Size([4, 16, 6]), torch.Size([4, 2, 16]))
-        >>> store = ntm.write(ntm.blank(), torch.eye(3), torch.diag(torch.tensor([1.0, 2.0, 3.0])))
-        >>> ntm.read(store, torch.eye(3)[1:2]).round(decimals=2).tolist()
+        >>> store = NTM(None, slots=16, width=6)  # keys and values of 3
+        >>> values = torch.diag(torch.tensor([1.0, 2.0, 3.0]))
+        >>> state = store.write(store.blank(), torch.eye(3), values)
+        >>> store.read(state, torch.eye(3)[1:2]).round(decimals=2).tolist()
         [[0.0, 2.0, 0.0]]
 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 3. As in M.
@@ -96,8 +99,8 @@ class NTM(SlotMemory[NTMState]):
 
     def __init__(
         self,
-        input_size: int,
-        output_size: int,
+        input_size: int | None,
+        output_size: int | None = None,
         hidden_size: int = 100,
         slots: int = 128,
         width: int = 20,
@@ -126,6 +129,10 @@ class NTM(SlotMemory[NTMState]):
             device,
             dtype,
         )
+        if input_size is None:
+            self.write_heads = 0
+            self.reset_parameters()
+            return
         heads = self.read_heads + write_heads
 
         def empty(*shape: int) -> nn.Parameter:
@@ -145,19 +152,26 @@ class NTM(SlotMemory[NTMState]):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
+        if not self.is_layer:
+            return
         nn.init.normal_(self.first_reads, std=0.1)
         nn.init.normal_(self.first_weights, std=0.1)
         with torch.no_grad():
             self.first_weights[..., 0] += _FIRST_SLOT
 
-    def blank(self, *batch: int) -> NTMState:
-        like = self.first_reads
+    def _blank(self, *batch: int) -> NTMState:
+        like = self.store_strength
+        zero, first = like.new_zeros(()), like.new_full((), 1e-6 if self.is_layer else 0)
+        weights, reads, cells = zero.expand(0, self.slots), zero.expand(0, self.width), 0
+        if self.is_layer:
+            weights, reads = self.first_weights.softmax(-1), self.first_reads.tanh()
+            cells = self.controller.cell_size
         return NTMState(
-            memory=like.new_full((), 1e-6).expand(*batch, self.slots, self.width),
-            weights=self._spread(self.first_weights.softmax(-1), 2, batch),
-            reads=self._spread(self.first_reads.tanh(), 2, batch),
-            hidden=like.new_zeros(()).expand(*batch, self.hidden_size),
-            cell=like.new_zeros(()).expand(*batch, self.controller.cell_size),
+            memory=first.expand(*batch, self.slots, self.width),
+            weights=self._spread(weights, 2, batch),
+            reads=self._spread(reads, 2, batch),
+            hidden=zero.expand(*batch, self.hidden_size),
+            cell=zero.expand(*batch, cells),
             written=torch.zeros(batch, dtype=torch.long, device=like.device),
         )
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError
 
 
 class KeyValueProjection(nn.Module):
@@ -53,8 +52,3 @@ class KeyValueProjection(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = functional.linear(x, self.weight).split(self.sizes, -1)
         return q, k, v
-
-
-def layer_only(who: str) -> ArgumentError:
-    """The error of a store that is used as a layer."""
-    return ArgumentError(f"{who}: made without input_size it is a store only; give input_size=F")

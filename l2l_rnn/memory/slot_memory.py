@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.memory.controllers import check_size, find_controller
-from l2l_rnn.memory.memory import Memory
-from l2l_rnn.memory.slots import check_store, slot_weights, write_slots
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.memory.checks import check_size, check_sizes
+from l2l_rnn.memory.controllers import find_controller
+from l2l_rnn.memory.memory import Memory, leading_axis
+from l2l_rnn.memory.slots import slot_weights, write_slots
 
 SlotState = TypeVar("SlotState", bound=Any)
 
@@ -26,12 +27,13 @@ class SlotMemory(Memory[SlotState]):
 
     As a store a slot is a key and its value, `K + V = W`. `write` fills the slots one after another
     and then goes on at the first, so that more examples than slots overwrite the oldest; the
-    state's `written` says how many were written. `read` looks queries up by content, with a learned
-    strength, among the slots written; from a blank memory it reads 0.
+    state's `written` says how many were written. `read` looks queries up by content, with a
+    strength, among the slots written; from a blank memory it reads 0. A store learns the strength,
+    its only parameter; in a layer, where no step reads it, it stays as it is.
 
     Args:
-        input_size: `F`, features of a step.
-        output_size: features of an output step.
+        input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        output_size: features of an output step; None for `H`.
         hidden_size: `H`, units of the controller.
         slots: `M`.
         width: `W`, values of a slot.
@@ -44,8 +46,8 @@ class SlotMemory(Memory[SlotState]):
 
     def __init__(
         self,
-        input_size: int,
-        output_size: int,
+        input_size: int | None,
+        output_size: int | None,
         hidden_size: int,
         slots: int,
         width: int,
@@ -58,12 +60,11 @@ class SlotMemory(Memory[SlotState]):
     ) -> None:
         super().__init__()
         who = type(self).__name__
-        self.input_size = check_size(who, "input_size", input_size)
-        self.output_size = check_size(who, "output_size", output_size)
-        self.hidden_size = check_size(who, "hidden_size", hidden_size)
+        output_size = hidden_size if output_size is None else output_size
+        check_sizes(who, hidden_size=hidden_size, output_size=output_size, read_heads=read_heads)
+        self.output_size = output_size
         self.slots = check_size(who, "slots", slots)
         self.width = check_size(who, "width", width, 2)
-        self.read_heads = check_size(who, "read_heads", read_heads)
         self.key_size = check_size(who, "key_size", width // 2 if key_size is None else key_size)
         self.value_size = width - self.key_size
         if self.value_size < 1:
@@ -74,6 +75,14 @@ class SlotMemory(Memory[SlotState]):
         if not least_length > 0:
             raise ArgumentError(f"{who}: least_length must be above 0, got {least_length!r}")
         self.least_length = float(least_length)
+        strength = torch.empty((), device=device, dtype=dtype)  # over 1, before softplus
+        self.input_size = self.hidden_size = self.read_heads = 0
+        if input_size is None:
+            self.store_strength = nn.Parameter(strength)
+            return
+        self.register_buffer("store_strength", strength)
+        self.input_size = check_size(who, "input_size", input_size)
+        self.hidden_size, self.read_heads = hidden_size, read_heads
         read_size = read_heads * width
         self.controller = find_controller(who, controller)(
             input_size, read_size, hidden_size, device, dtype
@@ -86,7 +95,6 @@ class SlotMemory(Memory[SlotState]):
         self.bias_heads = empty(self._interface_size())
         self.weight_output = empty(output_size, hidden_size + read_size)
         self.bias_output = empty(output_size)
-        self.store_strength = empty()  # what is over 1 of beta, before softplus
 
     @abstractmethod
     def _interface_size(self) -> int:
@@ -94,28 +102,22 @@ class SlotMemory(Memory[SlotState]):
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
+        nn.init.constant_(self.store_strength, math.log(math.expm1(_STRENGTH - 1)))
+        if not self.is_layer:
+            return
         self.controller.reset_parameters()
         for weight in (self.weight_heads, self.weight_output):
             nn.init.xavier_uniform_(weight)
         for bias in (self.bias_heads, self.bias_output):
             nn.init.zeros_(bias)
-        nn.init.constant_(self.store_strength, math.log(math.expm1(_STRENGTH - 1)))
 
     def extra_repr(self) -> str:
+        if not self.is_layer:
+            return f"None, slots={self.slots}, width={self.width}, key_size={self.key_size}"
         return (
             f"{self.input_size}, {self.output_size}, hidden_size={self.hidden_size}, "
             f"slots={self.slots}, width={self.width}, read_heads={self.read_heads}"
         )
-
-    def step(self, x: Tensor, state: SlotState) -> tuple[Tensor, SlotState]:
-        if x.dim() < 1 or x.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{type(self).__name__}: x must end in F={self.input_size} features, got shape "
-                f"{tuple(x.shape)}; set input_size or project x"
-            )
-        self._check_axes("x", x, 3)
-        seen, state = self._advance(self._project(x), self.check_state(state, *x.shape[:-1]))
-        return self._emit(seen), state
 
     def _project(self, x: Tensor) -> Tensor:
         return self.controller.project(x)
@@ -123,14 +125,11 @@ class SlotMemory(Memory[SlotState]):
     def _emit(self, seen: Tensor) -> Tensor:
         return functional.linear(seen, self.weight_output, self.bias_output)
 
-    def write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
-        check_store(type(self).__name__, (self.key_size, self.value_size), keys, values)
-        self._check_axes("keys", keys, 3)
-        self.check_state(state, *keys.shape[:-2])
+    def _write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
         memory = write_slots(state.memory, state.written, keys, values)
         return state._replace(memory=memory, written=state.written + keys.shape[-2])
 
-    def read(self, state: SlotState, queries: Tensor) -> Tensor:
+    def _read(self, state: SlotState, queries: Tensor) -> Tensor:
         return self.attend(state, queries) @ state.memory[..., self.key_size :]
 
     def attend(self, state: SlotState, queries: Tensor) -> Tensor:
@@ -141,9 +140,7 @@ class SlotMemory(Memory[SlotState]):
         Shapes:
             queries `(…, Q, K)` -> `(…, Q, M)`.
         """
-        check_store(type(self).__name__, (self.key_size, self.value_size), queries)
-        self._check_axes("queries", queries, 3)
-        self.check_state(state, *queries.shape[:-2])
+        self._check_queries(state, queries)
         strength = 1 + F.softplus(self.store_strength)
         return slot_weights(state.memory, state.written, queries, strength)
 
@@ -151,18 +148,11 @@ class SlotMemory(Memory[SlotState]):
         """Give every sequence of a batch what a parameter of `usual` axes says it starts with."""
         if start.dim() == usual:
             return start.expand(*batch, *start.shape)
-        self._check_batch(batch)
         between = [1] * (len(batch) - 1)
         wide = start.reshape(len(start), *between, *start.shape[1:])
         return wide.expand(*batch, *start.shape[1:])
 
     def _tasks(self) -> int | None:
-        return len(self.weight_output) if self.weight_output.dim() > 2 else None
-
-    def _check_batch(self, batch: tuple[int, ...]) -> None:
-        tasks = self._tasks()
-        if tasks is not None and batch[:1] != (tasks,):
-            raise ShapeError(
-                f"{type(self).__name__}: a batch must begin with N={tasks} tasks, as the "
-                f"parameters do, got {batch}"
-            )
+        if not self.is_layer:
+            return leading_axis(self.store_strength, 0)
+        return leading_axis(self.weight_output, 2)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ShapeError
 
 
 def write_slots(memory: Tensor, written: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -62,33 +61,3 @@ def slot_weights(memory: Tensor, written: Tensor, queries: Tensor, strength: Ten
     filled = filled.unsqueeze(-2)
     least = torch.finfo(similar.dtype).min
     return torch.softmax(similar.masked_fill(~filled, least), -1) * filled
-
-
-def check_store(
-    who: str, sizes: tuple[int, int], keys: Tensor, values: Tensor | None = None
-) -> None:
-    """Check that keys, or queries, and values fit a store, and each other.
-
-    Args:
-        who: begins the message.
-        sizes: `K` and `V`.
-        keys: the keys or, where there are no values, the queries.
-        values: the values.
-
-    Raises:
-        ShapeError: they do not.
-    """
-    given = {"queries" if values is None else "keys": (keys, sizes[0])}
-    if values is not None:
-        given["values"] = (values, sizes[1])
-    for name, (tensor, size) in given.items():
-        if tensor.dim() < 2 or tensor.shape[-1] != size:
-            raise ShapeError(
-                f"{who}: {name} must be (…, B, {size}), got shape {tuple(tensor.shape)}; set "
-                f"{'value_size' if name == 'values' else 'key_size'} or project them"
-            )
-    if values is not None and keys.shape[:-1] != values.shape[:-1]:
-        raise ShapeError(
-            f"{who}: there must be a value for each key, got {tuple(keys.shape[:-1])} keys and "
-            f"{tuple(values.shape[:-1])} values"
-        )

@@ -10,15 +10,19 @@ from learn2learn.algorithms.base_learner import BaseLearner
 from torch import nn
 from torch.nn import functional as F
 
+import l2l_rnn.memory
 from benchmarks.drop_in import fast_adapt
 from l2l_rnn.algorithms import MAML, MemoryLearner
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error
 from l2l_rnn.memory import (
+    DNC,
     MANN,
+    NTM,
     DeltaFastWeights,
     HebbianFastWeights,
     KeyValueMemory,
+    Memory,
     MemoryNetwork,
 )
 from l2l_rnn.models import MemoryModel, SequenceEncoder
@@ -30,6 +34,8 @@ STORES = {
     "key-value": lambda v: KeyValueMemory(None, KEY, v, slots=20, similarity="cosine"),
     "delta": lambda v: DeltaFastWeights(None, KEY, v, features="unit"),
     "hebbian": lambda v: HebbianFastWeights(None, key_size=KEY, value_size=v, decay=1.0, rate=0.1),
+    "ntm": lambda v: NTM(None, slots=20, width=KEY + v, key_size=KEY),
+    "dnc": lambda v: DNC(None, slots=20, width=KEY + v, key_size=KEY),
     "mann": lambda v: MANN(None, slots=20, key_size=KEY, value_size=v),
     "memory network": lambda v: MemoryNetwork(None, KEY, v, slots=20, hops=2),
 }
@@ -66,6 +72,12 @@ def store(request):
     return request.param
 
 
+def test_every_memory_can_be_learned_with():
+    named = {getattr(l2l_rnn.memory, name) for name in l2l_rnn.memory.__all__}
+    kinds = {kind for kind in named if issubclass(kind, Memory)} - {Memory}
+    assert {type(make(2)) for make in STORES.values()} == kinds
+
+
 # ------------------------------------------------------------------ what is written
 
 
@@ -91,6 +103,19 @@ def test_forward_reads_and_changes_nothing(store):
         assert torch.equal(learner(query), first)
     assert learner.state is state
     assert all(map(torch.equal, state, kept))
+
+
+def test_one_adapt_lowers_the_loss_of_the_support_set(store):
+    learner, (x, y) = make(store).clone(), data()
+    with torch.no_grad():
+        learner.module.log_rate.fill_(-1.5)  # keys of an untrained encoder are much alike
+    loss = F.cross_entropy(learner(x), y)
+    learner.adapt(loss)
+    change = F.cross_entropy(learner(x), y) - loss
+    if store == "memory network":  # which must learn its embeddings first
+        assert change.abs() > 1e-3
+    else:
+        assert change < -0.01
 
 
 @pytest.mark.parametrize("calls", [1, 3])

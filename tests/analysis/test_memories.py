@@ -8,7 +8,7 @@ import torch
 
 from l2l_rnn.analysis import MemoryTrace, ranked_examples, trace_memory
 from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.memory import DNC, NTM
+from l2l_rnn.memory import DNC, MANN, NTM
 
 STEPS = 6
 
@@ -23,20 +23,43 @@ def dnc():
     return DNC(3, 2, 5, slots=8, width=4, read_heads=2)
 
 
-@pytest.mark.parametrize(("make", "free"), [(ntm, False), (dnc, True)])
-def test_a_trace_is_what_the_memory_does(make, free):
+def mann():
+    torch.manual_seed(0)
+    return MANN(3, 2, 5, slots=8, key_size=2, value_size=2, reads=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "writers", "recorded"),
+    [(ntm, 1, []), (dnc, 1, ["usage", "allocation"]), (mann, 2, ["usage"])],
+)
+def test_a_trace_is_what_the_memory_does(make, writers, recorded):
     memory, x = make(), torch.randn(STEPS, 3)
     trace = trace_memory(memory, x)
     outputs, state = memory(x.unsqueeze(0))
     np.testing.assert_allclose(trace.outputs, outputs[0].detach().numpy(), rtol=1e-4, atol=1e-6)
     assert trace.kind == type(memory).__name__
     assert trace.read_weights.shape == (STEPS, 2, 8)
-    assert trace.write_weights.shape == (STEPS, 1, 8)
-    last = state.read_weights[0].detach().numpy()
-    np.testing.assert_allclose(trace.read_weights[-1], last, rtol=1e-4, atol=1e-6)
-    shape = (STEPS, 1, 8) if free else None
-    for array in (trace.usage, trace.allocation):
-        assert (None if array is None else array.shape) == shape
+    assert trace.write_weights.shape == (STEPS, writers, 8)
+    for name in ("read_weights", "write_weights", *recorded):
+        last = getattr(state, name).detach().numpy().reshape(-1, 8)
+        np.testing.assert_allclose(getattr(trace, name)[-1], last, rtol=1e-4, atol=1e-6)
+    for name in ("usage", "allocation"):
+        array = getattr(trace, name)
+        assert (None if array is None else array.shape) == (
+            (STEPS, 1, 8) if name in recorded else None
+        )
+
+
+def test_a_trace_shows_where_a_mann_writes():
+    """With its gates shut, a head writes the slot that was least used before the step, whole."""
+    memory = mann()
+    with torch.no_grad():
+        memory.bias_heads[-memory.reads :] = -60
+    trace = trace_memory(memory, torch.randn(STEPS, 3))
+    assert set(trace.write_weights.round(6).ravel().tolist()) == {0, 1}
+    usage = np.concatenate([np.zeros((1, 8)), trace.usage[:-1, 0]])
+    least = usage.argsort(-1, kind="stable")[:, :2]
+    np.testing.assert_array_equal(trace.write_weights.argmax(-1), least)
 
 
 def test_a_trace_goes_on_from_a_state():
@@ -68,7 +91,7 @@ def test_what_is_not_finite_is_null():
     assert fields["usage"] is None
 
 
-@pytest.mark.parametrize("make", [ntm, dnc])
+@pytest.mark.parametrize("make", [ntm, dnc, mann])
 def test_the_picture(make, tmp_path):
     path = trace_memory(make(), torch.randn(STEPS, 3)).draw(tmp_path / "trace.png")
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -143,8 +143,8 @@ def test_what_the_store_wrote_counts_as_in_use():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"slots": 0}, "slots must be an integer from 1 on, got 0"),
-        ({"read_heads": 0}, "read_heads must be an integer from 1 on, got 0"),
+        ({"slots": 0}, "slots must be a positive integer, got 0"),
+        ({"read_heads": 0}, "read_heads must be a positive integer, got 0"),
         ({"controller": "rnn"}, "controller must be one of 'lstm', 'feedforward', got 'rnn'"),
         ({"key_size": 4}, "key_size must be less than width=3"),
     ],

@@ -68,7 +68,7 @@ def test_a_step_by_hand():
     assert not rows[2].any()
     strength = memory.log_sharpness.exp() * (2 * written**2) / (2 * written**2 + 1e-4)
     share = strength.exp() / (2 * strength.exp() + 1)
-    torch.testing.assert_close(state.attention[0, 0, 0], share.squeeze())
+    torch.testing.assert_close(state.read_weights[0, 0, 0], share.squeeze())
     torch.testing.assert_close(state.found[0, 0], (2 * share * written).squeeze())
     assert state.overwritten.tolist() == [0]
     _, state = memory(x)
@@ -83,19 +83,19 @@ def test_an_open_gate_writes_where_it_read():
     attention = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=torch.float64)
     memory_rows = torch.ones(1, 3, 2, dtype=torch.float64)
     usage = torch.tensor([[3.0, 2.0, 1.0]], dtype=torch.float64)
-    start = start._replace(attention=attention, memory=memory_rows, usage=usage)
+    start = start._replace(read_weights=attention, memory=memory_rows, usage=usage)
     _, state = memory.step(torch.zeros(1, 1, dtype=torch.float64), start)
     written = torch.tensor(1.0).double().tanh()
     torch.testing.assert_close(
         state.memory[0, :, 0], torch.stack([1 + written, *[written * 0 + 1], written * 0])
     )
-    wanted = 0.5 * usage[0] + state.attention[0, 0] + attention[0, 0]
+    wanted = 0.5 * usage[0] + state.read_weights[0, 0] + attention[0, 0]
     torch.testing.assert_close(state.usage[0], wanted)
 
 
 def test_heads_write_slots_of_their_own():
     torch.manual_seed(0)
-    memory = MANN(2, 4, slots=5, key_size=2, value_size=1, reads=2)
+    memory = MANN(2, hidden_size=4, slots=5, key_size=2, value_size=1, reads=2)
     _, state = memory(torch.randn(3, 2, 2))
     assert state.used.sum(-1).tolist() == [4, 4, 4]
     _, state = memory(torch.randn(3, 3, 2), state)
@@ -105,7 +105,7 @@ def test_heads_write_slots_of_their_own():
 def test_it_learns_to_recall_what_it_was_told_once():
     """Two cues, each told its bit in this episode; asked for one of them, by its cue alone."""
     torch.manual_seed(0)
-    memory = MANN(4, 16, slots=8, key_size=4, value_size=4, reads=1, output_size=1)
+    memory = MANN(4, 1, 16, slots=8, key_size=4, value_size=4, reads=1)
     optimizer = torch.optim.Adam(memory.parameters(), 2e-2)
 
     def episodes(count):

@@ -10,7 +10,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.memory import (
+    DNC,
     MANN,
+    NTM,
     DeltaFastWeights,
     HebbianFastWeights,
     KeyValueMemory,
@@ -20,7 +22,9 @@ from l2l_rnn.memory import (
 INPUTS, KEY, VALUE, TASKS, BATCH, STEPS = 3, 4, 2, 3, 2, 5
 
 MEMORIES = {
-    "mann": lambda f: MANN(f, 4, slots=3, key_size=KEY, value_size=VALUE, reads=2),
+    "ntm": lambda f: NTM(f, 3, 4, slots=3, width=KEY + VALUE, key_size=KEY),
+    "dnc": lambda f: DNC(f, 3, 4, slots=3, width=KEY + VALUE, key_size=KEY),
+    "mann": lambda f: MANN(f, 3, 4, slots=3, key_size=KEY, value_size=VALUE, reads=2),
     "key-value": lambda f: KeyValueMemory(f, KEY, VALUE, slots=3),
     "key-value, hops, cosine": lambda f: KeyValueMemory(
         f, KEY, VALUE, embedding_size=3, slots=3, hops=2, similarity="cosine"
@@ -281,7 +285,7 @@ def test_copies_and_state_dict(name, inputs, copied):
 
 def test_a_store_is_no_layer(name):
     memory = make(name, None)
-    with pytest.raises(ShapeError, match="F=0 features"):
+    with pytest.raises(ArgumentError, match="a store only; give input_size"):
         memory(numbers(BATCH, STEPS, INPUTS))
     with pytest.raises(ArgumentError, match="a store only; give input_size"):
         memory.step(numbers(BATCH, INPUTS), memory.blank(BATCH))
@@ -290,11 +294,11 @@ def test_a_store_is_no_layer(name):
 @pytest.mark.parametrize(
     ("keys", "values", "what"),
     [
-        ((2, KEY + 1), (2, VALUE), r"keys must be \(B, 4\)"),
-        ((2, KEY), (2, VALUE + 1), r"values must be \(B, 2\)"),
-        ((3, 2, KEY), (3, 2, VALUE), r"keys must be \(B, 4\).*got shape \(3, 2, 4\)"),
+        ((2, KEY + 1), (2, VALUE), r"keys must be \(…, B, 4\)"),
+        ((2, KEY), (2, VALUE + 1), r"values must be \(…, B, 2\)"),
+        ((3, 2, KEY), (3, 2, VALUE), r"the state\'s .* must have shape \(3, "),
         ((KEY,), (VALUE,), r"keys must be"),
-        ((2, KEY), (3, VALUE), r"as many values as keys, got 3 and 2"),
+        ((2, KEY), (3, VALUE), r"a value for each key, got \(2,\) keys and \(3,\) values"),
     ],
 )
 def test_bad_writes(name, keys, values, what):
