@@ -130,24 +130,24 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         ways = len(present) if ways is None else ways
         check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
         self._check_size(ways, shots + queries)
-        columns = draw_distinct(torch.full((tasks,), len(present)), ways, generator)
+        columns = draw_distinct(torch.tensor([len(present)] * tasks), ways, generator)
         items = self.grouping.draw(present[columns], shots + queries, generator)  # (N, C, samples)
         return self._batch(items, shots)
 
     def _batch(self, items: Tensor, shots: int) -> TaskBatch:
         """Load items `(N, C, samples)`, the class of each by its place, class after class."""
-        tasks, ways, _ = items.shape
+        tasks = len(items)
         parts = []
         for chosen in (items[..., :shots], items[..., shots:]):
-            labels = torch.arange(ways).repeat_interleave(chosen.shape[-1]).expand(tasks, -1)
-            rows = chosen.flatten(1).to(self.sequences.device)
-            parts += [self._load(rows), labels.to(self.sequences.device)]
+            rows = chosen.reshape(tasks, -1).to(self.sequences.device)
+            labels = torch.arange(rows.shape[1], device=rows.device) // chosen.shape[-1]
+            parts += [self._load(rows), labels.expand(tasks, -1)]
         return TaskBatch(*parts)
 
     def _load(self, rows: Tensor) -> Tensor:
         if self.transform is None:
             found = self.sequences.index_select(0, rows.flatten())
-            return _widened(found).unflatten(0, rows.shape)
+            return _widened(found).view(*rows.shape, *found.shape[1:])
         loaded = [
             torch.as_tensor(self.transform(_widened(self.sequences[i]))) for i in rows.flatten()
         ]
@@ -160,11 +160,11 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
                 f"{type(self).__name__}: ways must be at most {len(present)}, the classes there "
                 f"are, got {ways}; ask for fewer ways"
             )
-        least = int(present[counts[present].argmin()])
-        if samples > int(counts[least]):
+        fewest = int(counts[self.grouping.smallest])
+        if samples > fewest:
             raise DataError(
-                f"{type(self).__name__}: samples must be at most {int(counts[least])}, the items "
-                f"of class {self.classes[least]!r}, got {samples}; ask for fewer samples"
+                f"{type(self).__name__}: samples must be at most {fewest}, the items of class "
+                f"{self.classes[self.grouping.smallest]!r}, got {samples}; ask for fewer samples"
             )
 
     def labels_to_indices(self) -> dict[int, list[int]]:

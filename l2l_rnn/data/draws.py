@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
+
+Numbers = NDArray[np.int64]
 
 
 class Grouping:
@@ -19,6 +22,7 @@ class Grouping:
         starts: where each group begins in `order`.
         counts: items of each group.
         present: the groups that have items.
+        smallest: the one of them that has the fewest.
 
     Shapes:
         labels (items,) int64; order (items,); starts, counts (groups,); present (…,).
@@ -36,7 +40,9 @@ class Grouping:
         self.order = labels.argsort(stable=True)
         self.counts = torch.bincount(labels, minlength=groups or 0)
         self.starts = self.counts.cumsum(0) - self.counts
+        self._arrays = self.counts.numpy(), self.starts.numpy(), self.order.numpy()
         self.present = self.counts.nonzero().squeeze(-1)
+        self.smallest = int(self.present[self.counts[self.present].argmin()]) if len(labels) else 0
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
         """Draw items of groups, none twice in a row: every ordered choice is as likely.
@@ -49,8 +55,10 @@ class Grouping:
         Shapes:
             groups (…); returns (…, each), indices of items.
         """
-        positions = draw_distinct(self.counts[groups], each, generator)
-        return self.order.take(self.starts[groups].unsqueeze(-1) + positions)
+        counts, starts, order = self._arrays
+        chosen = groups.numpy()
+        positions = _distinct(counts[chosen], each, generator)
+        return torch.from_numpy(order[starts[chosen][..., None] + positions])
 
 
 def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None) -> Tensor:
@@ -72,13 +80,17 @@ def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None)
 
     Source: R. W. Floyd in J. Bentley, 1987, Programming Pearls: A Sample of Brilliance.
     """
-    below = sizes.reshape(1, -1).numpy()  # numpy's calls take a fraction of torch's at such sizes
-    last = below - count + np.arange(count)[:, None]  # (count, …)
+    return torch.from_numpy(_distinct(sizes.numpy(), count, generator))
+
+
+def _distinct(sizes: Numbers, count: int, generator: Generator | None) -> Numbers:
+    """Draw as `draw_distinct`; numpy's calls take a fraction of torch's at such sizes."""
+    last = sizes.reshape(1, -1) - count + np.arange(count)[:, None]  # (count, …)
     uniform = torch.rand(2, *last.shape, dtype=torch.float64, generator=generator).numpy()
     drawn = (uniform[0] * (last + 1)).astype(np.int64)  # 0 .. last
     for i in range(1, count):
         taken = (drawn[:i] == drawn[i]).any(0)
         np.copyto(drawn[i], last[i], where=taken)
     order = uniform[1].argsort(0)  # the method's own order is not random
-    shuffled = np.take_along_axis(drawn, order, 0).T.reshape(*sizes.shape, count)
-    return torch.from_numpy(shuffled)
+    shuffled: Numbers = drawn[order, np.arange(last.shape[1])].T.reshape(*sizes.shape, count)
+    return shuffled

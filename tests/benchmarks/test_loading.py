@@ -46,5 +46,5 @@ def test_the_result_in_the_repository_meets_its_bars():
         (loading.Path(loading.__file__).parent / "results/loading-full.json").read_text()
     )
     assert result["work"]["tasks"] == 16
-    assert result["times_faster"] >= 10
+    assert result["times_faster_than_parted"] >= 10  # what gives support and query, as it does
     assert result["share_of_meta_step"] < 0.03
