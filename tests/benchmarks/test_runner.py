@@ -16,6 +16,7 @@ from benchmarks.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.problem import Problem, seed_everything
 from benchmarks.spec import Entry, Training
 from benchmarks.specs import SPECS
+from l2l_rnn.tasksets import list_tasksets
 
 CPU = torch.device("cpu")
 MODEL = {"embedding_size": 8, "hidden_size": 8}
@@ -251,6 +252,8 @@ def test_list_names_every_experiment(capsys):
     for name, spec in SPECS.items():
         assert name in told
         assert spec.summary in told
+    for name, card in list_tasksets().items():
+        assert f"task set {name}\n  task: {card.task}" in told
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
