@@ -61,6 +61,8 @@ def main(
         test_ways=ways,
         test_samples=2 * shots,
     )
+    if getattr(tasksets.train.source, "classes", None) is None:
+        raise SystemExit(f"{taskset} has no classes: see benchmarks/drop_in_regression.py")
     # Was: l2l.vision.models.MiniImagenetCNN(ways)
     model = l2l_rnn.models.SequenceClassifier(
         ways, vocab_size=tasksets.vocab_size, input_size=tasksets.input_size

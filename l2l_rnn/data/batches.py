@@ -9,7 +9,7 @@ import torch
 from learn2learn.data import Taskset
 from torch import Tensor
 
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,11 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
         (torch.Size([4, 5, 32]), torch.Size([4, 10]))
     """
     _check_positive("draw_tasks", "tasks", tasks)
+    if not isinstance(taskset, Taskset):
+        raise ArgumentTypeError(
+            f"draw_tasks: taskset must be a learn2learn Taskset, got {type(taskset).__name__}; "
+            "pass one of get_tasksets(...), such as .train"
+        )
     check_halves("draw_tasks", taskset, shots)
     return TaskBatch.of([taskset.sample() for _ in range(tasks)], shots)
 

@@ -113,8 +113,8 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
         raise ArgumentError(
             f"{who}: a frame of plain columns must name those of case and time, got "
             f"case={columns.case!r} and time={columns.time!r}; set both to one of its columns "
-            f"({', '.join(map(str, frame.columns))}), or pass frame.to_numpy() if each row is a "
-            "case"
+            f"({', '.join(map(str, frame.columns))}), or pass frame[[...]].to_numpy() of the "
+            "columns that hold values if each row is a case"
         )
     else:
         cases, times = (_column(who, frame, name) for name in (columns.case, columns.time))
@@ -131,6 +131,12 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
     )
     if columns.channel is not None:
         values, codes, times = _pivoted(who, values, codes, times, columns.channel)
+    for name, given in labels.items():
+        if isinstance(given, (list, tuple, np.ndarray)) and not _is_sorted(ids):
+            raise ArgumentError(
+                f"{who}: the cases of the frame are not in order, so {name} must say which case "
+                "each label is of; give the name of a column, or a mapping or Series by case"
+            )
     ordered, starts = _in_order(who, codes, times, ids)
     try:
         table = values.to_numpy(dtype=np.float64)[ordered]
@@ -151,6 +157,10 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
         np.split(table, starts[1:]),
         {name: given for name, given in found.items() if given is not None},
     )
+
+
+def _is_sorted(ids: Any) -> bool:
+    return bool(sys.modules["pandas"].Index(ids).is_monotonic_increasing)
 
 
 def _in_order(

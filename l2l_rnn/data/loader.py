@@ -195,7 +195,7 @@ class TaskLoader(Iterator[TaskBatch]):
             if name != "seed" and state[name] != own:
                 raise ArgumentError(
                     f"TaskLoader: the state is of a loader with {name}={state[name]!r}, got "
-                    f"{name}={own!r}; make the loader with {name}={state[name]!r}"
+                    f"{name}={own!r}; load it into a loader of the same task set and counts"
                 )
         generator = state["generator"]
         given, seed = (_count(name, state[name], least=0) for name in ("given", "seed"))
@@ -212,7 +212,11 @@ class TaskLoader(Iterator[TaskBatch]):
         self._given = given if self.batches is None or given <= self.batches else 0
 
     def _counts(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("tasks", "shots", "queries", "seed")}
+        own = {
+            name: getattr(self, name) for name in ("tasks", "shots", "queries", "seed", "at_once")
+        }
+        own |= {name: getattr(self.taskset, name, None) for name in ("ways", "samples")}
+        return own | {"items": len(self.taskset.dataset)}
 
     def _close(self) -> None:
         if isinstance(self._stream, Prefetcher):

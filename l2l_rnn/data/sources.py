@@ -12,7 +12,7 @@ from torch import Generator
 from torch.utils.data import default_collate
 
 from l2l_rnn.data.batches import TaskBatch
-from l2l_rnn.errors import ArgumentError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 Recipe = tuple[MetaDataset, list[Callable[[Any], Any]]]
 
@@ -86,6 +86,8 @@ class SourceTaskset(Taskset):
         source, ways, samples: as given.
 
     Raises:
+        ArgumentTypeError: `source` is no `TaskSource`.
+        ArgumentError: `ways` or `samples` is not a positive integer.
         DataError: as `TaskSource.recipe`.
 
     Example:
@@ -103,6 +105,16 @@ class SourceTaskset(Taskset):
         num_tasks: int = -1,
         device: torch.device | str | None = None,
     ) -> None:
+        if not isinstance(source, TaskSource):
+            raise ArgumentTypeError(
+                f"SourceTaskset: source must be a TaskSource, got {type(source).__name__}; make "
+                "one of arrays by from_arrays, of tensors by SequenceDataset or GroupedDataset"
+            )
+        for name, count in {"ways": ways, "samples": samples}.items():
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ArgumentError(
+                    f"SourceTaskset: {name} must be a positive integer, got {count!r}"
+                )
         meta, transforms = source.recipe(ways, samples)
         collate = default_collate if device is None else _CollateTo(device)
         super().__init__(meta, transforms, num_tasks, task_collate=collate)

@@ -44,3 +44,12 @@ def test_every_parameter_is_reached(monkeypatch):
 def test_regression_learns(taskset, iterations, bar):
     """A sine wave's mean squared error is 4.25 for one who answers 0; a pendulum's 0.86."""
     assert drop_in_regression.main(taskset, iterations=iterations) < bar
+
+
+@pytest.mark.parametrize(
+    ("script", "taskset"),
+    [(drop_in, "sinusoids"), (drop_in_regression, "strokes"), (drop_in_regression, "copy")],
+)
+def test_a_task_set_of_the_other_kind(script, taskset):
+    with pytest.raises(SystemExit, match=f"{taskset} .*see benchmarks/drop_in"):
+        script.main(taskset, iterations=1)

@@ -425,3 +425,12 @@ def test_frames_of_sktime():
     for dataset in made:
         assert torch.equal(dataset.sequences, made[0].sequences)
         assert torch.equal(dataset.labels, made[0].labels)
+
+
+def test_a_list_of_labels_for_a_frame_whose_cases_are_not_in_order():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"who": [2, 2, 1, 1], "when": [0, 1, 0, 1], "x": [1.0, 2, 3, 4]})
+    with pytest.raises(ArgumentError, match="not in order, so y must say which case"):
+        from_arrays(frame, ["b", "b"], case="who", time="when")
+    labelled = from_arrays(frame, {1: "b", 2: "b"}, case="who", time="when")
+    assert labelled.sequences[:, 0, 0].tolist() == [1.0, 3.0]

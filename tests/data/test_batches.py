@@ -14,7 +14,7 @@ from learn2learn.data.transforms import (
 )
 
 from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 WAYS, SAMPLES = 3, 5
 
@@ -192,3 +192,8 @@ def test_chunks_are_the_tasks_in_turn(size):
 def test_bad_chunks(size):
     with pytest.raises(ArgumentError, match="size must be a positive integer"):
         next(draw_tasks(taskset(), 2, 1).chunks(size))
+
+
+def test_draw_tasks_of_what_is_no_taskset():
+    with pytest.raises(ArgumentTypeError, match=r"draw_tasks: taskset .* got SequenceDataset"):
+        draw_tasks(SequenceDataset(torch.ones(4, 2).long(), torch.zeros(4).long()), 2, 1)

@@ -552,6 +552,8 @@ STATE = TaskLoader(SIZED, 4, 1, seed=0).state_dict()
         ({**STATE, "more": 1}, ArgumentTypeError, "state must be a dict of .*'more'"),
         ({**STATE, "tasks": 8}, ArgumentError, "state is of a loader with tasks=8, got tasks=4"),
         ({**STATE, "shots": 2}, ArgumentError, "with shots=2, got shots=1"),
+        ({**STATE, "ways": 99}, ArgumentError, "with ways=99, got ways=.*same task set"),
+        ({**STATE, "items": 1}, ArgumentError, "with items=1, got items="),
         ({**STATE, "given": -1}, ArgumentError, "given must be an integer of 0 or more"),
         ({**STATE, "seed": "0"}, ArgumentError, "seed must be an integer of 0 or more"),
         ({**STATE, "generator": [1]}, ArgumentTypeError, "must be the bytes of a torch Generator"),

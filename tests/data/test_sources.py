@@ -11,7 +11,7 @@ from learn2learn.data.samplers import TasksetSampler
 from torch.utils.data import DataLoader
 
 from l2l_rnn.data import GroupedDataset, SequenceDataset, SourceTaskset, draw_tasks
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.tasksets import DelayedRecall, Sinusoids
 
 SURE = 1e-4  # what chance alone may give, with seeds that are fixed
@@ -248,3 +248,16 @@ def test_a_plain_taskset_and_partition_over_our_dataset(kind):
     assert torch.equal(sequences().labels[sx[:, 0] - 1], sy)
     assert torch.equal(sequences().labels[qx[:, 0] - 1], qy)
     assert len(sy.unique()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((torch.zeros(3, 2), 2, 2), ArgumentTypeError, "source must be a TaskSource, got Tensor"),
+        ((Sinusoids(), 0, 5), ArgumentError, "ways must be a positive integer, got 0"),
+        ((Sinusoids(), 1, 2.5), ArgumentError, "samples must be a positive integer, got 2.5"),
+    ],
+)
+def test_a_taskset_of_what_cannot_be(arguments, error, message):
+    with pytest.raises(error, match=message):
+        SourceTaskset(*arguments)
