@@ -403,22 +403,21 @@ def test_a_larger_parquet(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 @pytest.mark.slow
-def test_200_000_rows_take_less_than_20_seconds_and_a_gigabyte(tmp_path):
+def test_200_000_rows_take_half_a_gigabyte(tmp_path):
     path = tmp_path / "large.parquet"
     made_parquet(path, 200_000)
     script = (
-        "import sys, time, torch\n"
+        "import sys, datasets, torch\n"
         "from l2l_rnn.tasksets import from_hf\n"
+        "def kilobytes(what):\n"  # ru_maxrss would be that of the process that started this one
+        "    return int(open('/proc/self/status').read().partition(what)[2].split()[0])\n"
         "torch.set_num_threads(1)\n"
-        "began = time.process_time()\n"
+        "before = kilobytes('VmRSS:')\n"
         "sources = from_hf(sys.argv[1], 'text', 'label')\n"
-        "print(time.process_time() - began, sum(map(len, sources)))\n"
-        "status = open('/proc/self/status').read()\n"  # ru_maxrss would be that of this process
-        "print(status.partition('VmHWM:')[2].split()[0])\n"
+        "print(sum(map(len, sources)), kilobytes('VmHWM:') - before)\n"
     )
     command = [sys.executable, "-c", script, str(path)]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    seconds, items, kilobytes = float(found[0]), int(found[1]), int(found[2])
+    items, kilobytes = map(int, found)
     assert items == 200_000
-    assert seconds < 20
-    assert kilobytes < 1e6
+    assert kilobytes < 5e5  # beside what is imported, which is torch mostly
