@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
 
 
-class Controller(nn.Module):
+class Controller(nn.Module, ABC):
     """A layer that reads a step and what the memory gave out before. Not for direct use.
 
     What it needs of the step alone, `project`, is computed for all steps at once.
@@ -63,11 +64,11 @@ class Controller(nn.Module):
         """Compute what the gates get of a step, or of all steps."""
         return functional.linear(x, self.weight_input, self.bias)
 
+    @abstractmethod
     def step(
         self, projected: Tensor, reads: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Compute the next hidden and cell values."""
-        raise NotImplementedError
 
     def _gates(self, projected: Tensor, back: Tensor) -> Tensor:
         weight = self.weight_back

@@ -48,3 +48,10 @@ def test_the_result_in_the_repository_meets_its_bars():
     assert result["work"]["tasks"] == 16
     assert result["times_faster_than_parted"] >= 10  # what gives support and query, as it does
     assert result["share_of_meta_step"] < 0.03
+
+
+@pytest.mark.xfail(reason="measured 9.4: the Taskset alone, whose tasks are not parted yet")
+def test_ten_times_as_fast_as_the_taskset_alone():
+    folder = loading.Path(loading.__file__).parent
+    result = json.loads((folder / "results/loading-full.json").read_text())
+    assert result["times_faster"] >= 10

@@ -403,7 +403,7 @@ def test_a_larger_parquet(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 @pytest.mark.slow
-def test_200_000_rows_take_half_a_gigabyte(tmp_path):
+def test_200_000_rows_take_a_quarter_of_a_gigabyte(tmp_path):
     path = tmp_path / "large.parquet"
     made_parquet(path, 200_000)
     script = (
@@ -420,4 +420,4 @@ def test_200_000_rows_take_half_a_gigabyte(tmp_path):
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     items, kilobytes = map(int, found)
     assert items == 200_000
-    assert kilobytes < 5e5  # beside what is imported, which is torch mostly
+    assert kilobytes < 2.5e5  # beside what is imported, which is torch mostly
