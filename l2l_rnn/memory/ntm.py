@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
+from l2l_rnn.functional import slot_kernels
+from l2l_rnn.functional.slot_recurrence import SlotHeads, slot_recurrence
 from l2l_rnn.memory.checks import check_size
+from l2l_rnn.memory.controllers import CONTROLLERS
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 _FIRST_SLOT = 8.0  # how far slot 0 is ahead in the logits of the first weights
@@ -174,6 +178,44 @@ class NTM(SlotMemory[NTMState]):
             cell=zero.expand(*batch, cells),
             written=torch.zeros(batch, dtype=torch.long, device=like.device),
         )
+
+    def _steps(
+        self, features: Tensor, state: NTMState, inside: Tensor | None
+    ) -> tuple[Tensor, NTMState]:
+        parameters = self.controller.weight_back, self.weight_heads, self.bias_heads
+        *parts, written = state
+        usual = (
+            type(self)._advance is NTM._advance and type(self.controller) in CONTROLLERS.values()
+        )
+        if not usual or not slot_kernels.serve((features, *parameters, *parts)):
+            return super()._steps(features, state, inside)
+        # All with axes of tasks and sequences, (A, B, …): one task, where parameters have no axis.
+        batch, tasks = features.shape[:-2], self._tasks()
+        rows = (1, math.prod(batch)) if tasks is None else batch
+
+        def wide(given: Tensor) -> Tensor:
+            return given.reshape(*rows, *given.shape[len(batch) :])
+
+        within = None if inside is None else wide(inside)
+
+        def exact(features: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+            layer, before = self._with(*others[:3]), NTMState(*others[3:], wide(written))
+            seen, after = super(NTM, layer)._steps(features, before, within)
+            return seen, *after[:-1]
+
+        seen, *after = slot_recurrence(
+            SlotHeads(self.read_heads, self.write_heads, self.shift, self.least_length),
+            exact,
+            wide(features),
+            [
+                p if p.dim() > axes else p.expand(rows[0], *p.shape)
+                for p, axes in zip(parameters, (2, 2, 1), strict=True)
+            ],
+            [wide(part) for part in parts],
+            None if within is None else within.sum(-1),
+        )
+        seen, *after = (part.reshape(*batch, *part.shape[2:]) for part in (seen, *after))
+        return seen, NTMState(*after, written=written)
 
     def _advance(self, features: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         memory, weights, reads, hidden, cell, written = state
