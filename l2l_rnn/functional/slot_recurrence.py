@@ -147,7 +147,7 @@ def _gradients(
     tensors: Sequence[Tensor],
     arrays: dict[str, Tensor],
     cotangents: Sequence[Tensor | None],
-) -> list[Tensor]:
+) -> list[Tensor | None]:
     """The gradients in projected, the parameters and the first state."""
     projected, weight_back, weight_heads, _, *first = tensors
     dseen, *last = cotangents

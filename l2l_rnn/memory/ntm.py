@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -198,8 +199,12 @@ class NTM(SlotMemory[NTMState]):
 
         within = None if inside is None else wide(inside)
 
+        def as_state(parts: Iterable[Tensor], written: Tensor) -> NTMState:
+            memory, weights, reads, hidden, cell = parts
+            return NTMState(memory, weights, reads, hidden, cell, written)
+
         def exact(features: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-            layer, before = self._with(*others[:3]), NTMState(*others[3:], wide(written))
+            layer, before = self._with(*others[:3]), as_state(others[3:], wide(written))
             seen, after = super(NTM, layer)._steps(features, before, within)
             return seen, *after[:-1]
 
@@ -215,7 +220,7 @@ class NTM(SlotMemory[NTMState]):
             None if within is None else within.sum(-1),
         )
         seen, *after = (part.reshape(*batch, *part.shape[2:]) for part in (seen, *after))
-        return seen, NTMState(*after, written=written)
+        return seen, as_state(after, written)
 
     def _advance(self, features: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         memory, weights, reads, hidden, cell, written = state
