@@ -1,7 +1,7 @@
 /* The passes of a memory of slots over a sequence, with its controller and heads, in single
  * precision on a processor.
  *
- * `slot_recurrence.py` says what goes in and out, `memory/ntm.py` what is computed; the same
+ * `slot_recurrence.py` says what goes in and out, `memory/ntm.py` and `mann.py` what is computed; the same
  * equations stand here, forward and backward, with all steps of a block of sequences in one go. A
  * sequence's slots stay in the processor's cache from step to step. A block of sequences of one
  * task is one item of work; threads take items in turn.
@@ -18,14 +18,16 @@
 #define LEAST_WEIGHT 1e-16f /* added to what a logarithm is taken of, as in `addressing.py` */
 
 enum { FORWARD, ADJOINT };
+enum { NTM, MANN };
 enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, PARTS };
 
 typedef struct {
-    int64_t pass, A, B, S, H, G, M, W, R, V, I, Z;
+    int64_t pass, kind, A, B, S, H, G, M, W, R, V, I, Z;
     int64_t reach;           /* the farthest that a head moves */
     int64_t keep;            /* 1: all steps are kept, 0: one */
     int64_t block;           /* sequences of an item */
     double least;            /* length below which a slot has hardly a direction */
+    double decay;            /* of usage */
     const int64_t *lengths;  /* (A, B) */
     const float *weight_back;   /* (A, GH, Z) */
     const float *weight_heads;  /* (A, I, H) */
@@ -43,11 +45,16 @@ typedef struct {
     float *numbers;  /* (A, B, S, I), activated */
     float *memories; /* (A, B, S + 1, W, M) */
     float *weights;  /* (A, B, S + 1, heads, M) */
-    float *content;  /* (A, B, S, heads, M): by content */
-    float *shifted;  /* (A, B, S, heads, M): before they are sharpened */
-    float *da;       /* (A, B, S, GH) */
-    float *dnumbers; /* (A, B, S, I) */
-    int64_t next;    /* item to be taken */
+    float *content;  /* NTM: (A, B, S, heads, M), by content */
+    float *shifted;  /* NTM: (A, B, S, heads, M), before they are sharpened */
+    float *sharpness, *dsharpness; /* MANN: (A), (A, B) */
+    float *places;      /* MANN: (A, B, S, R), the slots least used */
+    float *usage;       /* MANN: (A, B, M) */
+    float *used;        /* MANN: (A, B, M), 1 where a slot was ever the least used */
+    float *overwritten; /* MANN: (A, B), how many were written again */
+    float *da;          /* (A, B, S, GH) */
+    float *dnumbers;    /* (A, B, S, I) */
+    int64_t next;       /* item to be taken */
 } Job;
 
 /* Floats of a sequence in each part of the state. */
@@ -64,7 +71,7 @@ static int64_t part_size(const Job *job, int part)
 
 static int64_t heads_room(const Job *job)
 {
-    return 7 * job->M + 2 * job->reach; /* of `heads_adjoint`, which needs more than `heads_step` */
+    return 7 * job->M + 2 * job->reach; /* of `ntm_adjoint`, which needs the most */
 }
 
 /* Floats of workspace that a thread needs: weights in panels, a step's products, a head's work. */

@@ -11,6 +11,7 @@ from torch import Tensor
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional import compiled_code
 
+KINDS = ("NTM", "MANN")
 _PASSES = ("forward", "adjoint")
 _VERSION = 1  # of the C code's interface, which says the same
 _BLOCK = 6  # sequences of an item of work at most: the rows that a product takes at once
@@ -20,13 +21,14 @@ _GIVEN = ("weight_back", "weight_heads", "bias_heads", "projected")
 FIRST = tuple(f"first_{part}" for part in _PARTS)  # in the order of a state
 LAST = tuple(f"last_{part}" for part in _PARTS)
 _STEPS = ("z", "units", "cells", "numbers", "memories", "all_weights", "content", "shifted")
+_MANN = ("sharpness", "dsharpness", "places", "usage", "used", "overwritten")
 _ARRAYS = (
     *_GIVEN,
     *FIRST,
     *LAST,
-    *("seen", "dseen", *_STEPS, "da", "dnumbers"),
+    *("seen", "dseen", *_STEPS, *_MANN, "da", "dnumbers"),
 )
-_SIZES = ("pass_", *"ABSHGMWRVIZ", "reach", "keep", "block")
+_SIZES = ("pass_", "kind", *"ABSHGMWRVIZ", "reach", "keep", "block")
 
 
 class _Job(ctypes.Structure):
@@ -35,6 +37,7 @@ class _Job(ctypes.Structure):
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *((name, ctypes.c_int64) for name in _SIZES),
         ("least", ctypes.c_double),
+        ("decay", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", *_ARRAYS)),
         ("next", ctypes.c_int64),
     ]
@@ -46,24 +49,23 @@ def serve(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def run(
-    what: str, sizes: Mapping[str, int], least: float, lengths: Tensor, arrays: Mapping[str, Tensor]
+    what: str, sizes: Mapping[str, float], lengths: Tensor, arrays: Mapping[str, Tensor]
 ) -> None:
     """Run one pass over all steps, in place.
 
     Args:
         what: `"forward"` or `"adjoint"`.
-        sizes: those of the C struct, by their names there.
-        least: length below which a slot has hardly a direction.
+        sizes: the numbers of the C struct, by their names there.
         lengths: steps of each sequence, int64.
         arrays: contiguous float32 tensors, named and shaped as in `slot_kernels.c`.
     """
     threads = compiled_code.threads()
-    shares = -(-threads // sizes["A"])  # of the sequences of one task
+    tasks, batch = int(sizes["A"]), int(sizes["B"])
+    shares = -(-threads // tasks)  # of the sequences of one task
     job = _Job(
         pass_=_PASSES.index(what),
         **sizes,
-        block=max(1, min(_BLOCK, -(-sizes["B"] // shares))),
-        least=least,
+        block=max(1, min(_BLOCK, -(-batch // shares))),
         lengths=lengths.data_ptr(),
         **{name: array.data_ptr() for name, array in arrays.items()},
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +11,9 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.functional import slot_kernels
-from l2l_rnn.functional.slot_recurrence import SlotHeads, slot_recurrence
+from l2l_rnn.functional.slot_recurrence import SlotHeads
 from l2l_rnn.memory.checks import check_size
+from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.controllers import CONTROLLERS
 from l2l_rnn.memory.slot_memory import SlotMemory
 
@@ -184,43 +184,35 @@ class NTM(SlotMemory[NTMState]):
         self, features: Tensor, state: NTMState, inside: Tensor | None
     ) -> tuple[Tensor, NTMState]:
         parameters = self.controller.weight_back, self.weight_heads, self.bias_heads
-        *parts, written = state
-        usual = (
-            type(self)._advance is NTM._advance and type(self.controller) in CONTROLLERS.values()
-        )
-        if not usual or not slot_kernels.serve((features, *parameters, *parts)):
+        usual = type(self)._advance is NTM._advance
+        known = type(self.controller) in CONTROLLERS.values()
+        if not (usual and known and slot_kernels.serve((features, *parameters, *state[:-1]))):
             return super()._steps(features, state, inside)
-        # All with axes of tasks and sequences, (A, B, …): one task, where parameters have no axis.
-        batch, tasks = features.shape[:-2], self._tasks()
-        rows = (1, math.prod(batch)) if tasks is None else batch
 
-        def wide(given: Tensor) -> Tensor:
-            return given.reshape(*rows, *given.shape[len(batch) :])
-
-        within = None if inside is None else wide(inside)
-
-        def as_state(parts: Iterable[Tensor], written: Tensor) -> NTMState:
+        def as_state(parts: Sequence[Tensor], written: Tensor) -> NTMState:
             memory, weights, reads, hidden, cell = parts
+            reads = reads.unflatten(-1, (self.read_heads, self.width))
             return NTMState(memory, weights, reads, hidden, cell, written)
 
-        def exact(features: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-            layer, before = self._with(*others[:3]), as_state(others[3:], wide(written))
-            seen, after = super(NTM, layer)._steps(features, before, within)
-            return seen, *after[:-1]
+        def as_parts(state: NTMState) -> list[Tensor]:
+            return [state.memory, state.weights, state.reads.flatten(-2), state.hidden, state.cell]
 
-        seen, *after = slot_recurrence(
-            SlotHeads(self.read_heads, self.write_heads, self.shift, self.least_length),
-            exact,
-            wide(features),
-            [
-                p if p.dim() > axes else p.expand(rows[0], *p.shape)
-                for p, axes in zip(parameters, (2, 2, 1), strict=True)
-            ],
-            [wide(part) for part in parts],
-            None if within is None else within.sum(-1),
+        def exact(
+            features: Tensor, parameters: Sequence[Tensor], parts: Sequence[Tensor], *rest: Any
+        ) -> tuple[Tensor, Sequence[Tensor]]:
+            back, weight, bias = parameters
+            layer = with_parameters(self, weight_heads=weight, bias_heads=bias)
+            controller = with_parameters(self.controller, weight_back=back)
+            layer.__dict__["_modules"] = {**self._modules, "controller": controller}
+            before = as_state(parts, state.written)
+            seen, after = super(NTM, layer)._steps(features, before, rest[-1])
+            return seen, as_parts(after)
+
+        heads = SlotHeads("NTM", self.read_heads, self.write_heads, self.least_length, self.shift)
+        seen, parts, _ = compiled_steps(
+            heads, exact, features, parameters, as_parts(state), {}, inside
         )
-        seen, *after = (part.reshape(*batch, *part.shape[2:]) for part in (seen, *after))
-        return seen, as_state(after, written)
+        return seen, as_state(parts, state.written)
 
     def _advance(self, features: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         memory, weights, reads, hidden, cell, written = state

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -144,19 +143,6 @@ class SlotMemory(Memory[SlotState]):
         self._check_queries(state, queries)
         strength = 1 + F.softplus(self.store_strength)
         return slot_weights(state.memory, state.written, queries, strength)
-
-    def _with(self, weight_back: Tensor, weight_heads: Tensor, bias_heads: Tensor) -> Self:
-        """Return this layer with other tensors in the place of what its steps read."""
-        controller = copy.copy(self.controller)
-        controller.__dict__["_parameters"] = {
-            **self.controller._parameters,
-            "weight_back": weight_back,
-        }
-        layer = copy.copy(self)
-        heads = {"weight_heads": weight_heads, "bias_heads": bias_heads}
-        layer.__dict__["_parameters"] = {**self._parameters, **heads}
-        layer.__dict__["_modules"] = {**self._modules, "controller": controller}
-        return layer
 
     def _spread(self, start: Tensor, usual: int, batch: tuple[int, ...]) -> Tensor:
         """Give every sequence of a batch what a parameter of `usual` axes says it starts with."""
