@@ -47,8 +47,12 @@ def runs_of(
     tasks: list[str], memories: list[str], seeds: list[int], given: dict[str, Any]
 ) -> list[Run]:
     """List the runs, all of a seed before the next, so that a part of them is a table too."""
+    settings = {
+        (task, memory): memory_tasks.settings_of(task, memory=memory, **given)
+        for task, memory in itertools.product(tasks, memories)
+    }
     return [
-        (task, memory_tasks.settings_of(task, memory=memory, seed=seed, **given))
+        (task, dataclasses.replace(settings[task, memory], seed=seed))
         for seed, task, memory in itertools.product(seeds, tasks, memories)
     ]
 
@@ -273,4 +277,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
     sys.exit(main())

@@ -18,6 +18,7 @@ import dataclasses
 import datetime
 import json
 import math
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -179,4 +180,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
     sys.exit(main())

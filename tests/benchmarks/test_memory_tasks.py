@@ -213,6 +213,7 @@ def trained(name="copy", every=4, tell=lambda point: None, task=None, **given):
 @pytest.mark.parametrize("memory", LEARNERS)
 @pytest.mark.parametrize("name", TASKS)
 def test_every_network_trains_on_every_task(name, memory):
+    torch.manual_seed(0)
     start = bit_learners.build(Settings(memory, **SMALL), SHORT[name][0]).state_dict()
     model, result = trained(name, memory=memory, rate=0.1)
     assert (result["ended"], result["sequences"]) == ("done", 8)
