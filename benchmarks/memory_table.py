@@ -64,9 +64,11 @@ def is_done(run: Run, out: Path) -> bool:
 
 
 def is_as_asked(run: Run, found: dict[str, Any]) -> bool:
-    """Tell whether what was found is of the settings of a run."""
+    """Tell whether what was found is of the settings of a run, and of the lengths of its task."""
     asked = memory_tasks.plain(dataclasses.asdict(run[1]))
-    return found["settings"] == asked
+    return found["settings"] == asked and set(found["points"][-1]["cost"]) == set(
+        TASKS[run[0]].points
+    )
 
 
 def read(run: Run, out: Path) -> dict[str, Any] | None:
@@ -80,10 +82,13 @@ def run_all(runs: list[Run], jobs: int, every: int, out: Path) -> bool:
     todo = [run for run in runs if not is_done(run, out)]
     print(f"{len(runs)} runs, {len(runs) - len(todo)} of them done before", flush=True)
     if jobs == 1:
-        for task, settings in todo:
-            print(f"\n{memory_tasks.stem_of(task, settings)}", flush=True)
-            if memory_tasks.run(task, settings, every, out)["ended"] == "interrupted":
-                return False
+        try:
+            for task, settings in todo:
+                print(f"\n{memory_tasks.stem_of(task, settings)}", flush=True)
+                if memory_tasks.run(task, settings, every, out)["ended"] == "interrupted":
+                    return False
+        except KeyboardInterrupt:  # between two trainings
+            return False
         return True
     return _run_beside(iter(todo), jobs, every, out)
 
@@ -157,8 +162,10 @@ def collect(runs: list[Run], out: Path, form: str, interrupted: bool) -> dict[st
         for measure in ("cost", "wrong_bits"):
             if measure not in found and measure in points_seen[-1]:
                 found[measure] = points_seen[-1][measure]  # of a run that was killed
-        for known in ("network", "converged_below", "versions"):
+        for known in ("network", "converged_below"):
             found.pop(known, None)
+        if found.get("versions") == result["versions"]:
+            del found["versions"]
         result["runs"].append(found)
     return result
 
@@ -197,15 +204,15 @@ def table(result: dict[str, Any], each: bool = False) -> str:
 
 
 def _measured(runs: list[dict[str, Any]], measure: str, names: list[str]) -> str:
-    """The median of a measure at each length; the worst there is where one is not finite."""
-    if measure not in runs[0]:
-        return "-"
+    """The median of a measure at each length; what is not finite counts as infinite."""
     found = []
     for name in names:
-        values = [run[measure][name] for run in runs if measure in run]
+        values = [run[measure][name] for run in runs if name in run.get(measure, ())]
+        if not values:
+            continue
         median = statistics.median(math.inf if value is None else value for value in values)
         found.append(f"{name}: {median:.{1 if median >= 9.95 else 2}f}")
-    return ", ".join(found)
+    return ", ".join(found) or "-"
 
 
 def _converged(runs: list[dict[str, Any]]) -> str:

@@ -83,6 +83,21 @@ def test_collecting_runs_nothing_and_says_what_is_missing(out, capsys):
     assert len(result_of(out)["runs"]) == 1
 
 
+def test_a_run_that_was_not_judged_at_all_lengths_is_done_again(out):
+    (run,) = memory_table.runs_of(
+        ["associative_recall"],
+        ["lstm"],
+        [0],
+        {"sequences": 4, "batch": 2, "judged": 1, "hidden": 4, "slots": 4, "width": 4},
+    )
+    assert memory_table.is_done(run, out)
+    path = out / "memory-associative_recall-lstm-seed0.json"
+    found = json.loads(path.read_text())
+    del found["points"][-1]["cost"]["12"]
+    path.write_text(json.dumps(found))
+    assert not memory_table.is_done(run, out)
+
+
 def test_a_run_that_was_killed_shows_its_last_line(tmp_path):
     settings = memory_tasks.settings_of("copy", memory="lstm")
     point = {"sequences": 8, "loss": 0.5, "cost": {"10": 70.0, "20": None}}
@@ -131,7 +146,9 @@ def test_a_line_for_each_network_has_the_median_of_its_seeds():
         *["10,000 (2 of 3)", "4.0", "2 of 3 done; diverged at 1,200"],
     ]
     runs[0]["ended"] = "done"
+    del runs[0]["wrong_bits"]["50"]  # it was not judged there
     (line,) = lines_of(memory_table.table(result | {"runs": runs[:2]}))[2:]
+    assert line[6] == "50: 3.00"
     assert line[-3:] == ["10,000", "4.0", "2 of 2 done"]
 
 
