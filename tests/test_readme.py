@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, speed
+from benchmarks import memory_table, report, speed
 from l2l_rnn.tasksets import list_tasksets
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +41,12 @@ def test_the_two_commands_are_the_first_bash_block():
 def test_a_table_is_made_from_its_result_file(source, column, shown):
     if source == "tasksets":
         assert shown.strip() == report.tasksets_table(list_tasksets())
+        return
+    if source == "memory-tasks":  # or "memory-tasks, column runs", a line for each run
+        path = ROOT / "benchmarks/results/memory-tasks-full.json"
+        result = json.loads(path.read_text("utf-8"))
+        assert shown.strip() == memory_table.table(result, each=column == "runs")
+        assert not result["interrupted"]
         return
     result = json.loads((ROOT / source).read_text("utf-8"))
     if column:
