@@ -17,8 +17,8 @@ from benchmarks.bit_learners import LEARNERS, build, parameter_count
 from benchmarks.bit_settings import Settings
 from benchmarks.bit_tasks import Task, judge, optimum
 
-_KEPT = 0.98  # of the smoothed loss, at a step
-_ENOUGH = 50  # steps until a smoothed loss says more than its first ones
+_SMOOTHED_OVER = 1000  # sequences of the smoothed loss, an exponential average
+_AVERAGED_EVERY = 10  # steps
 _ON_THE_WAY, _AT_THE_END = 1, 2  # seeds of the sequences that networks are judged on
 
 
@@ -31,16 +31,18 @@ class LossCourse:
 
     Args:
         threshold: the smoothed loss under which the training has converged.
+        batch: sequences of a step.
 
     Attributes:
-        smoothed: the loss, averaged over the last steps.
+        smoothed: the loss, averaged over about the last 1,000 sequences.
         best: the least that was, NaN before there was one.
         converged_at: how many sequences were seen when it was below the threshold first, or None.
         climb: how many times its best the smoothed loss has been since then, at the most, or None.
     """
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, batch: int) -> None:
         self.threshold = threshold
+        self.kept = 1 - min(1.0, batch / _SMOOTHED_OVER)
         self.restart()
 
     def restart(self) -> None:
@@ -52,12 +54,13 @@ class LossCourse:
 
     def add(self, nats: float, seen: int) -> None:
         """Take the loss of a step."""
-        new = self._steps == 0
-        self.smoothed = nats if new else _KEPT * self.smoothed + (1 - _KEPT) * nats
         self._steps += 1
+        # Until there were enough steps, of the same weight all.
+        kept = min(self.kept, 1 - 1 / self._steps)
+        self.smoothed = nats if self._steps == 1 else kept * self.smoothed + (1 - kept) * nats
         if self.climb is not None:
             self.climb = max(self.climb, self.smoothed / max(self.best, 1e-12))
-        elif self.smoothed < self.threshold and self._steps >= _ENOUGH:
+        elif self.smoothed < self.threshold and self._steps * (1 - self.kept) >= 1:
             self.converged_at, self.climb = seen, 1.0
         self.best = self.smoothed if math.isnan(self.best) else min(self.best, self.smoothed)
 
@@ -103,10 +106,12 @@ def train(
     model = build(settings, task.family)
     averaged = None
     if settings.averaging:
-        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+        averaged = AveragedModel(
+            model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging**_AVERAGED_EVERY)
+        )
     judged = model if averaged is None else averaged.module
     optimizer = torch.optim.Adam(
-        model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon
+        model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon, foreach=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 1 - (1 - settings.last) * min(1, step / settings.steps)
@@ -118,7 +123,7 @@ def train(
         "ended": "interrupted",
         "points": [],
     }
-    course, clipped, since, seen = LossCourse(task.converged), 0, 0, 0
+    course, clipped, since, seen = LossCourse(task.converged, settings.batch), 0, 0, 0
     most = task.least if settings.curriculum else task.most
     start = time.perf_counter()
 
@@ -150,7 +155,7 @@ def train(
             check_finite(settings.memory, seen, model, loss, norm)
             optimizer.step()
             schedule.step()
-            if averaged is not None:
+            if averaged is not None and step % _AVERAGED_EVERY == 1:
                 averaged.update_parameters(model)
             clipped += bool(norm > settings.clip)
             since += 1
