@@ -13,6 +13,7 @@ from learn2learn.algorithms.maml import maml_update
 from learn2learn.utils import clone_module
 from torch import Tensor
 
+from l2l_rnn.algorithms.encodings import LastEncoding
 from l2l_rnn.algorithms.inner_loop import (
     adapted_names,
     check_finite,
@@ -37,8 +38,9 @@ class MemoryLearner(BaseLearner):
     changes it. `adapt(loss)` writes: keys are those of the last call's inputs, and what is written
     is made of the gradient of the loss with respect to that call's outputs, so any loss of them
     will do. With cross-entropy it is label minus prediction; with a squared error, how far off an
-    output is. Several `adapt` calls add up, each writing what is still wrong. `write(x, y)` does
-    the same for given labels.
+    output is. Several `adapt` calls add up, each writing what is still wrong; where nothing has
+    changed that the vectors of x are made of, a clone encodes it once for all of them. `write(x,
+    y)` does the same for given labels.
 
     With `lr` it is a hybrid: `adapt` takes a step of MAML on named parameters as well; its gradient
     goes through what they have written too.
@@ -115,18 +117,21 @@ class MemoryLearner(BaseLearner):
         self.reduction, self.first_order, self.lr = reduction, first_order, lr
         self.adapted = adapted_names("MemoryLearner", model, adapts) if lr is not None else None
         self.tasks: int | None = None
+        self._encoding = LastEncoding(keeps=False)  # clones keep one: their parameters stay
         self.reset()
 
     def reset(self) -> None:
         """Blank the memory. What gradient steps moved stays."""
         self._state: Any = None  # None: blank
         self._last: Look | None = None
+        self._encoding.forget()
 
     def detach(self) -> None:
         """Keep what the memory holds, and forget how it was computed."""
         if self._state is not None:
             self._state = type(self._state)(*(part.detach() for part in self._state))
         self._last = None
+        self._encoding.forget()
 
     @property
     def state(self) -> Any:
@@ -136,6 +141,7 @@ class MemoryLearner(BaseLearner):
     @state.setter
     def state(self, state: Any) -> None:
         self._state, self._last = self.module.memory.take_state(state, *self._batch()), None
+        self._encoding.forget()
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
         """Return a learner with a blank memory whose parameters backpropagate to this one's.
@@ -167,6 +173,7 @@ class MemoryLearner(BaseLearner):
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         learner._modules["module"] = clone_module(self.module)
+        learner._encoding = LastEncoding()
         learner.reset()
         if tasks is not None:
             learner.tasks = tasks
@@ -178,7 +185,8 @@ class MemoryLearner(BaseLearner):
         kept = self._state
         if kept is not None:
             kept = type(kept)(*(part.detach() for part in kept))
-        return {**super().__getstate__(), "_state": kept, "_last": None}
+        fresh = {"_state": kept, "_last": None, "_encoding": LastEncoding(keeps=False)}
+        return {**super().__getstate__(), **fresh}
 
     def forward(self, x: Tensor) -> Tensor:
         self._last = None
@@ -255,10 +263,11 @@ class MemoryLearner(BaseLearner):
         self._check_state(who, state)
         if self.lr is not None:
             self.module = self._stepped(who, loss)
+            self._encoding.forget()
         self._state, self._last = state, None
 
     def _vectors(self, who: str, x: Tensor) -> Tensor:
-        vectors: Tensor = self.module.encoder(x)
+        vectors = self._encoding.vectors(self.module.encoder, x)
         if vectors.shape[:-2] != self._batch():
             axes = "(B, …)" if self.tasks is None else f"(N, B, …) with N={self.tasks} tasks first"
             raise ShapeError(
