@@ -9,21 +9,19 @@ from typing import Any
 
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
-from learn2learn.algorithms.maml import maml_update
 from learn2learn.utils import clone_module
 from torch import Tensor
 
 from l2l_rnn.algorithms.encodings import LastEncoding
 from l2l_rnn.algorithms.inner_loop import (
     adapted_names,
-    check_finite,
     check_finite_loss,
     check_loss,
-    gradients_of,
     not_finite,
+    stepped,
     unchanged,
 )
-from l2l_rnn.algorithms.labels import members_of
+from l2l_rnn.algorithms.labels import check_tensors, members_of
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
@@ -208,7 +206,8 @@ class MemoryLearner(BaseLearner):
             x `(…, B, …)`, y `(…, B)` or, in regression, `(…, B, V)`.
         """
         who = "MemoryLearner.write"
-        if x.shape[len(self._batch()) :][:1] == (0,):
+        check_tensors(who, y=y)
+        if self._is_empty(x):
             return
         if isinstance(times, bool) or not isinstance(times, int) or times < 1:
             raise ArgumentError(f"{who}: times must be a positive integer, got {times!r}")
@@ -235,7 +234,8 @@ class MemoryLearner(BaseLearner):
         """Write what the loss says of the last outputs; a hybrid takes its gradient step too.
 
         Args:
-            loss: of the last call's outputs, a scalar or, for N tasks, `(N,)`.
+            loss: of the last call's outputs, a scalar or, for N tasks, `(N,)`; if that call had no
+                sequences, any at all, which changes nothing.
         """
         who = "MemoryLearner.adapt"
         if self._last is None:
@@ -244,6 +244,9 @@ class MemoryLearner(BaseLearner):
                 "no outputs to learn from; call the learner on the support set first, with "
                 "gradients on",
             )
+        if self._last.outputs.numel() == 0:  # of no sequences: there is nothing to write
+            self._last = None
+            return
         check_finite_loss(who, loss, self._last.outputs, self.tasks)
         check_loss(who, loss, self.tasks)
         (gradient,) = torch.autograd.grad(
@@ -262,11 +265,16 @@ class MemoryLearner(BaseLearner):
         state = self.module.bind(self.state, self._last, errors)
         self._check_state(who, state)
         if self.lr is not None:
-            self.module = self._stepped(who, loss)
+            self.module = stepped(
+                who, self.module, loss, self.adapted or (), self.lr, self.first_order, self.tasks
+            )
             self._encoding.forget()
         self._state, self._last = state, None
 
     def _vectors(self, who: str, x: Tensor) -> Tensor:
+        if self._is_empty(x):
+            size: Any = self.module.encoder.output_size
+            return self.module.log_rate.new_zeros(*self._batch(), 0, size)
         vectors = self._encoding.vectors(self.module.encoder, x)
         if vectors.shape[:-2] != self._batch():
             axes = "(B, …)" if self.tasks is None else f"(N, B, …) with N={self.tasks} tasks first"
@@ -274,6 +282,11 @@ class MemoryLearner(BaseLearner):
                 f"{who}: x must be {axes}, got shape {tuple(x.shape)}; see clone(tasks=…)"
             )
         return vectors
+
+    def _is_empty(self, x: Any) -> bool:
+        """Tell whether there are no sequences, which is legal."""
+        none = (*self._batch(), 0)
+        return isinstance(x, Tensor) and x.shape[: len(none)] == none
 
     def _batch(self) -> tuple[int, ...]:
         return () if self.tasks is None else (self.tasks,)
@@ -288,18 +301,3 @@ class MemoryLearner(BaseLearner):
             raise unchanged(
                 who, f"what would be written{of} is NaN or infinite; look at the inputs"
             )
-
-    def _stepped(self, who: str, loss: Tensor) -> Any:
-        """The model after a gradient step on the parameters that the hybrid adapts."""
-        parameters = dict(self.module.named_parameters())
-        moving: dict[str, Tensor] = {
-            n: p for n, p in parameters.items() if self.adapted and n in self.adapted
-        }
-        # The graph is kept in any case: what was written is a part of it.
-        gradients = gradients_of(
-            who, loss, moving, second_order=True, allow_unused=True, allow_nograd=False
-        )
-        check_finite(who, gradients, self.tasks)
-        if self.first_order:
-            gradients = {name: gradient.detach() for name, gradient in gradients.items()}
-        return maml_update(self.module, self.lr, [gradients.get(name) for name in parameters])
