@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
+from operator import is_
 from typing import Any, NamedTuple
 
 import torch
@@ -17,15 +19,23 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+class _Layer(NamedTuple):
+    """A layer of the encoder, and what it had: its attributes, children, parameters and buffers."""
+
+    module: nn.Module
+    kind: type[nn.Module]
+    held: tuple[dict[str, Any], ...]
+    tensors: list[tuple[Tensor, Tensor, tuple[Any, ...]]]
+
+
 class _Kept(NamedTuple):
     """Vectors, and all that they were computed from."""
 
     x: weakref.ref[Tensor]
     values: Tensor
     x_state: tuple[Any, ...]
-    modules: list[tuple[str, nn.Module]]
-    attributes: list[dict[str, Any]]
-    tensors: list[tuple[Tensor, tuple[Any, ...]]]
+    encoder: nn.Module
+    layers: list[_Layer]
     gradients: bool
     vectors: Tensor
     version: int
@@ -67,27 +77,24 @@ class LastEncoding:
             x: the sequences.
         """
         kept, self._kept = self._kept, None
-        known = self._keeps and _is_plain(x) and _is_known(encoder)
-        if known and kept is not None and _still_holds(kept, encoder, x):
+        plain = self._keeps and _is_plain(x)
+        if plain and kept is not None and _still_holds(kept, encoder, x):
             self._kept = kept
             return kept.vectors
         del kept  # its graph is freed before the next one is made
         vectors: Tensor
-        if not known:
+        if not (plain and _is_known(encoder)):
             vectors = encoder(x)
             return vectors
-        values = x.detach().clone()
-        modules = list(encoder.named_modules(remove_duplicate=False))
-        attributes = [dict(vars(module)) for _, module in modules]
-        tensors, chance = _tensors_of(modules), torch.default_generator.get_state()
+        values, chance = x.detach().clone(), torch.default_generator.get_state()
+        layers = [_layer_of(module) for module in encoder.modules()]
         vectors = encoder(x)
         found = _Kept(
             x=weakref.ref(x, _forgetting(self)),
             values=values,
             x_state=_state_of(x),
-            modules=modules,
-            attributes=attributes,
-            tensors=tensors,
+            encoder=encoder,
+            layers=layers,
             gradients=torch.is_grad_enabled(),
             vectors=vectors,
             version=vectors._version,
@@ -132,51 +139,59 @@ def _is_plain(x: Tensor) -> bool:
 
 def _is_known(encoder: nn.Module) -> bool:
     """Tell whether an encoder is made of layers that compute from what can be compared."""
-    if any(getattr(hooks_of_all_modules, f"_global{name}") for name in _HOOKS):
-        return False
-    return all(
+    return not _are_hooked(encoder.modules()) and all(
         type(module).__module__.startswith(_KNOWN)
         and not isinstance(module, nn.RNNBase)
         and "forward" not in vars(module)
-        and not any(getattr(module, name) for name in _HOOKS)
         for module in encoder.modules()
     )
 
 
+def _are_hooked(modules: Iterable[nn.Module]) -> bool:
+    """Tell whether something else runs when these layers do."""
+    if any(getattr(hooks_of_all_modules, f"_global{name}") for name in _HOOKS):
+        return True
+    return any(any(getattr(module, name) for name in _HOOKS) for module in modules)
+
+
 def _still_holds(kept: _Kept, encoder: nn.Module, x: Tensor) -> bool:
     """Tell whether encoding x anew would give what is kept."""
-    modules = list(encoder.named_modules(remove_duplicate=False))
-    tensors = _tensors_of(modules)
     return (
         kept.x() is x
-        and kept.x_state == _state_of(x)
+        and kept.encoder is encoder
         and kept.gradients == torch.is_grad_enabled()
         and kept.version == kept.vectors._version
-        and len(kept.modules) == len(modules)
-        and all(a == b and m is n for (a, m), (b, n) in zip(kept.modules, modules, strict=True))
-        and all(
-            before.keys() == vars(module).keys()
-            and all(value is vars(module)[name] for name, value in before.items())
-            for before, (_, module) in zip(kept.attributes, modules, strict=True)
-        )
-        and len(kept.tensors) == len(tensors)
-        and all(
-            t is u and before == now
-            for (t, before), (u, now) in zip(kept.tensors, tensors, strict=True)
-        )
+        and kept.x_state == _state_of(x)
+        and not _are_hooked(layer.module for layer in kept.layers)
+        and all(map(_is_unchanged, kept.layers))
         and torch.equal(_words(kept.values), _words(x.detach()))
     )
 
 
-def _tensors_of(modules: list[tuple[str, nn.Module]]) -> list[tuple[Tensor, tuple[Any, ...]]]:
-    """The parameters and buffers, each under all of its names, with what tells their changes."""
-    return [
-        (tensor, (path, name, *_state_of(tensor)))
-        for path, module in modules
+def _layer_of(module: nn.Module) -> _Layer:
+    tensors = [
+        (tensor, tensor.detach(), _state_of(tensor))  # detached, it keeps its storage's address
         for held in (module._parameters, module._buffers)
-        for name, tensor in held.items()
+        for tensor in held.values()
         if tensor is not None
     ]
+    return _Layer(module, type(module), tuple(dict(held) for held in _held_by(module)), tensors)
+
+
+def _is_unchanged(layer: _Layer) -> bool:
+    """Tell whether a layer has the very things that it had, in the same versions."""
+    return (
+        type(layer.module) is layer.kind
+        and all(
+            before.keys() == now.keys() and all(map(is_, before.values(), now.values()))
+            for before, now in zip(layer.held, _held_by(layer.module), strict=True)
+        )
+        and all(state == _state_of(tensor) for tensor, _, state in layer.tensors)
+    )
+
+
+def _held_by(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    return vars(module), module._modules, module._parameters, module._buffers
 
 
 def _state_of(tensor: Tensor) -> tuple[Any, ...]:
