@@ -53,7 +53,7 @@ def table(result: dict[str, Any]) -> str:
             score = entry["scores"].get(column)
             cells.append(score_text(result["spec"]["percent"], score) if score else "-")
         cells.append(_duration(entry["training_seconds"]))
-        cells.append(f"{1000 * entry['seconds_per_task']:.0f} ms")
+        cells.append(_short_duration(entry["seconds_per_task"]))
         rows.append(cells)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows[1] = ["-" * width for width in widths]
@@ -232,6 +232,11 @@ def replace(path: Path, write: Callable[[Path], object]) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return path
+
+
+def _short_duration(seconds: float) -> str:
+    """In ms, or in µs where that would be none."""
+    return f"{1e3 * seconds:.0f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.0f} µs"
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Methods for tasks of families: meta-learned learners, transfer, and training from scratch.
 
-All of them take the same number of gradient steps on a task's support set.
+All of them take the same number of gradient steps on a task's support set; the one that takes none
+is in `family_memory.py`.
 """
 
 from __future__ import annotations

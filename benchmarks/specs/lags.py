@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.family_problem import FamilyProblem
 from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
+from benchmarks.methods.family_memory import FamilyMemory
 from benchmarks.report import scores_and_gradient_flow
 from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training
 from l2l_rnn.tasksets import Adding, DelayedRecall, TaskFamily
@@ -20,6 +21,19 @@ STEPS = 2
 SHOTS = {"recall": 2, "adding": 10}
 QUERIES = {"recall": 4, "adding": 20}
 INNER_RATES = {"recall": 1.0, "adding": 0.1}
+MEMORIES: dict[str, dict[str, Any]] = {
+    "recall": {
+        "memory": "hebbian",
+        "memory_options": {"decay": 1.0, "rate": 1.0},
+        "unit_keys": True,
+        "steps": 2,
+    },
+    "adding": {
+        "memory": "delta",
+        "memory_options": {"features": "unit", "gate": 0.9},
+        "steps": 5,
+    },
+}
 
 
 def recall(lag: int, mode: str) -> TaskFamily:
@@ -77,6 +91,14 @@ def entries(cells: tuple[str, ...], hidden_size: int, training: Training) -> tup
                     "MAML++": "MAMLPlusPlus",
                 }.items()
             ]
+            found.append(
+                Entry(
+                    f"{name}: memory learner",
+                    "meta-learned",
+                    FamilyMemory,
+                    {**given, **MEMORIES[kind], "training": training},
+                )
+            )
     return tuple(found)
 
 

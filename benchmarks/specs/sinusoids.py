@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from benchmarks.family_problem import FamilyProblem
 from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
+from benchmarks.methods.family_memory import FamilyMemory
 from benchmarks.report import bars_and_training
 from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training
 from l2l_rnn.tasksets import Sinusoids, TaskFamily
 
 SHOTS = (5, 10)
+WRITES = 5
 QUERIES = 10
 NETWORK = {"kind": "sinusoids", "network": {"hidden_size": 40, "cell": None}, "steps": 1}
 
@@ -25,7 +28,7 @@ def lesson(progress: float, chance: random.Random) -> Column:
     return Column(family, chance.choice(SHOTS), QUERIES)
 
 
-def entries(training: Training) -> tuple[Entry, ...]:
+def entries(training: Training, steps_of_memory: int) -> tuple[Entry, ...]:
     """Who competes, with the training that a form of the run has time for."""
     learned = {**NETWORK, "lr": 0.02, "training": training}
     return (
@@ -50,6 +53,22 @@ def entries(training: Training) -> tuple[Entry, ...]:
             {**learned, "learner": "MAMLPlusPlus"},
         ),
         Entry("Meta-SGD", "meta-learned", MetaLearned, {**learned, "learner": "MetaSGD"}),
+        Entry(
+            "memory learner",
+            "meta-learned",
+            FamilyMemory,
+            {
+                **NETWORK,
+                "steps": WRITES,
+                "memory": "delta",
+                "memory_options": {"features": "unit", "gate": 0.9},
+                "training": replace(
+                    training,
+                    steps=steps_of_memory,
+                    validate_every=min(training.validate_every, steps_of_memory),
+                ),
+            },
+        ),
     )
 
 
@@ -66,12 +85,14 @@ SINUSOIDS = FamilySpec(
     kinds={"sinusoids": Kind({f"{k} shots": Column(family, k, QUERIES) for k in SHOTS}, lesson)},
     test_tasks={"quick": 20, "default": 600, "full": 600},
     entries={
-        "quick": entries(Training(**_TASKS, **_QUICK)),
+        "quick": entries(Training(**_TASKS, **_QUICK), 10),
         "default": entries(
             Training(**_TASKS, steps=6000, minutes=1.0, validate_every=1500),
+            steps_of_memory=2000,
         ),
         "full": entries(
             Training(**_TASKS, steps=16000, minutes=4.0, validate_every=2000),
+            steps_of_memory=6000,
         ),
     },
 )

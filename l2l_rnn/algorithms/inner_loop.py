@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
+from learn2learn.algorithms.maml import maml_update
 from torch import Tensor, nn
 
 from l2l_rnn.axes import readable_values
@@ -207,6 +208,31 @@ def clipped(gradients: dict[str, Tensor], bound: float, tasks: int | None) -> di
 def squared_length(tensors: Iterable[Tensor], tasks: int | None) -> Tensor:
     """Sum the squares of all values of tensors: `(N,)`, or a scalar without a task axis."""
     return torch.stack([_per_task(t, tasks).square().sum(-1) for t in tensors]).sum(0)
+
+
+def stepped(
+    who: str,
+    module: nn.Module,
+    loss: Tensor,
+    adapted: Collection[str],
+    lr: float,
+    first_order: bool,
+    tasks: int | None,
+) -> Any:
+    """Take a gradient step on named parameters, and return the module; the loss's graph is kept.
+
+    Raises:
+        AdaptationError: a parameter is frozen, or a gradient is not finite.
+    """
+    parameters = dict(module.named_parameters())
+    moving: dict[str, Tensor] = {n: p for n, p in parameters.items() if n in adapted}
+    gradients = gradients_of(
+        who, loss, moving, second_order=True, allow_unused=True, allow_nograd=False
+    )
+    check_finite(who, gradients, tasks)
+    if first_order:
+        gradients = {name: gradient.detach() for name, gradient in gradients.items()}
+    return maml_update(module, lr, [gradients.get(name) for name in parameters])
 
 
 def unchanged(who: str, what: str) -> AdaptationError:

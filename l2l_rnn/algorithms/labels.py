@@ -50,6 +50,20 @@ def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]
     return torch.where(asks, error.argmin(-1), scores.argmax(-1)), asks
 
 
+def check_tensors(who: str, **given: object) -> None:
+    """Tell what is no tensor, by its name.
+
+    Raises:
+        ArgumentTypeError: there is one.
+    """
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise ArgumentTypeError(
+                f"{who}: {name} must be a tensor, got {type(value).__name__}; make it one with "
+                "torch.as_tensor"
+            )
+
+
 def members_of(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
     """Turn given labels into 0 and 1: y `(…, B)`, vectors `(…, B, E)` -> `(…, B, C)`.
 

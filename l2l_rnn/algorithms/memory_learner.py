@@ -9,20 +9,19 @@ from typing import Any
 
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
-from learn2learn.algorithms.maml import maml_update
 from learn2learn.utils import clone_module
 from torch import Tensor
 
+from l2l_rnn.algorithms.encodings import LastEncoding
 from l2l_rnn.algorithms.inner_loop import (
     adapted_names,
-    check_finite,
     check_finite_loss,
     check_loss,
-    gradients_of,
     not_finite,
+    stepped,
     unchanged,
 )
-from l2l_rnn.algorithms.labels import members_of
+from l2l_rnn.algorithms.labels import check_tensors, members_of
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
@@ -37,8 +36,9 @@ class MemoryLearner(BaseLearner):
     changes it. `adapt(loss)` writes: keys are those of the last call's inputs, and what is written
     is made of the gradient of the loss with respect to that call's outputs, so any loss of them
     will do. With cross-entropy it is label minus prediction; with a squared error, how far off an
-    output is. Several `adapt` calls add up, each writing what is still wrong. `write(x, y)` does
-    the same for given labels.
+    output is. Several `adapt` calls add up, each writing what is still wrong; where nothing has
+    changed that the vectors of x are made of, a clone encodes it once for all of them. `write(x,
+    y)` does the same for given labels.
 
     With `lr` it is a hybrid: `adapt` takes a step of MAML on named parameters as well; its gradient
     goes through what they have written too.
@@ -115,18 +115,21 @@ class MemoryLearner(BaseLearner):
         self.reduction, self.first_order, self.lr = reduction, first_order, lr
         self.adapted = adapted_names("MemoryLearner", model, adapts) if lr is not None else None
         self.tasks: int | None = None
+        self._encoding = LastEncoding(keeps=False)  # clones keep one: their parameters stay
         self.reset()
 
     def reset(self) -> None:
         """Blank the memory. What gradient steps moved stays."""
         self._state: Any = None  # None: blank
         self._last: Look | None = None
+        self._encoding.forget()
 
     def detach(self) -> None:
         """Keep what the memory holds, and forget how it was computed."""
         if self._state is not None:
             self._state = type(self._state)(*(part.detach() for part in self._state))
         self._last = None
+        self._encoding.forget()
 
     @property
     def state(self) -> Any:
@@ -136,6 +139,7 @@ class MemoryLearner(BaseLearner):
     @state.setter
     def state(self, state: Any) -> None:
         self._state, self._last = self.module.memory.take_state(state, *self._batch()), None
+        self._encoding.forget()
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
         """Return a learner with a blank memory whose parameters backpropagate to this one's.
@@ -167,6 +171,7 @@ class MemoryLearner(BaseLearner):
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         learner._modules["module"] = clone_module(self.module)
+        learner._encoding = LastEncoding()
         learner.reset()
         if tasks is not None:
             learner.tasks = tasks
@@ -178,7 +183,8 @@ class MemoryLearner(BaseLearner):
         kept = self._state
         if kept is not None:
             kept = type(kept)(*(part.detach() for part in kept))
-        return {**super().__getstate__(), "_state": kept, "_last": None}
+        fresh = {"_state": kept, "_last": None, "_encoding": LastEncoding(keeps=False)}
+        return {**super().__getstate__(), **fresh}
 
     def forward(self, x: Tensor) -> Tensor:
         self._last = None
@@ -200,7 +206,8 @@ class MemoryLearner(BaseLearner):
             x `(…, B, …)`, y `(…, B)` or, in regression, `(…, B, V)`.
         """
         who = "MemoryLearner.write"
-        if x.shape[len(self._batch()) :][:1] == (0,):
+        check_tensors(who, y=y)
+        if self._is_empty(x):
             return
         if isinstance(times, bool) or not isinstance(times, int) or times < 1:
             raise ArgumentError(f"{who}: times must be a positive integer, got {times!r}")
@@ -227,7 +234,8 @@ class MemoryLearner(BaseLearner):
         """Write what the loss says of the last outputs; a hybrid takes its gradient step too.
 
         Args:
-            loss: of the last call's outputs, a scalar or, for N tasks, `(N,)`.
+            loss: of the last call's outputs, a scalar or, for N tasks, `(N,)`; if that call had no
+                sequences, any at all, which changes nothing.
         """
         who = "MemoryLearner.adapt"
         if self._last is None:
@@ -236,6 +244,9 @@ class MemoryLearner(BaseLearner):
                 "no outputs to learn from; call the learner on the support set first, with "
                 "gradients on",
             )
+        if self._last.outputs.numel() == 0:  # of no sequences: there is nothing to write
+            self._last = None
+            return
         check_finite_loss(who, loss, self._last.outputs, self.tasks)
         check_loss(who, loss, self.tasks)
         (gradient,) = torch.autograd.grad(
@@ -254,17 +265,28 @@ class MemoryLearner(BaseLearner):
         state = self.module.bind(self.state, self._last, errors)
         self._check_state(who, state)
         if self.lr is not None:
-            self.module = self._stepped(who, loss)
+            self.module = stepped(
+                who, self.module, loss, self.adapted or (), self.lr, self.first_order, self.tasks
+            )
+            self._encoding.forget()
         self._state, self._last = state, None
 
     def _vectors(self, who: str, x: Tensor) -> Tensor:
-        vectors: Tensor = self.module.encoder(x)
+        if self._is_empty(x):
+            size: Any = self.module.encoder.output_size
+            return self.module.log_rate.new_zeros(*self._batch(), 0, size)
+        vectors = self._encoding.vectors(self.module.encoder, x)
         if vectors.shape[:-2] != self._batch():
             axes = "(B, …)" if self.tasks is None else f"(N, B, …) with N={self.tasks} tasks first"
             raise ShapeError(
                 f"{who}: x must be {axes}, got shape {tuple(x.shape)}; see clone(tasks=…)"
             )
         return vectors
+
+    def _is_empty(self, x: Any) -> bool:
+        """Tell whether there are no sequences, which is legal."""
+        none = (*self._batch(), 0)
+        return isinstance(x, Tensor) and x.shape[: len(none)] == none
 
     def _batch(self) -> tuple[int, ...]:
         return () if self.tasks is None else (self.tasks,)
@@ -279,18 +301,3 @@ class MemoryLearner(BaseLearner):
             raise unchanged(
                 who, f"what would be written{of} is NaN or infinite; look at the inputs"
             )
-
-    def _stepped(self, who: str, loss: Tensor) -> Any:
-        """The model after a gradient step on the parameters that the hybrid adapts."""
-        parameters = dict(self.module.named_parameters())
-        moving: dict[str, Tensor] = {
-            n: p for n, p in parameters.items() if self.adapted and n in self.adapted
-        }
-        # The graph is kept in any case: what was written is a part of it.
-        gradients = gradients_of(
-            who, loss, moving, second_order=True, allow_unused=True, allow_nograd=False
-        )
-        check_finite(who, gradients, self.tasks)
-        if self.first_order:
-            gradients = {name: gradient.detach() for name, gradient in gradients.items()}
-        return maml_update(self.module, self.lr, [gradients.get(name) for name in parameters])

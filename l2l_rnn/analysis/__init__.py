@@ -1,6 +1,14 @@
-"""Seeing inside of a learner: where its gradients go, what its memory does."""
+"""Seeing inside of a learner: where its gradients go, what its memory does, what it answers by."""
 
+from l2l_rnn.analysis.examples import ReadExample, ranked_examples, ranked_support
 from l2l_rnn.analysis.gradients import gradient_flow
-from l2l_rnn.analysis.memories import MemoryTrace, ranked_examples, trace_memory
+from l2l_rnn.analysis.memories import MemoryTrace, trace_memory
 
-__all__ = ["MemoryTrace", "gradient_flow", "ranked_examples", "trace_memory"]
+__all__ = [
+    "MemoryTrace",
+    "ReadExample",
+    "gradient_flow",
+    "ranked_examples",
+    "ranked_support",
+    "trace_memory",
+]

@@ -1,4 +1,4 @@
-"""What a memory did through a sequence: where it wrote and read, what was free, which examples."""
+"""What a memory did through a sequence: where it wrote and read, and what was free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.errors import ShapeError
 from l2l_rnn.memory import Memory
 from l2l_rnn.optional import require
 
@@ -134,57 +134,6 @@ def trace_memory(memory: Memory[Any], x: Tensor, state: Any = None) -> MemoryTra
                     steps.setdefault(name, []).append(found.reshape(-1, found.shape[-1]))
     arrays = {name: torch.stack(parts).cpu().numpy() for name, parts in steps.items()}
     return MemoryTrace(type(memory).__name__, x.detach().cpu().numpy(), **arrays)
-
-
-def ranked_examples(
-    memory: Any, state: Any, queries: Tensor, count: int = 5
-) -> list[list[tuple[int, float]]]:
-    """Rank, for each query, the examples in a store by how much of each it reads.
-
-    So that a person can see why a label was given.
-
-    Args:
-        memory: a memory that has `attend`, such as `NTM` and `DNC`.
-        state: its state, with one store.
-        queries: what is looked up.
-        count: how many examples to name at most.
-
-    Shapes:
-        queries `(Q, K)`.
-
-    Returns:
-        For each query pairs of the example's number, in the order of writing from 0 on, and its
-        weight, the greatest first; examples that were overwritten are not there any more.
-
-    Raises:
-        ArgumentError: the memory does not tell what it attends to.
-
-    Example:
-        >>> from l2l_rnn.memory import NTM
-        >>> ntm = NTM(3, 2, slots=4, width=4)
-        >>> state = ntm.write(ntm.blank(), torch.eye(2), torch.zeros(2, 2))
-        >>> [number for number, _ in ranked_examples(ntm, state, torch.eye(2))[1]]
-        [1, 0]
-    """
-    if not hasattr(memory, "attend"):
-        raise ArgumentError(
-            f"ranked_examples: {type(memory).__name__} does not tell what it attends to; use a "
-            "memory with slots, such as NTM"
-        )
-    with torch.no_grad():
-        weights = memory.attend(state, queries)
-    if weights.dim() != 2:
-        raise ShapeError(
-            f"ranked_examples: queries must be (Q, K) of one store, got {tuple(queries.shape)}"
-        )
-    slots, written = weights.shape[-1], int(state.written)
-    present = min(slots, written)
-    ranked = []
-    for row in weights.tolist():
-        # The last write that went to slot m.
-        numbered = [(written - 1 - (written - 1 - m) % slots, row[m]) for m in range(present)]
-        ranked.append(sorted(numbered, key=lambda pair: -pair[1])[:count])
-    return ranked
 
 
 def _replace(path: Path, write: Any) -> Path:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.axes import readable_values
+from l2l_rnn.errors import ArgumentError, ShapeError
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -21,13 +22,22 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         ShapeError: labels are not shaped like the logits without their last axis.
+        ArgumentError: a label is none of the classes, on a CPU.
 
     Example:
         >>> cross_entropy(torch.zeros(3, 4, 2), torch.zeros(3, 4, dtype=torch.long)).shape
         torch.Size([3])
     """
     _check(logits, labels, "cross_entropy")
-    losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
+    try:
+        losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
+    except IndexError as error:  # torch's own check, which does not say what would be right
+        values = readable_values(labels)
+        told = "others" if values is None else f"{int(values.min())} … {int(values.max())}"
+        raise ArgumentError(
+            f"cross_entropy: labels must lie in 0 … {logits.shape[-1] - 1}, as there are "
+            f"C={logits.shape[-1]} classes, got {told}"
+        ) from error
     return losses.reshape(labels.shape).mean(-1)
 
 

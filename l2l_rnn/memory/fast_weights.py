@@ -150,6 +150,15 @@ class HebbianFastWeights(Memory[HebbianState]):
     def _read(self, state: HebbianState, queries: Tensor) -> Tensor:
         return queries @ state.weights.mT
 
+    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compute what a read multiplies each written value by, `eta lambda^age (q . k)`.
+
+        Shapes:
+            queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.
+        """
+        ages = torch.arange(keys.shape[-2] - 1, -1, -1, device=keys.device, dtype=keys.dtype)
+        return self.rate * (queries @ keys.mT) * self.decay**ages
+
 
 class DeltaFastWeights(Memory[DeltaState]):
     """Fast weights that correct what a key reads: `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
@@ -251,6 +260,16 @@ class DeltaFastWeights(Memory[DeltaState]):
 
     def _read(self, state: DeltaState, queries: Tensor) -> Tensor:
         return self._phi(queries) @ state.weights.mT
+
+    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compute what a read multiplies by what each key was written, `phi(q) . phi(k)`.
+
+        That is `b (v - W phi(k))`, as `W` was then.
+
+        Shapes:
+            queries `(…, Q, K)`, keys `(…, B, K)` -> `(…, Q, B)`.
+        """
+        return self._phi(queries) @ self._phi(keys).mT
 
     def _phi(self, keys: Tensor) -> Tensor:
         if self.features == "unit":

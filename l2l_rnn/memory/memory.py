@@ -196,6 +196,12 @@ class Memory(nn.Module, ABC, Generic[State]):
                     f"{', '.join(map(str, state))}; it is another memory's"
                 )
             state = type(blank)(**state)
+        for name, given in zip(fields, state if type(state) is type(blank) else (), strict=False):
+            if not isinstance(given, Tensor):
+                raise ArgumentTypeError(
+                    f"{who}: the state's {name} must be a tensor, got {type(given).__name__}; make "
+                    "it one with torch.as_tensor"
+                )
         for name, given, wanted in zip(fields, self.check_state(state, *batch), blank, strict=True):
             if given.dtype != wanted.dtype or given.device != wanted.device:
                 raise ArgumentTypeError(

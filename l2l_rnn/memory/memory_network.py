@@ -229,6 +229,13 @@ class MemoryNetwork(ItemMemory):
             u = u + found
         return functional.linear(u, self.answer)
 
+    def attention(self, state: ItemState, queries: Tensor) -> Tensor:
+        """Compute the weight of each slot in the first look-up: `(…, Q, K)` -> `(…, Q, M)`."""
+        self._check_queries(state, queries)
+        keys = _with_ages(state.keys, self.input_ages)
+        u = functional.linear(queries, self.query_embedding)
+        return masked_softmax(u @ keys.mT, self._filled(state.written))
+
 
 def _of_hop(stacked: Tensor | None, hop: int) -> Tensor:
     """One hop's matrix: `(hops - 1, …)` or `(N, hops - 1, …)`."""

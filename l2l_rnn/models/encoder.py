@@ -68,8 +68,8 @@ class SequenceEncoder(nn.Module):
     Raises:
         ArgumentError: the sizes do not fit together, a token id is not below `vocab_size`, a
             sequence is all padding, or a step within a sequence holds a NaN.
-        ArgumentTypeError: tokens are not integers, or steps are, or the dropout is neither a
-            number nor a module.
+        ArgumentTypeError: x is no tensor, tokens are not integers, or steps are, or the dropout is
+            neither a number nor a module.
         ShapeError: the input has too few axes or another number of features.
         UnknownNameError: the cell or pooling is not known.
 
@@ -160,6 +160,11 @@ class SequenceEncoder(nn.Module):
 
     def _lengths(self, x: Tensor) -> Tensor:
         """Check what kind of input came and find its lengths, `(…, B)`."""
+        if not isinstance(x, Tensor):
+            raise ArgumentTypeError(
+                f"SequenceEncoder: x must be a tensor, got {type(x).__name__}; make it one with "
+                "torch.as_tensor"
+            )
         if self.embedding is not None:
             if x.is_floating_point():
                 raise ArgumentTypeError(

@@ -31,13 +31,15 @@ from l2l_rnn.tasksets import get_tasksets
 WAYS, TASKS, BATCH, KEY = 3, 4, 9, 4
 
 STORES = {
-    "key-value": lambda v: KeyValueMemory(None, KEY, v, slots=20, similarity="cosine"),
-    "delta": lambda v: DeltaFastWeights(None, KEY, v, features="unit"),
-    "hebbian": lambda v: HebbianFastWeights(None, key_size=KEY, value_size=v, decay=1.0, rate=0.1),
-    "ntm": lambda v: NTM(None, slots=20, width=KEY + v, key_size=KEY),
-    "dnc": lambda v: DNC(None, slots=20, width=KEY + v, key_size=KEY),
-    "mann": lambda v: MANN(None, slots=20, key_size=KEY, value_size=v),
-    "memory network": lambda v: MemoryNetwork(None, KEY, v, slots=20, hops=2),
+    "key-value": lambda v, slots=20: KeyValueMemory(None, KEY, v, slots=slots, similarity="cosine"),
+    "delta": lambda v, slots=0: DeltaFastWeights(None, KEY, v, features="unit"),
+    "hebbian": lambda v, slots=0: HebbianFastWeights(
+        None, key_size=KEY, value_size=v, decay=1.0, rate=0.1
+    ),
+    "ntm": lambda v, slots=20: NTM(None, slots=slots, width=KEY + v, key_size=KEY),
+    "dnc": lambda v, slots=20: DNC(None, slots=slots, width=KEY + v, key_size=KEY),
+    "mann": lambda v, slots=20: MANN(None, slots=slots, key_size=KEY, value_size=v),
+    "memory network": lambda v, slots=20: MemoryNetwork(None, KEY, v, slots=slots, hops=2),
 }
 
 
@@ -227,23 +229,51 @@ def test_classes_that_change_places_change_their_scores_alike(store):
     torch.testing.assert_close(other(query)[:, order], one(query))
 
 
-def test_more_examples_than_slots_are_counted():
+@pytest.mark.parametrize("calls", [1, 2])
+def test_more_examples_than_slots_are_counted(store, calls):
     torch.manual_seed(0)
-    for memory in (
-        KeyValueMemory(None, KEY, WAYS, slots=6),
-        MANN(None, slots=6, key_size=KEY, value_size=WAYS),
-    ):
-        encoder = SequenceEncoder(input_size=2, hidden_size=KEY)
-        learner = MemoryLearner(MemoryModel(encoder, memory).double()).clone(tasks=2)
-        learner.adapt(cross_entropy(learner(data(2)[0]), data(2)[1]))
-        assert learner.state.overwritten.tolist() == [3, 3]
+    encoder = SequenceEncoder(input_size=2, hidden_size=KEY)
+    memory = STORES[store](WAYS, slots=6)
+    learner = MemoryLearner(MemoryModel(encoder, memory).double()).clone(tasks=2)
+    x, y = data(2)
+    for _ in range(calls):
+        learner.adapt(cross_entropy(learner(x), y))
+    state = learner.state
+    if store in ("key-value", "memory network", "mann"):
+        assert state.overwritten.tolist() == [calls * BATCH - 6] * 2
+    elif store in ("ntm", "dnc"):
+        assert state.written.tolist() == [calls * BATCH] * 2
+    else:  # there are no slots: all examples share the fast weights
+        assert state.weights.shape == (2, WAYS, KEY)
 
 
-def test_an_empty_support_reads_a_blank_memory():
-    learner = make().clone()
-    learner.write(data()[0][:0], data()[1][:0])
-    assert same(learner.state, make().clone().state)
-    assert (learner(data()[0]) == 0).all()
+@pytest.mark.parametrize("tasks", [None, 2])
+def test_an_empty_support_is_written_and_reads_a_blank_memory(store, tasks):
+    learner = make(store).clone(tasks=tasks)
+    x, y = data() if tasks is None else data(tasks)
+    none, nothing = x[..., :0, :, :], y[..., :0]
+    learner.write(none, nothing)
+    for reduction in ("mean", "sum"):  # the mean of nothing is NaN
+        scores = learner(none)
+        assert scores.shape == (*y.shape[:-1], 0, WAYS)
+        learner.adapt(
+            F.cross_entropy(scores.flatten(0, -2), nothing.flatten(), reduction=reduction)
+        )
+    learner.adapt(cross_entropy(learner(none), nothing))
+    blank = make(store).clone(tasks=tasks)
+    assert same(learner.state, blank.state)
+    assert torch.equal(learner(x), blank(x))
+    learner.adapt(cross_entropy(learner(none), nothing))
+    with pytest.raises(AdaptationError, match="no outputs to learn from"):
+        learner.adapt(torch.tensor(1.0, requires_grad=True))
+
+
+def test_an_empty_support_in_regression_leaves_the_head():
+    learner = make(values=2, regression=True).clone()
+    x = data()[0]
+    learner.adapt(mean_squared_error(learner(x[:0]), torch.zeros(0, 2).double()))
+    module = learner.module
+    torch.testing.assert_close(learner(x), module.head(module.encoder(x)))
 
 
 # ------------------------------------------------------------------ tasks, clones, gradients
@@ -554,6 +584,27 @@ def test_bad_labels_change_nothing(learner, labels, error, message):
     unchanged(learner, before)
 
 
+def test_what_is_no_tensor(learner):
+    before = learner.state
+    x, y = data(TASKS)
+    with pytest.raises(
+        ArgumentTypeError, match=r"^MemoryLearner\.write: y must be a tensor, got l"
+    ):
+        learner.write(x, y.tolist())
+    for call in (learner, lambda x: learner.write(x, y)):
+        with pytest.raises(ArgumentTypeError, match=r"^SequenceEncoder: x must be a tensor, got l"):
+            call(x.tolist())
+    unchanged(learner, before)
+
+
+def test_labels_outside_of_the_ways_in_a_loss(learner):
+    before = learner.state
+    x, y = data(TASKS)
+    with pytest.raises(ArgumentError, match=r"labels must lie in 0 … 2, as there are C=3 classes"):
+        learner.adapt(cross_entropy(learner(x), y + 1))
+    unchanged(learner, before)
+
+
 def test_targets_of_a_regression_must_fit():
     learner = make(values=2, regression=True).clone()
     with pytest.raises(ShapeError, match=r"y must have shape \(9, 2\).*got \(9, 1\)"):
@@ -573,6 +624,9 @@ def test_adapt_needs_outputs_first(learner):
     after = learner.state
     with pytest.raises(AdaptationError, match="no outputs to learn from"):
         learner.adapt(loss)
+    learner(x)
+    with pytest.raises(AdaptationError, match="does not depend on the learner's last outputs"):
+        learner.adapt(next(learner.parameters()).sum())
     unchanged(learner, after)
     assert not same(before, after)
 
@@ -649,10 +703,34 @@ def test_a_state_must_be_this_models_and_task_counts(learner):
             "must have keys, values, written, got weights",
         ),
         (None, ArgumentTypeError, "got NoneType"),
+        (tuple(before), ArgumentTypeError, "state must be a ItemState, got tuple"),
+        (
+            {name: part.tolist() for name, part in before._asdict().items()},
+            ArgumentTypeError,
+            "the state's keys must be a tensor, got list",
+        ),
     ):
         with pytest.raises(error, match=message):
             learner.state = other
     unchanged(learner, before)
+
+
+def test_a_state_of_another_model_or_task_count_in_every_memory(store):
+    learner = make(store).clone(tasks=TASKS)
+    learner.write(*data(TASKS))
+    before = learner.state
+    other = make("delta" if store != "delta" else "hebbian").clone(tasks=TASKS).state
+    with pytest.raises(
+        ArgumentTypeError, match=r"state must be a \w+, got \w+; take it from blank"
+    ):
+        learner.state = other
+    for tasks in (None, TASKS + 1):
+        with pytest.raises(ShapeError, match="must have shape"):
+            learner.state = make(store).clone(tasks=tasks).state
+    if store != "memory network":  # whose slots are of the embedding's size, whatever the values'
+        with pytest.raises(ShapeError, match="must have shape"):
+            learner.state = make(store, values=WAYS + 1).clone(tasks=TASKS).state
+    assert learner.state is before
 
 
 def test_inputs_must_have_the_learners_tasks(learner):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from l2l_rnn.analysis import MemoryTrace, ranked_examples, trace_memory
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.analysis import MemoryTrace, trace_memory
+from l2l_rnn.errors import ShapeError
 from l2l_rnn.memory import DNC, MANN, NTM
 
 STEPS = 6
@@ -101,25 +101,3 @@ def test_the_picture(make, tmp_path):
 def test_more_than_one_sequence(shape):
     with pytest.raises(ShapeError, match=r"^trace_memory: x must be one sequence \(S, F=3\)"):
         trace_memory(ntm(), torch.zeros(shape))
-
-
-def test_ranks_follow_the_order_of_writing_around_the_ring():
-    memory = NTM(3, 2, slots=3, width=6, key_size=5)
-    state = memory.write(memory.blank(), torch.eye(5), torch.zeros(5, 1))
-    ranked = ranked_examples(memory, state, torch.eye(5)[[4, 2]], count=2)
-    assert [row[0][0] for row in ranked] == [4, 2]
-    assert {number for row in ranked for number, _ in row} <= {2, 3, 4}  # 0 and 1 are overwritten
-    assert ranked[0][0][1] == pytest.approx(memory.attend(state, torch.eye(5)[4:])[0, 1].item())
-
-
-def test_ranks_of_a_blank_store_are_none():
-    memory = NTM(3, 2, slots=3, width=4)
-    assert ranked_examples(memory, memory.blank(), torch.eye(2)) == [[], []]
-
-
-def test_a_memory_that_does_not_tell():
-    with pytest.raises(ArgumentError, match=r"^ranked_examples: Linear does not tell"):
-        ranked_examples(torch.nn.Linear(1, 1), None, torch.zeros(1, 1))
-    memory = NTM(3, 2, slots=3, width=4)
-    with pytest.raises(ShapeError, match=r"^ranked_examples: queries must be \(Q, K\)"):
-        ranked_examples(memory, memory.blank(1), torch.zeros(1, 2, 2))

@@ -10,6 +10,7 @@ import torch
 from benchmarks import report, runner
 from benchmarks.family_problem import FamilyProblem
 from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
+from benchmarks.methods.family_memory import FamilyMemory
 from benchmarks.problem import seed_everything
 from benchmarks.spec import Training
 from benchmarks.specs import SPECS
@@ -90,3 +91,62 @@ def test_lags_of_lessons_grow_and_cover_short_ones():
     }
     assert max(drawn[0.0]) <= 4 < max(drawn[0.3]) <= 20 < max(drawn[1.0]) <= 100
     assert {1, 2, 3} <= set(drawn[1.0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "memory", "options", "column"),
+    [
+        ("sinusoids", None, "delta", {"features": "unit", "gate": 0.9}, "10 shots"),
+        ("sinusoids", None, "hebbian", {"decay": 1.0, "rate": 0.1}, "10 shots"),
+        ("sinusoids", None, "key-value", {"similarity": "distance"}, "10 shots"),
+        ("recall", "gru", "hebbian", {"decay": 1.0, "rate": 1.0}, "10 back"),
+        ("adding", "gru", "delta", {"features": "unit"}, "10 back"),
+    ],
+)
+def test_a_memory_learns_tasks_of_families(kind, cell, memory, options, column):
+    """It beats what it is before meta-training, and waves repeat with their seed."""
+    name = "sinusoids" if kind == "sinusoids" else "lags"
+    spec = dataclasses.replace(SPECS[name], kinds={kind: SPECS[name].kinds[kind]})
+    problem = FamilyProblem(spec, seed=3, device=CPU, test_tasks=20)
+    steps, times, clip = (60, 2, 10.0) if kind == "sinusoids" else (150, 1, 1.0)
+    training = dataclasses.replace(
+        TRAINING, steps=steps, validate_every=50, validation_tasks=10, clip=clip, tasks=8
+    )
+    found = []
+    for _ in range(times):
+        seed_everything(0)
+        method = FamilyMemory(
+            problem,
+            "memory",
+            kind=kind,
+            network={"hidden_size": 16 if kind == "sinusoids" else 32, "cell": cell},
+            steps=2,
+            memory=memory,
+            memory_options=options,
+            unit_keys=memory == "hebbian",
+            training=training,
+        )
+        before = method.scores(column).mean()
+        method.fit()
+        found.append(method.scores(column))
+        assert all(p.grad.abs().max() > 0 for p in method.learner.parameters())
+        assert (len(method.details()) == 0) == (cell is None)
+    assert found[0].shape == (20,)
+    assert torch.equal(found[0], found[-1])
+    assert found[0].mean() < 0.8 * before
+
+
+def test_the_memory_learner_is_in_every_form():
+    for name in ("sinusoids", "lags"):
+        for entries in SPECS[name].entries.values():
+            learners = [e for e in entries if e.method is FamilyMemory]
+            starts = [e for e in entries if e.options.get("learner") == "MAML"]
+            assert len(learners) == len([e for e in starts if not e.options.get("first_order")])
+
+
+def test_the_time_of_a_task_is_never_none():
+    entry = {"label": "m", "group": "baseline", "scores": {}, "training_seconds": 0.0}
+    result = {"columns": [], "spec": {"percent": False}}
+    for seconds, told in ((0.0421, "42 ms"), (0.0011, "1 ms"), (0.00084, "840 µs")):
+        result["methods"] = [{**entry, "seconds_per_task": seconds}]
+        assert f"| {told} " in report.table(result)

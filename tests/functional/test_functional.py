@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.functional.packing import Packing, PaddedPacking, RaggedPacking, choose_packing
 from l2l_rnn.functional.recurrences import Weights
 from l2l_rnn.models.encoder import CELLS
@@ -52,6 +52,14 @@ def test_losses_are_means_within_a_task():
         torch.testing.assert_close(functional.cross_entropy(logits[n], labels[n]), loss[n])
         right = (logits[n].argmax(-1) == labels[n]).float().mean()
         torch.testing.assert_close(score[n], right)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])
+def test_labels_that_are_no_class(labels):
+    logits = torch.zeros(2, 2, 3)
+    told = rf"labels must lie in 0 … 2, as there are C=3 classes, got {labels[0]} … {labels[1]}"
+    with pytest.raises(ArgumentError, match=rf"^cross_entropy: {told}"):
+        functional.cross_entropy(logits, torch.tensor(labels).expand(2, 2))
 
 
 def test_cross_entropy_of_bits_counts_what_is_asked_for():

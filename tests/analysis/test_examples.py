@@ -1,0 +1,246 @@
+"""Which examples a query reads: the numbers are those of writing, the weights those of the read."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from l2l_rnn.algorithms import MemoryLearner
+from l2l_rnn.analysis import ReadExample, ranked_examples, ranked_support
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.memory import (
+    DNC,
+    MANN,
+    NTM,
+    DeltaFastWeights,
+    HebbianFastWeights,
+    KeyValueMemory,
+    Memory,
+    MemoryNetwork,
+)
+from l2l_rnn.models import MemoryModel, SequenceEncoder
+
+KEY, SLOTS = 5, 4
+
+# Memories with slots, that hold one value of each example.
+SLOTTED = {
+    "ntm": lambda v=1: NTM(None, slots=SLOTS, width=KEY + v, key_size=KEY),
+    "dnc": lambda v=1: DNC(None, slots=SLOTS, width=KEY + v, key_size=KEY),
+    "mann": lambda v=1: MANN(None, slots=SLOTS, key_size=KEY, value_size=v),
+    "key-value": lambda v=1: KeyValueMemory(None, KEY, v, slots=SLOTS, similarity="cosine"),
+    "hops": lambda v=1: KeyValueMemory(None, KEY, v, slots=SLOTS, hops=2),
+    "memory network": lambda v=1: MemoryNetwork(None, KEY, v, slots=SLOTS, hops=2),
+}
+SUMS = {
+    "hebbian": lambda v=1: HebbianFastWeights(None, key_size=KEY, value_size=v, decay=0.9),
+    "delta": lambda v=1: DeltaFastWeights(None, KEY, v),
+}
+AVERAGES = ["ntm", "dnc", "mann", "key-value"]
+
+
+def written(memory, counts):
+    """The keys, the numbers as values, and the state after writing so many at a time."""
+    keys = torch.randn(sum(counts), KEY)
+    numbers = torch.arange(sum(counts)).float().unsqueeze(-1)
+    state = memory.blank()
+    for k, v in zip(keys.split(counts), numbers.split(counts), strict=True):
+        state = memory.write(state, k, v)
+    return keys, numbers, state
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def test_every_memory_is_ranked():
+    every = {type(make()) for make in (SLOTTED | SUMS).values()}
+    assert every == {DNC, MANN, NTM, DeltaFastWeights, HebbianFastWeights} | {
+        KeyValueMemory,
+        MemoryNetwork,
+    }
+
+
+@pytest.mark.parametrize("counts", [[3], [4], [2, 1], [3, 3], [1] * 7, [11], [4, 4, 4], [5, 9, 2]])
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_a_read_is_the_sum_of_what_the_ranks_say(kind, counts):
+    memory = SLOTTED[kind]()
+    _, numbers, state = written(memory, counts)
+    queries = torch.randn(3, KEY)
+    ranked = ranked_examples(memory, state, queries, count=SLOTS)
+    last = range(max(0, sum(counts) - SLOTS), sum(counts))
+    for row, answer in zip(ranked, memory.read(state, queries), strict=True):
+        assert {number for number, _ in row} == set(last)
+        assert [weight for _, weight in row] == sorted((w for _, w in row), reverse=True)
+        assert sum(w for _, w in row) == pytest.approx(1)
+        assert sum(w * numbers[n].item() for n, w in row) == pytest.approx(answer.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", SLOTTED)
+def test_the_first_look_up_of_several_hops(kind):
+    """Blocking the example that is named first, by writing it elsewhere, changes the answer."""
+    memory = SLOTTED[kind]()
+    with torch.no_grad():
+        for p in memory.parameters():
+            p.mul_(2)
+    keys, _, state = written(memory, [3])
+    ranked = ranked_examples(memory, state, keys)
+    weights = (
+        memory.attend(state, keys) if kind in ("ntm", "dnc") else memory.attention(state, keys)
+    )
+    assert [row[0][1] for row in ranked] == pytest.approx(weights.max(-1).values.tolist())
+    assert all(len(row) == 3 for row in ranked)
+    if kind != "memory network":  # which must learn to look a key up
+        assert [row[0][0] for row in ranked] == [0, 1, 2]
+
+
+def test_the_oldest_of_a_memory_network_has_its_age():
+    memory = MemoryNetwork(None, KEY, 1, slots=SLOTS)
+    with torch.no_grad():
+        memory.input_ages.zero_()[2] = 1e3 * (memory.query_embedding @ torch.ones(KEY))
+    _, _, state = written(memory, [3, 4])
+    assert ranked_examples(memory, state, torch.ones(1, KEY))[0][0] == (4, pytest.approx(1))
+
+
+@pytest.mark.parametrize("counts", [[3], [2, 4]])
+def test_hebbian_weights_add_up_to_the_read(counts):
+    memory = SUMS["hebbian"]()
+    keys, numbers, state = written(memory, counts)
+    queries = torch.randn(2, KEY)
+    ranked = ranked_examples(memory, state, queries, count=9, keys=keys)
+    for row, answer in zip(ranked, memory.read(state, queries), strict=True):
+        assert sum(w * numbers[n].item() for n, w in row) == pytest.approx(answer.item(), rel=1e-4)
+
+
+def test_the_delta_rules_weights_add_up_to_the_read():
+    memory = SUMS["delta"]()
+    keys, numbers = torch.randn(3, KEY), torch.tensor([[1.0], [2.0], [4.0]])
+    state, wrote = memory.blank(), []
+    for k, v in zip(keys.split(1), numbers, strict=True):
+        wrote.append(0.5 * (v - memory.read(state, k)).item())  # a new gate is half open
+        state = memory.write(state, k, v.unsqueeze(0))
+    queries = torch.randn(2, KEY)
+    ranked = ranked_examples(memory, state, queries, keys=keys)
+    for row, answer in zip(ranked, memory.read(state, queries), strict=True):
+        assert sum(w * wrote[n] for n, w in row) == pytest.approx(answer.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", SLOTTED)
+def test_ranks_of_a_blank_store_are_none(kind):
+    memory = SLOTTED[kind]()
+    assert ranked_examples(memory, memory.blank(), torch.eye(KEY)[:2]) == [[], []]
+
+
+@pytest.mark.parametrize("kind", SLOTTED)
+def test_as_many_as_are_asked_for(kind):
+    memory = SLOTTED[kind]()
+    _, _, state = written(memory, [4])
+    (whole,) = ranked_examples(memory, state, torch.ones(1, KEY))
+    assert ranked_examples(memory, state, torch.ones(1, KEY), count=2) == [whole[:2]]
+
+
+class Mute(KeyValueMemory):
+    attention = None
+
+
+def test_bad_input():
+    memory, queries = SLOTTED["key-value"](), torch.zeros(1, KEY)
+    with pytest.raises(ArgumentTypeError, match=r"^ranked_examples: memory must be .*got Linear"):
+        ranked_examples(nn.Linear(1, 1), None, queries)
+    with pytest.raises(ArgumentError, match=r"Mute does not tell what it attends to; use a memory"):
+        ranked_examples(Mute(None, KEY, 1), memory.blank(), queries)
+    with pytest.raises(
+        ShapeError, match=r"queries must be \(Q, K=5\) of one store, got.*\(1, 1, 5"
+    ):
+        ranked_examples(memory, memory.blank(1), queries.unsqueeze(0))
+    with pytest.raises(ShapeError, match=r"queries must be \(Q, K=5\)"):
+        ranked_examples(memory, memory.blank(), torch.zeros(1, 2))
+    with pytest.raises(ShapeError, match="the state's keys must have shape"):
+        ranked_examples(memory, memory.blank(2), queries)
+    with pytest.raises(ArgumentError, match="KeyValueMemory holds the keys itself"):
+        ranked_examples(memory, memory.blank(), queries, keys=queries)
+    for make in SUMS.values():
+        sums = make()
+        with pytest.raises(ArgumentError, match=r"FastWeights holds a sum, in which no example"):
+            ranked_examples(sums, sums.blank(), queries)
+        with pytest.raises(ShapeError, match=r"keys must be \(B, K=5\)"):
+            ranked_examples(sums, sums.blank(), queries, keys=torch.zeros(1, 2))
+        with pytest.raises(ArgumentTypeError, match="state must be a"):
+            ranked_examples(sums, memory.blank(), queries, keys=queries)
+
+
+def test_a_mann_that_took_steps_does_not_know_its_writers():
+    memory = MANN(3, 2, 5, slots=SLOTS, key_size=2, value_size=2, reads=1)
+    blank = memory.blank()
+    state = memory.write(blank, torch.randn(3, 2), torch.randn(3, 2))
+    assert len(ranked_examples(memory, state, torch.randn(1, 2))[0]) == 3
+    _, state = memory.step(torch.randn(3), state)
+    with pytest.raises(ArgumentError, match="has taken steps as a layer"):
+        ranked_examples(memory, state, torch.randn(1, 2))
+
+
+# ------------------------------------------------------------------ a learner's support set
+
+
+def learner_of(make, values=3, **options):
+    encoder = SequenceEncoder(input_size=2, hidden_size=KEY, cell="gru")
+    memory = make(values)
+    assert isinstance(memory, Memory)
+    return MemoryLearner(MemoryModel(encoder, memory, **options))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("kind", ["key-value", "delta", "hebbian", "mann", "ntm", "dnc"])
+def test_an_example_reads_itself_first_and_its_label_is_told(kind, times):
+    make = (SLOTTED | SUMS)[kind]
+    if kind == "hebbian":
+        make = lambda v: HebbianFastWeights(None, key_size=KEY, value_size=v, decay=1.0)  # noqa: E731
+    learner = learner_of(make, unit_keys=True).clone()
+    x, y = torch.randn(4 // times, 4, 2), torch.tensor([2, 0, 1, 0])[: 4 // times]
+    for _ in range(times):
+        learner.adapt(F.cross_entropy(learner(x), y))
+    state, last = learner.state, learner._last
+    ranked = ranked_support(learner, x, x, y, count=3)
+    assert learner.state is state
+    assert learner._last is last
+    for number, row in enumerate(ranked):
+        assert isinstance(row[0], ReadExample)
+        assert (row[0].number, row[0].label) == (number, y[number].item())
+        assert len(row) == min(3, len(x))
+        assert all(example.label == y[example.number] for example in row)
+    if kind not in SUMS:
+        whole = ranked_support(learner, x[:1], x, y, count=9)[0]
+        assert sum(example.weight for example in whole) == pytest.approx(1)
+
+
+def test_in_regression_a_label_is_what_is_right():
+    learner = learner_of(SLOTTED["key-value"], 1, regression=True).clone()
+    x, y = torch.randn(4, 4, 2), torch.randn(4, 1)
+    learner.write(x, y)
+    ((first, *_),) = ranked_support(learner, x[2:3], x, y)
+    assert first.label == pytest.approx(y[2].tolist())
+
+
+@pytest.mark.parametrize("kind", SLOTTED | SUMS)
+def test_nothing_written_nothing_read(kind):
+    learner = learner_of((SLOTTED | SUMS)[kind]).clone()
+    x, y = torch.randn(4, 4, 2), torch.tensor([2, 0, 1, 0])
+    assert ranked_support(learner, x[:2], x, y) == [[], []]
+    assert ranked_support(learner, x[:2], x[:0], y[:0]) == [[], []]
+    assert ranked_support(learner, x[:0], x, y) == []
+
+
+def test_a_support_set_that_is_not_the_learners():
+    learner = learner_of(SLOTTED["key-value"]).clone()
+    x, y = torch.randn(4, 4, 2), torch.tensor([2, 0, 1, 0])
+    learner.write(x, y)
+    with pytest.raises(ArgumentError, match=r"written 4 examples, which is not the 3 of the supp"):
+        ranked_support(learner, x, x[:3], y[:3])
+    with pytest.raises(ShapeError, match=r"a label for each of 4 examples, got 3"):
+        ranked_support(learner, x, x, y[:3])
+    with pytest.raises(ArgumentError, match=r"holds N=2 tasks; give one of a single task"):
+        ranked_support(learner_of(SLOTTED["mann"]).clone(tasks=2), x, x, y)
+    with pytest.raises(
+        ArgumentTypeError, match=r"must be an algorithms\.MemoryLearner, got Linear"
+    ):
+        ranked_support(nn.Linear(2, 2), x, x, y)
