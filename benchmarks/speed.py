@@ -9,6 +9,7 @@
 
 It prints a table of medians and of ratios to learn2learn's loop, and writes them as JSON, with a
 picture of how the cost grows with each size. Peak memory is measured apart, a process for each.
+Then, on a processor, it goes on with `memory_speed`: how fast memories train.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from torch.nn.functional import cross_entropy
 
 import l2l_rnn.functional
 import l2l_rnn.nn
-from benchmarks import report
+from benchmarks import memory_speed, report
 from benchmarks.runner import device_name, versions
 from benchmarks.stepwise import Stepwise
 from l2l_rnn.algorithms import MAML
@@ -330,7 +331,11 @@ def main(arguments: list[str] | None = None) -> int:
     report.replace(stem.with_suffix(".json"), lambda path: path.write_text(text, "utf-8"))
     if "sweeps" in result:
         report.replace(stem.with_suffix(".png"), lambda path: draw(result, path))
-    return 130 if interrupted else 0
+    if interrupted or device.type != "cpu":
+        return 130 if interrupted else 0
+    print()
+    more = ["--quick"] if options.quick else ["--repeats", str(options.repeats)]
+    return memory_speed.main([*more, "--out", str(options.out)])
 
 
 def _synchronize(device: torch.device) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, speed
+from benchmarks import memory_speed, memory_table, report, speed
 from l2l_rnn.tasksets import list_tasksets
 
 ROOT = Path(__file__).parents[1]
@@ -42,9 +42,17 @@ def test_a_table_is_made_from_its_result_file(source, column, shown):
     if source == "tasksets":
         assert shown.strip() == report.tasksets_table(list_tasksets())
         return
+    if source == "memory-tasks":  # or "memory-tasks, column runs", a line for each run
+        path = ROOT / "benchmarks/results/memory-tasks-full.json"
+        result = json.loads(path.read_text("utf-8"))
+        assert shown.strip() == memory_table.table(result, each=column == "runs")
+        assert not result["interrupted"]
+        return
     result = json.loads((ROOT / source).read_text("utf-8"))
     if column:
         made = report.column_table(result, column)
+    elif Path(source).stem.startswith("memory-speed"):
+        made = memory_speed.table(result)
     elif Path(source).stem.startswith("speed"):
         made = speed.table(result)
     else:

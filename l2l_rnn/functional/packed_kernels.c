@@ -13,16 +13,7 @@
  * the state, H hidden units, U pre-activations for each of them.
  */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define PANEL 16 /* columns of a product that are made at once */
-#define TILE 6   /* rows of it: 6 rows of 16 columns fill the registers of AVX2 */
-
-typedef float vec __attribute__((vector_size(32), aligned(4)));
+#include "kernels.h"
 
 enum { FORWARD, ADJOINT, TANGENT };
 enum { TANH, RELU, GRU, LSTM, MIN_GRU };
@@ -52,35 +43,11 @@ typedef struct {
 
 static const int64_t KEPT[] = {[TANH] = 0, [RELU] = 0, [GRU] = 4, [LSTM] = 5};
 
-static int64_t padded(int64_t columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
-
 /* Floats of workspace that a thread needs. */
 static int64_t workspace(const Job *job)
 {
     int64_t UH = job->U * job->H, deep = job->K > UH ? job->K : UH;
     return padded(UH) * deep + job->block * padded(UH) + (KEPT[LSTM] + 1) * job->H;
-}
-
-/* A gradient that fades over many steps ends in numbers below 1e-38, which many processors compute
- * with a hundred times more slowly; here they are 0. Returns what `restore_denormals` takes. */
-static unsigned flush_denormals(void)
-{
-#if defined(__x86_64__)
-    unsigned mode = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(mode | 0x8040);
-    return mode;
-#else
-    return 0;
-#endif
-}
-
-static void restore_denormals(unsigned mode)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_ldmxcsr(mode);
-#else
-    (void)mode;
-#endif
 }
 
 #define EVERY_CELL(pass)                                         \
@@ -91,10 +58,6 @@ static void restore_denormals(unsigned mode)
     case LSTM: FN(pass)(job, LSTM, n, first, last, room); break; \
     case MIN_GRU: FN(min_##pass)(job, n, first, last); break;    \
     }
-
-#define JOIN_(name, suffix) name##suffix
-#define JOIN(name, suffix) JOIN_(name, suffix)
-#define FN(name) JOIN(name, SUFFIX)
 
 #define SUFFIX _anywhere
 #define TARGET
@@ -108,17 +71,8 @@ static void restore_denormals(unsigned mode)
 #include "packed_passes.h"
 #endif
 
-typedef void (*Worker)(void *);
-typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-
 /* Of what `packed_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int packed_kernels_version(void) { return 2; }
+EXPORT int packed_kernels_version(void) { return 3; }
 EXPORT int packed_job_size(void) { return sizeof(Job); }
 
 /* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one

@@ -8,22 +8,19 @@ without a C compiler lacks it, and everything runs on torch's operations alone.
 from __future__ import annotations
 
 import ctypes
-import importlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import Parameter
 
+from l2l_rnn.functional import compiled_code
 from l2l_rnn.functional.packed_cell import PackedCell
 from l2l_rnn.functional.packed_cells import GRUCell, LSTMCell, ReluCell, TanhCell
 
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
 _CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)
 _PASSES = ("forward", "adjoint", "tangent")
-_VERSION = 2  # of the C code's interface, which says the same
+_VERSION = 3  # of the C code's interface, which says the same
 _BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
 
 _ARRAYS = (
@@ -44,35 +41,9 @@ class _Job(ctypes.Structure):
     ]
 
 
-def compiled() -> bool:
-    """Whether recurrences in single precision run compiled code on a processor.
-
-    Installing the package compiles it where there is a C compiler; `L2L_RNN_COMPILED=0` in the
-    environment leaves it out. Results differ by rounding alone.
-
-    Example:
-        >>> compiled() in (True, False)
-        True
-    """
-    return _LIBRARY is not None
-
-
 def serve(cell: type[PackedCell] | str, tensors: Iterable[Tensor | None]) -> bool:
-    """Whether compiled code runs a cell on these tensors.
-
-    It wants single precision, memory of this process, and nobody who watches torch's operations (to
-    trace or to fake them), as it is none of them.
-    """
-    return (
-        cell in _CELLS
-        and compiled()
-        and torch._C._len_torch_dispatch_stack() == 0
-        and all(
-            type(t) in (Tensor, Parameter) and t.device.type == "cpu" and t.dtype == torch.float32
-            for t in tensors
-            if t is not None
-        )
-    )
+    """Whether compiled code runs a cell on these tensors."""
+    return cell in _CELLS and _LIBRARY is not None and compiled_code.may_touch(tensors)
 
 
 def run(
@@ -96,7 +67,7 @@ def run(
     h, rows, weight = found["h"], found["h0"].shape[1], found.get("weight")
     if "units" in found and found["units"].shape[1] != h.shape[1]:
         del found["units"]  # room for one step, which torch's operations need
-    threads = torch.get_num_threads() if _OPENMP else 1
+    threads = compiled_code.threads()
     shares = -(-threads // len(h))  # of the rows of one task or direction
     steps = (ctypes.c_int64 * len(sizes))(*sizes)
     job = _Job(
@@ -114,39 +85,25 @@ def run(
         sizes=ctypes.addressof(steps),
         **{name: array.data_ptr() for name, array in found.items()},
     )
-    if _LIBRARY is None or _LIBRARY(ctypes.byref(job), _OPENMP, threads):
+    if _LIBRARY is None or _LIBRARY(ctypes.byref(job), compiled_code.OPENMP, threads):
         raise MemoryError("packed_recurrence: no memory for the workspace of a step")
 
 
-def _load() -> Callable[..., int] | None:
-    """Find the compiled function; None where it was not compiled or is not wanted."""
-    if os.environ.get("L2L_RNN_COMPILED") == "0":
-        return None
-    try:
-        module = importlib.import_module("l2l_rnn.functional._packed_kernels")
-        library: Any = ctypes.CDLL(module.__file__)
-        made = library.packed_kernels_version(), library.packed_job_size()
-    except (ImportError, OSError, AttributeError):
-        return None
-    if made != (_VERSION, ctypes.sizeof(_Job)):
-        return None  # left from an earlier version of this file; installing anew compiles it
-    function = library.run_packed_pass
-    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
-    function.restype = ctypes.c_int
-    run_packed_pass: Callable[..., int] = function
-    return run_packed_pass
+def compiled() -> bool:
+    """Whether recurrences in single precision run compiled code on a processor.
 
+    Installing the package compiles it where there is a C compiler; `L2L_RNN_COMPILED=0` in the
+    environment leaves it out. Results differ by rounding alone.
 
-def _find_openmp() -> int | None:
-    """Find where threads of torch's own OpenMP runtime are started, if it is GNU's.
-
-    Threads of another runtime would compete with torch's, which wait for work by spinning.
+    Example:
+        >>> compiled() in (True, False)
+        True
     """
-    try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no CDLL(None)
-        return None
+    return _LIBRARY is not None
+
+
+def _load() -> Callable[..., int] | None:
+    return compiled_code.load("packed", _VERSION, ctypes.sizeof(_Job))
 
 
 _LIBRARY = _load()
-_OPENMP = _find_openmp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,8 +12,11 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional import slot_kernels
 from l2l_rnn.functional.attention import cosine_similarity, masked_softmax
+from l2l_rnn.functional.slot_recurrence import SlotHeads
 from l2l_rnn.memory.checks import check_sizes
+from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.memory import Memory, leading_axis
 
 # Added to squared lengths of memory rows: one that was hardly written is like nothing.
@@ -183,6 +187,58 @@ class MANN(Memory[MANNState]):
 
     def _emit(self, seen: Tensor) -> Tensor:
         return functional.linear(seen, self.weight_out, self.bias_out)
+
+    def _steps(
+        self, features: Tensor, state: MANNState, inside: Tensor | None
+    ) -> tuple[Tensor, MANNState]:
+        parameters = self.weight_hh, self.weight_heads, self.bias_heads, self.log_sharpness
+        values = (features, *parameters, *(part for part in state[:-2]))
+        if type(self)._advance is not MANN._advance or not slot_kernels.serve(values):
+            return super()._steps(features, state, inside)
+
+        def as_state(parts: Sequence[Tensor], others: Mapping[str, Tensor]) -> MANNState:
+            memory, weights, found, hidden, cell = parts
+            reading, writing = weights.split(self.reads, -2)
+            return MANNState(
+                hidden=hidden,
+                cell=cell,
+                memory=memory,
+                read_weights=reading,
+                write_weights=writing,
+                found=found,
+                **others,
+            )
+
+        def as_parts(state: MANNState) -> list[Tensor]:
+            weights = torch.cat([state.read_weights, state.write_weights], -2)
+            return [state.memory, weights, state.found, state.hidden, state.cell]
+
+        def exact(
+            features: Tensor,
+            parameters: Sequence[Tensor],
+            parts: Sequence[Tensor],
+            others: Mapping[str, Tensor],
+            inside: Tensor | None,
+        ) -> tuple[Tensor, Sequence[Tensor]]:
+            hh, weight, bias, sharpness = parameters
+            layer = with_parameters(
+                self,
+                weight_hh=hh,
+                weight_heads=weight,
+                bias_heads=bias,
+                log_sharpness=sharpness.log().unsqueeze(-1),
+            )
+            seen, after = super(MANN, layer)._steps(features, as_state(parts, others), inside)
+            return seen, as_parts(after)
+
+        # log_sharpness is (1,) or (N, 1); the heads take it as it is, (N,).
+        given = *parameters[:3], self.log_sharpness.exp().squeeze(-1)
+        heads = SlotHeads("MANN", self.reads, self.reads, math.sqrt(_EPS), decay=self.decay)
+        others = {"usage": state.usage, "used": state.used, "overwritten": state.overwritten}
+        seen, parts, after = compiled_steps(
+            heads, exact, features, given, as_parts(state), others, inside
+        )
+        return seen, as_state(parts, after)
 
     def _advance(self, features: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
         before = torch.cat([state.found, state.hidden], -1)

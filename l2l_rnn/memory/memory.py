@@ -210,12 +210,17 @@ class Memory(nn.Module, ABC, Generic[State]):
         Shapes:
             x (…, S, F), inside (…, S), True within a sequence, or None -> (…, S, output_size).
         """
+        seen, state = self._steps(self._project(x), state, inside)
+        return self._emit(seen), state
+
+    def _steps(self, features: Tensor, state: State, inside: Tensor | None) -> tuple[Tensor, State]:
+        """Take all steps one after the other, from what `_project` made to what `_emit` reads."""
         seen = []
-        for t, features in enumerate(self._project(x).unbind(-2)):
-            y, after = self._advance(features, state)
+        for t, here in enumerate(features.unbind(-2)):
+            y, after = self._advance(here, state)
             seen.append(y)
             state = after if inside is None else _where(inside[..., t], after, state)
-        return self._emit(torch.stack(seen, -2)), state
+        return torch.stack(seen, -2), state
 
     # What a memory computes, of what was checked. What of a step needs no state is done for all
     # steps at once, before and after `_advance`.

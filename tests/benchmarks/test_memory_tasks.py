@@ -1,113 +1,50 @@
-"""The benchmarks of the memories: what they measure, and that the plain loop computes the same."""
+"""The benchmark of the tasks of bits: its measures are exact, and every network trains on each."""
 
+import argparse
+import dataclasses
 import json
+import math
 
 import pytest
 import torch
 
-from benchmarks import memory_speed, memory_tasks
-from benchmarks.plain_memories import PlainDNC, PlainNTM
-from l2l_rnn.memory import DNC, NTM
-from l2l_rnn.tasksets import Copy
+from benchmarks import bit_learners, bit_settings, bit_tasks, bit_training, memory_tasks
+from benchmarks.bit_learners import LEARNERS
+from benchmarks.bit_settings import Settings
+from benchmarks.bit_tasks import TASKS, Point
+from l2l_rnn.tasksets import AssociativeRecall, Copy, DynamicNGrams, PrioritySort, RepeatCopy
 
-SIZES = (3, 2, 6, 8, 4)  # features, outputs, hidden units, slots, width
-
-
-def copy_controller(ours, plain):
-    """Give the LSTM cell of torch our controller's weights, in its order of gates."""
-    order = torch.arange(24).view(4, 6)[[0, 1, 3, 2]].flatten()  # i, f, o, g to i, f, g, o
-    weight_back = ours.weight_back[order]
-    plain.weight_ih.data = torch.cat([ours.weight_input[order], weight_back[:, :-6]], 1)
-    plain.weight_hh.data = weight_back[:, -6:]
-    plain.bias_ih.data, plain.bias_hh.data = ours.bias[order], torch.zeros(24)
-
-
-def give(layer, weight, bias):
-    layer.weight.data, layer.bias.data = weight, bias
+SMALL = {"sequences": 8, "batch": 4, "judged": 2, "hidden": 4, "slots": 4, "width": 4}
+SMALL |= {"read_heads": 1, "write_heads": 1}
+SHORT = {  # the families of the tasks, made short: trained on, judged inside, judged beyond
+    "copy": (Copy(lengths=(1, 3)), Copy().at(3), Copy().at(5)),
+    "repeat_copy": (RepeatCopy(lengths=(1, 2), repeats=(1, 2)), *[RepeatCopy().at(2, 2)] * 2),
+    "associative_recall": (AssociativeRecall(items=(2, 2)), *[AssociativeRecall().at(2)] * 2),
+    "dynamic_ngrams": (DynamicNGrams(3, 9), DynamicNGrams(3, 9), DynamicNGrams(3, 12)),
+    "priority_sort": (PrioritySort(8, 3, 2), PrioritySort(8, 3, 2), PrioritySort(8, 4, 3)),
+}
 
 
-def rows_of(memory):
-    """The weights and biases of the heads' numbers, in the parts that share a function."""
-    weights = memory.weight_heads.detach().split(memory._interface())
-    return list(zip(weights, memory.bias_heads.detach().split(memory._interface()), strict=True))
+def short(name, aim=1e9):
+    family, inside, beyond = SHORT[name]
+    aim = None if name == "dynamic_ngrams" else aim
+    points = {"near": Point(inside, True, aim), "far": Point(beyond, False)}
+    return dataclasses.replace(TASKS[name], family=family, points=points)
 
 
-@pytest.fixture
-def x():
-    torch.manual_seed(1)
-    return torch.randn(2, 5, 3)
+class Zeros(torch.nn.Module):
+    """Knows nothing."""
 
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
 
-def test_the_plain_ntm_computes_the_same(x):
-    torch.manual_seed(0)
-    ours, plain = NTM(*SIZES), PlainNTM(*SIZES)
-    ours.first_reads.data.zero_()  # the plain one does not learn them
-    copy_controller(ours.controller, plain.cell)
-    tanhs, sigmoids, softpluses, shifts = rows_of(ours)
-    heads = [*plain.readers, *plain.writers]
-    for n, head in enumerate(heads):
-        give(head.key, *(t[4 * n : 4 * n + 4] for t in tanhs))
-        give(head.gate, *(t[n : n + 1] for t in sigmoids))
-        give(head.strength, *(t[n : n + 1] for t in softpluses))
-        give(head.exponent, *(t[2 + n : 3 + n] for t in softpluses))
-        give(head.shift, *(t[3 * n : 3 * n + 3] for t in shifts))
-        head.first.data = ours.first_weights[n].detach()
-    give(heads[1].add, *(t[8:] for t in tanhs))
-    give(heads[1].erase, *(t[2:] for t in sigmoids))
-    give(plain.output, ours.weight_output.detach(), ours.bias_output.detach())
-    torch.testing.assert_close(plain(x), ours(x)[0], rtol=1e-4, atol=1e-5)
-
-
-def test_the_plain_dnc_computes_the_same(x):
-    torch.manual_seed(0)
-    ours, plain = DNC(*SIZES), PlainDNC(*SIZES)
-    copy_controller(ours.controller, plain.cell)
-    rows, sigmoids, softpluses, modes = rows_of(ours)
-    for n, layer in enumerate((plain.read_keys, plain.write_key, plain.vector)):
-        give(layer, *(t[4 * n : 4 * n + 4] for t in rows))
-    give(plain.erase, *(t[:4] for t in sigmoids))
-    give(plain.free, *(t[4:5] for t in sigmoids))
-    swapped = [t[[6, 5]] for t in sigmoids]  # there the write gate is first
-    give(plain.gates, *swapped)
-    give(plain.read_strengths, *(t[:1] for t in softpluses))
-    give(plain.write_strength, *(t[1:] for t in softpluses))
-    give(plain.modes, *modes)
-    give(plain.output, ours.weight_output.detach(), ours.bias_output.detach())
-    torch.testing.assert_close(plain(x), ours(x)[0], rtol=1e-3, atol=1e-4)
-
-
-def test_a_quick_run_of_the_speeds(tmp_path, capsys):
-    assert memory_speed.main(["--quick", "--batch", "1", "3", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "memory-speed-quick.json").read_text())
-    assert [(row["kind"], row["batch"]) for row in result["rows"]] == [
-        ("NTM", 1),
-        ("NTM", 3),
-        ("DNC", 1),
-        ("DNC", 3),
-    ]
-    assert all(row["ratio"] > 0 for row in result["rows"])
-    assert "| DNC | 3 |" in capsys.readouterr().out
-
-
-# ---------------------------------------------------------------- training
-
-SHORT = ["--sequences", "8", "--batch", "4", "--every", "4", "--hidden", "4", "--slots", "4"]
-
-
-@pytest.mark.parametrize("memory", ["ntm", "dnc", "lstm"])
-def test_a_short_training(memory, tmp_path, capsys):
-    given = ["recall", "--memory", memory, *SHORT, "--width", "4", "--averaging", "0.9"]
-    assert memory_tasks.main([*given, "--curriculum", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / f"memory-recall-{memory}-seed0.json").read_text())
-    assert [point["sequences"] for point in result["points"]] == [4, 8]
-    assert set(result["wrong_bits"]) == set(result["points"][0]["averaged"]) == {"2", "6", "12"}
-    assert result["reached"] is False
-    assert (tmp_path / f"memory-recall-{memory}-seed0.png").exists() == (memory != "lstm")
-    assert "8 sequences" in capsys.readouterr().out
+    def forward(self, x):
+        return x.new_zeros(*x.shape[:2], self.outputs), None
 
 
 class Rule(torch.nn.Module):
-    """The rule of copying, with every n-th bit wrong."""
+    """The rule of copying, with one bit of the last vector wrong, and logits of 1 or -1."""
 
     def forward(self, x):
         length = x.shape[1] // 2
@@ -117,24 +54,278 @@ class Rule(torch.nn.Module):
         return logits, None
 
 
-def test_wrong_bits_of_a_sequence():
-    assert memory_tasks.wrong_bits(Rule(), Copy().at(5), 12) == 1.0
+class Silent(Copy):
+    """Asks for zeros only."""
+
+    def episodes(self, parameters, generator=None):
+        inputs, answers = super().episodes(parameters, generator)
+        return inputs, 0 * answers
+
+
+# ---------------------------------------------------------------- tasks and measures
+
+ASKED = {
+    "copy": {"10": 80, "20": 160, "50": 400, "120": 960},
+    "repeat_copy": {"5 x 5": 234, "10 x 10": 909, "20 x 10": 1809, "10 x 20": 1809},
+    "associative_recall": {"2": 18, "6": 18, "12": 18, "20": 18},
+    "dynamic_ngrams": {"200": 195, "400": 395},
+    "priority_sort": {"16 of 20": 128, "24 of 30": 192},
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_who_knows_nothing_pays_a_bit_for_each_that_is_asked(name):
+    task = TASKS[name]
+    found = bit_tasks.judge(Zeros(task.family.output_size), task, 3, 0)
+    assert found["cost"] == pytest.approx(ASKED[name], rel=1e-12)
+    assert set(found) == ({"cost"} if name == "dynamic_ngrams" else {"cost", "wrong_bits"})
+    for point, wrong in found.get("wrong_bits", {}).items():
+        assert 0 < wrong < ASKED[name][point]  # the ones, of which there are about half
+
+
+def test_the_measures_of_a_known_answer():
+    task = dataclasses.replace(TASKS["copy"], points={"5": Point(Copy().at(5), True)})
+    found = bit_tasks.judge(Rule(), task, 41, 1)  # in several parts
+    right, wrong = (math.log2(1 + math.exp(one)) for one in (-1, 1))
+    assert found["wrong_bits"] == {"5": 1.0}
+    assert found["cost"]["5"] == pytest.approx(39 * right + wrong, rel=1e-6)
+
+
+def test_what_is_not_a_number_is_wrong():
+    drawn = Copy().at(2).sequences(3)
+    assert bit_tasks.wrong_bits(torch.full((3, 5, 8), math.nan), drawn) == 16
+    assert math.isnan(bit_tasks.cost_bits(torch.full((3, 5, 8), math.nan), drawn))
+
+
+def test_the_best_predictor_of_n_grams_is_a_count():
+    task, bits = short("dynamic_ngrams"), 0.0
+    drawn = task.points["far"].family.sequences(5, torch.Generator().manual_seed(7))
+    for sequence, targets in zip(drawn.inputs, drawn.targets, strict=True):
+        whole = [int(bit) for bit in (*sequence, targets[-1])]
+        seen = {}
+        for t in range(2, 12):
+            ones, zeros = seen.get(tuple(whole[t - 2 : t]), (0, 0))
+            chance = (ones + 0.5) / (ones + zeros + 1)
+            bits -= math.log2(chance if whole[t] else 1 - chance)
+            now = (ones + whole[t], zeros + 1 - whole[t])
+            seen[tuple(whole[t - 2 : t])] = now
+    assert bit_tasks.optimum(task, 5, 7)["far"] == pytest.approx(bits / 5, rel=1e-6)
+    assert bit_tasks.optimum(short("copy"), 5, 7) == {"near": 0, "far": 0}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_judged_inside_and_beyond_what_it_is_trained_on(name):
+    task = TASKS[name]
+    for point in task.points.values():
+        assert (point.family.steps <= task.family.steps) == point.inside
+    assert {point.inside for point in task.points.values()} == {True, False}
+    assert task.shown.steps == task.family.steps
+    for most in range(task.least, task.most):
+        lesson = task.lesson(most)
+        assert lesson.steps < task.family.steps
+        assert lesson.input_size == task.family.input_size
+    assert task.lesson(task.most) is task.family
+
+
+# ---------------------------------------------------------------- networks and settings
+
+
+@pytest.mark.parametrize("memory", LEARNERS)
+@pytest.mark.parametrize("name", ["copy", "dynamic_ngrams", "priority_sort"])
+def test_networks_are_of_like_size(name, memory):
+    counts = {}
+    for kind in ("ntm", memory):
+        settings = memory_tasks.settings_of(name, memory=kind)
+        model = bit_learners.build(settings, TASKS[name].family)
+        counts[kind] = bit_learners.parameter_count(model)
+    assert counts[memory] == pytest.approx(counts["ntm"], rel=0.015)
+
+
+def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
+    assert memory_tasks.settings_of("copy") == Settings(sequences=40_000)
+    assert memory_tasks.settings_of("priority_sort", memory="dnc").read_heads == 5
+    assert memory_tasks.settings_of("priority_sort", read_heads=2).read_heads == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(), Settings("key-value", 80, rate=1 / 3, curriculum=True, minutes=0.1, seed=-4)],
+)
+def test_settings_go_through_the_command_line(settings):
+    parser = argparse.ArgumentParser()
+    bit_settings.add_options(parser)
+    assert Settings(**vars(parser.parse_args(bit_settings.as_arguments(settings)))) == settings
+    assert vars(parser.parse_args([])) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--sequences", "4", "--batch", "8"], "at least a batch of 8, got 4"),
+        (["--batch", "0"], "batch must be above 0"),
+        (["--minutes", "0"], "minutes must be above 0"),
+        (["--averaging", "1"], "averaging must lie in"),
+        (["--width", "1"], "width must be"),
+        (["--controller", "gru"], "'gru'"),
+        (["--memory", "mann", "--read-heads", "200"], "at most slots=128"),
+        (["--memory", "ram"], "invalid choice"),
+        (["--every", "0"], "--every must be 1 or more"),
+    ],
+)
+def test_settings_that_cannot_be_are_told_before_the_training(given, told, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        memory_tasks.main(["copy", *given, "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- training
+
+
+def test_the_course_of_a_loss():
+    course = bit_training.LossCourse(0.5)
+    course.add(1.0, 8)
+    for step in range(2, 61):
+        course.add(0.0, 8 * step)
+    assert course.smoothed == course.best == pytest.approx(0.98**59)
+    assert course.converged_at == 8 * 50  # below 0.5 since step 36, but too few to tell
+    assert course.climb == 1
+    for _ in range(5):
+        course.add(2.0, 0)
+    assert course.climb == pytest.approx(course.smoothed / course.best)
+    assert course.climb > 1.5
+    worst = course.climb
+    course.add(0.0, 0)
+    assert course.climb == worst
+    course.restart()
+    assert course.converged_at is course.climb is None
+    assert math.isnan(course.smoothed)
+
+
+def trained(name="copy", every=4, tell=lambda point: None, task=None, **given):
+    result = {}
+    settings = Settings(**({"memory": "lstm"} | SMALL | given))
+    model = bit_training.train(task or short(name), settings, every, result, tell)
+    return model, result
+
+
+@pytest.mark.parametrize("memory", LEARNERS)
+@pytest.mark.parametrize("name", TASKS)
+def test_every_network_trains_on_every_task(name, memory):
+    torch.manual_seed(0)
+    start = bit_learners.build(Settings(memory, **SMALL), SHORT[name][0]).state_dict()
+    model, result = trained(name, memory=memory, rate=0.1)
+    assert (result["ended"], result["sequences"]) == ("done", 8)
+    assert [point["sequences"] for point in result["points"]] == [4, 8]
+    assert all(0.2 < point["loss"] < 2 for point in result["points"])
+    assert result["network"] == LEARNERS[memory].network
+    assert result["parameters"] == bit_learners.parameter_count(model)
+    assert [n for n, p in model.named_parameters() if torch.equal(p, start[n])] == []
+    assert list(result["cost"]) == list(result["points"][0]["cost"]) == ["near", "far"]
+    assert (
+        result["cost"]
+        == result["points"][1]["cost"]
+        == bit_tasks.judge(model, short(name), 2, 2)["cost"]
+    )
+    assert result["converged_at"] is result["greatest_climb"] is None
+    assert result["converged_below"] == TASKS[name].converged
+    if name == "dynamic_ngrams":
+        assert all(best > 0 for best in result["optimum"].values())
+        assert not {"wrong_bits", "reached"} & set(result)
+    else:
+        assert set(result["wrong_bits"]) == {"near", "far"}
+        assert result["reached"] is True
+        assert result["aims"] == {"near": 1e9}
+
+
+@pytest.mark.parametrize("memory", ["ntm", "key-value"])
+def test_a_run_writes_its_result_and_draws_a_memory(memory, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(memory_tasks.TASKS, "associative_recall", short("associative_recall"))
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    given += ["--memory", memory, "--seed", "3", "--every", "4", "--out", str(tmp_path)]
+    assert memory_tasks.main(["recall", *given]) == 0
+    stem = tmp_path / f"memory-associative_recall-{memory}-seed3"
+    result = json.loads(stem.with_suffix(".json").read_text())
+    assert result["task"] == "associative_recall"
+    asked = dataclasses.asdict(Settings(memory, seed=3, **SMALL))
+    assert result["settings"] == asked | {"minutes": None}  # without end
+    assert {"hidden", "parameters", "date", "device", "threads", "versions"} <= set(result)
+    assert stem.with_suffix(".png").exists() == (memory == "ntm")
+    told = capsys.readouterr().out
+    assert "     4 sequences" in told
+    assert f"wrong bits of a sequence: near: {result['wrong_bits']['near']:.2f}, far: " in told
+
+
+def test_a_training_repeats_with_its_seed():
+    runs = [trained(seed=seed)[1]["cost"] for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_averaged_weights_are_judged():
+    (plain, first), (averaged, second) = trained(averaging=0.0), trained(averaging=0.9)
+    assert first["points"][0]["loss"] == second["points"][0]["loss"]
+    assert not torch.equal(plain.head.weight, averaged.head.weight)
+    found = bit_tasks.judge(averaged, short("copy"), 2, 2)
+    assert found["cost"] == second["cost"] != first["cost"]
+
+
+def test_a_curriculum_grows_when_the_loss_is_low():
+    task = dataclasses.replace(short("copy"), most=3, upto=lambda most: Copy(lengths=(1, most)))
+    assert trained(task=task, curriculum=True)[1]["points"][-1]["most"] == 1
+    assert trained(task=task)[1]["points"][-1]["most"] == 3
+    # Vectors whose answers are 0 are learned at once.
+    task = dataclasses.replace(task, family=Silent(lengths=(1, 3)), upto=lambda _: Silent())
+    _, found = trained(task=task, curriculum=True, sequences=400, rate=0.5, every=10**6)
+    assert found["points"][-1]["most"] == 3
+
+
+def test_an_aim_that_is_missed():
+    assert trained(task=short("copy", aim=0.1))[1]["reached"] is False
+
+
+def test_an_interrupted_training_keeps_what_was_measured():
+    points = []
+
+    def tell(point):
+        points.append(point)
+        if len(points) == 2:
+            raise KeyboardInterrupt
+
+    _, result = trained(tell=tell, sequences=4000)
+    assert (result["ended"], result["sequences"]) == ("interrupted", 8)
+    assert result["points"] == points
+    assert result["cost"] == points[-1]["cost"]
+
+
+def test_a_training_ends_after_its_minutes():
+    _, result = trained(sequences=4000, minutes=1e-9)
+    assert (result["ended"], result["sequences"]) == ("out of time", 4)
+    assert trained(minutes=1)[1]["ended"] == "done"
 
 
 def test_what_is_not_finite_is_named():
     model = torch.nn.Linear(2, 1)
     fine = torch.tensor(1.0)
     model.weight.grad, model.bias.grad = torch.tensor([[1.0, torch.nan]]), torch.zeros(1)
-    memory_tasks.check_finite("ntm", 8, model, fine, fine)
-    with pytest.raises(memory_tasks.Diverged, match=r"ntm: the loss is inf after 8 sequences"):
-        memory_tasks.check_finite("ntm", 8, model, fine / 0, fine)
-    with pytest.raises(memory_tasks.Diverged, match=r"after 8 .* the gradients of weight are not"):
-        memory_tasks.check_finite("ntm", 8, model, fine, fine * torch.nan)
+    bit_training.check_finite("ntm", 8, model, fine, fine)
+    with pytest.raises(bit_training.Diverged, match=r"ntm: the loss is inf after 8 sequences"):
+        bit_training.check_finite("ntm", 8, model, fine / 0, fine)
+    with pytest.raises(bit_training.Diverged, match=r"after 8 .* gradients of weight are not"):
+        bit_training.check_finite("ntm", 8, model, fine, fine * torch.nan)
 
 
-def test_a_training_that_diverges_says_so(tmp_path, capsys):
-    given = ["copy", *SHORT, "--width", "4", "--rate", "1e37", "--clip", "1e37"]
-    assert memory_tasks.main([*given, "--sequences", "40", "--out", str(tmp_path)]) == 1
-    result = json.loads((tmp_path / "memory-copy-ntm-seed0.json").read_text())
-    assert "ntm: " in result["diverged"]
+@pytest.mark.parametrize("memory", ["ntm", "lstm"])
+def test_a_training_that_diverges_says_so(memory, tmp_path, capsys):
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    given += ["--sequences=400", "--rate=1e37", "--clip=1e37", "--memory", memory]
+    assert memory_tasks.main(["recall", *given, "--out", str(tmp_path)]) == 1
+    stem = f"memory-associative_recall-{memory}-seed0"
+    result = json.loads((tmp_path / f"{stem}.json").read_text())
+    assert result["ended"] == "diverged"
+    assert result["diverged"].startswith(f"{memory}: ")
+    assert f"after {result['sequences']} sequences" in result["diverged"]
+    assert result["sequences"] < 400
+    assert set(result["cost"]) == {"2", "6", "12", "20"}  # None where it is not finite
     assert result["diverged"] in capsys.readouterr().out
+    assert not (tmp_path / f"{stem}.png").exists()

@@ -1,0 +1,94 @@
+"""How a network is trained on a task of bits: plain values, which the command line sets."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train; a task's `training` says what it has otherwise.
+
+    Attributes:
+        memory: one of the `LEARNERS`.
+        sequences: that it is trained on.
+        batch: sequences of a step, all of one length.
+        rate, last: Adam's step size falls in a straight line from `rate` to `rate * last`.
+        epsilon, beta2: Adam's.
+        clip: the greatest norm of a gradient.
+        averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
+            averaged weights are then those that are judged.
+        curriculum: whether to begin with the shortest sequences.
+        minutes: the training ends then, though sequences are left.
+        judged: sequences of each length that the network is judged on at the end.
+        hidden: units of the NTM's controller; another network has as many as make its parameters
+            about as many as the NTM's.
+        slots, width: of the memory.
+        read_heads: of NTM, DNC and MANN.
+        write_heads: of the NTM.
+        controller, least_length: of NTM and DNC.
+        seed: of everything that is drawn.
+    """
+
+    memory: str = "ntm"
+    sequences: int = 40_000
+    batch: int = 8
+    rate: float = 1e-3
+    last: float = 0.1
+    clip: float = 10.0
+    epsilon: float = 1e-8
+    beta2: float = 0.999
+    averaging: float = 0.99
+    curriculum: bool = False
+    minutes: float = math.inf
+    judged: int = 100
+    hidden: int = 100
+    slots: int = 128
+    width: int = 20
+    read_heads: int = 1
+    write_heads: int = 1
+    controller: str = "lstm"
+    least_length: float = 1e-6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "rate", "clip", "minutes", "judged", "hidden"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.sequences < self.batch:
+            raise ValueError(
+                f"sequences must be at least a batch of {self.batch}, got {self.sequences}"
+            )
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}")
+
+    @property
+    def steps(self) -> int:
+        """Updates of the weights."""
+        return self.sequences // self.batch
+
+
+def add_options(parser: argparse.ArgumentParser, *without: str) -> None:
+    """Add an option for each setting but those named; one that is not given is left out."""
+    for field in dataclasses.fields(Settings):
+        if field.name in without:
+            continue
+        name = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            parser.add_argument(name, action="store_true", default=argparse.SUPPRESS)
+        else:
+            parser.add_argument(name, type=type(field.default), default=argparse.SUPPRESS)
+
+
+def as_arguments(settings: Settings) -> list[str]:
+    """The command line that `add_options` reads settings from."""
+    given: list[str] = []
+    for name, value in dataclasses.asdict(settings).items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            given += [option] * value
+        else:
+            given.append(f"{option}={value!r}" if isinstance(value, float) else f"{option}={value}")
+    return given

@@ -1,0 +1,182 @@
+"""One training on a task of bits: it says how it goes, and what it was when it ended."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from benchmarks.bit_learners import LEARNERS, build, parameter_count
+from benchmarks.bit_settings import Settings
+from benchmarks.bit_tasks import Task, judge, optimum
+
+_KEPT = 0.98  # of the smoothed loss, at a step
+_ENOUGH = 50  # steps until a smoothed loss says more than its first ones
+_ON_THE_WAY, _AT_THE_END = 1, 2  # seeds of the sequences that networks are judged on
+
+
+class Diverged(RuntimeError):
+    """Tells that a loss or a gradient is not finite any more."""
+
+
+class LossCourse:
+    """How the loss of a training goes, and whether what was reached lasts.
+
+    Args:
+        threshold: the smoothed loss under which the training has converged.
+
+    Attributes:
+        smoothed: the loss, averaged over the last steps.
+        best: the least that was, NaN before there was one.
+        converged_at: how many sequences were seen when it was below the threshold first, or None.
+        climb: how many times its best the smoothed loss has been since then, at the most, or None.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all: the sequences are others from now on."""
+        self.smoothed = self.best = math.nan
+        self.converged_at: int | None = None
+        self.climb: float | None = None
+        self._steps = 0
+
+    def add(self, nats: float, seen: int) -> None:
+        """Take the loss of a step."""
+        new = self._steps == 0
+        self.smoothed = nats if new else _KEPT * self.smoothed + (1 - _KEPT) * nats
+        self._steps += 1
+        if self.climb is not None:
+            self.climb = max(self.climb, self.smoothed / max(self.best, 1e-12))
+        elif self.smoothed < self.threshold and self._steps >= _ENOUGH:
+            self.converged_at, self.climb = seen, 1.0
+        self.best = self.smoothed if math.isnan(self.best) else min(self.best, self.smoothed)
+
+
+def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Tensor) -> None:
+    """Raise a Diverged error that names the parameters whose gradients are not finite."""
+    if not loss.isfinite():
+        raise Diverged(f"{what}: the loss is {loss.item()} after {seen} sequences")
+    if not norm.isfinite():
+        names = [
+            name
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None and not parameter.grad.isfinite().all()
+        ]
+        raise Diverged(
+            f"{what}: after {seen} sequences the gradients of {', '.join(names)} are not finite"
+        )
+
+
+def train(
+    task: Task,
+    settings: Settings,
+    every: int,
+    result: dict[str, Any],
+    tell: Callable[[dict[str, Any]], None] = lambda point: None,
+) -> nn.Module:
+    """Train, put in `result` how it went, and return the network that was judged at the end.
+
+    Ctrl-C, a loss that is not finite and the end of the minutes end the training; what it is then
+    is judged. A step that would make the weights anything but finite is not taken.
+
+    Args:
+        task: what is trained on.
+        settings: how.
+        every: sequences between two looks at the measures.
+        result: takes what is known at the start, then at each look, then at the end. `"ended"`
+            says how: `"done"`, `"diverged"`, `"out of time"` or `"interrupted"`, which it also is
+            until the end.
+        tell: called with each look's measures.
+    """
+    torch.manual_seed(settings.seed)
+    generator = Generator().manual_seed(settings.seed)
+    model = build(settings, task.family)
+    averaged = None
+    if settings.averaging:
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+    judged = model if averaged is None else averaged.module
+    optimizer = torch.optim.Adam(
+        model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1 - (1 - settings.last) * min(1, step / settings.steps)
+    )
+    result |= {
+        "network": LEARNERS[settings.memory].network,
+        "parameters": parameter_count(model),
+        "converged_below": task.converged,
+        "ended": "interrupted",
+        "points": [],
+    }
+    course, clipped, since, seen = LossCourse(task.converged), 0, 0, 0
+    most = task.least if settings.curriculum else task.most
+    start = time.perf_counter()
+
+    def note(measures: dict[str, Any]) -> None:
+        result["seconds"] = round(time.perf_counter() - start, 1)
+        result["sequences"] = seen
+        result["converged_at"], result["greatest_climb"] = course.converged_at, course.climb
+        point = {
+            "sequences": seen,
+            "seconds": result["seconds"],
+            "loss": course.smoothed,
+            "best_loss": course.best,
+            "greatest_climb": course.climb,
+            "clipped": clipped / max(1, since),
+            "most": most,
+            **measures,
+        }
+        result["points"].append(point)
+        tell(point)
+
+    try:
+        for step in range(1, settings.steps + 1):
+            drawn = task.lesson(most).sequences(settings.batch, generator)
+            outputs, _ = model(drawn.inputs)
+            loss = binary_cross_entropy_with_logits(outputs[drawn.mask], drawn.targets[drawn.mask])
+            optimizer.zero_grad()
+            loss.backward()
+            norm = clip_grad_norm_(model.parameters(), settings.clip)
+            check_finite(settings.memory, seen, model, loss, norm)
+            optimizer.step()
+            schedule.step()
+            if averaged is not None:
+                averaged.update_parameters(model)
+            clipped += bool(norm > settings.clip)
+            since += 1
+            seen = step * settings.batch
+            course.add(loss.item(), seen)
+            if settings.curriculum and course.smoothed < 0.2 and most < task.most:
+                most += 1
+                course.restart()
+            if step < settings.steps and time.perf_counter() - start > 60 * settings.minutes:
+                result["ended"] = "out of time"
+                break
+            if seen % every < settings.batch and step < settings.steps:
+                note(judge(judged, task, min(16, settings.judged), _ON_THE_WAY))
+                clipped = since = 0
+        else:
+            result["ended"] = "done"
+    except KeyboardInterrupt:
+        result["ended"] = "interrupted"
+    except Diverged as error:
+        result["ended"], result["diverged"] = "diverged", str(error)
+    measures = judge(judged, task, settings.judged, _AT_THE_END)
+    note(measures)
+    result |= measures
+    result["optimum"] = optimum(task, settings.judged, _AT_THE_END)
+    aims = {name: point.aim for name, point in task.points.items() if point.aim is not None}
+    if aims:
+        result["aims"] = aims
+        result["reached"] = all(measures["wrong_bits"][name] <= aim for name, aim in aims.items())
+    return judged

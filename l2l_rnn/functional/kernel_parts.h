@@ -1,0 +1,124 @@
+/* Pointwise functions and products of single precision. The files that use them are compiled once
+ * for each kind of processor, with SUFFIX at the end of every name and TARGET before every function;
+ * so is this one, which they include. */
+
+/* -- pointwise functions ------------------------------------------------------------------- */
+
+/* exp x = 2^n exp r with |r| <= ln 2 / 2; the polynomial is the best of its degree on that range. */
+TARGET static inline float FN(exponential)(float x)
+{
+    x = x > 88.0f ? 88.0f : x; /* comparisons let NaN through */
+    x = x < -87.0f ? -87.0f : x;
+    union { float f; int32_t i; } n, scale;
+    n.f = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to a whole number in the low bits */
+    float whole = n.f - 12582912.0f;
+    float r = (x - whole * 0.693145752f) - whole * 1.42860677e-6f;
+    scale.i = (int32_t)((uint32_t)(n.i + 127) << 23);
+    float p = 0.00138144672f;
+    p = p * r + 0.00836878084f;
+    p = p * r + 0.0416683927f;
+    p = p * r + 0.166665196f;
+    p = p * r + 0.49999994f;
+    return (p * r * r + r + 1.0f) * scale.f;
+}
+
+TARGET static inline float FN(sigmoid)(float x) { return 1.0f / (1.0f + FN(exponential)(-x)); }
+
+TARGET static inline float FN(hyperbolic)(float x)
+{
+    float z = x * x;
+    float p = -0.00566697633f; /* the best of its degree for |x| < 0.63, as in `exponential` */
+    p = p * z + 0.0206061751f;
+    p = p * z - 0.0537300073f;
+    p = p * z + 0.133313313f;
+    p = p * z - 0.333332777f;
+    float near = x + x * z * p;
+    float far = 1.0f - 2.0f / (FN(exponential)(2.0f * x) + 1.0f);
+    return z < 0.390625f ? near : far; /* of NaN: far, which is NaN */
+}
+
+/* log x of a positive normal number: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)], and
+ * log(1 + f) = f - f^2/2 + f^3 P(f); the polynomial is the best of its degree on that range. */
+TARGET static inline float FN(logarithm)(float x)
+{
+    union { float f; int32_t i; } whole, part;
+    part.f = x;
+    int32_t e = (part.i - 0x3f3504f3) >> 23; /* the bits of sqrt(1/2) */
+    part.i -= (int32_t)((uint32_t)e << 23);
+    whole.i = e + 0x4b400000; /* as a float: 1.5 * 2^23 + e */
+    float power = whole.f - 12582912.0f, f = part.f - 1.0f;
+    float p = 0.0870035514f;
+    p = p * f - 0.142674282f;
+    p = p * f + 0.149147719f;
+    p = p * f - 0.165775925f;
+    p = p * f + 0.199630648f;
+    p = p * f - 0.250013381f;
+    p = p * f + 0.333339095f;
+    float near = (p * f - 0.5f) * f * f + f;
+    return power * 0.693145752f + (near + power * 1.42860677e-6f);
+}
+
+/* log(1 + exp x), as torch's. */
+TARGET static inline float FN(softplus)(float x)
+{
+    float e = FN(exponential)(x > 20.0f ? 20.0f : x);
+    float between = FN(logarithm)(1.0f + e);
+    float low = x < -9.0f ? e : between;
+    return x > 20.0f ? x : low;
+}
+
+/* -- products ------------------------------------------------------------------------------ */
+
+/* out[rows][PANEL] = x[rows][depth] panel[depth][PANEL], with rows known to the compiler. */
+TARGET static inline __attribute__((always_inline)) void FN(tile)(
+    int rows, const float *x, int64_t x_stride, const float *panel, int64_t depth, float *out,
+    int64_t out_stride)
+{
+    vec left[TILE], right[TILE];
+    for (int r = 0; r < rows; r++) left[r] = right[r] = (vec){0};
+    for (int64_t k = 0; k < depth; k++) {
+        vec one = *(const vec *)(panel + k * PANEL);
+        vec two = *(const vec *)(panel + k * PANEL + 8);
+        for (int r = 0; r < rows; r++) {
+            float s = x[r * x_stride + k];
+            left[r] += one * s;
+            right[r] += two * s;
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        *(vec *)(out + r * out_stride) = left[r];
+        *(vec *)(out + r * out_stride + 8) = right[r];
+    }
+}
+
+/* out[rows][width] = x[rows][depth] W, with W in panels; width is a multiple of PANEL. */
+TARGET static __attribute__((noinline)) void FN(multiply)(int64_t rows, const float *x, int64_t x_stride, const float *panels,
+                     int64_t depth, float *out, int64_t width)
+{
+    for (int64_t j = 0; j < width; j += PANEL, panels += depth * PANEL) {
+        int64_t r = 0;
+        for (; r + TILE <= rows; r += TILE)
+            FN(tile)(6, x + r * x_stride, x_stride, panels, depth, out + r * width + j, width);
+        const float *rest = x + r * x_stride;
+        float *to = out + r * width + j;
+        switch (rows - r) {
+        case 5: FN(tile)(5, rest, x_stride, panels, depth, to, width); break;
+        case 4: FN(tile)(4, rest, x_stride, panels, depth, to, width); break;
+        case 3: FN(tile)(3, rest, x_stride, panels, depth, to, width); break;
+        case 2: FN(tile)(2, rest, x_stride, panels, depth, to, width); break;
+        case 1: FN(tile)(1, rest, x_stride, panels, depth, to, width); break;
+        }
+    }
+}
+
+/* Panels of a matrix whose element (k, j) is source[k * down + j * across], filled up with 0. */
+TARGET static __attribute__((noinline)) void FN(pack)(const float *source, int64_t down, int64_t across, int64_t depth, int64_t columns,
+                 float *panels)
+{
+    for (int64_t first = 0; first < columns; first += PANEL, panels += depth * PANEL) {
+        int64_t there = columns - first < PANEL ? columns - first : PANEL;
+        for (int64_t k = 0; k < depth; k++)
+            for (int64_t j = 0; j < PANEL; j++)
+                panels[k * PANEL + j] = j < there ? source[k * down + (first + j) * across] : 0;
+    }
+}

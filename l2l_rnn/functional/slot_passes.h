@@ -1,0 +1,293 @@
+/* The passes of slot_kernels.c, which includes this file once for each kind of processor, with
+ * SUFFIX at the end of every name and TARGET before every function. */
+
+#include "kernel_parts.h"
+
+/* -- sums over slots ----------------------------------------------------------------------- */
+
+TARGET static inline float FN(dot)(int64_t n, const float *a, const float *b)
+{
+    float sum = 0;
+    SIMD_SUM(sum)
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* to = exp(scale x - the most of it), made to sum to 1. */
+TARGET static void FN(softmax)(int64_t n, const float *x, float scale, float *to)
+{
+    float most = -3e38f, sum = 0;
+    SIMD_MAX(most)
+    for (int64_t i = 0; i < n; i++) most = most < scale * x[i] ? scale * x[i] : most;
+    SIMD_SUM(sum)
+    for (int64_t i = 0; i < n; i++) {
+        to[i] = FN(exponential)(scale * x[i] - most);
+        sum += to[i];
+    }
+    float share = 1.0f / sum;
+    SIMD
+    for (int64_t i = 0; i < n; i++) to[i] *= share;
+}
+
+/* From the cotangent of a softmax y to that of what it is taken of, which may lie at the same place. */
+TARGET static void FN(softmax_adjoint)(int64_t n, const float *y, const float *dy, float *dx)
+{
+    float mean = FN(dot)(n, y, dy);
+    SIMD
+    for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - mean);
+}
+
+/* 1 / length of every slot. */
+TARGET static void FN(inverse_lengths)(int64_t M, int64_t W, const float *memory, float least,
+                                       float *inverse)
+{
+    for (int64_t i = 0; i < M; i++) inverse[i] = least * least;
+    for (int64_t j = 0; j < W; j++, memory += M) {
+        SIMD
+        for (int64_t i = 0; i < M; i++) inverse[i] += memory[i] * memory[i];
+    }
+    SIMD
+    for (int64_t i = 0; i < M; i++) inverse[i] = 1.0f / __builtin_sqrtf(inverse[i]);
+}
+
+/* to = the cosine of a key with every slot; returns 1 / the key's length. */
+TARGET static float FN(cosines)(int64_t M, int64_t W, const float *memory, const float *inverse,
+                                const float *key, float least, float *to)
+{
+    float length = least * least;
+    for (int64_t j = 0; j < W; j++) length += key[j] * key[j];
+    length = 1.0f / __builtin_sqrtf(length);
+    for (int64_t i = 0; i < M; i++) to[i] = 0;
+    for (int64_t j = 0; j < W; j++, memory += M) {
+        float k = key[j] * length;
+        SIMD
+        for (int64_t i = 0; i < M; i++) to[i] += k * memory[i];
+    }
+    SIMD
+    for (int64_t i = 0; i < M; i++) to[i] *= inverse[i];
+    return length;
+}
+
+/* From the cotangent of the cosines to those of key and slots, which are added to. */
+TARGET static void FN(cosines_adjoint)(int64_t M, int64_t W, const float *memory,
+                                       const float *inverse, const float *key, float key_inverse,
+                                       const float *cosine, const float *dcosine, float *dkey,
+                                       float *dmemory, float *room)
+{
+    float *along = room, *across = room + M, shrink = FN(dot)(M, cosine, dcosine);
+    SIMD
+    for (int64_t i = 0; i < M; i++) {
+        along[i] = dcosine[i] * inverse[i] * key_inverse;
+        across[i] = dcosine[i] * cosine[i] * inverse[i] * inverse[i];
+    }
+    for (int64_t j = 0; j < W; j++, memory += M, dmemory += M) {
+        float k = key[j];
+        dkey[j] += FN(dot)(M, along, memory) - k * key_inverse * key_inverse * shrink;
+        SIMD
+        for (int64_t i = 0; i < M; i++) dmemory[i] += along[i] * k - across[i] * memory[i];
+    }
+}
+
+/* -- controllers --------------------------------------------------------------------------- */
+
+TARGET static void FN(controller_row)(const Job *job, const float *restrict a,
+                                      const float *restrict before, float *restrict units,
+                                      float *restrict hidden, float *restrict cell)
+{
+    int64_t H = job->H;
+    if (job->G == 1) {
+        for (int64_t j = 0; j < H; j++) hidden[j] = FN(hyperbolic)(a[j]);
+        return;
+    }
+    for (int64_t j = 0; j < H; j++) {
+        float i = FN(sigmoid)(a[j]), f = FN(sigmoid)(a[H + j]), o = FN(sigmoid)(a[2 * H + j]);
+        float g = FN(hyperbolic)(a[3 * H + j]), now = f * before[j] + i * g;
+        float tau = FN(hyperbolic)(now);
+        units[j] = i;
+        units[H + j] = f;
+        units[2 * H + j] = o;
+        units[3 * H + j] = g;
+        units[4 * H + j] = tau;
+        cell[j] = now;
+        hidden[j] = o * tau;
+    }
+}
+
+/* From the cotangent of hidden to da; that of the cell becomes the one of the cell before. */
+TARGET static void FN(controller_adjoint)(const Job *job, const float *restrict units,
+                                          const float *restrict before,
+                                          const float *restrict hidden,
+                                          const float *restrict dhidden, float *restrict dcell,
+                                          float *restrict da)
+{
+    int64_t H = job->H;
+    if (job->G == 1) {
+        for (int64_t j = 0; j < H; j++) da[j] = dhidden[j] * (1 - hidden[j] * hidden[j]);
+        return;
+    }
+    for (int64_t j = 0; j < H; j++) {
+        float i = units[j], f = units[H + j], o = units[2 * H + j], g = units[3 * H + j];
+        float tau = units[4 * H + j], m = dcell[j] + dhidden[j] * o * (1 - tau * tau);
+        da[j] = m * g * i * (1 - i);
+        da[H + j] = m * before[j] * f * (1 - f);
+        da[2 * H + j] = dhidden[j] * tau * o * (1 - o);
+        da[3 * H + j] = m * i * (1 - g * g);
+        dcell[j] = m * f;
+    }
+}
+
+#include "ntm_heads.h"
+#include "mann_heads.h"
+
+/* -- all steps ----------------------------------------------------------------------------- */
+
+TARGET static void FN(forward)(const Job *job, int64_t n, int64_t first, int64_t last, float *room)
+{
+    int64_t S = job->S, H = job->H, gates = job->G * H, Z = job->Z, I = job->I;
+    int64_t rows = last - first, seen_size = H + job->R * job->W, kept = job->keep ? S : 1;
+    int64_t room_after = job->keep ? S + 1 : 1, reads = job->R * job->W;
+    int64_t wide = padded(gates), narrow = padded(I);
+    int64_t memory_size = part_size(job, MEMORY), weights_size = part_size(job, WEIGHTS);
+    int64_t cell_size = part_size(job, CELL), units_size = 5 * cell_size;
+    float *back = room, *heads = back + Z * wide, *a = heads + H * narrow;
+    float *numbers = a + rows * wide, *work = numbers + rows * narrow;
+    FN(pack)(job->weight_back + n * gates * Z, 1, Z, Z, gates, back);
+    FN(pack)(job->weight_heads + n * I * H, 1, H, H, I, heads);
+    const float *bias = job->bias_heads + n * I;
+    float *z = job->z + first * kept * Z, *seen = job->seen + first * S * seen_size;
+    for (int64_t r = first; r < last; r++) {
+        float *start = job->z + r * kept * Z;
+        memcpy(start, job->first[READS] + r * reads, reads * sizeof(float));
+        memcpy(start + reads, job->first[HIDDEN] + r * H, (Z - reads) * sizeof(float));
+        memcpy(job->memories + r * room_after * memory_size, job->first[MEMORY] + r * memory_size,
+               memory_size * sizeof(float));
+        memcpy(job->weights + r * room_after * weights_size, job->first[WEIGHTS] + r * weights_size,
+               weights_size * sizeof(float));
+        if (cell_size)
+            memcpy(job->cells + r * room_after * H, job->first[CELL] + r * H, H * sizeof(float));
+    }
+    for (int64_t t = 0; t < S; t++) {
+        int64_t at = job->keep ? t : 0, then = job->keep ? t + 1 : 0;
+        FN(multiply)(rows, z + at * Z, kept * Z, back, Z, a, wide);
+        for (int64_t r = first; r < last; r++) {
+            float *mine = a + (r - first) * wide, *out = job->seen + (r * S + t) * seen_size;
+            if (t >= job->lengths[r]) {
+                memset(out, 0, seen_size * sizeof(float));
+                continue;
+            }
+            const float *given = job->projected + (r * S + t) * gates;
+            for (int64_t j = 0; j < gates; j++) mine[j] += given[j];
+            float *cells = cell_size ? job->cells + r * room_after * H : 0;
+            FN(controller_row)(job, mine, cell_size ? cells + at * H : 0,
+                               cell_size ? job->units + (r * kept + at) * units_size : 0, out,
+                               cell_size ? cells + then * H : 0);
+        }
+        FN(multiply)(rows, seen + t * seen_size, S * seen_size, heads, H, numbers, narrow);
+        for (int64_t r = first; r < last; r++) {
+            if (t >= job->lengths[r]) continue;
+            float *steer = job->numbers + (r * kept + at) * I;
+            float *memories = job->memories + r * room_after * memory_size;
+            float *weights = job->weights + r * room_after * weights_size;
+            float *out = job->seen + (r * S + t) * seen_size;
+            for (int64_t j = 0; j < I; j++) steer[j] = numbers[(r - first) * narrow + j] + bias[j];
+            (job->kind == NTM ? FN(ntm_step) : FN(mann_step))(
+                job, r * kept + at, steer, memories + at * memory_size, weights + at * weights_size,
+                weights + then * weights_size, out + H, memories + then * memory_size, work);
+            if (t + 1 < S) {
+                float *next = job->z + (r * kept + then % kept) * Z;
+                memcpy(next, out + H, reads * sizeof(float));
+                memcpy(next + reads, out, (Z - reads) * sizeof(float));
+            }
+        }
+    }
+    for (int64_t r = first; r < last; r++) {
+        int64_t steps = job->lengths[r], end = job->keep ? steps : 0;
+        const float *out = job->seen + (r * S + steps - 1) * seen_size;
+        const float *hidden = steps ? out : job->first[HIDDEN] + r * H;
+        const float *read = steps ? out + H : job->first[READS] + r * reads;
+        memcpy(job->last[MEMORY] + r * memory_size,
+               job->memories + (r * room_after + end) * memory_size, memory_size * sizeof(float));
+        memcpy(job->last[WEIGHTS] + r * weights_size,
+               job->weights + (r * room_after + end) * weights_size, weights_size * sizeof(float));
+        memcpy(job->last[READS] + r * reads, read, reads * sizeof(float));
+        memcpy(job->last[HIDDEN] + r * H, hidden, H * sizeof(float));
+        if (cell_size)
+            memcpy(job->last[CELL] + r * H, job->cells + (r * room_after + end) * H,
+                   H * sizeof(float));
+    }
+}
+
+/* In `first` are the cotangents of the last state, which become those of the first. */
+TARGET static void FN(adjoint)(const Job *job, int64_t n, int64_t first, int64_t last, float *room)
+{
+    int64_t S = job->S, H = job->H, gates = job->G * H, Z = job->Z, I = job->I;
+    int64_t rows = last - first, reads = job->R * job->W, seen_size = H + reads;
+    int64_t wide = padded(Z), narrow = padded(H);
+    int64_t memory_size = part_size(job, MEMORY), weights_size = part_size(job, WEIGHTS);
+    int64_t cell_size = part_size(job, CELL);
+    float *back = room, *heads = back + gates * wide, *dz = heads + I * narrow;
+    float *dhidden = dz + rows * wide, *work = dhidden + rows * narrow;
+    FN(pack)(job->weight_back + n * gates * Z, Z, 1, gates, Z, back);
+    FN(pack)(job->weight_heads + n * I * H, H, 1, I, H, heads);
+    for (int64_t t = S - 1; t >= 0; t--) {
+        for (int64_t r = first; r < last; r++) {
+            float *dnumbers = job->dnumbers + (r * S + t) * I;
+            if (t >= job->lengths[r]) {
+                memset(dnumbers, 0, I * sizeof(float));
+                continue;
+            }
+            const float *given = job->dseen + (r * S + t) * seen_size;
+            float *dreads = job->first[READS] + r * reads, *dstate = job->first[HIDDEN] + r * H;
+            for (int64_t j = 0; j < H; j++) dstate[j] += given[j];
+            for (int64_t j = 0; j < reads; j++) dreads[j] += given[H + j];
+            const float *memories = job->memories + (r * (S + 1) + t) * memory_size;
+            const float *weights = job->weights + (r * (S + 1) + t) * weights_size;
+            (job->kind == NTM ? FN(ntm_adjoint) : FN(mann_adjoint))(
+                job, r * S + t, job->numbers + (r * S + t) * I, memories, weights, dreads,
+                job->first[MEMORY] + r * memory_size, job->first[WEIGHTS] + r * weights_size,
+                dnumbers, work);
+        }
+        FN(multiply)(rows, job->dnumbers + (first * S + t) * I, S * I, heads, I, dhidden, narrow);
+        for (int64_t r = first; r < last; r++) {
+            float *da = job->da + (r * S + t) * gates, *mine = dhidden + (r - first) * narrow;
+            if (t >= job->lengths[r]) {
+                memset(da, 0, gates * sizeof(float));
+                continue;
+            }
+            const float *dstate = job->first[HIDDEN] + r * H;
+            for (int64_t j = 0; j < H; j++) mine[j] += dstate[j];
+            FN(controller_adjoint)(job, cell_size ? job->units + (r * S + t) * 5 * H : 0,
+                                   cell_size ? job->cells + (r * (S + 1) + t) * H : 0,
+                                   job->seen + (r * S + t) * seen_size, mine,
+                                   cell_size ? job->first[CELL] + r * H : 0, da);
+        }
+        FN(multiply)(rows, job->da + (first * S + t) * gates, S * gates, back, gates, dz, wide);
+        for (int64_t r = first; r < last; r++) {
+            if (t >= job->lengths[r]) continue;
+            const float *mine = dz + (r - first) * wide;
+            float *dstate = job->first[HIDDEN] + r * H;
+            memcpy(job->first[READS] + r * reads, mine, reads * sizeof(float));
+            for (int64_t j = 0; j < H; j++) dstate[j] = Z > reads ? mine[reads + j] : 0;
+        }
+    }
+}
+
+/* Take items of work until none is left. */
+TARGET static void FN(work)(void *given)
+{
+    Job *job = given;
+    int64_t blocks = (job->B + job->block - 1) / job->block, item;
+    float *room = malloc(workspace(job) * sizeof(float));
+    if (!room) return; /* `next` then tells that items are left */
+    unsigned mode = flush_denormals();
+    while ((item = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->A * blocks) {
+        int64_t n = item / blocks, first = item % blocks * job->block, last = first + job->block;
+        if (last > job->B) last = job->B;
+        first += n * job->B;
+        last += n * job->B;
+        if (job->pass == FORWARD) FN(forward)(job, n, first, last, room);
+        else FN(adjoint)(job, n, first, last, room);
+    }
+    restore_denormals(mode);
+    free(room);
+}

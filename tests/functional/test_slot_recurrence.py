@@ -1,0 +1,282 @@
+"""The compiled passes of a memory of slots against torch's, and the choice between them."""
+
+import copy
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.checkpoint import checkpoint
+
+from l2l_rnn.axes import expand_parameters
+from l2l_rnn.functional import slot_kernels
+from l2l_rnn.memory import MANN, NTM
+
+
+def ntm(batch, steps, features, *sizes):
+    return batch, steps, NTM(features, 3, *sizes)
+
+
+def mann(batch, steps, features, hidden, slots, keys, values, reads):
+    sizes = {"slots": slots, "key_size": keys, "value_size": values, "reads": reads}
+    return batch, steps, MANN(features, 3, hidden, **sizes)
+
+
+LAYERS = {
+    # batch, steps, features, hidden, slots, width, read heads, write heads, shift, controller
+    "NTM, one of each": lambda: ntm(1, 1, 1, 1, 1, 2, 1, 1, 1, "lstm"),
+    "NTM, usual": lambda: ntm(8, 6, 3, 20, 128, 20, 1, 1, 1, "lstm"),
+    "NTM, several heads": lambda: ntm(3, 5, 4, 9, 7, 5, 2, 3, 1, "lstm"),
+    "NTM, feed-forward": lambda: ntm(2, 4, 3, 6, 9, 4, 1, 2, 2, "feedforward"),
+    "NTM, no shift": lambda: ntm(7, 4, 3, 9, 7, 5, 2, 1, 0, "lstm"),
+    "NTM, shifts around the ring": lambda: ntm(13, 3, 2, 5, 2, 4, 1, 1, 3, "lstm"),
+    # batch, steps, features, hidden, slots, keys, values, reads
+    "MANN, one of each": lambda: mann(1, 1, 1, 1, 1, 1, 1, 1),
+    "MANN, usual": lambda: mann(8, 6, 3, 20, 32, 16, 16, 2),
+    "MANN, overwrites": lambda: mann(7, 5, 4, 9, 6, 3, 2, 4),
+    "MANN, as many heads as slots": lambda: mann(3, 4, 2, 5, 3, 2, 2, 3),
+}
+USUAL = ["NTM, usual", "MANN, usual"]
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Tells which compiled passes ran."""
+    assert slot_kernels.compiled(), "it was not compiled; install the package anew"
+    calls = []
+    run = slot_kernels.run
+    monkeypatch.setattr(
+        slot_kernels, "run", lambda what, *rest: (calls.append(what), run(what, *rest))
+    )
+    return calls
+
+
+def make(name, tasks=None):
+    """A layer, its input and a state in which everything has a say."""
+    torch.manual_seed(0)
+    batch, steps, layer = LAYERS[name]()
+    lead = (batch,) if tasks is None else (tasks, batch)
+    if tasks is not None:
+        expand_parameters(layer, tasks)
+        with torch.no_grad():
+            for module in layer.modules():
+                for key, p in module._parameters.items():
+                    module._parameters[key] = (p + torch.randn_like(p) / 5).requires_grad_()
+    x = torch.randn(*lead, steps, layer.input_size, requires_grad=True)
+    blank = layer.blank(*lead)
+    parts = {
+        name: (part.detach() + torch.rand(part.shape) / 10).requires_grad_(name != "usage")
+        for name, part in blank._asdict().items()
+        if part.is_floating_point()
+    }
+    return layer, x, blank._replace(**parts)
+
+
+def floats(state):
+    return [part for part in state if part.is_floating_point()]
+
+
+def differentiable(state):
+    return [part for part in state if part.requires_grad]
+
+
+def parameters_of(layer):
+    return [p for module in layer.modules() for p in module._parameters.values()]
+
+
+def as_double(layer, x, state):
+    layer = copy.copy(layer)
+    layer.__dict__["_modules"] = {name: copy.copy(m) for name, m in layer._modules.items()}
+    for module in layer.modules():
+        module.__dict__["_parameters"] = {
+            key: p.detach().double().requires_grad_() for key, p in module._parameters.items()
+        }
+        module.__dict__["_buffers"] = {key: b.double() for key, b in module._buffers.items()}
+    parts = {
+        name: part.detach().double().requires_grad_(part.requires_grad)
+        for name, part in state._asdict().items()
+        if part.is_floating_point()
+    }
+    return layer, x.detach().double().requires_grad_(), state._replace(**parts)
+
+
+def both_orders(layer, x, state, lengths=None):
+    """Outputs, last state, and gradients of the first and second order in everything."""
+    inputs = [x, *differentiable(state), *parameters_of(layer)]
+
+    def loss():
+        y, last = layer(x, state, lengths=lengths)
+        values = [y, *floats(last)]
+        return values, sum((part * part.cos()).sum() for part in values)
+
+    outputs, value = loss()
+    alone = torch.autograd.grad(value, inputs, allow_unused=True)
+    first = torch.autograd.grad(loss()[1], inputs, create_graph=True, allow_unused=True)
+    bent = [
+        (g.sin() * torch.linspace(-1, 1, g.numel()).view_as(g)).sum()
+        for g in first
+        if g is not None
+    ]
+    second = torch.autograd.grad(sum(bent), inputs, allow_unused=True)
+    return [*outputs, *alone, *first], second
+
+
+def compare(ours, exact, least=1e-3):
+    """Compare to what is exact, of a size of `least` or more; no gradient is one of zeros."""
+    for one, other in zip(ours, exact, strict=True):
+        if one is None or other is None:
+            assert all(g is None or not g.any() for g in (one, other))
+        elif one.numel():
+            scale = max(other.abs().max().item(), least)
+            torch.testing.assert_close(one.double() / scale, other / scale, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("tasks", [None, 2])
+def test_equal_to_double_precision(compiled, name, ragged, tasks):
+    layer, x, state = make(name, tasks)
+    lengths = None
+    if ragged:
+        lengths = torch.randint(0, x.shape[-2] + 1, x.shape[:-2])
+        lengths.view(-1)[0] = x.shape[-2]
+    ours, second = both_orders(layer, x, state, lengths)
+    # The cotangents come of the outputs, so that the second derivative goes through these too.
+    assert compiled == ["forward", "adjoint"] * 2
+    exact, exact_second = both_orders(*as_double(layer, x, state), lengths)
+    assert len(compiled) == 4, "double precision ran compiled code"
+    compare(ours, exact)
+    compare(second, exact_second, least=1.0)  # of sums in which much cancels
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", USUAL)
+def test_without_gradients_it_computes_the_same(compiled, name, threads):
+    layer, x, state = make(name)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        y, last = layer(x, state)
+        with torch.no_grad():
+            again, last_again = layer(x, state)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(y, again)
+    assert all(torch.equal(a, b) for a, b in zip(last, last_again, strict=True))
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_loss_of_the_state_alone_or_of_one_output(compiled, name):
+    layer, x, state = make(name)
+    exact, x_exact, state_exact = as_double(layer, x, state)
+    for take in (lambda y, last: last.memory, lambda y, last: y[:, 1], lambda y, last: last.cell):
+        found = [
+            torch.autograd.grad(take(*f(x, s)).sum(), [x, s.memory], allow_unused=True)
+            for f, x, s in ((layer, x, state), (exact, x_exact, state_exact))
+        ]
+        compare(*found)
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_parts_of_a_state_that_come_of_each_other(name):
+    """The second of two calls is differentiated in what the first made of the parameters."""
+    layer, x, state = make(name)
+
+    def twice(layer, x, state):
+        y, after = layer(x, state)
+        z, _ = layer(x, after)
+        (g,) = torch.autograd.grad((y * z).sum(), x, create_graph=True)
+        return torch.autograd.grad(g.square().sum(), parameters_of(layer), allow_unused=True)
+
+    compare(twice(layer, x, state), twice(*as_double(layer, x, state)))
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch, name):
+    layer, x, state = make(name)
+    ours, second = both_orders(layer, x, state)
+    monkeypatch.setattr(slot_kernels, "_LIBRARY", None)
+    theirs, their_second = both_orders(layer, x, state)
+    compare([*ours, *second], [g if g is None else g.double() for g in (*theirs, *their_second)])
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_checkpoint_computes_the_same_gradients(name):
+    layer, x, state = make(name)
+    plain = torch.autograd.grad(layer(x, state)[0].square().sum(), parameters_of(layer)[1:3])
+    y = checkpoint(lambda x: layer(x, state)[0], x, use_reentrant=False)
+    kept = torch.autograd.grad(y.square().sum(), parameters_of(layer)[1:3])
+    assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))
+
+
+def test_transforms_and_tracers_get_torchs_operations(compiled):
+    ntm = NTM(3, 2, 5, 6, 4).requires_grad_(False)
+    x, other = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
+    graph = make_fx(lambda x: ntm(x)[0])(x)
+    mapped = torch.func.vmap(lambda x: ntm(x.unsqueeze(0))[0].squeeze(0))(x)
+    with FakeTensorMode():
+        assert NTM(3, 2, 5, 6, 4)(torch.zeros(2, 4, 3))[0].shape == (2, 4, 2)
+    assert not compiled
+    torch.testing.assert_close(graph(other), ntm(other)[0])
+    torch.testing.assert_close(mapped, ntm(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+def test_torch_compile_computes_the_same():
+    torch.manual_seed(6)
+    ntm, x = NTM(3, 2, 5, 6, 4), torch.randn(2, 4, 3)
+    results = []
+    for run in (ntm, torch.compile(ntm, backend="aot_eager")):
+        ntm.zero_grad()
+        y, _ = run(x)
+        y.square().sum().backward()
+        results.append([y.detach(), *(p.grad.clone() for p in ntm.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_not_a_number_stays_with_its_sequence(compiled, name):
+    layer, x, _ = make(name)
+    with torch.no_grad():
+        x[3, 2] = torch.nan
+    y, state = layer(x)
+    assert y[3, 2:].isnan().all()
+    assert y[3, :2].isfinite().all()
+    others = [0, 1, 2, 4, 5, 6, 7]
+    assert y[others].isfinite().all()
+    assert state.memory[others].isfinite().all()
+
+
+@pytest.mark.parametrize("far", [30.0, 1e4])
+@pytest.mark.parametrize("name", ["NTM, several heads", "MANN, overwrites"])
+def test_saturated_heads_have_finite_gradients(compiled, name, far):
+    layer, x, state = make(name)
+    with torch.no_grad():
+        layer.weight_heads.mul_(far)
+    gradients = torch.autograd.grad(
+        layer(x, state)[0].square().sum(), [x, *parameters_of(layer)], allow_unused=True
+    )
+    assert all(g.isfinite().all() for g in gradients if g is not None)
+
+
+def test_it_can_be_turned_off(monkeypatch):
+    assert slot_kernels._load() is not None
+    monkeypatch.setenv("L2L_RNN_COMPILED", "0")
+    assert slot_kernels._load() is None
+
+
+def test_a_build_of_another_version_is_not_used(monkeypatch):
+    monkeypatch.setattr(slot_kernels, "_VERSION", -1)
+    assert slot_kernels._load() is None
+
+
+def test_a_change_of_the_compiled_code_is_a_new_version():
+    """A build from before a change must not be used: raise the version, here and in both files."""
+    folder = Path(slot_kernels.__file__).parent
+    names = ("kernels", "kernel_parts", "slot_passes", "ntm_heads", "mann_heads")
+    names = (*(f"{name}.h" for name in names), "slot_kernels.c")
+    digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
+    assert (slot_kernels._VERSION, digest[:16]) == (1, "416dbc7ec27d0ce6")
