@@ -36,8 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     from l2l_rnn.tasksets import list_tasksets
 
     if options.command == "list":
+        width = max(map(len, SPECS))
         for name, spec in SPECS.items():
-            print(f"{name:12} {spec.summary}")
+            print(f"{name:{width}} {spec.summary}")
         for name, card in list_tasksets().items():
             print(f"\ntask set {name}\n{textwrap.indent(str(card), '  ')}")
         return 0

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from learn2learn.data import Taskset
 from learn2learn.data.transforms import FusedNWaysKShots, LoadData, RemapLabels
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.spec import ClassificationSpec, Training
 from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
+from l2l_rnn.models import SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
 
 
@@ -98,6 +99,10 @@ class Problem:
                 ("test", self.test),
             )
         }
+
+    def encoder(self, **options: Any) -> nn.Module:
+        """Make an encoder of the items, with an `output_size`."""
+        return SequenceEncoder(vocab_size=self.vocab_size, **options)
 
     @cached_property
     def vocab_size(self) -> int:

@@ -103,6 +103,26 @@ class ClassificationSpec(Spec):
 
 
 @dataclass(frozen=True)
+class InstanceSpec(ClassificationSpec):
+    """Episodes in Santoro's order: items one after another, each with the label of the one before.
+
+    A row of items is all there is of a task: the score is by how often a class has been shown. The
+    shots and queries are those of the tasks that the encoder is trained on.
+
+    Attributes:
+        times: how often each class is shown in an episode.
+        instances: which times are columns of the table; 1 is the first.
+        training_options: further options of the meta-train classes' task set.
+        maps: whether items are drawings, of which the encoder reads maps rather than steps.
+    """
+
+    times: int = 10
+    instances: tuple[int, ...] = (1, 2, 5, 10)
+    training_options: dict[str, Any] = field(default_factory=dict)
+    maps: bool = False
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a table: tasks of a family.
 

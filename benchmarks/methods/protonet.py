@@ -15,7 +15,6 @@ from benchmarks.training import History, all_of, train
 from l2l_rnn.algorithms import GaussianPrior, ProtoNet
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
-from l2l_rnn.models import SequenceEncoder
 
 
 class MetaLearnedMetric(Classification):
@@ -24,7 +23,7 @@ class MetaLearnedMetric(Classification):
     Entries of one spec that are trained alike share the trained encoders.
 
     Args:
-        model: options of `SequenceEncoder`.
+        model: options of the problem's encoder.
         training: how it is meta-trained; its ways may exceed the test tasks'.
         class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
             that tells all meta-train classes apart.
@@ -49,7 +48,7 @@ class MetaLearnedMetric(Classification):
         super().__init__(problem, label)
         self.model, self.training, self.class_weight = model, training, class_weight
         self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
-        self.encoders: list[SequenceEncoder] = []
+        self.encoders: list[nn.Module] = []
         self.priors: list[GaussianPrior | None] = []
 
     def fit(self) -> History:
@@ -63,12 +62,12 @@ class MetaLearnedMetric(Classification):
         ]
         return all_of([history for _, history in trained])
 
-    def _member(self, number: int) -> tuple[SequenceEncoder, History]:
+    def _member(self, number: int) -> tuple[nn.Module, History]:
         """Train one encoder, once for each problem."""
         key = ("prototypical", str(self.model), self.training, self.class_weight, number)
         if key not in self.problem.memo:
             seed_everything(self.problem.seed + number)
-            encoder = SequenceEncoder(vocab_size=self.problem.vocab_size, **self.model)
+            encoder = self.problem.encoder(**self.model)
             head = nn.Linear(encoder.output_size, len(self.problem.train.classes))
             both = nn.ModuleList([encoder, head]).to(self.problem.device)
             self.encoders, self.priors = [encoder], [None]
@@ -83,7 +82,7 @@ class MetaLearnedMetric(Classification):
             self.problem.memo[key] = (encoder, history)
         return self.problem.memo[key]
 
-    def _loss(self, encoder: SequenceEncoder, head: nn.Linear, step: int) -> tuple[Tensor, Tensor]:
+    def _loss(self, encoder: nn.Module, head: nn.Linear, step: int) -> tuple[Tensor, Tensor]:
         batch, classes = self.problem.training_batch(self.training, step)
         encoder.train()
         vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
@@ -102,7 +101,7 @@ class MetaLearnedMetric(Classification):
 
 
 def prototype_scores(
-    encoders: list[SequenceEncoder],
+    encoders: list[nn.Module],
     priors: Sequence[GaussianPrior | None],
     batch: TaskBatch,
     ways: int,
@@ -119,7 +118,7 @@ def prototype_scores(
 
 
 def fitted_prior(
-    problem: Problem, encoder: SequenceEncoder, shrinkage: float, examples: int
+    problem: Problem, encoder: nn.Module, shrinkage: float, examples: int
 ) -> GaussianPrior:
     """Fit a `GaussianPrior` to an encoder's vectors of the meta-train classes.
 
