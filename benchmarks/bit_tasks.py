@@ -115,13 +115,7 @@ TASKS = {
             "20": Point(AssociativeRecall().at(20), False),
         },
         converged=0.01,
-        training={
-            "sequences": 60_000,
-            "batch": 4,
-            "controller": "feedforward",  # with 4 heads, as Graves et al. have it
-            "read_heads": 4,
-            "write_heads": 4,
-        },
+        training={"sequences": 60_000, "batch": 4, "controller": "feedforward"},
         upto=lambda most: AssociativeRecall(items=(2, most)),
         least=2,
         most=6,
