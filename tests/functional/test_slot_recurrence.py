@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from l2l_rnn.axes import expand_parameters
 from l2l_rnn.functional import slot_kernels
-from l2l_rnn.memory import MANN, NTM
+from l2l_rnn.memory import DNC, MANN, NTM
 
 
 def ntm(batch, steps, features, *sizes):
@@ -22,6 +22,10 @@ def ntm(batch, steps, features, *sizes):
 def mann(batch, steps, features, hidden, slots, keys, values, reads):
     sizes = {"slots": slots, "key_size": keys, "value_size": values, "reads": reads}
     return batch, steps, MANN(features, 3, hidden, **sizes)
+
+
+def dnc(batch, steps, features, *sizes):
+    return batch, steps, DNC(features, 3, *sizes)
 
 
 LAYERS = {
@@ -37,8 +41,14 @@ LAYERS = {
     "MANN, usual": lambda: mann(8, 6, 3, 20, 32, 16, 16, 2),
     "MANN, overwrites": lambda: mann(7, 5, 4, 9, 6, 3, 2, 4),
     "MANN, as many heads as slots": lambda: mann(3, 4, 2, 5, 3, 2, 2, 3),
+    # batch, steps, features, hidden, slots, width, read heads, controller
+    "DNC, one of each": lambda: dnc(1, 1, 1, 1, 1, 2, 1, "lstm"),
+    "DNC, usual": lambda: dnc(8, 6, 3, 20, 64, 20, 1, "lstm"),
+    "DNC, several heads": lambda: dnc(3, 5, 4, 9, 7, 5, 3, "lstm"),
+    "DNC, feed-forward": lambda: dnc(2, 4, 3, 6, 9, 4, 2, "feedforward"),
+    "DNC, more steps than slots": lambda: dnc(7, 9, 2, 5, 3, 4, 1, "lstm"),
 }
-USUAL = ["NTM, usual", "MANN, usual"]
+USUAL = ["NTM, usual", "MANN, usual", "DNC, usual"]
 
 
 @pytest.fixture
@@ -66,11 +76,14 @@ def make(name, tasks=None):
                     module._parameters[key] = (p + torch.randn_like(p) / 5).requires_grad_()
     x = torch.randn(*lead, steps, layer.input_size, requires_grad=True)
     blank = layer.blank(*lead)
+    still = {"usage"} if isinstance(layer, MANN) else set()  # no gradient comes of it
     parts = {
-        name: (part.detach() + torch.rand(part.shape) / 10).requires_grad_(name != "usage")
+        # a row of links sums to less than 1
+        name: (part.detach() + torch.rand(part.shape) / (10 * part.shape[-1] if name == "links" else 10))
         for name, part in blank._asdict().items()
         if part.is_floating_point()
     }
+    parts = {name: part.requires_grad_(name not in still) for name, part in parts.items()}
     return layer, x, blank._replace(**parts)
 
 
@@ -251,7 +264,7 @@ def test_not_a_number_stays_with_its_sequence(compiled, name):
 
 
 @pytest.mark.parametrize("far", [30.0, 1e4])
-@pytest.mark.parametrize("name", ["NTM, several heads", "MANN, overwrites"])
+@pytest.mark.parametrize("name", ["NTM, several heads", "MANN, overwrites", "DNC, several heads"])
 def test_saturated_heads_have_finite_gradients(compiled, name, far):
     layer, x, state = make(name)
     with torch.no_grad():
