@@ -334,6 +334,38 @@ def test_a_strength_near_0_has_a_derivative(compiled, name):
     assert compiled == ["forward", "adjoint"]
 
 
+def test_usage_that_rounding_left_below_0_counts_as_none(compiled, monkeypatch):
+    """A gate that is 1 frees more than all of a slot whose weight is above 1 by a bit."""
+    dnc = DNC(2, 3, 5, 4, 4)
+    state = dnc.blank(1)
+    weights = torch.tensor([[[1 + 2**-23, 0.0, 0.0, 0.0]]])
+    state = state._replace(read_weights=weights, usage=torch.full((1, 4), 0.5))
+    with torch.no_grad():
+        dnc.bias_heads[4 * 3 + 4] = 50.0  # the free gate
+    x, found = torch.randn(1, 3, 2), []
+    for _ in range(2):
+        dnc.zero_grad()
+        y, last = dnc(x, state)
+        (y.square().sum() + last.memory.sum()).backward()
+        found.append([y, *floats(last), dnc.weight_heads.grad])
+        assert dnc(x[:, :1], state)[1].usage.min() < 0
+        monkeypatch.setattr(slot_kernels, "_LIBRARY", None)
+    assert all(part.isfinite().all() for part in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert compiled == ["forward", "adjoint", "forward"]
+
+
+def test_a_gradient_in_usage_that_is_asked_for(compiled):
+    """No loss of a MANN's outputs has one; one of its usage does, by torch's operations."""
+    layer, x, state = make("MANN, overwrites")
+    usage = state.usage.clone().requires_grad_()
+    _, last = layer(x, state._replace(usage=usage))
+    (g,) = torch.autograd.grad(last.usage.sum(), usage)
+    torch.testing.assert_close(g, torch.full_like(g, layer.decay ** x.shape[1]))
+    assert not compiled
+
+
 @pytest.mark.parametrize("far", [30.0, 1e4])
 @pytest.mark.parametrize("name", ["NTM, several heads", "MANN, overwrites", "DNC, several heads"])
 def test_saturated_heads_have_finite_gradients(compiled, name, far):
