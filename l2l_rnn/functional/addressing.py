@@ -169,7 +169,7 @@ def allocation(usage: Tensor) -> Tensor:
     alike keep theirs.
     """
     ascending, order = usage.sort(dim=-1, stable=True)
-    logarithms = (ascending + _LEAST).log()
+    logarithms = (ascending.clamp_min(0) + _LEAST).log()  # rounding may leave less than 0
     below = (logarithms.cumsum(-1) - logarithms).exp()
     return ((1 - ascending) * below).gather(-1, order.argsort(-1))
 

@@ -13,7 +13,7 @@ TARGET static inline float FN(exponential)(float x)
     n.f = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to a whole number in the low bits */
     float whole = n.f - 12582912.0f;
     float r = (x - whole * 0.693145752f) - whole * 1.42860677e-6f;
-    scale.i = (int32_t)((uint32_t)(n.i + 127) << 23);
+    scale.i = (int32_t)(((uint32_t)n.i + 127) << 23);
     float p = 0.00138144672f;
     p = p * r + 0.00836878084f;
     p = p * r + 0.0416683927f;
@@ -37,13 +37,13 @@ TARGET static inline float FN(hyperbolic)(float x)
     return z < 0.390625f ? near : far; /* of NaN: far, which is NaN */
 }
 
-/* log x of a positive normal number: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)], and
+/* log x of a positive normal number, or of NaN: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)], and
  * log(1 + f) = f - f^2/2 + f^3 P(f); the polynomial is the best of its degree on that range. */
 TARGET static inline float FN(logarithm)(float x)
 {
     union { float f; int32_t i; } whole, part;
     part.f = x;
-    int32_t e = (part.i - 0x3f3504f3) >> 23; /* the bits of sqrt(1/2) */
+    int32_t e = (int32_t)((uint32_t)part.i - 0x3f3504f3u) >> 23; /* the bits of sqrt(1/2) */
     part.i -= (int32_t)((uint32_t)e << 23);
     whole.i = e + 0x4b400000; /* as a float: 1.5 * 2^23 + e */
     float power = whole.f - 12582912.0f, f = part.f - 1.0f;
@@ -55,6 +55,7 @@ TARGET static inline float FN(logarithm)(float x)
     p = p * f - 0.250013381f;
     p = p * f + 0.333339095f;
     float near = (p * f - 0.5f) * f * f + f;
+    near += x - x; /* 0, or NaN of NaN, whose bits are otherwise those of a number */
     return power * 0.693145752f + (near + power * 1.42860677e-6f);
 }
 
@@ -65,6 +66,13 @@ TARGET static inline float FN(softplus)(float x)
     float between = FN(logarithm)(1.0f + e);
     float low = x < -9.0f ? e : between;
     return x > 20.0f ? x : low;
+}
+
+/* Its derivative, of y = softplus x: 1 - exp(-y), which would cancel for a small y. */
+TARGET static inline float FN(softplus_slope)(float y)
+{
+    float near = y * (1.0f - y * (0.5f - y * 0.166666667f));
+    return y < 0.01f ? near : 1.0f - FN(exponential)(-y);
 }
 
 /* -- products ------------------------------------------------------------------------------ */

@@ -20,10 +20,12 @@ TARGET static void FN(least_used)(int64_t M, int64_t R, const float *usage, floa
 }
 
 /* As `ntm_step`. */
-TARGET static void FN(mann_step)(const Job *job, int64_t step, float *numbers, const float *memory,
-                                 const float *before, float *after, float *reads,
-                                 float *memory_after, float *room)
+TARGET static void FN(mann_step)(const Job *job, int64_t step, float *numbers, const State *was,
+                                 const State *now, float *room)
 {
+    const float *memory = was->part[MEMORY], *before = was->part[WEIGHTS];
+    float *memory_after = now->part[MEMORY], *after = now->part[WEIGHTS];
+    float *reads = now->part[READS];
     int64_t M = job->M, W = job->W, R = job->R, row = step / (job->keep ? job->S : 1);
     float *gates = numbers + R * W, *inverse = room, *line = room + M;
     float *places = job->places + step * R, *usage = job->usage + row * M;
@@ -66,12 +68,15 @@ TARGET static void FN(mann_step)(const Job *job, int64_t step, float *numbers, c
 
 /* As `ntm_adjoint`. */
 TARGET static void FN(mann_adjoint)(const Job *job, int64_t step, const float *numbers,
-                                    const float *memory, const float *before, const float *dreads,
-                                    float *dmemory, float *dweights, float *dnumbers, float *room)
+                                    const State *was, const State *now, const State *d,
+                                    float *dnumbers, float *room)
 {
+    const float *memory_after = now->part[MEMORY], *before = was->part[WEIGHTS];
+    const float *after = now->part[WEIGHTS], *dreads = d->part[READS];
+    float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS];
     int64_t M = job->M, W = job->W, R = job->R, row = step / job->S;
-    const float *gates = numbers + R * W, *after = before + 2 * R * M, *writing = after + R * M;
-    const float *memory_after = memory + W * M, *places = job->places + step * R;
+    const float *gates = numbers + R * W, *writing = after + R * M;
+    const float *places = job->places + step * R;
     float *inverse = room, *line = inverse + M, *one = line + M, *two = one + M;
     float sharpness = job->sharpness[row / job->B], *dgates = dnumbers + R * W;
     memset(dnumbers, 0, job->I * sizeof(float));

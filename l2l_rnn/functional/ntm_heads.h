@@ -59,12 +59,14 @@ TARGET static void FN(shift)(int64_t M, int64_t reach, const float *shares, int6
     }
 }
 
-/* From numbers, memory and weights before to weights, reads and memory after a step; the numbers are
- * activated. `step` counts the steps that are kept of all sequences. */
-TARGET static void FN(ntm_step)(const Job *job, int64_t step, float *numbers, const float *memory,
-                                const float *before, float *after, float *reads,
-                                float *memory_after, float *room)
+/* From numbers and the state before to the state after a step, which may lie at the same place; the
+ * numbers are activated. `step` counts the steps that are kept of all sequences. */
+TARGET static void FN(ntm_step)(const Job *job, int64_t step, float *numbers, const State *was,
+                                const State *now, float *room)
 {
+    const float *memory = was->part[MEMORY], *before = was->part[WEIGHTS];
+    float *memory_after = now->part[MEMORY], *after = now->part[WEIGHTS];
+    float *reads = now->part[READS];
     int64_t M = job->M, W = job->W, R = job->R, V = job->V, heads = R + V;
     float *content = job->content + step * heads * M, *shifted = job->shifted + step * heads * M;
     FN(ntm_activate)(job, numbers);
@@ -102,15 +104,18 @@ TARGET static void FN(ntm_step)(const Job *job, int64_t step, float *numbers, co
     }
 }
 
-/* From the cotangents of memory, weights and reads after a step to those before it, in place, and to
- * those of the numbers before they were activated. */
+/* From the cotangents of the state after a step to those of the state before it, in place, and to
+ * those of the numbers before they were activated; those of reads, hidden and cell stay. */
 TARGET static void FN(ntm_adjoint)(const Job *job, int64_t step, const float *numbers,
-                                   const float *memory, const float *before, const float *dreads,
-                                   float *dmemory, float *dweights, float *dnumbers, float *room)
+                                   const State *was, const State *now, const State *d,
+                                   float *dnumbers, float *room)
 {
+    const float *memory = was->part[MEMORY], *before = was->part[WEIGHTS];
+    const float *after = now->part[WEIGHTS], *dreads = d->part[READS];
+    float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS];
     int64_t M = job->M, W = job->W, R = job->R, V = job->V, heads = R + V, reach = job->reach;
     const float *content = job->content + step * heads * M;
-    const float *shifted = job->shifted + step * heads * M, *after = before + heads * M;
+    const float *shifted = job->shifted + step * heads * M;
     FN(Steering) s = FN(steering)(job);
     float least = job->least, *inverse = room, *line = inverse + M, *one = line + M;
     float *two = one + M, *ring = two + 2 * M, *others = ring + M + 2 * reach;
@@ -203,8 +208,7 @@ TARGET static void FN(ntm_adjoint)(const Job *job, int64_t step, const float *nu
     /* through the activations */
     for (int64_t i = 0; i < s.gates; i++) dnumbers[i] *= 1 - numbers[i] * numbers[i];
     for (int64_t i = s.gates; i < s.strengths; i++) dnumbers[i] *= numbers[i] * (1 - numbers[i]);
-    for (int64_t i = s.strengths; i < s.shifts; i++)
-        dnumbers[i] *= 1 - FN(exponential)(-numbers[i]);
+    for (int64_t i = s.strengths; i < s.shifts; i++) dnumbers[i] *= FN(softplus_slope)(numbers[i]);
     for (int64_t i = s.shifts; i < job->I; i += s.taps)
         FN(softmax_adjoint)(s.taps, numbers + i, dnumbers + i, dnumbers + i);
 }

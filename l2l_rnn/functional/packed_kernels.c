@@ -72,7 +72,7 @@ static int64_t workspace(const Job *job)
 #endif
 
 /* Of what `packed_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int packed_kernels_version(void) { return 3; }
+EXPORT int packed_kernels_version(void) { return 4; }
 EXPORT int packed_job_size(void) { return sizeof(Job); }
 
 /* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one

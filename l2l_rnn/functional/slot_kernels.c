@@ -1,10 +1,10 @@
 /* The passes of a memory of slots over a sequence, with its controller and heads, in single
  * precision on a processor.
  *
- * `slot_recurrence.py` says what goes in and out, `memory/ntm.py` and `mann.py` what is computed; the same
- * equations stand here, forward and backward, with all steps of a block of sequences in one go. A
- * sequence's slots stay in the processor's cache from step to step. A block of sequences of one
- * task is one item of work; threads take items in turn.
+ * `slot_recurrence.py` says what goes in and out, `memory/ntm.py`, `mann.py` and `dnc.py` what is
+ * computed; the same equations stand here, forward and backward, with all steps of a block of
+ * sequences in one go. A sequence's slots stay in the processor's cache from step to step. A block
+ * of sequences of one task is one item of work; threads take items in turn.
  *
  * Arrays are contiguous. A tasks (one, where parameters have no task axis), B sequences of each,
  * S steps, H units of the controller, G gates of each, M slots of W values, R read heads, V write
@@ -18,8 +18,10 @@
 #define LEAST_WEIGHT 1e-16f /* added to what a logarithm is taken of, as in `addressing.py` */
 
 enum { FORWARD, ADJOINT };
-enum { NTM, MANN };
-enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, PARTS };
+enum { NTM, MANN, DNC };
+/* The parts of a state. Of an NTM and a MANN those from USAGE on are empty: a MANN's usage has no
+ * derivative and is not among them. */
+enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, USAGE, LINKS, PRECEDENCE, ALLOCATION, PARTS };
 
 typedef struct {
     int64_t pass, kind, A, B, S, H, G, M, W, R, V, I, Z;
@@ -34,19 +36,20 @@ typedef struct {
     const float *bias_heads;    /* (A, I) */
     const float *projected;     /* (A, B, S, GH) */
     float *first[PARTS]; /* memory (A, B, W, M), weights (A, B, heads, M), reads (A, B, RW), hidden,
-                          * cell: what the first step finds. In the adjoint the cotangents of the
-                          * last, which become those of the first */
+                          * cell, usage (A, B, M), links (A, B, M, M), precedence, allocation: what
+                          * the first step finds. In the adjoint the cotangents of the last, which
+                          * become those of the first */
     float *last[PARTS];  /* the same after the last step */
+    float *all[PARTS];   /* the same before the first step and after every one, (A, B, S + 1, part);
+                          * none of reads and hidden, which `seen` has */
     float *seen;     /* (A, B, S, H + RW): hidden, then reads */
     const float *dseen;
     float *z;        /* (A, B, S, Z): reads and hidden of the step before */
     float *units;    /* (A, B, S, 5H): i, f, o, g and tanh c', or nothing */
-    float *cells;    /* (A, B, S + 1, H), or nothing */
     float *numbers;  /* (A, B, S, I), activated */
-    float *memories; /* (A, B, S + 1, W, M) */
-    float *weights;  /* (A, B, S + 1, heads, M) */
-    float *content;  /* NTM: (A, B, S, heads, M), by content */
+    float *content;  /* NTM, DNC: (A, B, S, heads, M), by content */
     float *shifted;  /* NTM: (A, B, S, heads, M), before they are sharpened */
+    float *below;    /* DNC: (A, B, S, M), the product of the usage of all slots less used */
     float *sharpness, *dsharpness; /* MANN: (A), (A, B) */
     float *places;      /* MANN: (A, B, S, R), the slots least used */
     float *usage;       /* MANN: (A, B, M) */
@@ -57,6 +60,11 @@ typedef struct {
     int64_t next;       /* item to be taken */
 } Job;
 
+/* A state, or its cotangents: where each part of it stands. */
+typedef struct {
+    float *part[PARTS];
+} State;
+
 /* Floats of a sequence in each part of the state. */
 static int64_t part_size(const Job *job, int part)
 {
@@ -65,13 +73,31 @@ static int64_t part_size(const Job *job, int part)
     case WEIGHTS: return (job->R + job->V) * job->M;
     case READS: return job->R * job->W;
     case HIDDEN: return job->H;
-    default: return job->G == 4 ? job->H : 0;
+    case CELL: return job->G == 4 ? job->H : 0;
+    case LINKS: return job->kind == DNC ? job->M * job->M : 0;
+    default: return job->kind == DNC ? job->M : 0;
     }
+}
+
+/* The state at one place of arrays of states. */
+static State state_at(const Job *job, float *const *arrays, int64_t place)
+{
+    State state;
+    for (int part = 0; part < PARTS; part++)
+        state.part[part] = arrays[part] ? arrays[part] + place * part_size(job, part) : 0;
+    return state;
+}
+
+static void copy_part(const Job *job, int part, float *to, const float *from)
+{
+    int64_t size = part_size(job, part);
+    if (size) memcpy(to, from, size * sizeof(float));
 }
 
 static int64_t heads_room(const Job *job)
 {
-    return 7 * job->M + 2 * job->reach; /* of `ntm_adjoint`, which needs the most */
+    int64_t ntm = 7 * job->M + 2 * job->reach, dnc = (5 + 2 * job->R) * job->M;
+    return job->kind == DNC ? dnc : ntm; /* of the adjoints; that of a MANN needs less */
 }
 
 /* Floats of workspace that a thread needs: weights in panels, a step's products, a head's work. */
@@ -96,7 +122,7 @@ static int64_t workspace(const Job *job)
 #endif
 
 /* Of what `slot_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int slot_kernels_version(void) { return 1; }
+EXPORT int slot_kernels_version(void) { return 2; }
 EXPORT int slot_job_size(void) { return sizeof(Job); }
 
 /* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one

@@ -11,21 +11,27 @@ from torch import Tensor
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional import compiled_code
 
-KINDS = ("NTM", "MANN")
+KINDS = ("NTM", "MANN", "DNC")
 _PASSES = ("forward", "adjoint")
-_VERSION = 1  # of the C code's interface, which says the same
+_VERSION = 2  # of the C code's interface, which says the same
 _BLOCK = 6  # sequences of an item of work at most: the rows that a product takes at once
 
-_PARTS = ("memory", "weights", "reads", "hidden", "cell")
+_PARTS = (
+    *("memory", "weights", "reads", "hidden", "cell"),
+    *("usage", "links", "precedence", "allocation"),  # of a DNC
+)
 _GIVEN = ("weight_back", "weight_heads", "bias_heads", "projected")
 FIRST = tuple(f"first_{part}" for part in _PARTS)  # in the order of a state
 LAST = tuple(f"last_{part}" for part in _PARTS)
-_STEPS = ("z", "units", "cells", "numbers", "memories", "all_weights", "content", "shifted")
+ALL = tuple(f"all_{part}" for part in _PARTS)
+SEEN = ("all_reads", "all_hidden")  # not kept apart: the outputs have them
+_STEPS = ("z", "units", "numbers", "content", "shifted", "below")
 _MANN = ("sharpness", "dsharpness", "places", "usage", "used", "overwritten")
 _ARRAYS = (
     *_GIVEN,
     *FIRST,
     *LAST,
+    *ALL,
     *("seen", "dseen", *_STEPS, *_MANN, "da", "dnumbers"),
 )
 _SIZES = ("pass_", "kind", *"ABSHGMWRVIZ", "reach", "keep", "block")

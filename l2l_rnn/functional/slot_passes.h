@@ -91,14 +91,15 @@ TARGET static void FN(cosines_adjoint)(int64_t M, int64_t W, const float *memory
 /* -- controllers --------------------------------------------------------------------------- */
 
 TARGET static void FN(controller_row)(const Job *job, const float *restrict a,
-                                      const float *restrict before, float *restrict units,
-                                      float *restrict hidden, float *restrict cell)
+                                      const float *before, float *restrict units,
+                                      float *restrict hidden, float *cell)
 {
     int64_t H = job->H;
     if (job->G == 1) {
         for (int64_t j = 0; j < H; j++) hidden[j] = FN(hyperbolic)(a[j]);
         return;
     }
+    SIMD /* where one step is kept, the cell is at the place of the one before */
     for (int64_t j = 0; j < H; j++) {
         float i = FN(sigmoid)(a[j]), f = FN(sigmoid)(a[H + j]), o = FN(sigmoid)(a[2 * H + j]);
         float g = FN(hyperbolic)(a[3 * H + j]), now = f * before[j] + i * g;
@@ -138,17 +139,37 @@ TARGET static void FN(controller_adjoint)(const Job *job, const float *restrict 
 
 #include "ntm_heads.h"
 #include "mann_heads.h"
+#include "dnc_heads.h"
 
 /* -- all steps ----------------------------------------------------------------------------- */
+
+TARGET static void FN(step)(const Job *job, int64_t step, float *numbers, const State *was,
+                            const State *now, float *room)
+{
+    switch (job->kind) {
+    case NTM: FN(ntm_step)(job, step, numbers, was, now, room); break;
+    case MANN: FN(mann_step)(job, step, numbers, was, now, room); break;
+    default: FN(dnc_step)(job, step, numbers, was, now, room);
+    }
+}
+
+TARGET static void FN(step_adjoint)(const Job *job, int64_t step, const float *numbers,
+                                    const State *was, const State *now, const State *d,
+                                    float *dnumbers, float *room)
+{
+    switch (job->kind) {
+    case NTM: FN(ntm_adjoint)(job, step, numbers, was, now, d, dnumbers, room); break;
+    case MANN: FN(mann_adjoint)(job, step, numbers, was, now, d, dnumbers, room); break;
+    default: FN(dnc_adjoint)(job, step, numbers, was, now, d, dnumbers, room);
+    }
+}
 
 TARGET static void FN(forward)(const Job *job, int64_t n, int64_t first, int64_t last, float *room)
 {
     int64_t S = job->S, H = job->H, gates = job->G * H, Z = job->Z, I = job->I;
-    int64_t rows = last - first, seen_size = H + job->R * job->W, kept = job->keep ? S : 1;
-    int64_t room_after = job->keep ? S + 1 : 1, reads = job->R * job->W;
-    int64_t wide = padded(gates), narrow = padded(I);
-    int64_t memory_size = part_size(job, MEMORY), weights_size = part_size(job, WEIGHTS);
-    int64_t cell_size = part_size(job, CELL), units_size = 5 * cell_size;
+    int64_t rows = last - first, reads = job->R * job->W, seen_size = H + reads;
+    int64_t kept = job->keep ? S : 1, ends = job->keep ? S + 1 : 1;
+    int64_t wide = padded(gates), narrow = padded(I), units_size = 5 * part_size(job, CELL);
     float *back = room, *heads = back + Z * wide, *a = heads + H * narrow;
     float *numbers = a + rows * wide, *work = numbers + rows * narrow;
     FN(pack)(job->weight_back + n * gates * Z, 1, Z, Z, gates, back);
@@ -156,15 +177,12 @@ TARGET static void FN(forward)(const Job *job, int64_t n, int64_t first, int64_t
     const float *bias = job->bias_heads + n * I;
     float *z = job->z + first * kept * Z, *seen = job->seen + first * S * seen_size;
     for (int64_t r = first; r < last; r++) {
-        float *start = job->z + r * kept * Z;
-        memcpy(start, job->first[READS] + r * reads, reads * sizeof(float));
-        memcpy(start + reads, job->first[HIDDEN] + r * H, (Z - reads) * sizeof(float));
-        memcpy(job->memories + r * room_after * memory_size, job->first[MEMORY] + r * memory_size,
-               memory_size * sizeof(float));
-        memcpy(job->weights + r * room_after * weights_size, job->first[WEIGHTS] + r * weights_size,
-               weights_size * sizeof(float));
-        if (cell_size)
-            memcpy(job->cells + r * room_after * H, job->first[CELL] + r * H, H * sizeof(float));
+        State start = state_at(job, job->first, r), to = state_at(job, job->all, r * ends);
+        float *z_start = job->z + r * kept * Z;
+        memcpy(z_start, start.part[READS], reads * sizeof(float));
+        memcpy(z_start + reads, start.part[HIDDEN], (Z - reads) * sizeof(float));
+        for (int part = 0; part < PARTS; part++)
+            if (to.part[part]) copy_part(job, part, to.part[part], start.part[part]);
     }
     for (int64_t t = 0; t < S; t++) {
         int64_t at = job->keep ? t : 0, then = job->keep ? t + 1 : 0;
@@ -177,43 +195,37 @@ TARGET static void FN(forward)(const Job *job, int64_t n, int64_t first, int64_t
             }
             const float *given = job->projected + (r * S + t) * gates;
             for (int64_t j = 0; j < gates; j++) mine[j] += given[j];
-            float *cells = cell_size ? job->cells + r * room_after * H : 0;
-            FN(controller_row)(job, mine, cell_size ? cells + at * H : 0,
-                               cell_size ? job->units + (r * kept + at) * units_size : 0, out,
-                               cell_size ? cells + then * H : 0);
+            State was = state_at(job, job->all, r * ends + at);
+            State now = state_at(job, job->all, r * ends + then);
+            FN(controller_row)(job, mine, was.part[CELL],
+                               job->units + (r * kept + at) * units_size, out, now.part[CELL]);
         }
         FN(multiply)(rows, seen + t * seen_size, S * seen_size, heads, H, numbers, narrow);
         for (int64_t r = first; r < last; r++) {
             if (t >= job->lengths[r]) continue;
             float *steer = job->numbers + (r * kept + at) * I;
-            float *memories = job->memories + r * room_after * memory_size;
-            float *weights = job->weights + r * room_after * weights_size;
             float *out = job->seen + (r * S + t) * seen_size;
             for (int64_t j = 0; j < I; j++) steer[j] = numbers[(r - first) * narrow + j] + bias[j];
-            (job->kind == NTM ? FN(ntm_step) : FN(mann_step))(
-                job, r * kept + at, steer, memories + at * memory_size, weights + at * weights_size,
-                weights + then * weights_size, out + H, memories + then * memory_size, work);
+            State was = state_at(job, job->all, r * ends + at);
+            State now = state_at(job, job->all, r * ends + then);
+            now.part[READS] = out + H;
+            FN(step)(job, r * kept + at, steer, &was, &now, work);
             if (t + 1 < S) {
-                float *next = job->z + (r * kept + then % kept) * Z;
+                float *next = job->z + (r * kept + then) * Z;
                 memcpy(next, out + H, reads * sizeof(float));
                 memcpy(next + reads, out, (Z - reads) * sizeof(float));
             }
         }
     }
     for (int64_t r = first; r < last; r++) {
-        int64_t steps = job->lengths[r], end = job->keep ? steps : 0;
-        const float *out = job->seen + (r * S + steps - 1) * seen_size;
-        const float *hidden = steps ? out : job->first[HIDDEN] + r * H;
-        const float *read = steps ? out + H : job->first[READS] + r * reads;
-        memcpy(job->last[MEMORY] + r * memory_size,
-               job->memories + (r * room_after + end) * memory_size, memory_size * sizeof(float));
-        memcpy(job->last[WEIGHTS] + r * weights_size,
-               job->weights + (r * room_after + end) * weights_size, weights_size * sizeof(float));
-        memcpy(job->last[READS] + r * reads, read, reads * sizeof(float));
-        memcpy(job->last[HIDDEN] + r * H, hidden, H * sizeof(float));
-        if (cell_size)
-            memcpy(job->last[CELL] + r * H, job->cells + (r * room_after + end) * H,
-                   H * sizeof(float));
+        int64_t steps = job->lengths[r];
+        State from = state_at(job, job->all, r * ends + (job->keep ? steps : 0));
+        State start = state_at(job, job->first, r), to = state_at(job, job->last, r);
+        float *out = steps ? job->seen + (r * S + steps - 1) * seen_size : 0;
+        from.part[HIDDEN] = steps ? out : start.part[HIDDEN];
+        from.part[READS] = steps ? out + H : start.part[READS];
+        for (int part = 0; part < PARTS; part++)
+            copy_part(job, part, to.part[part], from.part[part]);
     }
 }
 
@@ -222,9 +234,7 @@ TARGET static void FN(adjoint)(const Job *job, int64_t n, int64_t first, int64_t
 {
     int64_t S = job->S, H = job->H, gates = job->G * H, Z = job->Z, I = job->I;
     int64_t rows = last - first, reads = job->R * job->W, seen_size = H + reads;
-    int64_t wide = padded(Z), narrow = padded(H);
-    int64_t memory_size = part_size(job, MEMORY), weights_size = part_size(job, WEIGHTS);
-    int64_t cell_size = part_size(job, CELL);
+    int64_t wide = padded(Z), narrow = padded(H), units_size = 5 * part_size(job, CELL);
     float *back = room, *heads = back + gates * wide, *dz = heads + I * narrow;
     float *dhidden = dz + rows * wide, *work = dhidden + rows * narrow;
     FN(pack)(job->weight_back + n * gates * Z, Z, 1, gates, Z, back);
@@ -237,15 +247,13 @@ TARGET static void FN(adjoint)(const Job *job, int64_t n, int64_t first, int64_t
                 continue;
             }
             const float *given = job->dseen + (r * S + t) * seen_size;
-            float *dreads = job->first[READS] + r * reads, *dstate = job->first[HIDDEN] + r * H;
-            for (int64_t j = 0; j < H; j++) dstate[j] += given[j];
-            for (int64_t j = 0; j < reads; j++) dreads[j] += given[H + j];
-            const float *memories = job->memories + (r * (S + 1) + t) * memory_size;
-            const float *weights = job->weights + (r * (S + 1) + t) * weights_size;
-            (job->kind == NTM ? FN(ntm_adjoint) : FN(mann_adjoint))(
-                job, r * S + t, job->numbers + (r * S + t) * I, memories, weights, dreads,
-                job->first[MEMORY] + r * memory_size, job->first[WEIGHTS] + r * weights_size,
-                dnumbers, work);
+            State d = state_at(job, job->first, r);
+            State was = state_at(job, job->all, r * (S + 1) + t);
+            State now = state_at(job, job->all, r * (S + 1) + t + 1);
+            for (int64_t j = 0; j < H; j++) d.part[HIDDEN][j] += given[j];
+            for (int64_t j = 0; j < reads; j++) d.part[READS][j] += given[H + j];
+            FN(step_adjoint)(job, r * S + t, job->numbers + (r * S + t) * I, &was, &now, &d,
+                             dnumbers, work);
         }
         FN(multiply)(rows, job->dnumbers + (first * S + t) * I, S * I, heads, I, dhidden, narrow);
         for (int64_t r = first; r < last; r++) {
@@ -254,12 +262,11 @@ TARGET static void FN(adjoint)(const Job *job, int64_t n, int64_t first, int64_t
                 memset(da, 0, gates * sizeof(float));
                 continue;
             }
-            const float *dstate = job->first[HIDDEN] + r * H;
-            for (int64_t j = 0; j < H; j++) mine[j] += dstate[j];
-            FN(controller_adjoint)(job, cell_size ? job->units + (r * S + t) * 5 * H : 0,
-                                   cell_size ? job->cells + (r * (S + 1) + t) * H : 0,
-                                   job->seen + (r * S + t) * seen_size, mine,
-                                   cell_size ? job->first[CELL] + r * H : 0, da);
+            State d = state_at(job, job->first, r);
+            State was = state_at(job, job->all, r * (S + 1) + t);
+            for (int64_t j = 0; j < H; j++) mine[j] += d.part[HIDDEN][j];
+            FN(controller_adjoint)(job, job->units + (r * S + t) * units_size, was.part[CELL],
+                                   job->seen + (r * S + t) * seen_size, mine, d.part[CELL], da);
         }
         FN(multiply)(rows, job->da + (first * S + t) * gates, S * gates, back, gates, dz, wide);
         for (int64_t r = first; r < last; r++) {

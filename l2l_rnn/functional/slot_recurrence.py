@@ -1,6 +1,6 @@
 """A memory of slots with its controller and heads over a sequence, in compiled code.
 
-What the steps compute, `memory/ntm.py` and `memory/mann.py` say; the C code has the same
+What the steps compute, `memory/ntm.py`, `mann.py` and `dnc.py` say; the C code has the same
 equations, forward and backward. A backward pass that is to be differentiated itself goes through
 torch's operations, so that derivatives of every order are there.
 """
@@ -20,7 +20,6 @@ from l2l_rnn.functional import slot_kernels
 Exact = Callable[..., tuple[Tensor, ...]]
 
 _PARAMETERS = ("weight_back", "weight_heads", "bias_heads", "sharpness")
-_PARTS = 5  # of a state: memory, weights, reads, hidden, cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +27,7 @@ class SlotHeads:
     """Names what the shapes of the tensors do not tell.
 
     Attributes:
-        kind: `"NTM"` or `"MANN"`.
+        kind: `"NTM"`, `"MANN"` or `"DNC"`.
         read_heads, write_heads: how many heads read and write.
         least: the length below which a slot has hardly a direction.
         reach: the farthest that a head of an NTM moves in a step.
@@ -61,8 +60,8 @@ def slot_recurrence(
             derivatives of derivatives.
         projected: what the controller gets of each step.
         parameters: `weight_back`, `weight_heads` and `bias_heads`; of a MANN also its sharpness.
-        state: memory, weights, reads, hidden and cell before the first step; a MANN's weights are
-            those of the reads, then of the writes.
+        state: memory, weights, reads, hidden and cell before the first step, of a DNC also usage,
+            links, precedence and allocation; weights are those of the reads, then of the writes.
         lengths: steps of each sequence; all of them if None.
         turnover: a MANN's `usage`, `used` and `overwritten`, which no gradient comes of; they are
             changed in place.
@@ -74,16 +73,17 @@ def slot_recurrence(
     Shapes:
         projected `(A, B, S, G H)`, weight_back `(A, G H, Z)`, weight_heads `(A, I, H)`, bias_heads
         `(A, I)`, sharpness `(A,)`, memory `(A, B, M, W)`, weights `(A, B, heads, M)`, reads `(A, B,
-        R W)`, hidden `(A, B, H)`, cell `(A, B, H)` or `(A, B, 0)`, lengths `(A, B)`, usage and used
-        `(A, B, M)`, overwritten `(A, B)` -> `(A, B, S, H + R W)` and a state as before; `G` gates
-        are 4 or 1.
+        R W)`, hidden `(A, B, H)`, cell `(A, B, H)` or `(A, B, 0)`, links `(A, B, M, M)`, usage,
+        precedence, allocation and used `(A, B, M)`, lengths and overwritten `(A, B)` -> `(A, B, S, H
+        + R W)` and a state as before; `G` gates are 4 or 1.
     """
     tensors = (projected, *parameters, *state)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if lengths is None:
         lengths = torch.full(projected.shape[:2], projected.shape[2])
+    lengths = lengths.long().contiguous()
     found: tuple[Tensor, ...] = _Slots.apply(
-        heads, exact, keep, lengths.long().contiguous(), turnover or {}, *tensors
+        heads, exact, keep, lengths, turnover or {}, len(parameters), *tensors
     )
     return found
 
@@ -97,15 +97,16 @@ class _Slots(Function):
         keep: bool,
         lengths: Tensor,
         turnover: Mapping[str, Tensor],
+        count: int,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        projected, *parameters, memory, weights, reads, hidden, cell = (
-            t.contiguous() for t in tensors
-        )
+        projected, *parameters = (t.contiguous() for t in tensors[: count + 1])
+        memory, *parts = tensors[count + 1 :]
+        first = [part.contiguous() for part in (memory.mT, *parts)]
         tasks, batch, steps, gates = projected.shape
         slots, width = memory.shape[2:]
         numbers, units = parameters[1].shape[1:]
-        back, lines = parameters[0].shape[-1], weights.shape[2]
+        back, lines = parameters[0].shape[-1], parts[0].shape[2]
         sizes = {
             "kind": slot_kernels.KINDS.index(heads.kind),
             **{"A": tasks, "B": batch, "S": steps, "H": units, "G": gates // units},
@@ -120,28 +121,31 @@ class _Slots(Function):
 
         arrays = {
             "z": projected.new_zeros(tasks, batch, kept, back),
-            "units": room(kept, 5 * cell.shape[-1]),
-            "cells": room(ends, cell.shape[-1]),
+            "units": room(kept, (gates > units) * 5 * units),
             "numbers": room(kept, numbers),
-            "memories": room(ends, width, slots),
-            "all_weights": room(ends, lines, slots),
-            "seen": room(steps, units + reads.shape[-1]),
+            "seen": room(steps, units + heads.read_heads * width),
         }
-        if heads.kind == "NTM":
-            arrays |= {name: room(kept, lines, slots) for name in ("content", "shifted")}
-        else:
-            arrays["places"] = room(kept, heads.read_heads)
-        first = (memory.mT.contiguous(), weights, reads, hidden, cell)
+        arrays |= {
+            name: room(ends, *part.shape[2:])
+            for name, part in zip(slot_kernels.ALL, first, strict=False)
+            if name not in slot_kernels.SEEN
+        }
+        arrays |= {
+            "NTM": lambda: {n: room(kept, lines, slots) for n in ("content", "shifted")},
+            "MANN": lambda: {"places": room(kept, heads.read_heads)},
+            "DNC": lambda: {"content": room(kept, lines, slots), "below": room(kept, slots)},
+        }[heads.kind]()
         last = [torch.empty_like(part) for part in first]
         given = {
             **dict(zip(_PARAMETERS, parameters, strict=False)),
             **{"projected": projected, **turnover},
-            **dict(zip(slot_kernels.FIRST + slot_kernels.LAST, (*first, *last), strict=True)),
+            **dict(zip(slot_kernels.FIRST, first, strict=False)),
+            **dict(zip(slot_kernels.LAST, last, strict=False)),
         }
         slot_kernels.run("forward", sizes, lengths, {**arrays, **given})
         if keep:
             ctx.save_for_backward(lengths, *tensors, *arrays.values())
-            ctx.exact, ctx.sizes, ctx.names = exact, sizes, tuple(arrays)
+            ctx.exact, ctx.sizes, ctx.names, ctx.count = exact, sizes, tuple(arrays), count
         ctx.set_materialize_grads(False)
         return arrays["seen"], last[0].mT, *last[1:]
 
@@ -153,27 +157,28 @@ class _Slots(Function):
             gradients = _exact_gradients(ctx.exact, tensors, cotangents)
         else:
             known = dict(zip(ctx.names, arrays, strict=True))
-            gradients = _gradients(ctx.sizes, lengths, tensors, known, cotangents)
+            gradients = _gradients(ctx.sizes, ctx.count, lengths, tensors, known, cotangents)
         wanted = zip(ctx.needs_input_grad[-len(tensors) :], gradients, strict=True)
-        return *[None] * 5, *(g if needed else None for needed, g in wanted)
+        return *[None] * 6, *(g if needed else None for needed, g in wanted)
 
 
 def _gradients(
     sizes: Mapping[str, float],
+    count: int,
     lengths: Tensor,
     tensors: Sequence[Tensor],
     arrays: Mapping[str, Tensor],
     cotangents: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
     """The gradients in projected, the parameters and the first state."""
-    projected, *parameters = tensors[:-_PARTS]
+    projected, *parameters = tensors[: count + 1]
     dseen, *last = cotangents
     seen = arrays["seen"]
     parts = [
         torch.zeros_like(like, memory_format=torch.contiguous_format)
         if part is None
         else part.clone(memory_format=torch.contiguous_format)
-        for part, like in zip(last, tensors[-_PARTS:], strict=True)
+        for part, like in zip(last, tensors[count + 1 :], strict=True)
     ]
     parts[0] = parts[0].mT.contiguous()
     da = projected.new_empty(projected.shape)
@@ -183,7 +188,7 @@ def _gradients(
         **{n: p.contiguous() for n, p in zip(_PARAMETERS, parameters, strict=False)},
         "dseen": torch.zeros_like(seen) if dseen is None else dseen.contiguous(),
         **{"da": da, "dnumbers": dnumbers, "dsharpness": dsharpness},
-        **dict(zip(slot_kernels.FIRST, parts, strict=True)),
+        **dict(zip(slot_kernels.FIRST, parts, strict=False)),
     }
     slot_kernels.run("adjoint", sizes, lengths, {**arrays, **given})
     hidden = seen[..., : parameters[1].shape[-1]].flatten(1, 2)

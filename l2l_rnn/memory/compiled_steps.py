@@ -32,7 +32,7 @@ def compiled_steps(
             of parameters with a task axis, returning what the steps give out and the last parts.
         features: what the controller gets of each step.
         parameters: weight_back, weight_heads, bias_heads, and of a MANN its sharpness.
-        parts: memory, weights, reads, hidden and cell before the first step.
+        parts: the state before the first step, as `slot_recurrence` takes it.
         others: what else the heads change, which no gradient comes of.
         inside: the steps within a sequence, or None.
 

@@ -193,7 +193,8 @@ class MANN(Memory[MANNState]):
     ) -> tuple[Tensor, MANNState]:
         parameters = self.weight_hh, self.weight_heads, self.bias_heads, self.log_sharpness
         values = (features, *parameters, *(part for part in state[:-2]))
-        if type(self)._advance is not MANN._advance or not slot_kernels.serve(values):
+        usual = type(self)._advance is MANN._advance and not state.usage.requires_grad
+        if not (usual and slot_kernels.serve(values)):
             return super()._steps(features, state, inside)
 
         def as_state(parts: Sequence[Tensor], others: Mapping[str, Tensor]) -> MANNState:

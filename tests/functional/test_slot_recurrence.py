@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from l2l_rnn.axes import expand_parameters
 from l2l_rnn.functional import slot_kernels
-from l2l_rnn.memory import MANN, NTM
+from l2l_rnn.memory import DNC, MANN, NTM
 
 
 def ntm(batch, steps, features, *sizes):
@@ -22,6 +22,10 @@ def ntm(batch, steps, features, *sizes):
 def mann(batch, steps, features, hidden, slots, keys, values, reads):
     sizes = {"slots": slots, "key_size": keys, "value_size": values, "reads": reads}
     return batch, steps, MANN(features, 3, hidden, **sizes)
+
+
+def dnc(batch, steps, features, *sizes):
+    return batch, steps, DNC(features, 3, *sizes)
 
 
 LAYERS = {
@@ -37,8 +41,14 @@ LAYERS = {
     "MANN, usual": lambda: mann(8, 6, 3, 20, 32, 16, 16, 2),
     "MANN, overwrites": lambda: mann(7, 5, 4, 9, 6, 3, 2, 4),
     "MANN, as many heads as slots": lambda: mann(3, 4, 2, 5, 3, 2, 2, 3),
+    # batch, steps, features, hidden, slots, width, read heads, controller
+    "DNC, one of each": lambda: dnc(1, 1, 1, 1, 1, 2, 1, "lstm"),
+    "DNC, usual": lambda: dnc(8, 6, 3, 20, 64, 20, 1, "lstm"),
+    "DNC, several heads": lambda: dnc(3, 5, 4, 9, 7, 5, 3, "lstm"),
+    "DNC, feed-forward": lambda: dnc(2, 4, 3, 6, 9, 4, 2, "feedforward"),
+    "DNC, more steps than slots": lambda: dnc(7, 9, 2, 5, 3, 4, 1, "lstm"),
 }
-USUAL = ["NTM, usual", "MANN, usual"]
+USUAL = ["NTM, usual", "MANN, usual", "DNC, usual"]
 
 
 @pytest.fixture
@@ -66,11 +76,17 @@ def make(name, tasks=None):
                     module._parameters[key] = (p + torch.randn_like(p) / 5).requires_grad_()
     x = torch.randn(*lead, steps, layer.input_size, requires_grad=True)
     blank = layer.blank(*lead)
+    still = {"usage"} if isinstance(layer, MANN) else set()  # no gradient comes of it
+    spread = dict.fromkeys(blank._fields, 10)
+    spread["links"] = 10 * layer.slots  # a row of them sums to less than 1
     parts = {
-        name: (part.detach() + torch.rand(part.shape) / 10).requires_grad_(name != "usage")
+        name: part.detach() + torch.rand(part.shape) / spread[name]
         for name, part in blank._asdict().items()
         if part.is_floating_point()
     }
+    if isinstance(layer, DNC):
+        parts["usage"] += 0.05  # second derivatives of a DNC grow as 1 / usage squared
+    parts = {name: part.requires_grad_(name not in still) for name, part in parts.items()}
     return layer, x, blank._replace(**parts)
 
 
@@ -170,13 +186,53 @@ def test_without_gradients_it_computes_the_same(compiled, name, threads):
 @pytest.mark.parametrize("name", USUAL)
 def test_a_loss_of_the_state_alone_or_of_one_output(compiled, name):
     layer, x, state = make(name)
-    exact, x_exact, state_exact = as_double(layer, x, state)
-    for take in (lambda y, last: last.memory, lambda y, last: y[:, 1], lambda y, last: last.cell):
-        found = [
-            torch.autograd.grad(take(*f(x, s)).sum(), [x, s.memory], allow_unused=True)
-            for f, x, s in ((layer, x, state), (exact, x_exact, state_exact))
-        ]
+    exactly = as_double(layer, x, state)
+    parts = [name for name, part in state._asdict().items() if part.requires_grad]
+    takes = [lambda y, last: y[:, 1], *(lambda y, last, p=p: getattr(last, p) for p in parts)]
+    weight = torch.linspace(-1, 2, 8)
+    for take in takes:
+        found = []
+        for f, given, s in ((layer, x, state), exactly):
+            part = take(*f(given, s)).flatten(1)
+            inputs = [given, *(getattr(s, name) for name in parts)]
+            value = weight.to(part.dtype) @ part.cos().sum(-1)
+            found.append(torch.autograd.grad(value, inputs, allow_unused=True))
         compare(*found)
+    assert set(compiled) == {"forward", "adjoint"}
+
+
+@pytest.mark.parametrize("name", [*USUAL, "MANN, overwrites", "DNC, more steps than slots"])
+def test_equal_to_double_precision_from_a_blank_memory(compiled, name):
+    """Which of slots that are alike is written first is a matter of rounding; nothing else is."""
+    layer, x, _ = make(name)
+    found = []
+    for f, given in ((layer, x), as_double(layer, x, layer.blank(len(x)))[:2]):
+        y, last = f(given)
+        value = y.square().sum() + last.memory.sin().sum()
+        inputs = [given, *parameters_of(f)]
+        found.append([y, value, *torch.autograd.grad(value, inputs, allow_unused=True)])
+    compare(*found)
+    assert compiled == ["forward", "adjoint"]
+
+
+@pytest.mark.parametrize("name", USUAL)
+@pytest.mark.parametrize("keep", [True, False])
+def test_sequences_of_no_steps_and_no_sequences(compiled, name, keep):
+    layer, x, state = make(name)
+    with torch.set_grad_enabled(keep):
+        y, last = layer(x, state, lengths=torch.zeros(8, dtype=torch.long))
+        none, _ = layer(x[:0])
+    assert not y.any()
+    assert none.shape == (0, *y.shape[1:])
+    assert all(torch.equal(one, other) for one, other in zip(last, state, strict=True))
+    if keep:
+        inputs = differentiable(state)
+        value = sum((part * part).sum() for part in differentiable(last))
+        for part, g in zip(inputs, torch.autograd.grad(value, inputs), strict=True):
+            torch.testing.assert_close(g, 2 * part)
+        none.sum().backward()
+        assert not any(p.grad.any() for p in layer.parameters() if p.grad is not None)
+    assert compiled == ["forward", "forward", "adjoint", "adjoint"][: 4 if keep else 2]
 
 
 @pytest.mark.parametrize("name", USUAL)
@@ -250,8 +306,68 @@ def test_not_a_number_stays_with_its_sequence(compiled, name):
     assert state.memory[others].isfinite().all()
 
 
+@pytest.mark.parametrize("layer", [NTM, DNC])
+def test_not_a_number_does_not_end_in_a_strength(compiled, layer):
+    """A logarithm is taken by the bits of a number, and those of NaN look like some number's."""
+    layer = layer(2, 3, 5, 7, 4)
+    with torch.no_grad():
+        layer.bias_heads[sum(layer._interface()[:2])] = torch.nan
+    y, _ = layer(torch.randn(2, 3, 2))
+    assert compiled == ["forward"]
+    assert y.isnan().all()
+
+
+@pytest.mark.parametrize("name", ["NTM, several heads", "DNC, several heads"])
+def test_a_strength_near_0_has_a_derivative(compiled, name):
+    """1 - exp(-y), the derivative of softplus, would be that of a few bits."""
+    layer, x, state = make(name)
+    first = sum(layer._interface()[:2])
+    strengths = slice(first, first + layer._interface()[2])
+    with torch.no_grad():
+        layer.weight_heads[strengths] = 0
+        layer.bias_heads[strengths] = torch.linspace(-20, -3, strengths.stop - first)
+    found = []
+    for f, x, s in ((layer, x, state), as_double(layer, x, state)):
+        (g,) = torch.autograd.grad(f(x, s)[0].sin().sum(), f.bias_heads)
+        found.append(g[strengths].double())
+    torch.testing.assert_close(*found, rtol=1e-3, atol=0)
+    assert compiled == ["forward", "adjoint"]
+
+
+def test_usage_that_rounding_left_below_0_counts_as_none(compiled, monkeypatch):
+    """A gate that is 1 frees more than all of a slot whose weight is above 1 by a bit."""
+    dnc = DNC(2, 3, 5, 4, 4)
+    state = dnc.blank(1)
+    weights = torch.tensor([[[1 + 2**-23, 0.0, 0.0, 0.0]]])
+    state = state._replace(read_weights=weights, usage=torch.full((1, 4), 0.5))
+    with torch.no_grad():
+        dnc.bias_heads[4 * 3 + 4] = 50.0  # the free gate
+    x, found = torch.randn(1, 3, 2), []
+    for _ in range(2):
+        dnc.zero_grad()
+        y, last = dnc(x, state)
+        (y.square().sum() + last.memory.sum()).backward()
+        found.append([y, *floats(last), dnc.weight_heads.grad])
+        assert dnc(x[:, :1], state)[1].usage.min() < 0
+        monkeypatch.setattr(slot_kernels, "_LIBRARY", None)
+    assert all(part.isfinite().all() for part in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert compiled == ["forward", "adjoint", "forward"]
+
+
+def test_a_gradient_in_usage_that_is_asked_for(compiled):
+    """No loss of a MANN's outputs has one; one of its usage does, by torch's operations."""
+    layer, x, state = make("MANN, overwrites")
+    usage = state.usage.clone().requires_grad_()
+    _, last = layer(x, state._replace(usage=usage))
+    (g,) = torch.autograd.grad(last.usage.sum(), usage)
+    torch.testing.assert_close(g, torch.full_like(g, layer.decay ** x.shape[1]))
+    assert not compiled
+
+
 @pytest.mark.parametrize("far", [30.0, 1e4])
-@pytest.mark.parametrize("name", ["NTM, several heads", "MANN, overwrites"])
+@pytest.mark.parametrize("name", ["NTM, several heads", "MANN, overwrites", "DNC, several heads"])
 def test_saturated_heads_have_finite_gradients(compiled, name, far):
     layer, x, state = make(name)
     with torch.no_grad():
@@ -276,7 +392,7 @@ def test_a_build_of_another_version_is_not_used(monkeypatch):
 def test_a_change_of_the_compiled_code_is_a_new_version():
     """A build from before a change must not be used: raise the version, here and in both files."""
     folder = Path(slot_kernels.__file__).parent
-    names = ("kernels", "kernel_parts", "slot_passes", "ntm_heads", "mann_heads")
+    names = ("kernels", "kernel_parts", "slot_passes", "ntm_heads", "mann_heads", "dnc_heads")
     names = (*(f"{name}.h" for name in names), "slot_kernels.c")
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
     assert (slot_kernels._VERSION, digest[:16]) == (1, "416dbc7ec27d0ce6")
