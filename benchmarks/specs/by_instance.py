@@ -10,8 +10,10 @@ from benchmarks.report import bars_and_training
 from benchmarks.spec import Entry, InstanceSpec, Training
 
 # Who reads episodes; an episode of 5 classes, each shown 10 times, has 50 items.
+_MANN = {"cell": "mann", "slots": 64, "reads": 1, "key_size": 20, "value_size": 20}
 NETWORKS: dict[str, dict[str, Any]] = {
-    "MANN": {"cell": "mann", "slots": 64, "reads": 1, "key_size": 20, "value_size": 20},
+    "MANN": {**_MANN, "contents": "own", "heads_read_input": True},
+    "MANN, writes its keys": _MANN,
     "NTM": {"cell": "ntm", "slots": 64, "width": 40, "read_heads": 1},
     "memory network": {"cell": "memory network", "slots": 50, "hops": 2},
     "fast weights, Hebbian": {"cell": "hebbian"},
@@ -67,7 +69,7 @@ def forms(encoder: dict[str, Any], metric: dict[str, Any]) -> dict[str, tuple[En
             encoder,
             Training(**metric, steps=1500, minutes=3.0, validate_every=300, validation_tasks=100),
             Training(
-                **_READING, steps=6000, minutes=20.0, validate_every=500, validation_tasks=200
+                **_READING, steps=4000, minutes=6.0, validate_every=500, validation_tasks=200
             ),
             parameters=100_000,
         ),

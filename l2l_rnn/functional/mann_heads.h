@@ -1,8 +1,14 @@
 /* The heads of a memory that is written where it is least used, whose equations are in
  * memory/mann.py. slot_passes.h includes this file once for each kind of processor.
  *
- * The numbers are all heads' keys, then their gates; weights are those of the reads, then of the
- * writes. */
+ * The numbers are all heads' keys, then, if they are not the keys themselves, what the heads write,
+ * then their gates; weights are those of the reads, then of the writes. */
+
+/* Where what the heads write begins: 0 where that is the keys. */
+TARGET static inline int64_t FN(mann_contents)(const Job *job)
+{
+    return job->I > job->R * (job->W + 1) ? job->R * job->W : 0;
+}
 
 /* The slots least used, one for each head: the first of those used alike. */
 TARGET static void FN(least_used)(int64_t M, int64_t R, const float *usage, float *places)
@@ -27,10 +33,11 @@ TARGET static void FN(mann_step)(const Job *job, int64_t step, float *numbers, c
     float *memory_after = now->part[MEMORY], *after = now->part[WEIGHTS];
     float *reads = now->part[READS];
     int64_t M = job->M, W = job->W, R = job->R, row = step / (job->keep ? job->S : 1);
-    float *gates = numbers + R * W, *inverse = room, *line = room + M;
+    int64_t contents = FN(mann_contents)(job), rows = contents + R * W;
+    float *gates = numbers + rows, *inverse = room, *line = room + M;
     float *places = job->places + step * R, *usage = job->usage + row * M;
     float *used = job->used + row * M, *writing = after + R * M;
-    for (int64_t i = 0; i < R * W; i++) numbers[i] = FN(hyperbolic)(numbers[i]);
+    for (int64_t i = 0; i < rows; i++) numbers[i] = FN(hyperbolic)(numbers[i]);
     for (int64_t i = 0; i < R; i++) gates[i] = FN(sigmoid)(gates[i]);
 
     FN(least_used)(M, R, usage, places);
@@ -48,10 +55,10 @@ TARGET static void FN(mann_step)(const Job *job, int64_t step, float *numbers, c
     }
     for (int64_t j = 0; j < W; j++)
         for (int64_t h = 0; h < R; h++) {
-            float k = numbers[h * W + j], *m = memory_after + j * M;
+            float a = numbers[contents + h * W + j], *m = memory_after + j * M;
             const float *w = writing + h * M;
             SIMD
-            for (int64_t i = 0; i < M; i++) m[i] += k * w[i];
+            for (int64_t i = 0; i < M; i++) m[i] += a * w[i];
         }
 
     FN(inverse_lengths)(M, W, memory_after, job->least, inverse);
@@ -75,10 +82,11 @@ TARGET static void FN(mann_adjoint)(const Job *job, int64_t step, const float *n
     const float *after = now->part[WEIGHTS], *dreads = d->part[READS];
     float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS];
     int64_t M = job->M, W = job->W, R = job->R, row = step / job->S;
-    const float *gates = numbers + R * W, *writing = after + R * M;
+    int64_t contents = FN(mann_contents)(job), rows = contents + R * W;
+    const float *gates = numbers + rows, *writing = after + R * M;
     const float *places = job->places + step * R;
     float *inverse = room, *line = inverse + M, *one = line + M, *two = one + M;
-    float sharpness = job->sharpness[row / job->B], *dgates = dnumbers + R * W;
+    float sharpness = job->sharpness[row / job->B], *dgates = dnumbers + rows;
     memset(dnumbers, 0, job->I * sizeof(float));
 
     /* the reads, by content of the memory after the write */
@@ -109,13 +117,13 @@ TARGET static void FN(mann_adjoint)(const Job *job, int64_t step, const float *n
         const float *w = writing + h * M, *was = before + h * M;
         float *dw = dweights + (R + h) * M, *dwas = dweights + h * M, gate = gates[h];
         for (int64_t j = 0; j < W; j++) {
-            float k = numbers[h * W + j], sum = 0, *dm = dmemory + j * M;
+            float a = numbers[contents + h * W + j], sum = 0, *dm = dmemory + j * M;
             SIMD_SUM(sum)
             for (int64_t i = 0; i < M; i++) {
                 sum += w[i] * dm[i];
-                dw[i] += k * dm[i];
+                dw[i] += a * dm[i];
             }
-            dnumbers[h * W + j] += sum;
+            dnumbers[contents + h * W + j] += sum;
         }
         dgates[h] = FN(dot)(M, dw, was) - dw[(int64_t)places[h]];
         SIMD
@@ -127,6 +135,6 @@ TARGET static void FN(mann_adjoint)(const Job *job, int64_t step, const float *n
     for (int64_t h = 0; h < R; h++)
         for (int64_t j = 0; j < W; j++) dmemory[j * M + (int64_t)places[h]] = 0;
 
-    for (int64_t i = 0; i < R * W; i++) dnumbers[i] *= 1 - numbers[i] * numbers[i];
+    for (int64_t i = 0; i < rows; i++) dnumbers[i] *= 1 - numbers[i] * numbers[i];
     for (int64_t h = 0; h < R; h++) dgates[h] *= gates[h] * (1 - gates[h]);
 }

@@ -9,7 +9,7 @@
  * Arrays are contiguous. A tasks (one, where parameters have no task axis), B sequences of each,
  * S steps, H units of the controller, G gates of each, M slots of W values, R read heads, V write
  * heads, heads = R + V, I numbers that steer the heads, Z = R W (+ H) values that come back into the
- * controller. Slots lie side by side here, (W, M), so that what is done to all slots is done to
+ * controller, P = G H (+ I) values that come of a step alone. Slots lie side by side here, (W, M), so that what is done to all slots is done to
  * neighbours. Where nothing is kept for a backward pass, arrays over steps have room for one.
  */
 
@@ -24,7 +24,7 @@ enum { NTM, MANN, DNC };
 enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, USAGE, LINKS, PRECEDENCE, ALLOCATION, PARTS };
 
 typedef struct {
-    int64_t pass, kind, A, B, S, H, G, M, W, R, V, I, Z;
+    int64_t pass, kind, A, B, S, H, G, M, W, R, V, I, Z, P;
     int64_t reach;           /* the farthest that a head moves */
     int64_t keep;            /* 1: all steps are kept, 0: one */
     int64_t block;           /* sequences of an item */
@@ -34,7 +34,7 @@ typedef struct {
     const float *weight_back;   /* (A, GH, Z) */
     const float *weight_heads;  /* (A, I, H) */
     const float *bias_heads;    /* (A, I) */
-    const float *projected;     /* (A, B, S, GH) */
+    const float *projected;     /* (A, B, S, P), what a step gives the gates, then the numbers */
     float *first[PARTS]; /* memory (A, B, W, M), weights (A, B, heads, M), reads (A, B, RW), hidden,
                           * cell, usage (A, B, M), links (A, B, M, M), precedence, allocation: what
                           * the first step finds. In the adjoint the cotangents of the last, which
@@ -55,7 +55,7 @@ typedef struct {
     float *usage;       /* MANN: (A, B, M) */
     float *used;        /* MANN: (A, B, M), 1 where a slot was ever the least used */
     float *overwritten; /* MANN: (A, B), how many were written again */
-    float *da;          /* (A, B, S, GH) */
+    float *da;          /* (A, B, S, P) */
     float *dnumbers;    /* (A, B, S, I) */
     int64_t next;       /* item to be taken */
 } Job;
@@ -122,7 +122,7 @@ static int64_t workspace(const Job *job)
 #endif
 
 /* Of what `slot_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int slot_kernels_version(void) { return 2; }
+EXPORT int slot_kernels_version(void) { return 3; }
 EXPORT int slot_job_size(void) { return sizeof(Job); }
 
 /* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one

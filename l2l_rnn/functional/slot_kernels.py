@@ -13,7 +13,7 @@ from l2l_rnn.functional import compiled_code
 
 KINDS = ("NTM", "MANN", "DNC")
 _PASSES = ("forward", "adjoint")
-_VERSION = 2  # of the C code's interface, which says the same
+_VERSION = 3  # of the C code's interface, which says the same
 _BLOCK = 6  # sequences of an item of work at most: the rows that a product takes at once
 
 _PARTS = (
@@ -34,7 +34,7 @@ _ARRAYS = (
     *ALL,
     *("seen", "dseen", *_STEPS, *_MANN, "da", "dnumbers"),
 )
-_SIZES = ("pass_", "kind", *"ABSHGMWRVIZ", "reach", "keep", "block")
+_SIZES = ("pass_", "kind", *"ABSHGMWRVIZP", "reach", "keep", "block")
 
 
 class _Job(ctypes.Structure):

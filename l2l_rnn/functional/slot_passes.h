@@ -193,7 +193,7 @@ TARGET static void FN(forward)(const Job *job, int64_t n, int64_t first, int64_t
                 memset(out, 0, seen_size * sizeof(float));
                 continue;
             }
-            const float *given = job->projected + (r * S + t) * gates;
+            const float *given = job->projected + (r * S + t) * job->P;
             for (int64_t j = 0; j < gates; j++) mine[j] += given[j];
             State was = state_at(job, job->all, r * ends + at);
             State now = state_at(job, job->all, r * ends + then);
@@ -206,6 +206,8 @@ TARGET static void FN(forward)(const Job *job, int64_t n, int64_t first, int64_t
             float *steer = job->numbers + (r * kept + at) * I;
             float *out = job->seen + (r * S + t) * seen_size;
             for (int64_t j = 0; j < I; j++) steer[j] = numbers[(r - first) * narrow + j] + bias[j];
+            const float *given = job->projected + (r * S + t) * job->P + gates;
+            for (int64_t j = 0; j < job->P - gates; j++) steer[j] += given[j];
             State was = state_at(job, job->all, r * ends + at);
             State now = state_at(job, job->all, r * ends + then);
             now.part[READS] = out + H;
@@ -257,9 +259,9 @@ TARGET static void FN(adjoint)(const Job *job, int64_t n, int64_t first, int64_t
         }
         FN(multiply)(rows, job->dnumbers + (first * S + t) * I, S * I, heads, I, dhidden, narrow);
         for (int64_t r = first; r < last; r++) {
-            float *da = job->da + (r * S + t) * gates, *mine = dhidden + (r - first) * narrow;
+            float *da = job->da + (r * S + t) * job->P, *mine = dhidden + (r - first) * narrow;
             if (t >= job->lengths[r]) {
-                memset(da, 0, gates * sizeof(float));
+                memset(da, 0, job->P * sizeof(float));
                 continue;
             }
             State d = state_at(job, job->first, r);
@@ -267,8 +269,10 @@ TARGET static void FN(adjoint)(const Job *job, int64_t n, int64_t first, int64_t
             for (int64_t j = 0; j < H; j++) mine[j] += d.part[HIDDEN][j];
             FN(controller_adjoint)(job, job->units + (r * S + t) * units_size, was.part[CELL],
                                    job->seen + (r * S + t) * seen_size, mine, d.part[CELL], da);
+            memcpy(da + gates, job->dnumbers + (r * S + t) * I,
+                   (job->P - gates) * sizeof(float));
         }
-        FN(multiply)(rows, job->da + (first * S + t) * gates, S * gates, back, gates, dz, wide);
+        FN(multiply)(rows, job->da + (first * S + t) * job->P, S * job->P, back, gates, dz, wide);
         for (int64_t r = first; r < last; r++) {
             if (t >= job->lengths[r]) continue;
             const float *mine = dz + (r - first) * wide;

@@ -58,7 +58,8 @@ def slot_recurrence(
         heads: which memory, and of what heads.
         exact: the same function of `(projected, *parameters, *state)` in torch's operations, for
             derivatives of derivatives.
-        projected: what the controller gets of each step.
+        projected: what the controller gets of each step, then what the heads' numbers get of it,
+            if anything.
         parameters: `weight_back`, `weight_heads` and `bias_heads`; of a MANN also its sharpness.
         state: memory, weights, reads, hidden and cell before the first step, of a DNC also usage,
             links, precedence and allocation; weights are those of the reads, then of the writes.
@@ -71,11 +72,12 @@ def slot_recurrence(
         its last step.
 
     Shapes:
-        projected `(A, B, S, G H)`, weight_back `(A, G H, Z)`, weight_heads `(A, I, H)`, bias_heads
-        `(A, I)`, sharpness `(A,)`, memory `(A, B, M, W)`, weights `(A, B, heads, M)`, reads `(A, B,
-        R W)`, hidden `(A, B, H)`, cell `(A, B, H)` or `(A, B, 0)`, links `(A, B, M, M)`, usage,
-        precedence, allocation and used `(A, B, M)`, lengths and overwritten `(A, B)` -> `(A, B, S, H
-        + R W)` and a state as before; `G` gates are 4 or 1.
+        projected `(A, B, S, P)` with P of `G H` or `G H + I`, weight_back `(A, G H, Z)`,
+        weight_heads `(A, I, H)`, bias_heads `(A, I)`, sharpness `(A,)`, memory `(A, B, M, W)`,
+        weights `(A, B, heads, M)`, reads `(A, B, R W)`, hidden `(A, B, H)`, cell `(A, B, H)` or
+        `(A, B, 0)`, links `(A, B, M, M)`, usage, precedence, allocation and used `(A, B, M)`,
+        lengths and overwritten `(A, B)` -> `(A, B, S, H + R W)` and a state as before; `G` gates
+        are 4 or 1.
     """
     tensors = (projected, *parameters, *state)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
@@ -103,15 +105,15 @@ class _Slots(Function):
         projected, *parameters = (t.contiguous() for t in tensors[: count + 1])
         memory, *parts = tensors[count + 1 :]
         first = [part.contiguous() for part in (memory.mT, *parts)]
-        tasks, batch, steps, gates = projected.shape
+        tasks, batch, steps, columns = projected.shape
         slots, width = memory.shape[2:]
         numbers, units = parameters[1].shape[1:]
-        back, lines = parameters[0].shape[-1], parts[0].shape[2]
+        (gates, back), lines = parameters[0].shape[1:], parts[0].shape[2]
         sizes = {
             "kind": slot_kernels.KINDS.index(heads.kind),
             **{"A": tasks, "B": batch, "S": steps, "H": units, "G": gates // units},
             **{"M": slots, "W": width, "R": heads.read_heads, "V": heads.write_heads},
-            **{"I": numbers, "Z": back, "keep": int(keep)},
+            **{"I": numbers, "Z": back, "P": columns, "keep": int(keep)},
             **{"reach": heads.reach, "least": heads.least, "decay": heads.decay},
         }
         kept, ends = (steps, steps + 1) if keep else (1, 1)
@@ -192,7 +194,8 @@ def _gradients(
     }
     slot_kernels.run("adjoint", sizes, lengths, {**arrays, **given})
     hidden = seen[..., : parameters[1].shape[-1]].flatten(1, 2)
-    flat_da, flat_numbers = da.flatten(1, 2), dnumbers.flatten(1, 2)
+    flat_da = da[..., : parameters[0].shape[1]].flatten(1, 2)
+    flat_numbers = dnumbers.flatten(1, 2)
     gradients = [
         torch.bmm(flat_da.mT, arrays["z"].flatten(1, 2)),
         torch.bmm(flat_numbers.mT, hidden),

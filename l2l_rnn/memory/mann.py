@@ -69,11 +69,14 @@ class MANN(Memory[MANNState]):
         reads: `R`, heads.
         decay: `gamma`, of usage.
         sharpness: `s` at the start.
+        contents: what a head writes: `"keys"`, or a vector of its `"own"`.
+        heads_read_input: whether the heads are steered by the step too.
 
     Attributes:
         weight_ih, weight_hh, bias: the controller's, of `x`, of `[r, h]` and added; the rows stack
             i, f, o, g. The forget gate's bias starts at 1.
-        weight_heads, bias_heads: from `h` to all heads' keys, then all their gates.
+        weight_heads, bias_heads: from `h` to all heads' keys, then contents of their own, then all
+            their gates; `weight_heads_input` is the same from `x`, or None.
         weight_out, bias_out: `W_o` and `b_o`.
         log_sharpness: the logarithm of `s`.
 
@@ -82,7 +85,8 @@ class MANN(Memory[MANNState]):
 
     Raises:
         ArgumentError: a size is not a positive integer, there are more heads than slots, `decay` is
-            not in [0, 1), `sharpness` not positive, or a store is used as a layer.
+            not in [0, 1), `sharpness` not positive, `contents` another, or a store is used as a
+            layer.
         ShapeError: at a call, as `Memory`.
 
     Example:
@@ -108,6 +112,8 @@ class MANN(Memory[MANNState]):
         reads: int = 2,
         decay: float = 0.95,
         sharpness: float = 5.0,
+        contents: str = "keys",
+        heads_read_input: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -124,7 +130,10 @@ class MANN(Memory[MANNState]):
             raise ArgumentError(f"MANN: decay must lie in [0, 1), got {decay!r}")
         if not sharpness > 0:
             raise ArgumentError(f"MANN: sharpness must be positive, got {sharpness!r}")
+        if contents not in ("keys", "own"):
+            raise ArgumentError(f"MANN: contents must be 'keys' or 'own', got {contents!r}")
         self.slots, self.key_size, self.value_size = slots, key_size, value_size
+        self.contents = contents
         self.width, self.decay = key_size + value_size, decay
         self.hidden_size = 0 if input_size is None else hidden_size
         self.reads = 0 if input_size is None else reads
@@ -136,7 +145,7 @@ class MANN(Memory[MANNState]):
         check_sizes("MANN", input_size=input_size)
         self.input_size = input_size
         found = reads * self.width
-        heads = reads * (self.width + 1)
+        heads = sum(self._interface())
         for name, shape in {
             "weight_ih": (4 * hidden_size, input_size),
             "weight_hh": (4 * hidden_size, found + hidden_size),
@@ -149,7 +158,16 @@ class MANN(Memory[MANNState]):
             self.register_parameter(
                 name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             )
+        self.weight_heads_input = None
+        if heads_read_input:
+            room = torch.empty(heads, input_size, device=device, dtype=dtype)
+            self.weight_heads_input = nn.Parameter(room)
         self.reset_parameters()
+
+    def _interface(self) -> tuple[int, int, int]:
+        """How many numbers are keys, contents and gates of the heads."""
+        rows = self.reads * self.width
+        return rows, rows if self.contents == "own" else 0, self.reads
 
     def reset_parameters(self) -> None:
         """Draw weights by their fan-in and fan-out; biases 0, but 1 for the forget gate."""
@@ -183,7 +201,10 @@ class MANN(Memory[MANNState]):
     # -- as a layer --------------------------------------------------------------------------
 
     def _project(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight_ih, self.bias)
+        given = functional.linear(x, self.weight_ih, self.bias)
+        if self.weight_heads_input is None:
+            return given
+        return torch.cat([given, functional.linear(x, self.weight_heads_input)], -1)
 
     def _emit(self, seen: Tensor) -> Tensor:
         return functional.linear(seen, self.weight_out, self.bias_out)
@@ -243,21 +264,25 @@ class MANN(Memory[MANNState]):
 
     def _advance(self, features: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
         before = torch.cat([state.found, state.hidden], -1)
-        gates = features + functional.linear(before, self.weight_hh)
+        size = 4 * self.hidden_size
+        gates = features[..., :size] + functional.linear(before, self.weight_hh)
         ifo, g = gates.split([3 * self.hidden_size, self.hidden_size], -1)
         i, f, o = ifo.sigmoid().chunk(3, -1)
         cell = torch.addcmul(f * state.cell, i, g.tanh())
         hidden = o * cell.tanh()
         heads = functional.linear(hidden, self.weight_heads, self.bias_heads)
-        keys, old = heads.split([self.reads * self.width, self.reads], -1)
+        if self.weight_heads_input is not None:
+            heads = heads + features[..., size:]
+        keys, contents, old = heads.split(self._interface(), -1)
         keys = keys.tanh().unflatten(-1, (self.reads, self.width))  # (…, R, W)
+        contents = contents.tanh().unflatten(-1, (-1, self.width)) if contents.shape[-1] else keys
         old = old.sigmoid().unsqueeze(-1)
 
         slots = state.usage.argsort(dim=-1, stable=True)[..., : self.reads]
         least = F.one_hot(slots, self.slots).to(keys.dtype)  # w^lu, (…, R, M)
         writing = old * state.read_weights + (1 - old) * least
         wiped = least.sum(-2)
-        memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ keys
+        memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ contents
         reading = (self._sharpness(keys) * cosine_similarity(keys, memory, _EPS)).softmax(-1)
         found = (reading @ memory).flatten(-2)
         # Usage only orders slots, which has no derivative.

@@ -19,9 +19,9 @@ def ntm(batch, steps, features, *sizes):
     return batch, steps, NTM(features, 3, *sizes)
 
 
-def mann(batch, steps, features, hidden, slots, keys, values, reads):
-    sizes = {"slots": slots, "key_size": keys, "value_size": values, "reads": reads}
-    return batch, steps, MANN(features, 3, hidden, **sizes)
+def mann(batch, steps, features, hidden, slots, keys, values, reads, **options):
+    options |= {"slots": slots, "key_size": keys, "value_size": values, "reads": reads}
+    return batch, steps, MANN(features, 3, hidden, **options)
 
 
 def dnc(batch, steps, features, *sizes):
@@ -40,6 +40,9 @@ LAYERS = {
     "MANN, one of each": lambda: mann(1, 1, 1, 1, 1, 1, 1, 1),
     "MANN, usual": lambda: mann(8, 6, 3, 20, 32, 16, 16, 2),
     "MANN, overwrites": lambda: mann(7, 5, 4, 9, 6, 3, 2, 4),
+    "MANN, contents": lambda: mann(3, 5, 2, 5, 6, 2, 3, 2, contents="own"),
+    "MANN, reads its input": lambda: mann(3, 4, 2, 5, 6, 2, 3, 2, heads_read_input=True),
+    "MANN, both": lambda: mann(7, 5, 3, 9, 8, 3, 2, 1, contents="own", heads_read_input=True),
     "MANN, as many heads as slots": lambda: mann(3, 4, 2, 5, 3, 2, 2, 3),
     # batch, steps, features, hidden, slots, width, read heads, controller
     "DNC, one of each": lambda: dnc(1, 1, 1, 1, 1, 2, 1, "lstm"),
@@ -327,8 +330,8 @@ def test_a_strength_near_0_has_a_derivative(compiled, name):
         layer.weight_heads[strengths] = 0
         layer.bias_heads[strengths] = torch.linspace(-20, -3, strengths.stop - first)
     found = []
-    for f, x, s in ((layer, x, state), as_double(layer, x, state)):
-        (g,) = torch.autograd.grad(f(x, s)[0].sin().sum(), f.bias_heads)
+    for f, inputs, before in ((layer, x, state), as_double(layer, x, state)):
+        (g,) = torch.autograd.grad(f(inputs, before)[0].sin().sum(), f.bias_heads)
         found.append(g[strengths].double())
     torch.testing.assert_close(*found, rtol=1e-3, atol=0)
     assert compiled == ["forward", "adjoint"]
@@ -395,4 +398,4 @@ def test_a_change_of_the_compiled_code_is_a_new_version():
     names = ("kernels", "kernel_parts", "slot_passes", "ntm_heads", "mann_heads", "dnc_heads")
     names = (*(f"{name}.h" for name in names), "slot_kernels.c")
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-    assert (slot_kernels._VERSION, digest[:16]) == (1, "416dbc7ec27d0ce6")
+    assert (slot_kernels._VERSION, digest[:16]) == (3, "535264286da72b44")
