@@ -74,8 +74,8 @@ def slot_recurrence(
         projected `(A, B, S, G H)`, weight_back `(A, G H, Z)`, weight_heads `(A, I, H)`, bias_heads
         `(A, I)`, sharpness `(A,)`, memory `(A, B, M, W)`, weights `(A, B, heads, M)`, reads `(A, B,
         R W)`, hidden `(A, B, H)`, cell `(A, B, H)` or `(A, B, 0)`, links `(A, B, M, M)`, usage,
-        precedence, allocation and used `(A, B, M)`, lengths and overwritten `(A, B)` -> `(A, B, S, H
-        + R W)` and a state as before; `G` gates are 4 or 1.
+        precedence, allocation and used `(A, B, M)`, lengths and overwritten `(A, B)` ->
+        `(A, B, S, H + R W)` and a state as before; `G` gates are 4 or 1.
     """
     tensors = (projected, *parameters, *state)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
