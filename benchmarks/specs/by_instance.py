@@ -68,9 +68,7 @@ def forms(encoder: dict[str, Any], metric: dict[str, Any]) -> dict[str, tuple[En
         "full": entries(
             encoder,
             Training(**metric, steps=1500, minutes=3.0, validate_every=300, validation_tasks=100),
-            Training(
-                **_READING, steps=4000, minutes=6.0, validate_every=500, validation_tasks=200
-            ),
+            Training(**_READING, steps=4000, minutes=6.0, validate_every=500, validation_tasks=200),
             parameters=100_000,
         ),
     }

@@ -38,13 +38,16 @@ TARGET static void FN(dnc_activate)(const Job *job, float *numbers)
  * alike and earlier. Slots are not sorted: each is compared with every other, many at once. */
 TARGET static void FN(allocate)(int64_t M, const float *usage, float *below, float *to)
 {
-    for (int64_t i = 0; i < M; i++) below[i] = 0;
-    for (int64_t j = 0; j < M; j++) {
-        float u = usage[j], share = FN(logarithm)((u < 0 ? 0 : u) + LEAST_WEIGHT);
+    SIMD
+    for (int64_t i = 0; i < M; i++) {
+        to[i] = FN(logarithm)((usage[i] < 0 ? 0 : usage[i]) + LEAST_WEIGHT);
+        below[i] = 0;
+    }
+    for (int32_t j = 0; j < M; j++) {
+        float u = usage[j], share = to[j];
         SIMD
-        for (int64_t i = 0; i < j; i++) below[i] += u < usage[i] ? share : 0;
-        SIMD
-        for (int64_t i = j + 1; i < M; i++) below[i] += u <= usage[i] ? share : 0;
+        for (int32_t i = 0; i < M; i++)
+            below[i] += (u < usage[i]) | ((u == usage[i]) & (j < i)) ? share : 0;
     }
     SIMD
     for (int64_t i = 0; i < M; i++) {
@@ -58,12 +61,11 @@ TARGET static void FN(allocate_adjoint)(int64_t M, const float *usage, const flo
                                         const float *dto, float *dusage, float *room)
 {
     for (int64_t i = 0; i < M; i++) room[i] = 0;
-    for (int64_t i = 0; i < M; i++) {
+    for (int32_t i = 0; i < M; i++) {
         float u = usage[i], share = dto[i] * (1 - u) * below[i];
         SIMD
-        for (int64_t j = 0; j < i; j++) room[j] += usage[j] <= u ? share : 0;
-        SIMD
-        for (int64_t j = i + 1; j < M; j++) room[j] += usage[j] < u ? share : 0;
+        for (int32_t j = 0; j < M; j++)
+            room[j] += (usage[j] < u) | ((usage[j] == u) & (j < i)) ? share : 0;
     }
     SIMD
     for (int64_t i = 0; i < M; i++) {

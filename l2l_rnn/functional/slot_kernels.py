@@ -67,7 +67,7 @@ def run(
     """
     threads = compiled_code.threads()
     tasks, batch = int(sizes["A"]), int(sizes["B"])
-    shares = -(-threads // tasks)  # of the sequences of one task
+    shares = -(-threads // max(1, tasks))  # of the sequences of one task
     job = _Job(
         pass_=_PASSES.index(what),
         **sizes,
