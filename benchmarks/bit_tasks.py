@@ -115,7 +115,7 @@ TASKS = {
             "20": Point(AssociativeRecall().at(20), False),
         },
         converged=0.01,
-        training={"sequences": 60_000, "batch": 4, "controller": "feedforward"},
+        training={"sequences": 60_000, "batch": 4, "controller": "feedforward", "hidden": 200},
         upto=lambda most: AssociativeRecall(items=(2, most)),
         least=2,
         most=6,
