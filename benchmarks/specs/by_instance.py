@@ -10,7 +10,7 @@ from benchmarks.report import bars_and_training
 from benchmarks.spec import Entry, InstanceSpec, Training
 
 # Who reads episodes; an episode of 5 classes, each shown 10 times, has 50 items.
-_MANN = {"cell": "mann", "slots": 64, "reads": 1, "key_size": 20, "value_size": 20}
+_MANN = {"cell": "mann", "slots": 128, "reads": 2, "key_size": 20, "value_size": 20}
 NETWORKS: dict[str, dict[str, Any]] = {
     "MANN": {**_MANN, "contents": "own", "heads_read_input": True},
     "MANN, writes its keys": _MANN,
@@ -20,6 +20,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "fast weights, delta rule": {"cell": "delta", "features": "unit"},
     "LSTM": {"cell": "lstm"},
 }
+_DROPOUT = 0.2  # of the items' vectors: those of unseen classes are less alike than of known ones
 
 
 def entries(
@@ -28,12 +29,12 @@ def entries(
     """Who competes, with the training that a form of the run has time for."""
     shared = {"encoder": encoder, "pretraining": pretraining}
     read = {**shared, "parameters": parameters, "training": training}
-    narrow = {**NETWORKS["MANN"], "before": False}
+    narrow = {**NETWORKS["MANN"], "dropout": _DROPOUT, "before": False}
     return (
         *(
             Entry(label, "baseline" if label == "LSTM" else "meta-learned", EpisodeReader, options)
             for label, network in NETWORKS.items()
-            for options in [{**read, "network": network}]
+            for options in [{**read, "network": {**network, "dropout": _DROPOUT}}]
         ),
         Entry(
             "MANN, without the item before",
@@ -67,8 +68,8 @@ def forms(encoder: dict[str, Any], metric: dict[str, Any]) -> dict[str, tuple[En
         ),
         "full": entries(
             encoder,
-            Training(**metric, steps=1500, minutes=3.0, validate_every=300, validation_tasks=100),
-            Training(**_READING, steps=4000, minutes=6.0, validate_every=500, validation_tasks=200),
+            Training(**metric, steps=3000, minutes=5.0, validate_every=300, validation_tasks=100),
+            Training(**_READING, steps=2000, minutes=6.0, validate_every=500, validation_tasks=200),
             parameters=100_000,
         ),
     }
@@ -91,7 +92,7 @@ STROKES_BY_INSTANCE = InstanceSpec(
     taskset="strokes",
     maps=True,
     training_options={"samples": 60},
-    entries=forms({"hidden_size": 256, "embedding_size": 64}, _METRIC),
+    entries=forms({"hidden_size": 512, "embedding_size": 64}, _METRIC),
     **_ALIKE,
 )
 
