@@ -18,6 +18,8 @@ class Settings:
         rate, last: Adam's step size falls in a straight line from `rate` to `rate * last`.
         epsilon, beta2: Adam's.
         clip: the greatest norm of a gradient.
+        spike: a gradient whose norm is more than so many times that of the last ones is shortened
+            to that; it keeps what was learned, and may keep from learning more.
         averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
             averaged weights are then those that are judged.
         curriculum: whether to begin with the shortest sequences.
@@ -38,6 +40,7 @@ class Settings:
     rate: float = 1e-3
     last: float = 0.1
     clip: float = 10.0
+    spike: float = math.inf
     epsilon: float = 1e-8
     beta2: float = 0.999
     averaging: float = 0.99
@@ -54,7 +57,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "rate", "clip", "minutes", "judged", "hidden"):
+        for name in ("batch", "rate", "clip", "spike", "minutes", "judged", "hidden"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.sequences < self.batch:

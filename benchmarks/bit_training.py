@@ -125,6 +125,7 @@ def train(
     }
     course, clipped, since, seen = LossCourse(task.converged, settings.batch), 0, 0, 0
     most = task.least if settings.curriculum else task.most
+    usual = math.inf  # the norm of the last gradients, smoothed
     start = time.perf_counter()
 
     def note(measures: dict[str, Any]) -> None:
@@ -151,13 +152,16 @@ def train(
             loss = binary_cross_entropy_with_logits(outputs[drawn.mask], drawn.targets[drawn.mask])
             optimizer.zero_grad()
             loss.backward()
-            norm = clip_grad_norm_(model.parameters(), settings.clip)
+            limit = min(settings.clip, settings.spike * usual)
+            norm = clip_grad_norm_(model.parameters(), limit)
             check_finite(settings.memory, seen, model, loss, norm)
+            length = min(norm.item(), limit)
+            usual = length if usual == math.inf else 0.98 * usual + 0.02 * length
             optimizer.step()
             schedule.step()
             if averaged is not None and step % _AVERAGED_EVERY == 1:
                 averaged.update_parameters(model)
-            clipped += bool(norm > settings.clip)
+            clipped += bool(norm > limit)
             since += 1
             seen = step * settings.batch
             course.add(loss.item(), seen)

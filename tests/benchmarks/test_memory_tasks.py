@@ -142,7 +142,7 @@ def test_networks_are_of_like_size(name, memory):
 
 
 def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
-    assert memory_tasks.settings_of("copy") == Settings(sequences=40_000)
+    assert memory_tasks.settings_of("copy") == Settings(sequences=40_000, rate=2e-3)
     assert memory_tasks.settings_of("priority_sort", memory="dnc").read_heads == 5
     assert memory_tasks.settings_of("priority_sort", read_heads=2).read_heads == 2
 
@@ -251,12 +251,26 @@ def test_a_run_writes_its_result_and_draws_a_memory(memory, tmp_path, monkeypatc
     assert result["task"] == "associative_recall"
     of_the_task = TASKS["associative_recall"].training
     asked = dataclasses.asdict(Settings(memory, seed=3, **(of_the_task | SMALL)))
-    assert result["settings"] == asked | {"minutes": None}  # without end
+    assert result["settings"] == asked | {"minutes": None, "spike": None}  # without end
     assert {"hidden", "parameters", "date", "device", "threads", "versions"} <= set(result)
     assert stem.with_suffix(".png").exists() == (memory == "ntm")
     told = capsys.readouterr().out
     assert "     4 sequences" in told
     assert f"wrong bits of a sequence: near: {result['wrong_bits']['near']:.2f}, far: " in told
+
+
+def test_a_spike_of_the_gradient_is_shortened(monkeypatch):
+    limits = []
+    clip = bit_training.clip_grad_norm_
+    monkeypatch.setattr(
+        bit_training,
+        "clip_grad_norm_",
+        lambda parameters, limit: (limits.append(limit), clip(parameters, limit))[1],
+    )
+    trained(spike=1e-3, sequences=3 * SMALL["batch"])
+    assert limits[0] == Settings().clip  # there is nothing yet to go by
+    assert 0 < limits[1] < 0.01
+    assert limits[2] < limits[1]  # a norm that was cut counts as it was left
 
 
 def test_a_training_repeats_with_its_seed():
