@@ -89,7 +89,7 @@ TASKS = {
             "120": Point(Copy().at(120), False, 20),
         },
         converged=0.01,
-        training={"sequences": 40_000, "rate": 2e-3},
+        training={"sequences": 40_000},
         upto=lambda most: Copy(lengths=(1, most)),
         most=20,
     ),

@@ -142,7 +142,7 @@ def test_networks_are_of_like_size(name, memory):
 
 
 def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
-    assert memory_tasks.settings_of("copy") == Settings(sequences=40_000, rate=2e-3)
+    assert memory_tasks.settings_of("copy") == Settings(sequences=40_000)
     assert memory_tasks.settings_of("priority_sort", memory="dnc").read_heads == 5
     assert memory_tasks.settings_of("priority_sort", read_heads=2).read_heads == 2
 
