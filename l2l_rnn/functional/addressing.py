@@ -169,7 +169,9 @@ def allocation(usage: Tensor) -> Tensor:
     alike keep theirs.
     """
     ascending, order = usage.sort(dim=-1, stable=True)
-    logarithms = (ascending.clamp_min(0) + _LEAST).log()  # rounding may leave less than 0
+    # Rounding may leave less than 0. What a clamp has for a derivative at 0 depends on torch.
+    used = ascending.masked_fill(ascending < 0, 0)
+    logarithms = (used + _LEAST).log()
     below = (logarithms.cumsum(-1) - logarithms).exp()
     return ((1 - ascending) * below).gather(-1, order.argsort(-1))
 
