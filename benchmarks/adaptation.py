@@ -40,10 +40,11 @@ from l2l_rnn.tasksets import get_tasksets
 
 WAYS, SHOTS, HIDDEN, STEPS, LR = 5, 5, 64, 5, 0.5
 TIMES = (1, 3, 5)
+WRITES = (5, 15)  # 15: as often as the experiment on languages writes a test task's support set
 OPTIONS: dict[str, dict[str, Any]] = {
     "hebbian": {"decay": 1.0, "rate": 1.0},
     "delta": {"features": "unit"},
-    "key-value": {"similarity": "cosine", "slots": WAYS * SHOTS * max(TIMES)},
+    "key-value": {"similarity": "cosine", "slots": WAYS * SHOTS * max(WRITES)},
 }
 BASELINE = f"MAML, {STEPS} steps of second order"
 
@@ -89,8 +90,9 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         for times in TIMES:
             label = f"{name}, adapt {times} time{'s' * (times > 1)}"
             found[label] = functools.partial(adapted, learner, times, [*supports])
-        label = f"{name}, write {max(TIMES)} times"
-        found[label] = functools.partial(written, learner, max(TIMES), [*supports])
+        for times in WRITES:
+            label = f"{name}, write {times} times"
+            found[label] = functools.partial(written, learner, times, [*supports])
     return found
 
 
