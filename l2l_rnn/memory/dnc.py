@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional import slot_kernels
 from l2l_rnn.functional.slot_recurrence import SlotHeads
-from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
-from l2l_rnn.memory.controllers import CONTROLLERS
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 
@@ -149,53 +146,31 @@ class DNC(SlotMemory[DNCState]):
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
-    def _steps(
-        self, features: Tensor, state: DNCState, inside: Tensor | None
-    ) -> tuple[Tensor, DNCState]:
-        parameters = self.controller.weight_back, self.weight_heads, self.bias_heads
-        usual = type(self)._advance is DNC._advance
-        known = type(self.controller) in CONTROLLERS.values()
-        if not (usual and known and slot_kernels.serve((features, *parameters, *state[:-1]))):
-            return super()._steps(features, state, inside)
+    def _heads(self) -> SlotHeads:
+        return SlotHeads("DNC", self.read_heads, 1, self.least_length)
 
-        def as_state(parts: Sequence[Tensor]) -> DNCState:
-            memory, weights, reads, hidden, cell, usage, links, precedence, offered = parts
-            reading, writing = weights.split([self.read_heads, 1], -2)
-            return DNCState(
-                memory=memory,
-                usage=usage,
-                allocation=offered,
-                links=links,
-                precedence=precedence,
-                write_weights=writing.squeeze(-2),
-                read_weights=reading,
-                reads=reads.unflatten(-1, (self.read_heads, self.width)),
-                hidden=hidden,
-                cell=cell,
-                written=state.written,
-            )
+    def _parts(self, state: DNCState) -> list[Tensor]:
+        weights = torch.cat([state.read_weights, state.write_weights.unsqueeze(-2)], -2)
+        seen = state.reads.flatten(-2), state.hidden, state.cell
+        lately = state.usage, state.links, state.precedence, state.allocation
+        return [state.memory, weights, *seen, *lately]
 
-        def as_parts(state: DNCState) -> list[Tensor]:
-            weights = torch.cat([state.read_weights, state.write_weights.unsqueeze(-2)], -2)
-            seen = state.reads.flatten(-2), state.hidden, state.cell
-            lately = state.usage, state.links, state.precedence, state.allocation
-            return [state.memory, weights, *seen, *lately]
-
-        def exact(
-            features: Tensor, parameters: Sequence[Tensor], parts: Sequence[Tensor], *rest: Any
-        ) -> tuple[Tensor, Sequence[Tensor]]:
-            back, weight, bias = parameters
-            layer = with_parameters(self, weight_heads=weight, bias_heads=bias)
-            controller = with_parameters(self.controller, weight_back=back)
-            layer.__dict__["_modules"] = {**self._modules, "controller": controller}
-            seen, after = super(DNC, layer)._steps(features, as_state(parts), rest[-1])
-            return seen, as_parts(after)
-
-        heads = SlotHeads("DNC", self.read_heads, 1, self.least_length)
-        seen, parts, _ = compiled_steps(
-            heads, exact, features, parameters, as_parts(state), {}, inside
+    def _as_state(self, parts: Sequence[Tensor], written: Tensor) -> DNCState:
+        memory, weights, reads, hidden, cell, usage, links, precedence, offered = parts
+        reading, writing = weights.split([self.read_heads, 1], -2)
+        return DNCState(
+            memory=memory,
+            usage=usage,
+            allocation=offered,
+            links=links,
+            precedence=precedence,
+            write_weights=writing.squeeze(-2),
+            read_weights=reading,
+            reads=reads.unflatten(-1, (self.read_heads, self.width)),
+            hidden=hidden,
+            cell=cell,
+            written=written,
         )
-        return seen, as_state(parts)
 
     def _advance(self, features: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
         heads, width = self.read_heads, self.width

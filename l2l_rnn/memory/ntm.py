@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional import slot_kernels
 from l2l_rnn.functional.slot_recurrence import SlotHeads
 from l2l_rnn.memory.checks import check_size
-from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
-from l2l_rnn.memory.controllers import CONTROLLERS
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 _FIRST_SLOT = 8.0  # how far slot 0 is ahead in the logits of the first weights
@@ -180,39 +177,16 @@ class NTM(SlotMemory[NTMState]):
             written=torch.zeros(batch, dtype=torch.long, device=like.device),
         )
 
-    def _steps(
-        self, features: Tensor, state: NTMState, inside: Tensor | None
-    ) -> tuple[Tensor, NTMState]:
-        parameters = self.controller.weight_back, self.weight_heads, self.bias_heads
-        usual = type(self)._advance is NTM._advance
-        known = type(self.controller) in CONTROLLERS.values()
-        if not (usual and known and slot_kernels.serve((features, *parameters, *state[:-1]))):
-            return super()._steps(features, state, inside)
+    def _heads(self) -> SlotHeads:
+        return SlotHeads("NTM", self.read_heads, self.write_heads, self.least_length, self.shift)
 
-        def as_state(parts: Sequence[Tensor], written: Tensor) -> NTMState:
-            memory, weights, reads, hidden, cell = parts
-            reads = reads.unflatten(-1, (self.read_heads, self.width))
-            return NTMState(memory, weights, reads, hidden, cell, written)
+    def _parts(self, state: NTMState) -> list[Tensor]:
+        return [state.memory, state.weights, state.reads.flatten(-2), state.hidden, state.cell]
 
-        def as_parts(state: NTMState) -> list[Tensor]:
-            return [state.memory, state.weights, state.reads.flatten(-2), state.hidden, state.cell]
-
-        def exact(
-            features: Tensor, parameters: Sequence[Tensor], parts: Sequence[Tensor], *rest: Any
-        ) -> tuple[Tensor, Sequence[Tensor]]:
-            back, weight, bias = parameters
-            layer = with_parameters(self, weight_heads=weight, bias_heads=bias)
-            controller = with_parameters(self.controller, weight_back=back)
-            layer.__dict__["_modules"] = {**self._modules, "controller": controller}
-            before = as_state(parts, state.written)
-            seen, after = super(NTM, layer)._steps(features, before, rest[-1])
-            return seen, as_parts(after)
-
-        heads = SlotHeads("NTM", self.read_heads, self.write_heads, self.least_length, self.shift)
-        seen, parts, _ = compiled_steps(
-            heads, exact, features, parameters, as_parts(state), {}, inside
-        )
-        return seen, as_state(parts, state.written)
+    def _as_state(self, parts: Sequence[Tensor], written: Tensor) -> NTMState:
+        memory, weights, reads, hidden, cell = parts
+        reads = reads.unflatten(-1, (self.read_heads, self.width))
+        return NTMState(memory, weights, reads, hidden, cell, written)
 
     def _advance(self, features: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         memory, weights, reads, hidden, cell, written = state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -12,8 +13,11 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional import slot_kernels
+from l2l_rnn.functional.slot_recurrence import SlotHeads
 from l2l_rnn.memory.checks import check_size, check_sizes
-from l2l_rnn.memory.controllers import find_controller
+from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
+from l2l_rnn.memory.controllers import CONTROLLERS, find_controller
 from l2l_rnn.memory.memory import Memory, leading_axis
 from l2l_rnn.memory.slots import slot_weights, write_slots
 
@@ -117,6 +121,56 @@ class SlotMemory(Memory[SlotState]):
         return (
             f"{self.input_size}, {self.output_size}, hidden_size={self.hidden_size}, "
             f"slots={self.slots}, width={self.width}, read_heads={self.read_heads}"
+        )
+
+    # What compiled steps need of a memory; one that has none of them leaves it as it is.
+
+    def _heads(self) -> SlotHeads | None:
+        """Return which heads there are, None where no steps like these were compiled."""
+        return None
+
+    def _parts(self, state: SlotState) -> list[Tensor]:
+        """Return a state's tensors as `functional.slot_recurrence` takes them."""
+        raise NotImplementedError
+
+    def _as_state(self, parts: Sequence[Tensor], written: Tensor) -> SlotState:
+        """Return the state of such tensors, and of how many examples were written."""
+        raise NotImplementedError
+
+    def _steps(
+        self, features: Tensor, state: SlotState, inside: Tensor | None
+    ) -> tuple[Tensor, SlotState]:
+        heads = self._heads()
+        if heads is None or not self._is_compiled(features, state):
+            return super()._steps(features, state, inside)
+
+        def exact(
+            features: Tensor, parameters: Sequence[Tensor], parts: Sequence[Tensor], *rest: Any
+        ) -> tuple[Tensor, Sequence[Tensor]]:
+            back, weight, bias = parameters
+            layer = with_parameters(self, weight_heads=weight, bias_heads=bias)
+            controller = with_parameters(self.controller, weight_back=back)
+            layer.__dict__["_modules"] = {**self._modules, "controller": controller}
+            before = self._as_state(parts, state.written)
+            seen, after = super(SlotMemory, layer)._steps(features, before, rest[-1])
+            return seen, self._parts(after)
+
+        parameters, parts = self._stepped(), self._parts(state)
+        seen, after, _ = compiled_steps(heads, exact, features, parameters, parts, {}, inside)
+        return seen, self._as_state(after, state.written)
+
+    def _stepped(self) -> list[Tensor]:
+        """Return the parameters that the steps read."""
+        return [self.controller.weight_back, self.weight_heads, self.bias_heads]
+
+    def _is_compiled(self, features: Tensor, state: SlotState) -> bool:
+        """Whether the steps are those that were compiled, and run on these tensors."""
+        # Whoever overrides a step, or brings a controller, has steps of another kind.
+        owner = next(c for c in type(self).__mro__ if "_heads" in c.__dict__)
+        return (
+            type(self)._advance is owner.__dict__.get("_advance")
+            and type(self.controller) in CONTROLLERS.values()
+            and slot_kernels.serve((features, *self._stepped(), *self._parts(state)))
         )
 
     def _project(self, x: Tensor) -> Tensor:
