@@ -1,12 +1,11 @@
-"""Methods for tasks of families: meta-learned learners, transfer, and training from scratch.
+"""Methods for tasks of families: what they share, and learners that take gradient steps.
 
-All of them take the same number of gradient steps on a task's support set; the one that takes none
-is in `family_memory.py`.
+`family_adam.py` has those that start from scratch or from a pre-trained network, with as many steps
+on a task's support set; `family_memory.py` has the one that takes none.
 """
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.adam import adam_on_support
 from benchmarks.methods.method import Method
 from benchmarks.spec import Training
 from benchmarks.training import History, train
@@ -117,7 +115,49 @@ class FamilyMethod(Method):
         return gradient_flow(module, batch.query_x[0]).tolist()
 
 
-class MetaLearned(FamilyMethod):
+class MetaTrained(FamilyMethod):
+    """Meta-trains a learner on batches of the kind's tasks; `batch_loss` says of what.
+
+    Attributes:
+        learner: what is trained, from `begin` on.
+    """
+
+    learner: Any
+
+    def begin(self, learner: Any, training: Training, network: nn.Module) -> None:
+        """Take the learner and its meta-training; the network's gradient flow is told."""
+        self.learner, self.training = learner, training
+        self.flowing = network if self.options["cell"] is not None else None
+        self.flow_before = self.flow(network) if self.flowing is not None else []
+
+    @abstractmethod
+    def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
+        """Compute the loss of a batch of tasks, and the query's outputs."""
+
+    def fit(self) -> History:
+        return train(
+            self.learner,
+            self.training,
+            self._loss,
+            lambda: self.validation_error(self.training.validation_tasks),
+            label=self.label,
+            tasks_per_step=self.training.tasks,
+            lower_is_better=True,
+        )
+
+    def _loss(self, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        lesson = self.problem.lesson(self.kind, step, progress)
+        batch = self.problem.draw(lesson, "train", self.training.tasks)
+        loss, outputs = self.batch_loss(batch, progress)
+        return loss, self.family.error(outputs.detach(), batch.query_y).mean()
+
+    def details(self) -> dict[str, Any]:
+        if self.flowing is None:
+            return {}
+        return {"gradient_flow": {"before": self.flow_before, "after": self.flow(self.flowing)}}
+
+
+class MetaLearned(MetaTrained):
     """Meta-learns where gradient steps start and, if the learner does, how long they are.
 
     Args:
@@ -142,7 +182,6 @@ class MetaLearned(FamilyMethod):
         **family: Any,
     ) -> None:
         super().__init__(problem, label, **family)
-        self.training = training
         network = self.network()
         options = {"first_order": first_order, "max_grad_norm": max_grad_norm}
         makers: dict[str, Callable[[], MAML]] = {
@@ -150,24 +189,9 @@ class MetaLearned(FamilyMethod):
             "MetaSGD": lambda: MetaSGD(network, lr, **options),
             "MAMLPlusPlus": lambda: MAMLPlusPlus(network, lr, self.steps, **options),
         }
-        self.learner = makers[learner]()
-        self.flow_before = self.flow(network) if self.options["cell"] is not None else []
+        self.begin(makers[learner](), training, network)
 
-    def fit(self) -> History:
-        return train(
-            self.learner,
-            self.training,
-            self._loss,
-            lambda: self.validation_error(self.training.validation_tasks),
-            label=self.label,
-            tasks_per_step=self.training.tasks,
-            lower_is_better=True,
-        )
-
-    def _loss(self, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        batch = self.problem.draw(
-            self.problem.lesson(self.kind, step, progress), "train", self.training.tasks
-        )
+    def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
         weights = torch.zeros(self.steps)
         weights[-1] = 1
         if isinstance(self.learner, MAMLPlusPlus):  # a loss at every step, then the last alone
@@ -179,7 +203,7 @@ class MetaLearned(FamilyMethod):
             if weight:
                 outputs = learner(batch.query_x)
                 loss = loss + weight * self.family.loss(outputs, batch.query_y).mean()
-        return loss, self.family.error(outputs.detach(), batch.query_y).mean()
+        return loss, outputs
 
     def adapted(self, batch: TaskBatch) -> Tensor:
         learner = self.learner.clone(tasks=len(batch), first_order=True)
@@ -187,119 +211,3 @@ class MetaLearned(FamilyMethod):
             learner.adapt(self.family.loss(learner(batch.support_x), batch.support_y))
         with torch.no_grad():
             return learner(batch.query_x)
-
-    def details(self) -> dict[str, Any]:
-        if self.options["cell"] is None:
-            return {}
-        after = self.flow(self.learner.module)
-        return {"gradient_flow": {"before": self.flow_before, "after": after}}
-
-
-class AdamFromRandom(FamilyMethod):
-    """Trains a network of random parameters on each support set with Adam.
-
-    Args:
-        kind, network, steps: as in `FamilyMethod`.
-        lrs: Adam's step sizes to choose from, by validation tasks.
-        validation_tasks: how many of those.
-    """
-
-    def __init__(
-        self,
-        problem: FamilyProblem,
-        label: str,
-        *,
-        lrs: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-        validation_tasks: int = 50,
-        **family: Any,
-    ) -> None:
-        super().__init__(problem, label, **family)
-        self.lrs, self.validation_tasks = lrs, validation_tasks
-        self.lr = lrs[0]
-
-    def fit(self) -> History | None:
-        history = self.prepare()
-        self.choose_rate(self.validation_tasks)
-        return history
-
-    def choose_rate(self, tasks: int) -> float:
-        """Take the step size with the least validation error, and return that error."""
-        errors = {}
-        for lr in self.lrs:
-            self.lr = lr
-            errors[lr] = self.validation_error(tasks)
-        self.lr = min(errors, key=errors.__getitem__)
-        return errors[self.lr]
-
-    def prepare(self) -> History | None:
-        """Make `self.start`, the network that every task starts from."""
-        self.start = self.network()
-        return None
-
-    def adapted(self, batch: TaskBatch) -> Tensor:
-        return adam_on_support(self.start, batch, self.steps, self.lr, self.family.loss)
-
-    def details(self) -> dict[str, Any]:
-        return {"lr": self.lr}
-
-
-class AdamFromPretrained(AdamFromRandom):
-    """Pre-trains a network on many training tasks at once, with a head for each, then fine-tunes.
-
-    The tasks differ in their answers alone, so that one network for all of them, without a head
-    each, could learn nothing: with the heads, the encoder learns what answers are made of. A new
-    head starts as the mean of theirs.
-
-    Args:
-        kind, network, steps, lrs, validation_tasks: as in `AdamFromRandom`.
-        training: the pre-training; its tasks are those of a step.
-        heads: how many training tasks there are.
-    """
-
-    def __init__(
-        self,
-        problem: FamilyProblem,
-        label: str,
-        *,
-        training: Training,
-        heads: int = 64,
-        **scratch: Any,
-    ) -> None:
-        super().__init__(problem, label, **scratch)
-        self.training, self.heads = training, heads
-
-    def prepare(self) -> History:
-        size = self.family.output_size
-        shared = self.network(self.heads * size)
-        self.start = self.network()
-        parameters = self.family.parameters(self.heads)
-
-        def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
-            lesson = self.problem.lesson(self.kind, step, progress)
-            family = lesson.family("train")
-            which = torch.randperm(self.heads)[: self.training.tasks]
-            x, y = family.examples(parameters[which], lesson.shots + lesson.queries)
-            x, y = x.to(self.problem.device), y.to(self.problem.device)
-            outputs = shared(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (tasks, B, heads * size)
-            own = outputs.unflatten(-1, (self.heads, size))[torch.arange(len(which)), :, which]
-            return family.loss(own, y).mean(), family.error(own.detach(), y).mean()
-
-        def validate() -> float:
-            self.start.encoder = copy.deepcopy(shared.encoder)
-            with torch.no_grad():
-                for name, parameter in self.start.head.named_parameters():
-                    given = shared.head.get_parameter(name).unflatten(0, (self.heads, size))
-                    parameter.copy_(given.mean(0))
-            return self.choose_rate(self.training.validation_tasks)
-
-        history = train(
-            shared,
-            self.training,
-            loss_of_step,
-            validate,
-            label=self.label,
-            tasks_per_step=self.training.tasks,
-            lower_is_better=True,
-        )
-        validate()  # takes over the best parameters
-        return history

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.families import FamilyMethod
+from benchmarks.methods.families import MetaTrained
 from benchmarks.methods.memory import MEMORIES
 from benchmarks.spec import Training
-from benchmarks.training import History, train
 from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import MemoryModel
 
 
-class FamilyMemory(FamilyMethod):
+class FamilyMemory(MetaTrained):
     """Meta-learns what to write of a task's examples to a memory, and how to read it.
 
     Args:
@@ -41,7 +40,6 @@ class FamilyMemory(FamilyMethod):
         **family: Any,
     ) -> None:
         super().__init__(problem, label, **family)
-        self.training = training
         encoder = self.network().encoder
         size = self.options["hidden_size"]
         encoder.output_size = size  # which an encoder of plain layers does not say
@@ -50,24 +48,9 @@ class FamilyMemory(FamilyMethod):
         model = MemoryModel(
             encoder, store, regression=self.family.classes is None, unit_keys=unit_keys
         )
-        self.learner = MemoryLearner(model).to(problem.device)
-        self.flow_before = self.flow(encoder) if self.options["cell"] is not None else []
+        self.begin(MemoryLearner(model).to(problem.device), training, encoder)
 
-    def fit(self) -> History:
-        return train(
-            self.learner,
-            self.training,
-            self._loss,
-            lambda: self.validation_error(self.training.validation_tasks),
-            label=self.label,
-            tasks_per_step=self.training.tasks,
-            lower_is_better=True,
-        )
-
-    def _loss(self, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        batch = self.problem.draw(
-            self.problem.lesson(self.kind, step, progress), "train", self.training.tasks
-        )
+    def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
         encoder: nn.Module = self.learner.module.encoder
         vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
@@ -75,17 +58,10 @@ class FamilyMemory(FamilyMethod):
         learner.module.encoder = nn.Identity()  # it has read the sequences already
         learner.write(support, batch.support_y, self.steps)
         outputs = learner(query)
-        loss = self.family.loss(outputs, batch.query_y).mean()
-        return loss, self.family.error(outputs.detach(), batch.query_y).mean()
+        return self.family.loss(outputs, batch.query_y).mean(), outputs
 
     def adapted(self, batch: TaskBatch) -> Tensor:
         with torch.no_grad():
             learner = self.learner.clone(tasks=len(batch))
             learner.write(batch.support_x, batch.support_y, self.steps)
             return learner(batch.query_x)
-
-    def details(self) -> dict[str, Any]:
-        if self.options["cell"] is None:
-            return {}
-        after = self.flow(self.learner.module.encoder)
-        return {"gradient_flow": {"before": self.flow_before, "after": after}}

@@ -8,7 +8,8 @@ import random
 from typing import Any
 
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
+from benchmarks.methods.families import MetaLearned
+from benchmarks.methods.family_adam import AdamFromPretrained, AdamFromRandom
 from benchmarks.methods.family_memory import FamilyMemory
 from benchmarks.report import scores_and_gradient_flow
 from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training

@@ -6,7 +6,8 @@ import random
 from dataclasses import replace
 
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
+from benchmarks.methods.families import MetaLearned
+from benchmarks.methods.family_adam import AdamFromPretrained, AdamFromRandom
 from benchmarks.methods.family_memory import FamilyMemory
 from benchmarks.report import bars_and_training
 from benchmarks.spec import Column, Entry, FamilySpec, Kind, Training

@@ -9,7 +9,8 @@ import torch
 
 from benchmarks import report, runner
 from benchmarks.family_problem import FamilyProblem
-from benchmarks.methods.families import AdamFromPretrained, AdamFromRandom, MetaLearned
+from benchmarks.methods.families import MetaLearned
+from benchmarks.methods.family_adam import AdamFromPretrained, AdamFromRandom
 from benchmarks.methods.family_memory import FamilyMemory
 from benchmarks.problem import seed_everything
 from benchmarks.spec import Training
