@@ -53,3 +53,21 @@ typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 #else
 #define EXPORT __attribute__((visibility("default")))
 #endif
+
+/* Do all items of a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on
+ * this one where it is NULL. `next`, of the job, is the item to be taken; `avx2` is NULL where there
+ * is no such processor. Returns 0 once all is done. */
+static int run_items(void *job, int64_t *next, int64_t items, Worker anywhere, Worker avx2,
+                     Parallel parallel, unsigned threads)
+{
+    Worker worker = anywhere;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) worker = avx2;
+#else
+    (void)avx2;
+#endif
+    *next = 0;
+    if (parallel && threads > 1) parallel(worker, job, threads, 0);
+    else worker(job);
+    return *next < items;
+}

@@ -119,24 +119,20 @@ static int64_t workspace(const Job *job)
 #define SUFFIX _avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #include "slot_passes.h"
+#define BEST work_avx2
+#else
+#define BEST 0
 #endif
 
 /* Of what `slot_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int slot_kernels_version(void) { return 3; }
+EXPORT int slot_kernels_version(void) { return 4; }
 EXPORT int slot_job_size(void) { return sizeof(Job); }
 
-/* Do a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on this one
- * where it is NULL. Returns 0 once all is done. */
+/* Do a job, as `run_items` says. */
 EXPORT int run_slot_pass(Job *job, Parallel parallel, unsigned threads)
 {
-    Worker worker = work_anywhere;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) worker = work_avx2;
-#endif
-    job->next = 0;
-    if (parallel && threads > 1) parallel(worker, job, threads, 0);
-    else worker(job);
-    return job->next < job->A * ((job->B + job->block - 1) / job->block);
+    int64_t items = job->A * ((job->B + job->block - 1) / job->block);
+    return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
 }
 
 /* -- a module, so that Python finds the file ------------------------------------------------- */
