@@ -13,14 +13,10 @@ The encoders are alike: a bidirectional LSTM. It prints a table of medians and w
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import functools
-import json
 import random
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
@@ -30,10 +26,8 @@ import learn2learn
 import torch
 from torch import nn
 
-from benchmarks import report
-from benchmarks.loading import measure
+from benchmarks import turns
 from benchmarks.methods.memory import MEMORIES
-from benchmarks.runner import device_name, versions
 from l2l_rnn.algorithms import MAML, MemoryLearner
 from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
@@ -107,33 +101,14 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, measure, print and write; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke run, no numbers to quote")
-    parser.add_argument("--turns", type=int, default=60, metavar="T", help="timed turns (60)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args(arguments)
-    if options.turns < 1:
-        parser.error(f"--turns must be 1 or more, got {options.turns}")
-    try:
-        report.check_writable(options.out)
-    except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
-    hidden, turns = (4, 1) if options.quick else (HIDDEN, options.turns)
-    seconds = measure(contestants(hidden), turns)
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "device": device_name(torch.device("cpu")),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "work": {"ways": WAYS, "shots": SHOTS, "hidden": hidden, "inner_steps": STEPS},
-        "turns": turns,
-        "seconds": seconds,
-        "times_faster": {name: seconds[BASELINE] / value for name, value in seconds.items()},
-    }
-    print(table(result))
-    path = options.out / ("adaptation-quick.json" if options.quick else "adaptation-full.json")
-    text = json.dumps(result, indent=2) + "\n"
-    report.replace(path, lambda beside: beside.write_text(text, "utf-8"))
+    options = turns.parse("adaptation", __doc__, 60, arguments)
+    hidden = 4 if options.quick else HIDDEN
+    seconds = turns.measure(contestants(hidden), options.turns)
+    faster = {name: seconds[BASELINE] / value for name, value in seconds.items()}
+    measured = {"seconds": seconds, "times_faster": faster}
+    print(table(measured))
+    work = {"ways": WAYS, "shots": SHOTS, "hidden": hidden, "inner_steps": STEPS}
+    turns.write("adaptation", options, work, measured)
     return 0
 
 

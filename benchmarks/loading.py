@@ -14,14 +14,8 @@ It prints a table of medians and writes them as JSON.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
@@ -31,8 +25,7 @@ import learn2learn
 import torch
 from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
 
-from benchmarks import report
-from benchmarks.runner import device_name, versions
+from benchmarks import turns
 from l2l_rnn.algorithms import MAML
 from l2l_rnn.data import TaskLoader
 from l2l_rnn.functional import cross_entropy
@@ -83,18 +76,6 @@ def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[
     }
 
 
-def measure(timed: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
-    """Median seconds of each, taken in turns after a warm-up of two."""
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for turn in range(turns + 2):
-        for name, call in timed.items():
-            start = time.perf_counter()
-            call()
-            if turn >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def table(result: dict[str, Any]) -> str:
     """The medians as a Markdown table."""
     seconds = result["seconds"]
@@ -107,46 +88,23 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, measure, print and write; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke run, no numbers to quote")
-    parser.add_argument("--turns", type=int, default=40, metavar="T", help="timed turns (40)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args(arguments)
-    if options.turns < 1:
-        parser.error(f"--turns must be 1 or more, got {options.turns}")
-    try:
-        report.check_writable(options.out)
-    except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
-    tasks, hidden, turns = (2, 4, 1) if options.quick else (TASKS, HIDDEN, options.turns)
-    seconds = measure(contestants(tasks, hidden), turns)
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "device": device_name(torch.device("cpu")),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "work": {
-            "tasks": tasks,
-            "ways": WAYS,
-            "shots": SHOTS,
-            "queries": QUERIES,
-            "hidden": hidden,
-        },
-        "turns": turns,
+    options = turns.parse("loading", __doc__, 40, arguments)
+    tasks, hidden = (2, 4) if options.quick else (TASKS, HIDDEN)
+    seconds = turns.measure(contestants(tasks, hidden), options.turns)
+    measured = {
         "seconds": seconds,
         "times_faster": seconds["Taskset"] / seconds["at once"],
         "times_faster_than_parted": seconds["Taskset, parted"] / seconds["at once"],
         "share_of_meta_step": seconds["at once"] / seconds["meta-step"],
     }
-    print(table(result))
+    print(table(measured))
     print(
-        f"At once is {result['times_faster']:.1f} times as fast as learn2learn's Taskset, and "
-        f"{result['times_faster_than_parted']:.1f} times with its partition_task, which gives the "
-        "same: support and query."
+        f"At once is {measured['times_faster']:.1f} times as fast as learn2learn's Taskset, and "
+        f"{measured['times_faster_than_parted']:.1f} times with its partition_task, which gives "
+        "the same: support and query."
     )
-    path = options.out / ("loading-quick.json" if options.quick else "loading-full.json")
-    text = json.dumps(result, indent=2) + "\n"
-    report.replace(path, lambda beside: beside.write_text(text, "utf-8"))
+    work = {"tasks": tasks, "ways": WAYS, "shots": SHOTS, "queries": QUERIES, "hidden": hidden}
+    turns.write("loading", options, work, measured)
     return 0
 
 

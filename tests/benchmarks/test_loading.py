@@ -1,6 +1,7 @@
 """The loading benchmark draws batches of one shape each way, and writes what it prints."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,9 +43,7 @@ def test_bad_options(arguments):
 
 
 def test_the_result_in_the_repository_meets_its_bars():
-    result = json.loads(
-        (loading.Path(loading.__file__).parent / "results/loading-full.json").read_text()
-    )
+    result = json.loads((Path(loading.__file__).parent / "results/loading-full.json").read_text())
     assert result["work"]["tasks"] == 16
     assert result["times_faster_than_parted"] >= 10  # what gives support and query, as it does
     assert result["share_of_meta_step"] < 0.03
@@ -52,6 +51,6 @@ def test_the_result_in_the_repository_meets_its_bars():
 
 @pytest.mark.xfail(reason="measured 9.4: the Taskset alone, whose tasks are not parted yet")
 def test_ten_times_as_fast_as_the_taskset_alone():
-    folder = loading.Path(loading.__file__).parent
+    folder = Path(loading.__file__).parent
     result = json.loads((folder / "results/loading-full.json").read_text())
     assert result["times_faster"] >= 10
