@@ -215,8 +215,9 @@ class MemoryLearner(BaseLearner):
         members = None
         if not self.module.regression:
             members = members_of(who, y, vectors, self.module.memory.value_size)
+        keys = self.module.keys(vectors)
         for _ in range(times):
-            look = self.module.look(vectors, state)
+            look = self.module.look(vectors, state, keys)
             if members is not None:
                 errors = members - look.outputs.softmax(-1)
             elif y.shape == look.outputs.shape:

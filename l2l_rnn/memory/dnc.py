@@ -28,7 +28,7 @@ class DNCState(NamedTuple):
         reads: `r`, what it read.
         hidden: `h`, the controller's outputs.
         cell: its cells, none if it has no such.
-        written: how many examples `write` was given.
+        written: how many examples `write` was given; above M, the oldest were overwritten.
 
     Shapes:
         memory `(…, M, W)`, usage, allocation, precedence and write_weights `(…, M)`, links
@@ -47,6 +47,11 @@ class DNCState(NamedTuple):
     hidden: Tensor
     cell: Tensor
     written: Tensor
+
+    @property
+    def overwritten(self) -> Tensor:
+        """How many of the examples written are lost, `(…)`."""
+        return (self.written - self.memory.shape[-2]).clamp_min(0)
 
 
 class DNC(SlotMemory[DNCState]):

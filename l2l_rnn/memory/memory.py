@@ -166,8 +166,8 @@ class Memory(nn.Module, ABC, Generic[State]):
         who, blank = type(self).__name__, self.blank(*batch)
         if type(state) is not type(blank):
             raise ArgumentTypeError(
-                f"{who}: state must be a {type(blank).__name__}, got {type(state).__name__}; take "
-                "it from blank() or from an earlier call of this memory"
+                f"{who}: state must be of type {type(blank).__name__}, got {type(state).__name__}; "
+                "take it from blank() or from an earlier call of this memory"
             )
         for name, given, wanted in zip(blank._fields, state, blank, strict=True):  # type: ignore[attr-defined]
             if given.shape != wanted.shape:

@@ -26,7 +26,7 @@ class NTMState(NamedTuple):
         reads: `r`, what each read head read last.
         hidden: `h`, the controller's outputs.
         cell: its cells, none if it has no such.
-        written: how many examples `write` was given.
+        written: how many examples `write` was given; above M, the oldest were overwritten.
 
     Shapes:
         memory `(…, M, W)`, weights `(…, heads, M)`, reads `(…, R, W)`, hidden `(…, H)`, cell
@@ -40,6 +40,11 @@ class NTMState(NamedTuple):
     hidden: Tensor
     cell: Tensor
     written: Tensor
+
+    @property
+    def overwritten(self) -> Tensor:
+        """How many of the examples written are lost, `(…)`."""
+        return (self.written - self.memory.shape[-2]).clamp_min(0)
 
     @property
     def read_weights(self) -> Tensor:

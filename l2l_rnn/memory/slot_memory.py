@@ -31,7 +31,7 @@ class SlotMemory(Memory[SlotState]):
 
     As a store a slot is a key and its value, `K + V = W`. `write` fills the slots one after another
     and then goes on at the first, so that more examples than slots overwrite the oldest; the
-    state's `written` says how many were written. `read` looks queries up by content, with a
+    state's `written` and `overwritten` count them. `read` looks queries up by content, with a
     strength, among the slots written; from a blank memory it reads 0. A store learns the strength,
     its only parameter; in a layer, where no step reads it, it stays as it is.
 

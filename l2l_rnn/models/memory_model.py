@@ -108,11 +108,21 @@ class MemoryModel(nn.Module):
             state = self.memory.blank(*vectors.shape[:-2])
         return self.look(vectors, state).outputs
 
-    def look(self, vectors: Tensor, state: tuple[Tensor, ...]) -> Look:
-        """Read the memory for the encoder's vectors, `(…, B, E)`, of sequences."""
-        keys = self.key(vectors)
-        if self.unit_keys:
-            keys = unit_vectors(keys)
+    def keys(self, vectors: Tensor) -> Tensor:
+        """Compute what the memory is asked by for vectors, `(…, B, E)` -> `(…, B, K)`."""
+        keys: Tensor = self.key(vectors)
+        return unit_vectors(keys) if self.unit_keys else keys
+
+    def look(self, vectors: Tensor, state: tuple[Tensor, ...], keys: Tensor | None = None) -> Look:
+        """Read the memory for the encoder's vectors, `(…, B, E)`, of sequences.
+
+        Args:
+            vectors: the encoder's.
+            state: the memory's.
+            keys: those of the vectors, where they were computed before; None computes them.
+        """
+        if keys is None:
+            keys = self.keys(vectors)
         values = self.memory.read(state, keys)
         outputs = _as_wide(self.log_scale.exp(), values) * values
         if self.head is not None:

@@ -692,7 +692,11 @@ def test_gradients_must_be_on(learner, off):
 def test_a_state_must_be_this_models_and_task_counts(learner):
     before = learner.state
     for other, error, message in (
-        (make("delta").clone(tasks=TASKS).state, ArgumentTypeError, "state must be a ItemState"),
+        (
+            make("delta").clone(tasks=TASKS).state,
+            ArgumentTypeError,
+            "state must be of type ItemState",
+        ),
         (make().clone(tasks=2).state, ShapeError, "keys must have shape"),
         (make().clone().state, ShapeError, "keys must have shape"),
         (make(values=5).clone(tasks=TASKS).state, ShapeError, "values must have shape"),
@@ -703,7 +707,7 @@ def test_a_state_must_be_this_models_and_task_counts(learner):
             "must have keys, values, written, got weights",
         ),
         (None, ArgumentTypeError, "got NoneType"),
-        (tuple(before), ArgumentTypeError, "state must be a ItemState, got tuple"),
+        (tuple(before), ArgumentTypeError, "state must be of type ItemState, got tuple"),
         (
             {name: part.tolist() for name, part in before._asdict().items()},
             ArgumentTypeError,
@@ -721,7 +725,7 @@ def test_a_state_of_another_model_or_task_count_in_every_memory(store):
     before = learner.state
     other = make("delta" if store != "delta" else "hebbian").clone(tasks=TASKS).state
     with pytest.raises(
-        ArgumentTypeError, match=r"state must be a \w+, got \w+; take it from blank"
+        ArgumentTypeError, match=r"state must be of type \w+, got \w+; take it from blank"
     ):
         learner.state = other
     for tasks in (None, TASKS + 1):

@@ -165,7 +165,7 @@ def test_bad_input():
             ranked_examples(sums, sums.blank(), queries)
         with pytest.raises(ShapeError, match=r"keys must be \(B, K=5\)"):
             ranked_examples(sums, sums.blank(), queries, keys=torch.zeros(1, 2))
-        with pytest.raises(ArgumentTypeError, match="state must be a"):
+        with pytest.raises(ArgumentTypeError, match="state must be of type"):
             ranked_examples(sums, memory.blank(), queries, keys=queries)
 
 

@@ -291,6 +291,19 @@ def test_stores_of_tasks_are_apart(memory):
         close([found[n]], [single.read(alone, queries[n])])
 
 
+@pytest.mark.parametrize("name", ["NTM", "DNC", "key-value memory", "memory network"])
+def test_of_more_examples_than_slots_the_oldest_are_lost_and_counted(name):
+    torch.manual_seed(0)
+    memory = MEMORIES[name]()
+    keys, values = examples(memory, count=8)  # of 6 slots
+    state = memory.write(memory.blank(), keys[:5], values[:5])
+    assert (state.written, state.overwritten) == (5, 0)
+    state = memory.write(state, keys[5:], values[5:])
+    assert (state.written, state.overwritten) == (8, 2)
+    kept = memory.write(memory.blank(), keys[2:], values[2:])
+    close([memory.read(state, keys)], [memory.read(kept, keys)])
+
+
 def test_nothing_written_changes_nothing(memory):
     keys, values = examples(memory, count=0)
     state = memory.write(memory.blank(), keys, values)
@@ -354,9 +367,9 @@ def test_a_state_of_another_batch(memory, batch):
 
 
 def test_a_state_of_another_kind(memory):
-    with pytest.raises(ArgumentTypeError, match=r"state must be a .*State, got tuple"):
+    with pytest.raises(ArgumentTypeError, match=r"state must be of type .*State, got tuple"):
         memory(sequences(), tuple(memory.blank(BATCH)))
-    with pytest.raises(ArgumentTypeError, match=r"state must be a .*State, got tuple"):
+    with pytest.raises(ArgumentTypeError, match=r"state must be of type .*State, got tuple"):
         memory.write(tuple(memory.blank()), *examples(memory))
 
 
