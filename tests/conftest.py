@@ -14,8 +14,11 @@ torch.set_num_threads(1)
 def pytest_configure(config):
     """Give the session a home of its own: task sets are made once in it, and none was kept before.
 
-    Other programs' caches, which no test is about, stay where they are.
+    Other programs' caches, which no test is about, stay where they are. Where pytest-xdist shares
+    the tests among processes, they share the home too.
     """
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist, started with that home
+        return
     home = tempfile.mkdtemp(prefix="l2l_rnn-tests-")
     environment = pytest.MonkeyPatch()
     if "XDG_CACHE_HOME" not in os.environ:

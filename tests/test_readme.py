@@ -33,7 +33,7 @@ def test_the_two_commands_are_the_first_bash_block():
     install = "pip install --use-pep517 -r requirements.txt"
     assert blocks("bash")[0].splitlines() == [
         f"{install} && python -m benchmarks run languages",
-        f"{install} && pytest",
+        f"{install} && pytest -n 2",
     ]
 
 
