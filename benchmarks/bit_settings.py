@@ -15,9 +15,12 @@ class Settings:
         memory: one of the `LEARNERS`.
         sequences: that it is trained on.
         batch: sequences of a step, all of one length.
-        rate, last: Adam's step size falls in a straight line from `rate` to `rate * last`.
+        rate, last: Adam's step size falls along half a cosine from `rate` to `rate * last`.
         epsilon, beta2: Adam's.
         clip: the greatest norm of a gradient.
+        enough: a step whose loss is below that many nats a bit is not taken: there is nothing left
+            to learn of it, and Adam would forget how long gradients can be. That is what a network
+            that had learned a task loses it by.
         spike: a gradient whose norm is more than so many times that of the last ones is shortened
             to that; it keeps what was learned, and may keep from learning more.
         averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
@@ -36,13 +39,14 @@ class Settings:
 
     memory: str = "ntm"
     sequences: int = 40_000
-    batch: int = 8
+    batch: int = 2
     rate: float = 1e-3
-    last: float = 0.1
+    last: float = 0.01
+    enough: float = 3e-3
     clip: float = 10.0
     spike: float = math.inf
     epsilon: float = 1e-8
-    beta2: float = 0.999
+    beta2: float = 0.99
     averaging: float = 0.99
     curriculum: bool = False
     minutes: float = math.inf
@@ -60,6 +64,8 @@ class Settings:
         for name in ("batch", "rate", "clip", "spike", "minutes", "judged", "hidden"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not self.enough >= 0:
+            raise ValueError(f"enough must be 0 or more, got {self.enough}")
         if self.sequences < self.batch:
             raise ValueError(
                 f"sequences must be at least a batch of {self.batch}, got {self.sequences}"

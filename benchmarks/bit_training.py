@@ -80,6 +80,11 @@ def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Ten
         )
 
 
+def fallen(last: float, done: float) -> float:
+    """Compute half a cosine from 1 to `last`, when that share of the training is done."""
+    return last + (1 - last) * (1 + math.cos(math.pi * done)) / 2
+
+
 def train(
     task: Task,
     settings: Settings,
@@ -114,7 +119,7 @@ def train(
         model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon, foreach=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 1 - (1 - settings.last) * min(1, step / settings.steps)
+        optimizer, lambda step: fallen(settings.last, min(1, step / settings.steps))
     )
     result |= {
         "network": LEARNERS[settings.memory].network,
@@ -123,7 +128,7 @@ def train(
         "ended": "interrupted",
         "points": [],
     }
-    course, clipped, since, seen = LossCourse(task.converged, settings.batch), 0, 0, 0
+    course, clipped, taken, seen = LossCourse(task.converged, settings.batch), 0, 0, 0
     most = task.least if settings.curriculum else task.most
     usual = math.inf  # the norm of the last gradients, smoothed
     start = time.perf_counter()
@@ -138,7 +143,7 @@ def train(
             "loss": course.smoothed,
             "best_loss": course.best,
             "greatest_climb": course.climb,
-            "clipped": clipped / max(1, since),
+            "clipped": clipped / max(1, taken),
             "most": most,
             **measures,
         }
@@ -150,21 +155,23 @@ def train(
             drawn = task.lesson(most).sequences(settings.batch, generator)
             outputs, _ = model(drawn.inputs)
             loss = binary_cross_entropy_with_logits(outputs[drawn.mask], drawn.targets[drawn.mask])
-            optimizer.zero_grad()
-            loss.backward()
-            limit = min(settings.clip, settings.spike * usual)
-            norm = clip_grad_norm_(model.parameters(), limit)
-            check_finite(settings.memory, seen, model, loss, norm)
-            length = min(norm.item(), limit)
-            usual = length if usual == math.inf else 0.98 * usual + 0.02 * length
-            optimizer.step()
+            nats = loss.item()
+            if not nats < settings.enough:  # NaN is not enough
+                optimizer.zero_grad()
+                loss.backward()
+                limit = min(settings.clip, settings.spike * usual)
+                norm = clip_grad_norm_(model.parameters(), limit)
+                check_finite(settings.memory, seen, model, loss, norm)
+                length = min(norm.item(), limit)
+                usual = length if usual == math.inf else 0.98 * usual + 0.02 * length
+                clipped += bool(norm > limit)
+                optimizer.step()
+                taken += 1
             schedule.step()
             if averaged is not None and step % _AVERAGED_EVERY == 1:
                 averaged.update_parameters(model)
-            clipped += bool(norm > limit)
-            since += 1
             seen = step * settings.batch
-            course.add(loss.item(), seen)
+            course.add(nats, seen)
             if settings.curriculum and course.smoothed < 0.2 and most < task.most:
                 most += 1
                 course.restart()
@@ -173,7 +180,7 @@ def train(
                 break
             if seen % every < settings.batch and step < settings.steps:
                 note(judge(judged, task, min(16, settings.judged), _ON_THE_WAY))
-                clipped = since = 0
+                clipped = taken = 0
         else:
             result["ended"] = "done"
     except KeyboardInterrupt:

@@ -164,6 +164,7 @@ def test_settings_go_through_the_command_line(settings):
         (["--sequences", "4", "--batch", "8"], "at least a batch of 8, got 4"),
         (["--batch", "0"], "batch must be above 0"),
         (["--minutes", "0"], "minutes must be above 0"),
+        (["--enough", "-1"], "enough must be 0 or more"),
         (["--averaging", "1"], "averaging must lie in"),
         (["--width", "1"], "width must be"),
         (["--controller", "gru"], "'gru'"),
@@ -271,6 +272,28 @@ def test_a_spike_of_the_gradient_is_shortened(monkeypatch):
     assert limits[0] == Settings().clip  # there is nothing yet to go by
     assert 0 < limits[1] < 0.01
     assert limits[2] < limits[1]  # a norm that was cut counts as it was left
+
+
+def test_a_step_on_what_is_learned_well_enough_is_not_taken(monkeypatch):
+    losses, norms = [], []
+    add, clip = bit_training.LossCourse.add, bit_training.clip_grad_norm_
+    monkeypatch.setattr(
+        bit_training.LossCourse,
+        "add",
+        lambda course, nats, seen: (losses.append(nats), add(course, nats, seen)),
+    )
+    monkeypatch.setattr(
+        bit_training,
+        "clip_grad_norm_",
+        lambda parameters, limit: (norms.append(len(losses)), clip(parameters, limit))[1],
+    )
+    trained(sequences=40 * SMALL["batch"], rate=0.1, enough=0.695)
+    assert min(losses) < 0.695 < max(losses)
+    assert norms == [step for step, nats in enumerate(losses) if nats >= 0.695]
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    assert [bit_training.fallen(0.2, done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.6, 0.2])
 
 
 def test_a_training_repeats_with_its_seed():
