@@ -20,6 +20,7 @@ from l2l_rnn.memory import (
     Memory,
     MemoryNetwork,
 )
+from l2l_rnn.memory.controllers import LSTMController
 from l2l_rnn.nn import LSTM, Linear
 from l2l_rnn.tasksets import BitSequences
 
@@ -178,7 +179,11 @@ def build(settings: Settings, family: BitSequences) -> nn.Module:
     """Make the network that is named, with the hidden units that `hidden_size` finds."""
     hidden = hidden_size(settings, family)
     make = LEARNERS[settings.memory].make
-    return make(family.input_size, family.output_size, hidden, settings)
+    model = make(family.input_size, family.output_size, hidden, settings)
+    if isinstance(model, NTM | DNC) and isinstance(model.controller, LSTMController):
+        with torch.no_grad():
+            model.controller.bias[hidden : 2 * hidden] = settings.forget_bias
+    return model
 
 
 def hidden_size(settings: Settings, family: BitSequences) -> int:

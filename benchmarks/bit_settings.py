@@ -34,6 +34,8 @@ class Settings:
         read_heads: of NTM, DNC and MANN.
         write_heads: of the NTM.
         controller, least_length: of NTM and DNC.
+        forget_bias: of their LSTM controllers' forget gates at the start. Low, it leaves remembering
+            to the memory, and what was learned on short sequences holds on long ones.
         seed: of everything that is drawn.
     """
 
@@ -58,6 +60,7 @@ class Settings:
     write_heads: int = 1
     controller: str = "lstm"
     least_length: float = 1e-6
+    forget_bias: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:

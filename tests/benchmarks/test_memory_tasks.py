@@ -142,7 +142,7 @@ def test_networks_are_of_like_size(name, memory):
 
 
 def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
-    assert memory_tasks.settings_of("copy") == Settings(sequences=40_000)
+    assert memory_tasks.settings_of("repeat_copy") == Settings(sequences=40_000)
     assert memory_tasks.settings_of("priority_sort", memory="dnc").read_heads == 5
     assert memory_tasks.settings_of("priority_sort", read_heads=2).read_heads == 2
 
@@ -168,7 +168,7 @@ def test_settings_go_through_the_command_line(settings):
         (["--averaging", "1"], "averaging must lie in"),
         (["--width", "1"], "width must be"),
         (["--controller", "gru"], "'gru'"),
-        (["--memory", "mann", "--read-heads", "200"], "at most slots=128"),
+        (["--memory", "mann", "--read-heads", "300"], "at most slots=256"),
         (["--memory", "ram"], "invalid choice"),
         (["--every", "0"], "--every must be 1 or more"),
     ],
@@ -272,6 +272,14 @@ def test_a_spike_of_the_gradient_is_shortened(monkeypatch):
     assert limits[0] == Settings().clip  # there is nothing yet to go by
     assert 0 < limits[1] < 0.01
     assert limits[2] < limits[1]  # a norm that was cut counts as it was left
+
+
+@pytest.mark.parametrize("memory", ["ntm", "dnc"])
+def test_controllers_start_with_the_forget_bias_asked_for(memory):
+    settings = Settings(memory, hidden=4, forget_bias=-3.0)
+    bias = bit_learners.build(settings, Copy()).controller.bias.unflatten(0, (4, -1))
+    assert bias[1].eq(-3).all()  # rows stack i, f, o, g
+    assert bias[[0, 2, 3]].eq(0).all()
 
 
 def test_a_step_on_what_is_learned_well_enough_is_not_taken(monkeypatch):
