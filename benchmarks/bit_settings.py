@@ -34,8 +34,8 @@ class Settings:
         read_heads: of NTM, DNC and MANN.
         write_heads: of the NTM.
         controller, least_length: of NTM and DNC.
-        forget_bias: of their LSTM controllers' forget gates at the start. Low, it leaves remembering
-            to the memory, and what was learned on short sequences holds on long ones.
+        forget_bias: of their LSTM controllers' forget gates at the start. Low, it leaves it to the
+            memory to remember, and what was learned on short sequences holds on long ones.
         seed: of everything that is drawn.
     """
 

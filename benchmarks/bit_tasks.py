@@ -89,7 +89,7 @@ TASKS = {
             "120": Point(Copy().at(120), False, 20),
         },
         converged=0.01,
-        # Half of the slots stay free at 120: heads that idle must not stand on what is still needed.
+        # Half of the slots stay free at 120: heads that idle must not stand on what is needed yet.
         training={"sequences": 40_000, "slots": 256, "forget_bias": -1.0},
         upto=lambda most: Copy(lengths=(1, most)),
         most=20,
