@@ -38,6 +38,9 @@ def hebbian_rule(
     if decay != 1:
         ages = torch.arange(steps - 1, -1, -1, device=keys.device, dtype=keys.dtype)
         values = values * (decay**ages).unsqueeze(-1)
+    if keys.dim() == values.dim() == weights.dim() <= 3:
+        product = torch.addmm if keys.dim() == 2 else torch.baddbmm
+        return product(weights, values.mT, keys, beta=decay**steps, alpha=rate)
     return decay**steps * weights + rate * (values.mT @ keys)
 
 
