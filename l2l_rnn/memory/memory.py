@@ -48,6 +48,7 @@ class Memory(nn.Module, ABC, Generic[State]):
     key_size: int
     value_size: int
     adds: ClassVar[bool] = False  # whether a write adds to what a key reads, rather than sets it
+    _last_fitting: tuple[Any, tuple[Any, list[torch.Size]]] | None = None
 
     @property
     def is_layer(self) -> bool:
@@ -163,20 +164,28 @@ class Memory(nn.Module, ABC, Generic[State]):
             ArgumentTypeError: it is the state of another kind of memory.
             ShapeError: it is that of another size of memory, or of another batch.
         """
-        who, blank = type(self).__name__, self.blank(*batch)
-        if type(state) is not type(blank):
+        who, (kind, shapes) = type(self).__name__, self._fitting(batch)
+        if type(state) is not kind:
             raise ArgumentTypeError(
-                f"{who}: state must be of type {type(blank).__name__}, got {type(state).__name__}; "
+                f"{who}: state must be of type {kind.__name__}, got {type(state).__name__}; "
                 "take it from blank() or from an earlier call of this memory"
             )
-        for name, given, wanted in zip(blank._fields, state, blank, strict=True):  # type: ignore[attr-defined]
-            if given.shape != wanted.shape:
+        for name, given, shape in zip(kind._fields, state, shapes, strict=True):  # type: ignore[attr-defined]
+            if given.shape != shape:
                 raise ShapeError(
-                    f"{who}: the state's {name} must have shape {tuple(wanted.shape)}, got "
+                    f"{who}: the state's {name} must have shape {tuple(shape)}, got "
                     f"{tuple(given.shape)}; take it from blank{batch} or from an earlier call of "
                     "this memory on as many sequences"
                 )
         return state
+
+    def _fitting(self, batch: tuple[int, ...]) -> tuple[Any, list[torch.Size]]:
+        """The type of a state and the shapes of its tensors; making a blank one takes longer."""
+        key = batch, self._tasks()
+        if self._last_fitting is None or self._last_fitting[0] != key:
+            blank = self.blank(*batch)
+            self._last_fitting = key, (type(blank), [part.shape for part in blank])
+        return self._last_fitting[1]
 
     def take_state(self, state: State | Mapping[str, Tensor], *batch: int) -> State:
         """Return a state that was kept, or made of a mapping with its names.
