@@ -93,7 +93,9 @@ def test_fewer_queries_than_are_left():
 
 
 @pytest.mark.parametrize(
-    "answers", [torch.rand(8), torch.rand(8, 2), torch.arange(16).view(8, 2)], ids=str
+    "answers",
+    [torch.rand(8), torch.rand(8, 2), torch.arange(16).view(8, 2)],
+    ids=["a number", "two numbers", "integers"],  # of the same names in every process
 )
 def test_tasks_without_classes_are_parted_in_their_order(answers):
     x = torch.arange(8).view(8, 1)
