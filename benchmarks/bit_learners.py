@@ -20,7 +20,6 @@ from l2l_rnn.memory import (
     Memory,
     MemoryNetwork,
 )
-from l2l_rnn.memory.controllers import LSTMController
 from l2l_rnn.nn import LSTM, Linear
 from l2l_rnn.tasksets import BitSequences
 
@@ -180,7 +179,7 @@ def build(settings: Settings, family: BitSequences) -> nn.Module:
     hidden = hidden_size(settings, family)
     make = LEARNERS[settings.memory].make
     model = make(family.input_size, family.output_size, hidden, settings)
-    if isinstance(model, NTM | DNC) and isinstance(model.controller, LSTMController):
+    if isinstance(model, NTM | DNC) and settings.controller == "lstm":
         with torch.no_grad():
             model.controller.bias[hidden : 2 * hidden] = settings.forget_bias
     return model
