@@ -18,9 +18,9 @@ class Settings:
         rate, last: Adam's step size falls along half a cosine from `rate` to `rate * last`.
         epsilon, beta2: Adam's.
         clip: the greatest norm of a gradient.
-        enough: a step whose loss is below that many nats a bit is not taken: there is nothing left
-            to learn of it, and Adam would forget how long gradients can be. That is what a network
-            that had learned a task loses it by.
+        enough: a step whose loss is below that many nats a bit is not taken. There is nothing left
+            to learn of it, and Adam's averages would shrink, until one rare mistake makes a step so
+            long that it undoes what was learned.
         spike: a gradient whose norm is more than so many times that of the last ones is shortened
             to that; it keeps what was learned, and may keep from learning more.
         averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the

@@ -80,8 +80,8 @@ def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Ten
         )
 
 
-def fallen(last: float, done: float) -> float:
-    """Compute half a cosine from 1 to `last`, when that share of the training is done."""
+def half_cosine(last: float, done: float) -> float:
+    """Fall from 1 to `last` along half a cosine, as the share that is done grows from 0 to 1."""
     return last + (1 - last) * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -119,7 +119,7 @@ def train(
         model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon, foreach=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: fallen(settings.last, min(1, step / settings.steps))
+        optimizer, lambda step: half_cosine(settings.last, min(1, step / settings.steps))
     )
     result |= {
         "network": LEARNERS[settings.memory].network,

@@ -38,10 +38,8 @@ def hebbian_rule(
     if decay != 1:
         ages = torch.arange(steps - 1, -1, -1, device=keys.device, dtype=keys.dtype)
         values = values * (decay**ages).unsqueeze(-1)
-    if keys.dim() == values.dim() == weights.dim() <= 3:
-        product = torch.addmm if keys.dim() == 2 else torch.baddbmm
-        return product(weights, values.mT, keys, beta=decay**steps, alpha=rate)
-    return decay**steps * weights + rate * (values.mT @ keys)
+        weights = decay**steps * weights
+    return torch.add(weights, values.mT @ keys, alpha=rate)
 
 
 def delta_rule(

@@ -181,11 +181,12 @@ class Memory(nn.Module, ABC, Generic[State]):
 
     def _fitting(self, batch: tuple[int, ...]) -> tuple[Any, list[torch.Size]]:
         """The type of a state and the shapes of its tensors; making a blank one takes longer."""
-        key = batch, self._tasks()
-        if self._last_fitting is None or self._last_fitting[0] != key:
+        key, last = (batch, self._tasks()), self._last_fitting
+        if last is None or last[0] != key:
             blank = self.blank(*batch)
-            self._last_fitting = key, (type(blank), [part.shape for part in blank])
-        return self._last_fitting[1]
+            last = key, (type(blank), [part.shape for part in blank])
+            self._last_fitting = last  # whole, as other threads may call too
+        return last[1]
 
     def take_state(self, state: State | Mapping[str, Tensor], *batch: int) -> State:
         """Return a state that was kept, or made of a mapping with its names.

@@ -143,6 +143,8 @@ def test_networks_are_of_like_size(name, memory):
 
 def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
     assert memory_tasks.settings_of("repeat_copy") == Settings(sequences=40_000)
+    assert memory_tasks.settings_of("copy").slots == 256
+    assert memory_tasks.settings_of("copy", slots=9).slots == 9
     assert memory_tasks.settings_of("priority_sort", memory="dnc").read_heads == 5
     assert memory_tasks.settings_of("priority_sort", read_heads=2).read_heads == 2
 
@@ -301,7 +303,8 @@ def test_a_step_on_what_is_learned_well_enough_is_not_taken(monkeypatch):
 
 
 def test_the_rate_falls_along_half_a_cosine():
-    assert [bit_training.fallen(0.2, done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.6, 0.2])
+    found = [bit_training.half_cosine(0.2, done) for done in (0, 0.5, 1)]
+    assert found == pytest.approx([1, 0.6, 0.2])
 
 
 def test_a_training_repeats_with_its_seed():
