@@ -23,9 +23,12 @@ class Settings:
             long that it undoes what was learned.
         spike: a gradient whose norm is more than so many times that of the last ones is shortened
             to that; it keeps what was learned, and may keep from learning more.
+        rewind: when the smoothed loss has converged, then climbs above so many times its best, the
+            training goes back to what it was near its best, and on in steps half as long.
         averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
             averaged weights are then those that are judged.
-        curriculum: whether to begin with the shortest sequences.
+        curriculum: whether to begin with the shortest sequences, or the fewest copies.
+        advance: the smoothed loss, in nats a bit, under which a curriculum goes on to longer ones.
         minutes: the training ends then, though sequences are left.
         judged: sequences of each length that the network is judged on at the end.
         hidden: units of the NTM's controller; another network has as many as make its parameters
@@ -49,8 +52,10 @@ class Settings:
     spike: float = math.inf
     epsilon: float = 1e-8
     beta2: float = 0.99
+    rewind: float = 4.0
     averaging: float = 0.99
     curriculum: bool = False
+    advance: float = 0.05
     minutes: float = math.inf
     judged: int = 100
     hidden: int = 100
@@ -67,6 +72,8 @@ class Settings:
         for name in ("batch", "rate", "clip", "spike", "minutes", "judged", "hidden"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not self.rewind > 1:
+            raise ValueError(f"rewind must be above 1, got {self.rewind}")
         if not self.enough >= 0:
             raise ValueError(f"enough must be 0 or more, got {self.enough}")
         if self.sequences < self.batch:
@@ -89,7 +96,8 @@ def add_options(parser: argparse.ArgumentParser, *without: str) -> None:
             continue
         name = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
-            parser.add_argument(name, action="store_true", default=argparse.SUPPRESS)
+            both = argparse.BooleanOptionalAction
+            parser.add_argument(name, action=both, default=argparse.SUPPRESS)
         else:
             parser.add_argument(name, type=type(field.default), default=argparse.SUPPRESS)
 
@@ -100,7 +108,7 @@ def as_arguments(settings: Settings) -> list[str]:
     for name, value in dataclasses.asdict(settings).items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            given += [option] * value
+            given.append(option if value else option.replace("--", "--no-", 1))
         else:
             given.append(f"{option}={value!r}" if isinstance(value, float) else f"{option}={value}")
     return given

@@ -48,8 +48,8 @@ class Task:
         points: where it is judged, by a name that tells the length.
         converged: the smoothed loss, in nats a bit, under which a training counts as converged.
         training: what is not as the `Settings` have it of their own.
-        upto: the family up to a length, for a curriculum; None if there is none.
-        least, most: the range of lengths of the training, for a curriculum.
+        upto: the family up to a length or a number, for a curriculum; None if there is none.
+        least, most: the range of that in the training.
     """
 
     family: BitSequences
@@ -103,8 +103,8 @@ TASKS = {
             "10 x 20": Point(RepeatCopy().at(10, 20), False),
         },
         converged=0.01,
-        training={"sequences": 40_000},
-        upto=lambda most: RepeatCopy(lengths=(1, most)),
+        training={"sequences": 80_000, "forget_bias": -1.0, "curriculum": True},
+        upto=lambda most: RepeatCopy().at((1, 10), (1, most)),
         most=10,
     ),
     "associative_recall": Task(

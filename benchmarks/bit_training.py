@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from benchmarks.bit_tasks import Task, judge, optimum
 
 _SMOOTHED_OVER = 1000  # sequences of the smoothed loss, an exponential average
 _AVERAGED_EVERY = 10  # steps
+_NEAR, _KEPT_EVERY = 1.2, 50  # what a rewind goes back to: times the best loss, and steps
 _ON_THE_WAY, _AT_THE_END = 1, 2  # seeds of the sequences that networks are judged on
 
 
@@ -35,7 +37,7 @@ class LossCourse:
 
     Attributes:
         smoothed: the loss, averaged over about the last 1,000 sequences.
-        best: the least that was, NaN before there was one.
+        best: the least of that, once there were as many.
         converged_at: how many sequences were seen when it was below the threshold first, or None.
         climb: how many times its best the smoothed loss has been since then, at the most, or None.
     """
@@ -58,11 +60,58 @@ class LossCourse:
         # Until there were enough steps, of the same weight all.
         kept = min(self.kept, 1 - 1 / self._steps)
         self.smoothed = nats if self._steps == 1 else kept * self.smoothed + (1 - kept) * nats
+        if self._steps * (1 - self.kept) <= 1:
+            self.best = self.smoothed
         if self.climb is not None:
             self.climb = max(self.climb, self.smoothed / max(self.best, 1e-12))
         elif self.smoothed < self.threshold and self._steps * (1 - self.kept) >= 1:
             self.converged_at, self.climb = seen, 1.0
-        self.best = self.smoothed if math.isnan(self.best) else min(self.best, self.smoothed)
+        self.best = min(self.best, self.smoothed)
+
+
+class Rewinds:
+    """Takes a training back to what it was near its best, when it loses what it has learned.
+
+    A rare mistake of a network that makes none otherwise can undo in a step what it has learned,
+    and finding it again can take as long as it took first. Each time the steps are to be half as
+    long from then on, lest the same happen again.
+
+    Args:
+        climb: how many times its best the smoothed loss may be; past that the training goes back.
+        batch: sequences of a step.
+        parts: all that changes in the training and has a `state_dict`.
+
+    Attributes:
+        count: how often the training went back.
+    """
+
+    def __init__(self, climb: float, batch: int, *parts: nn.Module | torch.optim.Optimizer) -> None:
+        self.climb, self.parts, self.count = climb, parts, 0
+        self._pause = _SMOOTHED_OVER // batch  # steps in which the smoothed loss comes down again
+        self._kept: list[dict[str, Any]] = []  # there is one as soon as it has converged
+        self._steps = self._keep_from = self._back_from = 0
+
+    @property
+    def share(self) -> float:
+        """What is left of the length of a step."""
+        return 0.5**self.count
+
+    def look(self, course: LossCourse) -> None:
+        """Keep the parts while all goes well once it has converged; put them back if it does not.
+
+        To be called after each step.
+        """
+        self._steps += 1
+        if course.climb is None:
+            return
+        if course.smoothed <= _NEAR * course.best and self._steps >= self._keep_from:
+            self._kept = [copy.deepcopy(part.state_dict()) for part in self.parts]
+            self._keep_from = self._steps + _KEPT_EVERY
+        elif course.smoothed > self.climb * course.best and self._steps >= self._back_from:
+            for part, kept in zip(self.parts, self._kept, strict=True):
+                part.load_state_dict(copy.deepcopy(kept))
+            self.count += 1
+            self._back_from = self._steps + self._pause
 
 
 def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Tensor) -> None:
@@ -118,8 +167,11 @@ def train(
     optimizer = torch.optim.Adam(
         model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon, foreach=True
     )
+    changing = [model, optimizer] if averaged is None else [model, optimizer, averaged]
+    rewinds = Rewinds(settings.rewind, settings.batch, *changing)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: half_cosine(settings.last, min(1, step / settings.steps))
+        optimizer,
+        lambda step: rewinds.share * half_cosine(settings.last, min(1, step / settings.steps)),
     )
     result |= {
         "network": LEARNERS[settings.memory].network,
@@ -137,6 +189,7 @@ def train(
         result["seconds"] = round(time.perf_counter() - start, 1)
         result["sequences"] = seen
         result["converged_at"], result["greatest_climb"] = course.converged_at, course.climb
+        result["rewinds"] = rewinds.count
         point = {
             "sequences": seen,
             "seconds": result["seconds"],
@@ -167,12 +220,13 @@ def train(
                 clipped += bool(norm > limit)
                 optimizer.step()
                 taken += 1
-            schedule.step()
             if averaged is not None and step % _AVERAGED_EVERY == 1:
                 averaged.update_parameters(model)
             seen = step * settings.batch
             course.add(nats, seen)
-            if settings.curriculum and course.smoothed < 0.2 and most < task.most:
+            rewinds.look(course)
+            schedule.step()
+            if settings.curriculum and course.smoothed < settings.advance and most < task.most:
                 most += 1
                 course.restart()
             if step < settings.steps and time.perf_counter() - start > 60 * settings.minutes:

@@ -143,14 +143,16 @@ class RepeatCopy(BitSequences):
     def steps(self) -> int:
         return self.lengths[1] * (1 + self.repeats[1]) + 2
 
-    def at(self, length: int, repeats: int) -> RepeatCopy:
+    def at(self, length: int | Sequence[int], repeats: int | Sequence[int]) -> RepeatCopy:
         """Return this family at one length and number of copies, which may be new to it.
 
-        The number is still shown by the mean and deviation of this family's range.
+        Either may also be a range, the least and the greatest. The number is still shown by the
+        mean and deviation of this family's range.
         """
-        check_count("RepeatCopy.at", "length", length)
-        check_count("RepeatCopy.at", "repeats", repeats)
-        return self._with(lengths=(length, length), repeats=(repeats, repeats))
+        return self._with(
+            lengths=_range_or_one("RepeatCopy.at", "length", length),
+            repeats=_range_or_one("RepeatCopy.at", "repeats", repeats),
+        )
 
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
         lengths = uniform_counts(self.lengths, tasks, generator)
@@ -172,6 +174,12 @@ class RepeatCopy(BitSequences):
         mark = (step == end).unsqueeze(-1).to(shown.dtype)
         answers = torch.cat([copies, mark], -1).masked_fill(~asked.unsqueeze(-1), math.nan)
         return inputs.masked_fill((step > end).unsqueeze(-1), math.nan), answers
+
+
+def _range_or_one(who: str, name: str, given: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(given, Sequence):
+        return check_range(who, name, given)
+    return (check_count(who, name, given),) * 2
 
 
 _GRAVES = "drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines"

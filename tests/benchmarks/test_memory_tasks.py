@@ -142,7 +142,9 @@ def test_networks_are_of_like_size(name, memory):
 
 
 def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
-    assert memory_tasks.settings_of("repeat_copy") == Settings(sequences=40_000)
+    assert memory_tasks.settings_of("dynamic_ngrams") == Settings(batch=8)
+    assert memory_tasks.settings_of("repeat_copy").curriculum
+    assert not memory_tasks.settings_of("repeat_copy", curriculum=False).curriculum
     assert memory_tasks.settings_of("copy").slots == 256
     assert memory_tasks.settings_of("copy", slots=9).slots == 9
     assert memory_tasks.settings_of("priority_sort", memory="dnc").read_heads == 5
@@ -166,6 +168,7 @@ def test_settings_go_through_the_command_line(settings):
         (["--sequences", "4", "--batch", "8"], "at least a batch of 8, got 4"),
         (["--batch", "0"], "batch must be above 0"),
         (["--minutes", "0"], "minutes must be above 0"),
+        (["--rewind", "1"], "rewind must be above 1"),
         (["--enough", "-1"], "enough must be 0 or more"),
         (["--averaging", "1"], "averaging must lie in"),
         (["--width", "1"], "width must be"),
@@ -205,6 +208,48 @@ def test_the_course_of_a_loss():
     course.restart()
     assert course.converged_at is course.climb is None
     assert math.isnan(course.smoothed)
+
+
+def test_a_training_goes_back_to_what_it_was_before_it_lost_it():
+    part = torch.nn.Linear(1, 1)
+    course = bit_training.LossCourse(0.5, batch=100)
+    rewinds = bit_training.Rewinds(3.0, 100, part)
+
+    def take(nats, weight, steps=1):
+        for _ in range(steps):
+            torch.nn.init.constant_(part.weight, weight)
+            course.add(nats, 0)
+            rewinds.look(course)
+        return part.weight.item()
+
+    assert take(0.6, 0, steps=30) == 0  # it has not converged, and climbs as it likes
+    assert take(9.0, 1) == 1
+    assert take(0.1, 2, steps=100) == 2
+    assert take(9.0, 3) == 2
+    assert (rewinds.count, rewinds.share) == (1, 0.5)
+    assert take(9.0, 4, steps=9) == 4  # a pause, in which the mean comes down
+    assert take(9.0, 5) == 2
+    assert (rewinds.count, rewinds.share) == (2, 0.25)
+    course.restart()
+    assert take(9.0, 6, steps=50) == 6
+
+
+def test_a_rewind_takes_all_back_that_the_training_changes(monkeypatch):
+    seen = []
+    look = bit_training.Rewinds.look
+    monkeypatch.setattr(
+        bit_training.Rewinds, "look", lambda self, course: (seen.append(self), look(self, course))
+    )
+    task = dataclasses.replace(short("copy"), converged=10.0)
+    _, found = trained(task=task, sequences=4000, rate=1.0, last=1.0, rewind=1.01, every=10**6)
+    (rewinds,) = set(seen)
+    assert found["rewinds"] == rewinds.count > 0
+    model, optimizer, averaged = rewinds.parts
+    assert {id(p) for p in model.parameters()} == {
+        id(p) for group in optimizer.param_groups for p in group["params"]
+    }
+    assert set(averaged.module.state_dict()) == set(model.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.5**rewinds.count
 
 
 def trained(name="copy", every=4, tell=lambda point: None, task=None, **given):
@@ -324,6 +369,7 @@ def test_a_curriculum_grows_when_the_loss_is_low():
     task = dataclasses.replace(short("copy"), most=3, upto=lambda most: Copy(lengths=(1, most)))
     assert trained(task=task, curriculum=True)[1]["points"][-1]["most"] == 1
     assert trained(task=task)[1]["points"][-1]["most"] == 3
+    assert trained(task=task, curriculum=True, advance=9.0)[1]["points"][-1]["most"] == 3
     # Vectors whose answers are 0 are learned at once.
     task = dataclasses.replace(task, family=Silent(lengths=(1, 3)), upto=lambda _: Silent())
     _, found = trained(task=task, curriculum=True, sequences=400, rate=0.5, every=10**6)

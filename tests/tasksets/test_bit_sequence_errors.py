@@ -22,6 +22,16 @@ def family(request):
     return request.param
 
 
+@pytest.mark.parametrize(
+    ("give", "name"), [(lambda v: (v, 2), "length"), (lambda v: (2, v), "repeats")]
+)
+@pytest.mark.parametrize("bounds", [(), (3,), (2, 1), (0, 2), (1, 2.0), "12"])
+def test_repeated_copying_at_ranges_that_are_none(give, name, bounds):
+    told = f"^RepeatCopy.at: {name} must be two positive integers"
+    with pytest.raises(ArgumentError, match=told):
+        RepeatCopy().at(*give(bounds))
+
+
 @pytest.mark.parametrize("batch", [0, -1, True, 2.0])
 def test_a_batch_that_is_none(family, batch):
     who = type(family).__name__

@@ -66,6 +66,15 @@ def test_a_number_beyond_the_range_is_scaled_as_in_training():
     assert (family.lengths, family.repeats) == ((1, 10), (1, 10))  # unchanged
 
 
+def test_fewer_copies_are_shown_by_the_number_that_more_are():
+    family = RepeatCopy()
+    few = family.at((1, 10), (1, 2))
+    assert (few.lengths, few.repeats) == ((1, 10), (1, 2))
+    assert few.parameters(200, seeded(0)).amax(0).tolist() == [10, 2]
+    numbers = {few.at(3, k).sequences(1).inputs[0, 3, 8].item() for k in (1, 2)}
+    assert numbers == {family.at(3, k).sequences(1).inputs[0, 3, 8].item() for k in (1, 2)}
+
+
 def test_a_single_number_of_copies():
     inputs = RepeatCopy(repeats=(3, 3)).sequences(1, seeded(0)).inputs
     assert not inputs.isnan().any()
