@@ -128,7 +128,7 @@ TASKS = {
             "400": Point(DynamicNGrams().at(400), False),
         },
         converged=0.48,  # 135 bits a sequence; the best predictor pays 128, or 0.455 nats a bit
-        training={"sequences": 40_000, "batch": 8},
+        training={"sequences": 40_000, "rate": 3e-3, "beta2": 0.999},
     ),
     "priority_sort": Task(
         PrioritySort(),
@@ -137,7 +137,7 @@ TASKS = {
             "24 of 30": Point(PrioritySort().at(30, 24), False),
         },
         converged=0.05,  # 9 bits a sequence
-        training={"sequences": 60_000, "batch": 4, "read_heads": 5, "write_heads": 5},
+        training={"sequences": 120_000, "read_heads": 5, "write_heads": 5},
         upto=_sort,
         least=2,
         most=20,

@@ -20,6 +20,7 @@ from benchmarks.bit_tasks import Task, judge, optimum
 
 _SMOOTHED_OVER = 1000  # sequences of the smoothed loss, an exponential average
 _AVERAGED_EVERY = 10  # steps
+_WORSE = 1.3  # times the loss at a rewind, and there is another, though it is soon
 _NEAR, _KEPT_EVERY = 1.2, 50  # what a rewind goes back to: times the best loss, and steps
 _ON_THE_WAY, _AT_THE_END = 1, 2  # seeds of the sequences that networks are judged on
 
@@ -90,6 +91,7 @@ class Rewinds:
         self._pause = _SMOOTHED_OVER // batch  # steps in which the smoothed loss comes down again
         self._kept: list[dict[str, Any]] = []  # there is one as soon as it has converged
         self._steps = self._keep_from = self._back_from = 0
+        self._last = math.inf  # the smoothed loss when it went back last
 
     @property
     def share(self) -> float:
@@ -107,10 +109,13 @@ class Rewinds:
         if course.smoothed <= _NEAR * course.best and self._steps >= self._keep_from:
             self._kept = [copy.deepcopy(part.state_dict()) for part in self.parts]
             self._keep_from = self._steps + _KEPT_EVERY
-        elif course.smoothed > self.climb * course.best and self._steps >= self._back_from:
+        elif course.smoothed > self.climb * course.best and (
+            self._steps >= self._back_from or course.smoothed > _WORSE * self._last
+        ):
             for part, kept in zip(self.parts, self._kept, strict=True):
                 part.load_state_dict(copy.deepcopy(kept))
             self.count += 1
+            self._last = course.smoothed
             self._back_from = self._steps + self._pause
 
 
