@@ -43,7 +43,9 @@ class HebbianFastWeights(Memory[HebbianState]):
         hidden_size: `H`, hidden units of the layer.
         key_size, value_size: `K` and `V`, of the store; None for `H`. A layer needs them so.
         decay: `lambda`, what is left of the fast weights after a step.
-        rate: `eta`, how much of an outer product is added.
+        rate: `eta`, how much of an outer product is added; None for 0.5 in a store, and `0.2 / H` in
+            a layer: its hidden states are about `sqrt(H / 2)` long, so that with 0.5, the paper's,
+            what is read drowns what comes in, and little is learned.
         settling_steps: `S`, rounds in which a step settles.
 
     Attributes:
@@ -78,7 +80,7 @@ class HebbianFastWeights(Memory[HebbianState]):
         key_size: int | None = None,
         value_size: int | None = None,
         decay: float = 0.95,
-        rate: float = 0.5,
+        rate: float | None = None,
         settling_steps: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -91,6 +93,8 @@ class HebbianFastWeights(Memory[HebbianState]):
         check_sizes(who, hidden_size=hidden_size, settling_steps=settling_steps, **sizes)
         if not 0 <= decay <= 1:
             raise ArgumentError(f"{who}: decay must lie in [0, 1], got {decay!r}")
+        if rate is None:
+            rate = 0.5 if input_size is None else 0.2 / hidden_size
         if not rate > 0:
             raise ArgumentError(f"{who}: rate must be positive, got {rate!r}")
         self.hidden_size = self.output_size = hidden_size

@@ -106,6 +106,22 @@ def test_a_hebbian_layer_is_its_equations(settling):
     torch.testing.assert_close(state.weights[0], weights)
 
 
+@pytest.mark.parametrize("hidden", [16, 128])
+def test_what_a_hebbian_layer_reads_does_not_drown_what_comes_in(hidden):
+    torch.manual_seed(0)
+    x = torch.randn(8, 50, 4)
+    other = x.clone()
+    other[:, -1] = torch.randn(8, 4)
+
+    def difference(**options):
+        memory = HebbianFastWeights(4, hidden, **options)
+        one, two = (memory(given)[0][:, -1] for given in (x, other))
+        return ((one - two).norm() / one.norm()).item()
+
+    assert difference() > 0.9
+    assert difference(rate=0.5) < 0.6  # the paper's rate
+
+
 def test_a_hebbian_store_by_hand():
     memory = HebbianFastWeights(None, key_size=2, value_size=1, decay=0.5, rate=2.0)
     keys = torch.eye(2)
