@@ -43,9 +43,9 @@ class HebbianFastWeights(Memory[HebbianState]):
         hidden_size: `H`, hidden units of the layer.
         key_size, value_size: `K` and `V`, of the store; None for `H`. A layer needs them so.
         decay: `lambda`, what is left of the fast weights after a step.
-        rate: `eta`, how much of an outer product is added; None for 0.5 in a store, and `0.2 / H` in
-            a layer: its hidden states are about `sqrt(H / 2)` long, so that with 0.5, the paper's,
-            what is read drowns what comes in, and little is learned.
+        rate: `eta`, how much of an outer product is added; None for 0.5 in a store, for `0.2 / H`
+            in a layer: its hidden states are about `sqrt(H / 2)` long, so that with 0.5, the
+            paper's, what is read drowns what comes in, and little is learned.
         settling_steps: `S`, rounds in which a step settles.
 
     Attributes:
