@@ -23,8 +23,9 @@ class Settings:
             long that it undoes what was learned.
         spike: a gradient whose norm is more than so many times that of the last ones is shortened
             to that; it keeps what was learned, and may keep from learning more.
-        rewind: when the smoothed loss has converged, then climbs above so many times its best, the
-            training goes back to what it was near its best, and on in steps half as long.
+        rewind: when the smoothed loss has converged, then has not any more and is above so many
+            times its best, the training goes back to what it was near its best, and on in steps
+            half as long.
         averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
             averaged weights are then those that are judged.
         curriculum: whether to begin with the shortest sequences, or the fewest copies.

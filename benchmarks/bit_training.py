@@ -78,7 +78,8 @@ class Rewinds:
     long from then on, lest the same happen again.
 
     Args:
-        climb: how many times its best the smoothed loss may be; past that the training goes back.
+        climb: how many times its best the smoothed loss may be; past that, and past the threshold
+            under which it has converged, the training goes back.
         batch: sequences of a step.
         parts: all that changes in the training and has a `state_dict`.
 
@@ -109,7 +110,7 @@ class Rewinds:
         if course.smoothed <= _NEAR * course.best and self._steps >= self._keep_from:
             self._kept = [copy.deepcopy(part.state_dict()) for part in self.parts]
             self._keep_from = self._steps + _KEPT_EVERY
-        elif course.smoothed > self.climb * course.best and (
+        elif course.smoothed > max(course.threshold, self.climb * course.best) and (
             self._steps >= self._back_from or course.smoothed > _WORSE * self._last
         ):
             for part, kept in zip(self.parts, self._kept, strict=True):

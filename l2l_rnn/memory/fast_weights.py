@@ -17,6 +17,10 @@ from l2l_rnn.memory.checks import check_sizes
 from l2l_rnn.memory.memory import Memory, leading_axis
 from l2l_rnn.memory.projections import KeyValueProjection
 
+# Steps that a Hebbian layer takes before it makes its matrix anew, and the numbers in the matrices
+# of all sequences below which it makes them at every step: then operations, not sums, take time.
+_BLOCK, _FEW = 64, 50_000
+
 
 class HebbianState(NamedTuple):
     """What a `HebbianFastWeights` holds: `h`, `(…, H)`, and `A`, `(…, V, K)`."""
@@ -138,6 +142,56 @@ class HebbianFastWeights(Memory[HebbianState]):
         for _ in range(self.settling_steps):
             h = self._settled(fixed + (weights @ h.unsqueeze(-1)).squeeze(-1))
         return h, HebbianState(h, weights)
+
+    def _run(
+        self, x: Tensor, state: HebbianState, inside: Tensor | None
+    ) -> tuple[Tensor, HebbianState]:
+        rows, size = math.prod(x.shape[:-2]), self.hidden_size
+        if rows * size * size < _FEW:
+            return super()._run(x, state, inside)
+        outputs, blocks = [], self._project(x).split(_BLOCK, -2)
+        within = (None,) * len(blocks) if inside is None else inside.split(_BLOCK, -1)
+        for features, here in zip(blocks, within, strict=True):
+            seen, state = self._block(features, state, here)
+            outputs.append(seen)
+        return torch.cat(outputs, -2), state
+
+    def _block(
+        self, features: Tensor, state: HebbianState, inside: Tensor | None
+    ) -> tuple[Tensor, HebbianState]:
+        """Take some steps, reading the hidden states themselves in place of their outer products.
+
+        `A_t h = lambda^t A_0 h + eta sum_s lambda^(t - s) h_{s-1} (h_{s-1} . h)`, so `A` is made
+        but once, at the end.
+        """
+        hidden, weights = state
+        steps, batch = features.shape[-2], features.shape[:-2]
+        ages = torch.arange(steps - 1, -1, -1, device=features.device, dtype=features.dtype)
+        shares = self.rate * self.decay**ages
+        written, before = [hidden.unsqueeze(-2)], weights.mT
+        for t, z in enumerate(features.unbind(-2)):
+            past = torch.cat(written, -2)
+            fixed = (z + functional.linear(hidden, self.weight_hh)).unsqueeze(-2)
+            query = self._settled(fixed)
+            for _ in range(self.settling_steps):
+                alike = (query @ past.mT) * shares[steps - 1 - t :]
+                drawn = torch.add(fixed, query @ before, alpha=self.decay ** (t + 1))
+                query = self._settled(drawn + alike @ past)
+            hidden = query.squeeze(-2)
+            written.append(query)
+        h = torch.cat(written, -2)
+        past, seen = h[..., :-1, :], h[..., 1:, :]
+        if inside is None:
+            weights = hebbian_rule(past, past, weights, decay=self.decay, rate=self.rate)
+            return seen, HebbianState(hidden, weights)
+        taken = inside.sum(-1)
+        ages = taken.unsqueeze(-1) - 1 - torch.arange(steps, device=inside.device)
+        kept = (self.decay ** ages.clamp(min=0).to(h.dtype)).masked_fill(ages < 0, 0)
+        left = (self.decay ** taken.to(h.dtype)).unsqueeze(-1).unsqueeze(-1)
+        added = (past * kept.unsqueeze(-1)).mT @ past
+        weights = torch.add(left * weights, added, alpha=self.rate)
+        last = taken.reshape(*batch, 1, 1).expand(*batch, 1, self.hidden_size)
+        return seen, HebbianState(h.gather(-2, last).squeeze(-2), weights)
 
     def _settled(self, x: Tensor) -> Tensor:
         normal = F.layer_norm(x, (self.hidden_size,))

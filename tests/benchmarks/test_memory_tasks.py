@@ -224,6 +224,9 @@ def test_a_training_goes_back_to_what_it_was_before_it_lost_it():
 
     assert take(0.6, 0, steps=30) == 0  # it has not converged, and climbs as it likes
     assert take(9.0, 1) == 1
+    assert take(0.1, 1, steps=100) == 1
+    assert take(0.45, 1, steps=30) == 1  # above three times its best, but has not lost it
+    assert rewinds.count == 0
     assert take(0.1, 2, steps=100) == 2
     assert take(9.0, 3) == 2
     assert (rewinds.count, rewinds.share) == (1, 0.5)
@@ -239,9 +242,14 @@ def test_a_training_goes_back_to_what_it_was_before_it_lost_it():
 def test_a_rewind_takes_all_back_that_the_training_changes(monkeypatch):
     seen = []
     look = bit_training.Rewinds.look
-    monkeypatch.setattr(
-        bit_training.Rewinds, "look", lambda self, course: (seen.append(self), look(self, course))
-    )
+
+    def look_harder(rewinds, course):
+        seen.append(rewinds)
+        if course.climb is not None:
+            course.threshold = 0.0  # whatever its loss is, it counts as lost
+        look(rewinds, course)
+
+    monkeypatch.setattr(bit_training.Rewinds, "look", look_harder)
     task = dataclasses.replace(short("copy"), converged=10.0)
     _, found = trained(task=task, sequences=4000, rate=1.0, last=1.0, rewind=1.01, every=10**6)
     (rewinds,) = set(seen)

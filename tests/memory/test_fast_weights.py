@@ -1,12 +1,14 @@
 """Fast weights against the loops that define them, and on examples worked out by hand."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.fast_weights import delta_rule, hebbian_rule
-from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights
+from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, fast_weights
 
 
 def numbers(*shape, seed=0):
@@ -104,6 +106,37 @@ def test_a_hebbian_layer_is_its_equations(settling):
             h = settled(z + weights @ h)
         torch.testing.assert_close(y[0, t], h)
     torch.testing.assert_close(state.weights[0], weights)
+
+
+@pytest.mark.parametrize("lengths", [None, [[0, 7, 3], [4, 2, 6]]], ids=["whole", "ragged"])
+@pytest.mark.parametrize("tasks", [False, True])
+@pytest.mark.parametrize("settling", [1, 3])
+def test_blocks_of_a_hebbian_layer_are_its_steps(monkeypatch, settling, tasks, lengths):
+    torch.manual_seed(0)
+    memory = HebbianFastWeights(3, 4, rate=0.3, settling_steps=settling, dtype=torch.float64)
+    if tasks:
+        for name, p in list(memory.named_parameters()):
+            setattr(memory, name, torch.nn.Parameter(p + 0.1 * torch.randn(2, *p.shape).double()))
+    x = torch.randn(2, 3, 7, 3, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        _, before = memory(torch.randn(2, 3, 2, 3, dtype=torch.float64))
+    counts = None if lengths is None else torch.tensor(lengths)
+    parameters = [x, *memory.parameters()]
+
+    def derivatives():
+        outputs, state = memory(x, before, lengths=counts)
+        total = sum((part.square() * part.cos()).sum() for part in (outputs, *state))
+        first = torch.autograd.grad(total, parameters, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), parameters)
+        return [outputs, *state, *first, *second]
+
+    monkeypatch.setattr(fast_weights, "_FEW", math.inf)
+    expected = derivatives()
+    monkeypatch.setattr(fast_weights, "_FEW", 0)
+    for block in (3, 64):
+        monkeypatch.setattr(fast_weights, "_BLOCK", block)
+        for found, right in zip(derivatives(), expected, strict=True):
+            torch.testing.assert_close(found, right)
 
 
 @pytest.mark.parametrize("hidden", [16, 128])
