@@ -177,7 +177,7 @@ class RepeatCopy(BitSequences):
 
 
 def _range_or_one(who: str, name: str, given: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(given, Sequence):
+    if isinstance(given, Sequence) and not isinstance(given, str):
         return check_range(who, name, given)
     return (check_count(who, name, given),) * 2
 
