@@ -1,6 +1,13 @@
 """Pure functions of tensors: recurrences, affine maps, padding, losses; all on the task axis."""
 
-from l2l_rnn.functional.addressing import (
+from l2l_rnn.functional.affine import embedding, linear
+from l2l_rnn.functional.losses import (
+    accuracy,
+    binary_cross_entropy,
+    cross_entropy,
+    mean_squared_error,
+)
+from l2l_rnn.functional.memory.addressing import (
     allocation,
     content_weights,
     cosine_similarities,
@@ -9,17 +16,10 @@ from l2l_rnn.functional.addressing import (
     shift,
     temporal_links,
 )
-from l2l_rnn.functional.affine import embedding, linear
-from l2l_rnn.functional.losses import (
-    accuracy,
-    binary_cross_entropy,
-    cross_entropy,
-    mean_squared_error,
-)
-from l2l_rnn.functional.packed_kernels import compiled
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
-from l2l_rnn.functional.recurrences import gru, lstm, rnn
-from l2l_rnn.functional.scan import linear_scan, lru, min_gru, min_lstm
+from l2l_rnn.functional.recurrence.compiled_passes import compiled
+from l2l_rnn.functional.recurrence.recurrences import gru, lstm, rnn
+from l2l_rnn.functional.recurrence.scan import linear_scan, lru, min_gru, min_lstm
 
 __all__ = [
     "accuracy",

@@ -32,7 +32,7 @@ def threads() -> int:
 
 
 def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
-    """Find the function `run_<name>_pass` of `_<name>_kernels`.
+    """Find the function `run_<name>_pass` of `_<name>`.
 
     None where it was not compiled, is of another version, or `L2L_RNN_COMPILED=0` in the
     environment says that it is not wanted.
@@ -40,9 +40,9 @@ def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
     if os.environ.get("L2L_RNN_COMPILED") == "0":
         return None
     try:
-        module = importlib.import_module(f"l2l_rnn.functional._{name}_kernels")
+        module = importlib.import_module(f"l2l_rnn.functional._{name}")
         library: Any = ctypes.CDLL(module.__file__)
-        made = library[f"{name}_kernels_version"](), library[f"{name}_job_size"]()
+        made = library[f"{name}_version"](), library[f"{name}_job_size"]()
         function = library[f"run_{name}_pass"]
     except (ImportError, OSError, AttributeError):
         return None

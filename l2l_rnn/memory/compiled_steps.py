@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from l2l_rnn.functional.slot_recurrence import SlotHeads, slot_recurrence
+from l2l_rnn.functional.memory.autograd import SlotHeads, slot_recurrence
 
 Module = TypeVar("Module", bound=nn.Module)
 _AXES = (2, 2, 1, 0)  # of weight_back, weight_heads, bias_heads and a sharpness, without tasks

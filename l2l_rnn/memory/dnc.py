@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.slot_recurrence import SlotHeads
+from l2l_rnn.functional.memory.autograd import SlotHeads
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 

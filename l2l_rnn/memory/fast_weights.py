@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.attention import unit_vectors
-from l2l_rnn.functional.fast_weights import delta_rule, hebbian_rule
+from l2l_rnn.functional.memory.attention import unit_vectors
+from l2l_rnn.functional.memory.fast_weights import delta_rule, hebbian_rule
 from l2l_rnn.memory.checks import check_sizes
 from l2l_rnn.memory.memory import Memory, leading_axis
 from l2l_rnn.memory.projections import KeyValueProjection

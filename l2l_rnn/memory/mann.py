@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional import slot_kernels
-from l2l_rnn.functional.attention import cosine_similarity, masked_softmax
-from l2l_rnn.functional.slot_recurrence import SlotHeads
+from l2l_rnn.functional.memory import compiled_passes
+from l2l_rnn.functional.memory.attention import cosine_similarity, masked_softmax
+from l2l_rnn.functional.memory.autograd import SlotHeads
 from l2l_rnn.memory.checks import check_sizes
 from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.memory import Memory, leading_axis
@@ -215,7 +215,7 @@ class MANN(Memory[MANNState]):
         parameters = self.weight_hh, self.weight_heads, self.bias_heads, self.log_sharpness
         values = (features, *parameters, *(part for part in state[:-2]))
         usual = type(self)._advance is MANN._advance and not state.usage.requires_grad
-        if not (usual and slot_kernels.serve(values)):
+        if not (usual and compiled_passes.serve(values)):
             return super()._steps(features, state, inside)
 
         def as_state(parts: Sequence[Tensor], others: Mapping[str, Tensor]) -> MANNState:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.attention import cosine_similarity, masked_softmax
+from l2l_rnn.functional.memory.attention import cosine_similarity, masked_softmax
 from l2l_rnn.memory.item_memory import ItemMemory, ItemState
 
 

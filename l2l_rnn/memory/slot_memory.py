@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional import slot_kernels
-from l2l_rnn.functional.slot_recurrence import SlotHeads
+from l2l_rnn.functional.memory import compiled_passes
+from l2l_rnn.functional.memory.autograd import SlotHeads
 from l2l_rnn.memory.checks import check_size, check_sizes
 from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.controllers import CONTROLLERS, find_controller
@@ -170,7 +170,7 @@ class SlotMemory(Memory[SlotState]):
         return (
             type(self)._advance is owner.__dict__.get("_advance")
             and type(self.controller) in CONTROLLERS.values()
-            and slot_kernels.serve((features, *self._stepped(), *self._parts(state)))
+            and compiled_passes.serve((features, *self._stepped(), *self._parts(state)))
         )
 
     def _project(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
-from l2l_rnn.functional.attention import unit_vectors
+from l2l_rnn.functional.memory.attention import unit_vectors
 from l2l_rnn.memory import Memory
 from l2l_rnn.nn import Linear
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from l2l_rnn import functional
-from l2l_rnn.functional.recurrences import State
+from l2l_rnn.functional.recurrence.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
 

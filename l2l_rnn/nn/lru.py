@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.recurrences import State
+from l2l_rnn.functional.recurrence.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
 

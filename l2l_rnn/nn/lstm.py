@@ -9,9 +9,9 @@ from torch import Tensor
 
 from l2l_rnn import functional
 from l2l_rnn.axes import transforms_are_active
-from l2l_rnn.functional import packed_kernels
 from l2l_rnn.functional.affine import product_type
-from l2l_rnn.functional.recurrences import State
+from l2l_rnn.functional.recurrence import compiled_passes
+from l2l_rnn.functional.recurrence.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
 _FEW = 8  # sequences; see `LSTM._run_fused`
@@ -90,7 +90,7 @@ class LSTM(RecurrentLayer):
             self._has_tasks
             or self.proj_size
             or x.device.type != "cpu"
-            or (packed_kernels.compiled() and x.shape[1] > _FEW)
+            or (compiled_passes.compiled() and x.shape[1] > _FEW)
             or product_type(x) != torch.float32
             or self._takes_gradients(x, *state, *weights)
             or transforms_are_active()

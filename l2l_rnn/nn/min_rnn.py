@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.recurrences import State
+from l2l_rnn.functional.recurrence.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
 

@@ -19,8 +19,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.functional.packing import Packing, choose_packing
-from l2l_rnn.functional.recurrences import State, Weights
+from l2l_rnn.functional.recurrence.packing import Packing, choose_packing
+from l2l_rnn.functional.recurrence.recurrences import State, Weights
 from l2l_rnn.nn.layouts import Layout, state_tensors
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.recurrences import State
+from l2l_rnn.functional.recurrence.recurrences import State
 from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 
 

@@ -6,8 +6,13 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.functional.packing import Packing, PaddedPacking, RaggedPacking, choose_packing
-from l2l_rnn.functional.recurrences import Weights
+from l2l_rnn.functional.recurrence.packing import (
+    Packing,
+    PaddedPacking,
+    RaggedPacking,
+    choose_packing,
+)
+from l2l_rnn.functional.recurrence.recurrences import Weights
 from l2l_rnn.models.encoder import CELLS
 
 TASKS, BATCH, STEPS, HIDDEN = 2, 3, 4, 3

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.fast_weights import delta_rule, hebbian_rule
+from l2l_rnn.functional.memory.fast_weights import delta_rule, hebbian_rule
 from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, fast_weights
 
 

@@ -1,7 +1,7 @@
 /* The passes of a memory of slots over a sequence, with its controller and heads, in single
  * precision on a processor.
  *
- * `slot_recurrence.py` says what goes in and out, `memory/ntm.py`, `mann.py` and `dnc.py` what is
+ * `memory/autograd.py` says what goes in and out, `memory/ntm.py`, `mann.py` and `dnc.py` what is
  * computed; the same equations stand here, forward and backward, with all steps of a block of
  * sequences in one go. A sequence's slots stay in the processor's cache from step to step. A block
  * of sequences of one task is one item of work; threads take items in turn.
@@ -13,7 +13,7 @@
  * neighbours. Where nothing is kept for a backward pass, arrays over steps have room for one.
  */
 
-#include "kernels.h"
+#include "common.h"
 
 #define LEAST_WEIGHT 1e-16f /* added to what a logarithm is taken of, as in `addressing.py` */
 
@@ -111,25 +111,25 @@ static int64_t workspace(const Job *job)
 
 #define SUFFIX _anywhere
 #define TARGET
-#include "slot_passes.h"
+#include "memory_passes.h"
 #undef SUFFIX
 #undef TARGET
 
 #if defined(__x86_64__)
 #define SUFFIX _avx2
 #define TARGET __attribute__((target("avx2,fma")))
-#include "slot_passes.h"
+#include "memory_passes.h"
 #define BEST work_avx2
 #else
 #define BEST 0
 #endif
 
-/* Of what `slot_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int slot_kernels_version(void) { return 4; }
-EXPORT int slot_job_size(void) { return sizeof(Job); }
+/* Of what `memory/compiled_passes.py` knows of this file: the arrays' names and shapes, and the struct. */
+EXPORT int memory_version(void) { return 4; }
+EXPORT int memory_job_size(void) { return sizeof(Job); }
 
 /* Do a job, as `run_items` says. */
-EXPORT int run_slot_pass(Job *job, Parallel parallel, unsigned threads)
+EXPORT int run_memory_pass(Job *job, Parallel parallel, unsigned threads)
 {
     int64_t items = job->A * ((job->B + job->block - 1) / job->block);
     return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
@@ -137,6 +137,6 @@ EXPORT int run_slot_pass(Job *job, Parallel parallel, unsigned threads)
 
 /* -- a module, so that Python finds the file ------------------------------------------------- */
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_slot_kernels", .m_size = -1};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_memory", .m_size = -1};
 
-PyMODINIT_FUNC PyInit__slot_kernels(void) { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit__memory(void) { return PyModule_Create(&module); }

@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from l2l_rnn.functional import linear_scan
-from l2l_rnn.functional.scan import _in_blocks, _in_turn
+from l2l_rnn.functional.recurrence.scan import _in_blocks, _in_turn
 
 REAL, COMPLEX = torch.float64, torch.complex128
 

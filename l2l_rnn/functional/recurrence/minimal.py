@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2l_rnn.errors import DerivativeError, ShapeError
-from l2l_rnn.functional import packed_kernels
+from l2l_rnn.functional.recurrence import compiled_passes
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, as `packed_recurrence`
@@ -48,7 +48,7 @@ def _run(what: str, arrays: dict[str, Tensor]) -> None:
     packed: dict[str, Tensor | None] = {
         name: array.flatten(1, 2) if array.dim() == 4 else array for name, array in arrays.items()
     }
-    packed_kernels.run(what, packed_kernels.MINIMAL, [batch] * steps, packed)
+    compiled_passes.run(what, compiled_passes.MINIMAL, [batch] * steps, packed)
 
 
 class _Minimal(Function):

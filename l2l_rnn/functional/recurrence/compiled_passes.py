@@ -1,6 +1,6 @@
 """The passes of a packed recurrence in compiled code, where they were compiled and will do.
 
-`packed_kernels.c` does a step's product and all its pointwise work in one go, on rows that stay in
+`rnn.c` does a step's product and all its pointwise work in one go, on rows that stay in
 the processor's cache; torch's operations do them one after the other, each over all rows. A machine
 without a C compiler lacks it, and everything runs on torch's operations alone.
 """
@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from l2l_rnn.functional import compiled_code
-from l2l_rnn.functional.packed_cell import PackedCell
-from l2l_rnn.functional.packed_cells import GRUCell, LSTMCell, ReluCell, TanhCell
+from l2l_rnn.functional.recurrence.cell import PackedCell
+from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, TanhCell
 
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
 _CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)
@@ -59,7 +59,7 @@ def run(
         what: `"forward"`, `"adjoint"` or `"tangent"`.
         cell: the class of the `PackedCell`, or `MINIMAL`.
         sizes: rows of each step.
-        arrays: float32 but for a bool `outside`, named and shaped as in `packed_kernels.c`; None
+        arrays: float32 but for a bool `outside`, named and shaped as in `rnn.c`; None
             for what there is not. What is written to is contiguous.
         first_column: of z that the product reads; those before it are 0.
     """
@@ -103,7 +103,7 @@ def compiled() -> bool:
 
 
 def _load() -> Callable[..., int] | None:
-    return compiled_code.load("packed", _VERSION, ctypes.sizeof(_Job))
+    return compiled_code.load("rnn", _VERSION, ctypes.sizeof(_Job))
 
 
 _LIBRARY = _load()

@@ -35,9 +35,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2l_rnn.errors import DerivativeError, ShapeError
-from l2l_rnn.functional import packed_kernels, packed_steps
 from l2l_rnn.functional.affine import product_type
-from l2l_rnn.functional.packed_cell import PackedCell
+from l2l_rnn.functional.recurrence import compiled_passes, torch_passes
+from l2l_rnn.functional.recurrence.cell import PackedCell
 
 
 # Not traced: a compiler would take the passes' writes into shared memory apart.
@@ -256,10 +256,10 @@ def _run(
     `first_column` is the first of z that is not 0.
     """
     kind = type(cell)
-    if packed_kernels.serve(kind, (t for name, t in arrays.items() if name != "outside")):
-        packed_kernels.run(what, kind, sizes, arrays, first_column)
+    if compiled_passes.serve(kind, (t for name, t in arrays.items() if name != "outside")):
+        compiled_passes.run(what, kind, sizes, arrays, first_column)
     else:
-        packed_steps.PASSES[what](cell, sizes, **arrays)
+        torch_passes.PASSES[what](cell, sizes, **arrays)
 
 
 def _check(

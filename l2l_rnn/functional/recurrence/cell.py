@@ -1,6 +1,6 @@
 """What a cell, the pointwise part of a recurrence, is given at a step and must leave.
 
-A new cell is a `PackedCell` in `packed_cells`, a function in `recurrences` that runs it, a layer in
+A new cell is a `PackedCell` in `cells`, a function in `recurrences` that runs it, a layer in
 `l2l_rnn.nn` that holds its parameters, and a name for models in `models.encoder`.
 
 Shapes: every tensor is a view of one step's block of rows, `(A, n, H)` or `(A, n, UH)`; primes are

@@ -12,8 +12,8 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from l2l_rnn.axes import transforms_are_active
-from l2l_rnn.functional import packed_kernels
-from l2l_rnn.functional.min_recurrence import min_recurrence
+from l2l_rnn.functional.recurrence import compiled_passes
+from l2l_rnn.functional.recurrence.minimal import min_recurrence
 
 # Values of one step above which a plain loop over steps, one operation each, is the fastest on a
 # processor: the operation's own time then exceeds the cost of its call.
@@ -189,7 +189,7 @@ def lru(
 
 
 def _is_compiled(*tensors: Tensor) -> bool:
-    return packed_kernels.serve(packed_kernels.MINIMAL, tensors) and not transforms_are_active()
+    return compiled_passes.serve(compiled_passes.MINIMAL, tensors) and not transforms_are_active()
 
 
 def _scanned(factors: Tensor, terms: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -1,5 +1,5 @@
 /* The heads of a memory that is written where it is least used, whose equations are in
- * memory/mann.py. slot_passes.h includes this file once for each kind of processor.
+ * memory/mann.py. memory_passes.h includes this file once for each kind of processor.
  *
  * The numbers are all heads' keys, then, if they are not the keys themselves, what the heads write,
  * then their gates; weights are those of the reads, then of the writes. */

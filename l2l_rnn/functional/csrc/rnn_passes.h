@@ -1,7 +1,7 @@
-/* The passes of packed_kernels.c, which includes this file once for each kind of processor, with
+/* The passes of rnn.c, which includes this file once for each kind of processor, with
  * SUFFIX at the end of every name and TARGET before every function. */
 
-#include "kernel_parts.h"
+#include "vector_math.h"
 
 /* -- forward ------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* The heads of a differentiable neural computer, whose equations are in memory/dnc.py. slot_passes.h
+/* The heads of a differentiable neural computer, whose equations are in memory/dnc.py. memory_passes.h
  * includes this file once for each kind of processor.
  *
  * Weights are those of the reads, then of the write; content likewise. */

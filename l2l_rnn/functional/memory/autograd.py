@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from l2l_rnn.functional import slot_kernels
+from l2l_rnn.functional.memory import compiled_passes
 
 Exact = Callable[..., tuple[Tensor, ...]]
 
@@ -110,7 +110,7 @@ class _Slots(Function):
         numbers, units = parameters[1].shape[1:]
         (gates, back), lines = parameters[0].shape[1:], parts[0].shape[2]
         sizes = {
-            "kind": slot_kernels.KINDS.index(heads.kind),
+            "kind": compiled_passes.KINDS.index(heads.kind),
             **{"A": tasks, "B": batch, "S": steps, "H": units, "G": gates // units},
             **{"M": slots, "W": width, "R": heads.read_heads, "V": heads.write_heads},
             **{"I": numbers, "Z": back, "P": columns, "keep": int(keep)},
@@ -129,8 +129,8 @@ class _Slots(Function):
         }
         arrays |= {
             name: room(ends, *part.shape[2:])
-            for name, part in zip(slot_kernels.ALL, first, strict=False)
-            if name not in slot_kernels.SEEN
+            for name, part in zip(compiled_passes.ALL, first, strict=False)
+            if name not in compiled_passes.SEEN
         }
         arrays |= {
             "NTM": lambda: {n: room(kept, lines, slots) for n in ("content", "shifted")},
@@ -141,10 +141,10 @@ class _Slots(Function):
         given = {
             **dict(zip(_PARAMETERS, parameters, strict=False)),
             **{"projected": projected, **turnover},
-            **dict(zip(slot_kernels.FIRST, first, strict=False)),
-            **dict(zip(slot_kernels.LAST, last, strict=False)),
+            **dict(zip(compiled_passes.FIRST, first, strict=False)),
+            **dict(zip(compiled_passes.LAST, last, strict=False)),
         }
-        slot_kernels.run("forward", sizes, lengths, {**arrays, **given})
+        compiled_passes.run("forward", sizes, lengths, {**arrays, **given})
         if keep:
             ctx.save_for_backward(lengths, *tensors, *arrays.values())
             ctx.exact, ctx.sizes, ctx.names, ctx.count = exact, sizes, tuple(arrays), count
@@ -190,9 +190,9 @@ def _gradients(
         **{n: p.contiguous() for n, p in zip(_PARAMETERS, parameters, strict=False)},
         "dseen": torch.zeros_like(seen) if dseen is None else dseen.contiguous(),
         **{"da": da, "dnumbers": dnumbers, "dsharpness": dsharpness},
-        **dict(zip(slot_kernels.FIRST, parts, strict=False)),
+        **dict(zip(compiled_passes.FIRST, parts, strict=False)),
     }
-    slot_kernels.run("adjoint", sizes, lengths, {**arrays, **given})
+    compiled_passes.run("adjoint", sizes, lengths, {**arrays, **given})
     hidden = seen[..., : parameters[1].shape[-1]].flatten(1, 2)
     flat_da = da[..., : parameters[0].shape[1]].flatten(1, 2)
     flat_numbers = dnumbers.flatten(1, 2)

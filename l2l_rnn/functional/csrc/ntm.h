@@ -1,4 +1,4 @@
-/* The heads of a Neural Turing Machine, whose equations are in memory/ntm.py. slot_passes.h includes
+/* The heads of a Neural Turing Machine, whose equations are in memory/ntm.py. memory_passes.h includes
  * this file once for each kind of processor. */
 
 /* Where each of the numbers begins that steer the heads, in the order of `NTM._interface`. */

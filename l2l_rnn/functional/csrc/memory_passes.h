@@ -1,7 +1,7 @@
-/* The passes of slot_kernels.c, which includes this file once for each kind of processor, with
+/* The passes of memory.c, which includes this file once for each kind of processor, with
  * SUFFIX at the end of every name and TARGET before every function. */
 
-#include "kernel_parts.h"
+#include "vector_math.h"
 
 /* -- sums over slots ----------------------------------------------------------------------- */
 
@@ -137,9 +137,9 @@ TARGET static void FN(controller_adjoint)(const Job *job, const float *restrict 
     }
 }
 
-#include "ntm_heads.h"
-#include "mann_heads.h"
-#include "dnc_heads.h"
+#include "ntm.h"
+#include "mann.h"
+#include "dnc.h"
 
 /* -- all steps ----------------------------------------------------------------------------- */
 

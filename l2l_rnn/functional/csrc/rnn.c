@@ -1,19 +1,19 @@
 /* The three passes of a packed recurrence, and of the minimal one, in single precision on a
  * processor.
  *
- * `packed_recurrence.py` says what a pass computes, `packed_cells.py` what a cell does in it; the
+ * `recurrence/autograd.py` says what a pass computes, `recurrence/cells.py` what a cell does in it; the
  * same equations stand here with a step's product and all its pointwise work done at once, on a
  * block of rows that stays in the processor's cache from the first step to the last. A block of
  * rows of one task or direction is one item of work; threads take items in turn.
  *
- * The minimal recurrence (`min_recurrence.py`) has no product, so a pass over it is a loop alone; its
+ * The minimal recurrence (`recurrence/minimal.py`) has no product, so a pass over it is a loop alone; its
  * z holds the pre-activations, `through` their cotangents.
  *
  * Arrays are contiguous: A tasks and directions, P packed steps, K features with bias columns and
  * the state, H hidden units, U pre-activations for each of them.
  */
 
-#include "kernels.h"
+#include "common.h"
 
 enum { FORWARD, ADJOINT, TANGENT };
 enum { TANH, RELU, GRU, LSTM, MIN_GRU };
@@ -61,25 +61,25 @@ static int64_t workspace(const Job *job)
 
 #define SUFFIX _anywhere
 #define TARGET
-#include "packed_passes.h"
+#include "rnn_passes.h"
 #undef SUFFIX
 #undef TARGET
 
 #if defined(__x86_64__)
 #define SUFFIX _avx2
 #define TARGET __attribute__((target("avx2,fma")))
-#include "packed_passes.h"
+#include "rnn_passes.h"
 #define BEST work_avx2
 #else
 #define BEST 0
 #endif
 
-/* Of what `packed_kernels.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int packed_kernels_version(void) { return 5; }
-EXPORT int packed_job_size(void) { return sizeof(Job); }
+/* Of what `recurrence/compiled_passes.py` knows of this file: the arrays' names and shapes, and the struct. */
+EXPORT int rnn_version(void) { return 5; }
+EXPORT int rnn_job_size(void) { return sizeof(Job); }
 
 /* Do a job, as `run_items` says. */
-EXPORT int run_packed_pass(Job *job, Parallel parallel, unsigned threads)
+EXPORT int run_rnn_pass(Job *job, Parallel parallel, unsigned threads)
 {
     int64_t items = job->A * ((job->B + job->block - 1) / job->block);
     return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
@@ -87,6 +87,6 @@ EXPORT int run_packed_pass(Job *job, Parallel parallel, unsigned threads)
 
 /* -- a module, so that Python finds the file ------------------------------------------------- */
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_packed_kernels", .m_size = -1};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_rnn", .m_size = -1};
 
-PyMODINIT_FUNC PyInit__packed_kernels(void) { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit__rnn(void) { return PyModule_Create(&module); }

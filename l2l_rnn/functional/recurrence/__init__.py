@@ -1,0 +1,1 @@
+"""Recurrences and their derivatives: packed steps, cells, scans, and the passes that run them."""
