@@ -1,23 +1,23 @@
 """Data on its way to a learner: vocabularies, datasets, and batches of tasks."""
 
-from l2l_rnn.data.arrays import channel_moments, from_arrays
-from l2l_rnn.data.augmentation import augment_support, jitter, scale, time_warp, window_slice
-from l2l_rnn.data.batches import TaskBatch, draw_tasks
 from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.datasets import SequenceDataset
 from l2l_rnn.data.episodes import Episodes, santoro_episodes
-from l2l_rnn.data.forecasting import ForecastingDataset, split_series
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.loader import TaskLoader
-from l2l_rnn.data.pipelines import as_pipeline, load_pipeline
-from l2l_rnn.data.sources import SourceTaskset, TaskSource
-from l2l_rnn.data.text import ByteVocabulary, CharacterVocabulary
-from l2l_rnn.data.tokenizer_adapters import TokenizerPipeline
-from l2l_rnn.data.torchtext_adapters import TransformPipeline, words_of
-from l2l_rnn.data.ts_files import TsFile, read_ts
-from l2l_rnn.data.vectors import read_vectors
-from l2l_rnn.data.words import WordVocabulary
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.loading.loader import TaskLoader
+from l2l_rnn.data.sequence_dataset import SequenceDataset
+from l2l_rnn.data.series.arrays import channel_moments, from_arrays
+from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
+from l2l_rnn.data.series.forecasting import ForecastingDataset, split_series
+from l2l_rnn.data.series.ts_files import TsFile, read_ts
+from l2l_rnn.data.task_batch import TaskBatch, draw_tasks
+from l2l_rnn.data.task_source import SourceTaskset, TaskSource
+from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
+from l2l_rnn.data.text.pipelines import as_pipeline, load_pipeline
+from l2l_rnn.data.text.torchtext import TransformPipeline, words_of
+from l2l_rnn.data.text.vocabulary import ByteVocabulary, CharacterVocabulary
+from l2l_rnn.data.text.word_vectors import read_vectors
+from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 
 __all__ = [
     "ByteVocabulary",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 

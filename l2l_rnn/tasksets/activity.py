@@ -13,13 +13,13 @@ from learn2learn.data.task_dataset import DataDescription
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from l2l_rnn.data.arrays import channel_moments
-from l2l_rnn.data.batches import TaskBatch
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.draws import Grouping
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.sources import Recipe, check_counts
-from l2l_rnn.data.steps import positive_count
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.padding import positive_count
+from l2l_rnn.data.sampling import Grouping
+from l2l_rnn.data.series.arrays import channel_moments
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import Recipe, check_counts
 from l2l_rnn.errors import ArgumentError, DataError, UnknownNameError
 from l2l_rnn.optional import require
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset

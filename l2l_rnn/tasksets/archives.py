@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from l2l_rnn.data.ts_files import TsFile, read_ts
+from l2l_rnn.data.series.ts_files import TsFile, read_ts
 from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.optional import require
 from l2l_rnn.registry import hint

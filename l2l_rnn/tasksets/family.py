@@ -13,8 +13,8 @@ from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from l2l_rnn.data.batches import TaskBatch
-from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
 from l2l_rnn.errors import DataError, UnknownNameError
 
 SPLITS = ("train", "validation", "test")

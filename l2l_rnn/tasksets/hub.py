@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from l2l_rnn.data.datasets import SequenceDataset
-from l2l_rnn.data.pipelines import Pipeline, as_pipeline
-from l2l_rnn.data.stores import TokenStore, width_of
-from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data.sequence_dataset import SequenceDataset
+from l2l_rnn.data.text.pipelines import Pipeline, as_pipeline
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary
+from l2l_rnn.data.token_store import TokenStore, width_of
 from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.registry import hint
 from l2l_rnn.tasksets.hub_encoding import encode, size_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.data.pipelines import Pipeline
+from l2l_rnn.data.text.pipelines import Pipeline
 from l2l_rnn.errors import DataError
 
 

@@ -13,8 +13,8 @@ import torch
 
 from l2l_rnn.data.cache import Arrays, cached_arrays
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import DataError
 from l2l_rnn.tasksets import intent_sentences
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset

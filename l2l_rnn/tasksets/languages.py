@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.datasets import SequenceDataset
-from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data.sequence_dataset import SequenceDataset
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset

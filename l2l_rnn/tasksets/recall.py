@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from l2l_rnn.data import TaskCard
-from l2l_rnn.data.draws import draw_distinct
+from l2l_rnn.data.sampling import draw_distinct
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.bit_sequences import (

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.datasets import SequenceDataset
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.labels import numbered_labels
-from l2l_rnn.data.steps import padded_steps, positive_count
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.padding import padded_steps, positive_count
+from l2l_rnn.data.sequence_dataset import SequenceDataset
+from l2l_rnn.data.series.labels import numbered_labels
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.functional import step_lengths
 from l2l_rnn.tasksets.archives import archived_series

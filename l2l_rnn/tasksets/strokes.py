@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.datasets import SequenceDataset
+from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.errors import ArgumentError, UnknownNameError
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.stroke_glyphs import MODES, SPLIT_OF, drawings, script, turns

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from l2l_rnn.data.pipelines import Pipeline
-from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data.text.pipelines import Pipeline
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.registry import did_you_mean
 

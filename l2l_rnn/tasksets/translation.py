@@ -14,8 +14,8 @@ from torch import Tensor
 
 from l2l_rnn.data.cache import Arrays, cached_arrays
 from l2l_rnn.data.cards import TaskCard
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.text import CharacterVocabulary
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.benchmarks import Sources, register_taskset
 from l2l_rnn.tasksets.language_families import family_of, split_languages

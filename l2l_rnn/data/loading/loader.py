@@ -10,10 +10,10 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator
 
-from l2l_rnn.data.batches import TaskBatch, check_halves
-from l2l_rnn.data.prefetch import Prefetcher
-from l2l_rnn.data.sources import SourceTaskset
-from l2l_rnn.data.streams import AtOnce, Drawn, OneByOne, stream
+from l2l_rnn.data.loading.prefetch import Prefetcher
+from l2l_rnn.data.loading.streams import AtOnce, Drawn, OneByOne, stream
+from l2l_rnn.data.task_batch import TaskBatch, check_halves
+from l2l_rnn.data.task_source import SourceTaskset
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.data.json_files import check_saved, read_json, write_json
-from l2l_rnn.data.text_checks import checked_ids, checked_text
+from l2l_rnn.data.text.checks import checked_ids, checked_text
+from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 _FORMAT = "l2l_rnn.CharacterVocabulary"

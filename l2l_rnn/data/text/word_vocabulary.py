@@ -10,8 +10,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from l2l_rnn.data.json_files import check_saved, read_json, write_json
-from l2l_rnn.data.text_checks import checked_ids, checked_text
+from l2l_rnn.data.text.checks import checked_ids, checked_text
+from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.optional import require
 

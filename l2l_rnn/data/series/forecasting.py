@@ -10,10 +10,10 @@ import torch
 from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 
-from l2l_rnn.data.draws import Grouping
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.sources import Recipe
-from l2l_rnn.data.steps import padded_steps, positive_count
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.padding import padded_steps, positive_count
+from l2l_rnn.data.sampling import Grouping
+from l2l_rnn.data.task_source import Recipe
 from l2l_rnn.errors import ArgumentError, DataError, ShapeError
 from l2l_rnn.functional import step_lengths
 

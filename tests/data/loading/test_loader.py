@@ -15,7 +15,7 @@ import torch
 from torch import Generator
 
 from l2l_rnn.data import GroupedDataset, SequenceDataset, SourceTaskset, TaskBatch, TaskLoader
-from l2l_rnn.data.prefetch import Prefetcher
+from l2l_rnn.data.loading.prefetch import Prefetcher
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.tasksets import DelayedRecall, Sinusoids
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.data.json_files import check_saved, read_json, write_json
-from l2l_rnn.data.text_checks import checked_ids, checked_text
+from l2l_rnn.data.text.checks import checked_ids, checked_text
+from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from l2l_rnn.data.json_files import check_saved, read_json, write_json
-from l2l_rnn.data.text_checks import checked_text
-from l2l_rnn.data.words import WordVocabulary, basic_english
+from l2l_rnn.data.text.checks import checked_text
+from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
+from l2l_rnn.data.text.word_vocabulary import WordVocabulary, basic_english
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.optional import require
 

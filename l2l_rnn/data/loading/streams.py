@@ -12,9 +12,9 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator, Tensor
 
-from l2l_rnn.data.batches import TaskBatch
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.sources import SourceTaskset
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import SourceTaskset
 
 Drawn = tuple[TaskBatch, Tensor]  # a batch, and the generator's state after it
 

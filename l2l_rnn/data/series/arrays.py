@@ -7,12 +7,12 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from l2l_rnn.data.datasets import SequenceDataset
-from l2l_rnn.data.frames import Columns, is_frame, read_frame
-from l2l_rnn.data.groups import GroupedDataset
-from l2l_rnn.data.labels import drop_single as without_single
-from l2l_rnn.data.labels import numbered_labels
-from l2l_rnn.data.steps import padded_steps
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.padding import padded_steps
+from l2l_rnn.data.sequence_dataset import SequenceDataset
+from l2l_rnn.data.series.dataframes import Columns, is_frame, read_frame
+from l2l_rnn.data.series.labels import drop_single as without_single
+from l2l_rnn.data.series.labels import numbered_labels
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 Moments = tuple[Tensor, Tensor]

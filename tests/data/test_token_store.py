@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from l2l_rnn.data import SequenceDataset
-from l2l_rnn.data.stores import TokenStore
+from l2l_rnn.data.token_store import TokenStore
 
 IDS = np.arange(1, 25).reshape(6, 4)
 

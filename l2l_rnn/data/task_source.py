@@ -11,7 +11,7 @@ from learn2learn.data import MetaDataset, Taskset
 from torch import Generator
 from torch.utils.data import default_collate
 
-from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 Recipe = tuple[MetaDataset, list[Callable[[Any], Any]]]

@@ -13,10 +13,10 @@ from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, Loa
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from l2l_rnn.data.batches import TaskBatch
-from l2l_rnn.data.draws import Grouping, draw_distinct
-from l2l_rnn.data.sources import Recipe, TaskSource, check_counts
-from l2l_rnn.data.steps import check_values
+from l2l_rnn.data.padding import check_values
+from l2l_rnn.data.sampling import Grouping, draw_distinct
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 _TOKENS = (torch.int64, torch.int32, torch.int16)

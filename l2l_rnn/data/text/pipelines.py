@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from l2l_rnn.data.json_files import read_json
-from l2l_rnn.data.text import ByteVocabulary, CharacterVocabulary
-from l2l_rnn.data.tokenizer_adapters import TokenizerPipeline
-from l2l_rnn.data.torchtext_adapters import TransformPipeline
-from l2l_rnn.data.words import WordVocabulary
+from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
+from l2l_rnn.data.text.json_files import read_json
+from l2l_rnn.data.text.torchtext import TransformPipeline
+from l2l_rnn.data.text.vocabulary import ByteVocabulary, CharacterVocabulary
+from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError
 
 # From a string to ids of 1 and more, 1 for what is unknown; 0 is padding. `len` is its vocab_size.

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from l2l_rnn.data.draws import Grouping, draw_distinct
+from l2l_rnn.data.sampling import Grouping, draw_distinct
 
 
 def seeded(seed=0):

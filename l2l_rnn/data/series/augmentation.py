@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from l2l_rnn.data.batches import TaskBatch
+from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask
 

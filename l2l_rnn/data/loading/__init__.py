@@ -1,0 +1,1 @@
+"""Loading task batches: streams, the seeded and resumable loader, and background prefetching."""

@@ -1,0 +1,1 @@
+"""Time series as data: arrays, data frames, archive files, forecasting and augmentation."""

@@ -1,0 +1,1 @@
+"""Text pipelines: vocabularies, tokenizers and word vectors."""
