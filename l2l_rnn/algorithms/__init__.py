@@ -1,6 +1,9 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and what they may learn beside weights."""
 
-from l2l_rnn.algorithms.curvature import MetaCurvature
+from l2l_rnn.algorithms.inner_loop.curvature import MetaCurvature
+from l2l_rnn.algorithms.inner_loop.rates import PerElementRates, PerTensorRates, Rates
+from l2l_rnn.algorithms.inner_loop.regularizers import LearnedPull
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.memory_learner import MemoryLearner
@@ -9,10 +12,7 @@ from l2l_rnn.algorithms.partial import ANIL, BOIL
 from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
-from l2l_rnn.algorithms.rates import PerElementRates, PerTensorRates, Rates
-from l2l_rnn.algorithms.regularisers import LearnedPull
 from l2l_rnn.algorithms.reptile import Reptile
-from l2l_rnn.algorithms.transforms import GradientTransform
 
 __all__ = [
     "ANIL",

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
-from l2l_rnn.algorithms.inner_loop import (
+from l2l_rnn.algorithms.inner_loop.regularizers import LearnedPull
+from l2l_rnn.algorithms.inner_loop.steps import (
     adapted_names,
     added,
     check_finite,
@@ -24,8 +25,7 @@ from l2l_rnn.algorithms.inner_loop import (
     gradients_of,
     unchanged,
 )
-from l2l_rnn.algorithms.regularisers import LearnedPull
-from l2l_rnn.algorithms.transforms import GradientTransform
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop.rates import PerTensorRates
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.rates import PerTensorRates
 from l2l_rnn.errors import ArgumentError
 
 

@@ -13,7 +13,7 @@ from learn2learn.utils import clone_module
 from torch import Tensor
 
 from l2l_rnn.algorithms.encodings import LastEncoding
-from l2l_rnn.algorithms.inner_loop import (
+from l2l_rnn.algorithms.inner_loop.steps import (
     adapted_names,
     check_finite_loss,
     check_loss,

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from l2l_rnn.algorithms.inner_loop.rates import PerElementRates
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.rates import PerElementRates
 
 
 class MetaSGD(MAML):

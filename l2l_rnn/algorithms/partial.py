@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop import adapted_names
+from l2l_rnn.algorithms.inner_loop.steps import adapted_names
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.errors import ArgumentError
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop import unchanged
+from l2l_rnn.algorithms.inner_loop.steps import unchanged
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.labels import members_of, read_labels
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.algorithms.transforms import GradientTransform
 from l2l_rnn.axes import replace_parameters
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 

@@ -8,7 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.transforms import GradientTransform
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.errors import ArgumentError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.transforms import GradientTransform
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.errors import AdaptationError, ArgumentError
 
 
