@@ -1,0 +1,1 @@
+"""Algorithmic tasks on bit sequences: copy, recall, n-grams and sorting."""

@@ -1,0 +1,1 @@
+"""Task sets of time series: archives, activity, pen strokes and dynamics."""

@@ -1,0 +1,1 @@
+"""Families of regression and memory tasks that are drawn, not stored."""

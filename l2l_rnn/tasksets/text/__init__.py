@@ -1,0 +1,1 @@
+"""Task sets of text: languages, intents and translation."""

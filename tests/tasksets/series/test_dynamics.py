@@ -1,0 +1,324 @@
+import hashlib
+import importlib.util
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from l2l_rnn.data import SourceTaskset
+from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
+from l2l_rnn.functional.padding import step_lengths
+from l2l_rnn.tasksets import Dynamics, get_tasksets, list_tasksets
+from l2l_rnn.tasksets.series import dynamics
+
+MODES = ("train", "validation", "test")
+FEW = {"bodies": 16, "transitions": 30, "horizon": 7}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return {mode: Dynamics(mode=mode) for mode in MODES}
+
+
+def raw(dataset):
+    """States, actions, next states and the body's parameters of each item, by name."""
+    last = step_lengths(dataset.inputs) - 1
+    steps = dataset.inputs[torch.arange(len(last)), last].double()
+    steps = steps * dataset.input_std + dataset.input_mean
+    changes = dataset.answers.double() * dataset.answer_std + dataset.answer_mean
+    names = dataset.state_names
+    state = dict(zip(names, steps[:, : len(names)].unbind(-1), strict=True))
+    following = {name: state[name] + changes[:, i] for i, name in enumerate(names)}
+    body = dict(
+        zip(dataset.parameter_names, dataset.bodies[dataset.groups].unbind(-1), strict=True)
+    )
+    return state, steps[:, len(names) :].squeeze(-1), following, body
+
+
+def test_the_card_is_true(splits):
+    card = list_tasksets()["dynamics"]
+    assert tuple(len(splits[mode].group_names) for mode in MODES) == card.classes
+    assert tuple(len(splits[mode]) for mode in MODES) == card.items
+    lengths = torch.cat([step_lengths(splits[mode].inputs) for mode in MODES])
+    assert (int(lengths.min()), int(lengths.max())) == card.lengths
+    assert abs(float(splits["test"].answers.square().mean()) - card.chance) < 0.001
+
+
+def test_the_baseline_of_the_card(splits):
+    batch = splits["test"].draw(500, 10, 20, torch.Generator().manual_seed(0))
+
+    def products(x):
+        x = torch.cat([x.squeeze(2), torch.ones(*x.shape[:2], 1)], -1).double()
+        i, j = torch.triu_indices(x.shape[-1], x.shape[-1])
+        return x[..., i] * x[..., j]
+
+    support, query = products(batch.support_x), products(batch.query_x)
+    penalty = 0.1 * torch.eye(support.shape[-1], dtype=torch.float64)
+    weight = torch.linalg.solve(
+        support.mT @ support + penalty, support.mT @ batch.support_y.double()
+    )
+    error = (query @ weight - batch.query_y).square().mean()
+    assert abs(error - list_tasksets()["dynamics"].baseline[1]) < 0.02
+
+
+def test_train_is_standardised_and_the_others_by_train(splits):
+    inputs, answers = splits["train"].inputs.squeeze(1), splits["train"].answers
+    for values in (inputs, answers):
+        torch.testing.assert_close(values.mean(0), torch.zeros(values.shape[1]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            values.std(0, unbiased=False), torch.ones(values.shape[1]), atol=1e-4, rtol=0
+        )
+    assert torch.equal(splits["test"].answer_std, splits["train"].answer_std)
+
+
+@pytest.mark.parametrize("broken", [0.0, 0.5])
+def test_a_pendulum_obeys_the_textbook(root, broken):
+    """A rod about its end: angular acceleration 3 g sin(angle) / 2 l + 3 torque / m l^2."""
+    dataset = Dynamics(root, "train", broken=broken, **FEW)
+    state, torque, following, body = raw(dataset)
+    torque = torque.clamp(-body["max_torque"], body["max_torque"])
+    mass, length = body["mass"], body["length"]
+    acceleration = 1.5 * body["gravity"] / length * state["sin"] + 3 * torque / (mass * length**2)
+    velocity = (state["angular velocity"] + 0.05 * acceleration).clamp(-8, 8)
+    angle = torch.atan2(state["sin"], state["cos"]) + 0.05 * velocity
+    close = {"atol": 1e-4, "rtol": 0}
+    torch.testing.assert_close(following["angular velocity"], velocity, **close)
+    torch.testing.assert_close(following["cos"], angle.cos(), **close)
+    torch.testing.assert_close(following["sin"], angle.sin(), **close)
+
+
+@pytest.mark.parametrize("broken", [0.0, 0.5])
+def test_a_cart_obeys_the_textbook(root, broken):
+    """Both equations of motion (Barto, Sutton and Anderson 1983), solved as two unknowns."""
+    dataset = Dynamics(root, "train", environment="cartpole", broken=broken, **FEW)
+    state, sign, following, body = raw(dataset)
+    cart, pole, half = body["cart mass"], body["pole mass"], body["half length"]
+    sin, cos = state["angle"].sin(), state["angle"].cos()
+    one = torch.ones_like(sin)
+    matrix = torch.stack(
+        [
+            torch.stack([cart + pole, pole * half * cos], -1),
+            torch.stack([cos, 4 / 3 * half * one], -1),
+        ],
+        -2,
+    )
+    turning = pole * half * state["angular velocity"] ** 2 * sin
+    forces = torch.stack([sign * body["force"] + turning, body["gravity"] * sin], -1)
+    moved = torch.linalg.solve(matrix, forces)
+    close = {"atol": 1e-5, "rtol": 0}
+    torch.testing.assert_close(
+        following["velocity"], state["velocity"] + 0.02 * moved[:, 0], **close
+    )
+    torch.testing.assert_close(
+        following["angular velocity"], state["angular velocity"] + 0.02 * moved[:, 1], **close
+    )
+    torch.testing.assert_close(
+        following["position"], state["position"] + 0.02 * state["velocity"], **close
+    )
+    assert set(sign.round(decimals=5).unique().tolist()) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
+def test_broken_motors(root, environment):
+    dataset = Dynamics(root, "train", environment=environment, broken=0.25, **FEW)
+    force = dataset.bodies[:, -1]
+    assert (force == 0).sum() == 4
+    whole = Dynamics(root, "train", environment=environment, **FEW)
+    assert (whole.bodies[:, -1] > 0).all()
+
+
+@pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
+def test_no_body_and_no_range_crosses_where_test_extrapolates(root, environment):
+    options = {"environment": environment, "extrapolate": True, **FEW}
+    bodies = {mode: Dynamics(root, mode, **options).bodies for mode in MODES}
+    assert len(torch.cat(list(bodies.values())).unique(dim=0)) == 16 + 4 + 4
+    drawn = bodies["train"].std(0) > 0
+    low, high = bodies["train"].amin(0)[drawn], bodies["train"].amax(0)[drawn]
+    outside = (bodies["test"][:, drawn] < low) | (bodies["test"][:, drawn] > high)
+    assert outside.all()
+    usual = Dynamics(root, "train", environment=environment, **FEW)
+    assert torch.equal(usual.bodies, bodies["train"])
+
+
+def test_history_holds_the_last_steps_of_the_episode(root):
+    one, four = (Dynamics(root, "test", history=h, **FEW) for h in (1, 4))
+    assert four.inputs.shape == (4 * 30, 4, 4)
+    assert torch.equal(one.answers, four.answers)
+    lengths = step_lengths(four.inputs).view(4, 30)
+    within = torch.arange(30) % 7  # a reset every 7 steps
+    assert torch.equal(lengths, (within + 1).clamp(max=4).expand(4, -1))
+    for item in range(len(four)):
+        steps = int(lengths.flatten()[item])
+        expected = one.inputs[item - steps + 1 : item + 1, 0]
+        assert torch.equal(four.inputs[item, :steps], expected)
+        assert four.inputs[item, steps:].isnan().all()
+
+
+def test_a_step_begins_where_the_last_one_ended(root):
+    dataset = Dynamics(root, "test", **FEW)
+    state, _, following, _ = raw(dataset)
+    goes_on = (torch.arange(len(dataset)) % 30 % 7 != 6) & (torch.arange(len(dataset)) % 30 != 29)
+    for name in dataset.state_names:
+        torch.testing.assert_close(
+            state[name][1:][goes_on[:-1]], following[name][:-1][goes_on[:-1]], atol=1e-5, rtol=0
+        )
+        assert (state[name][1:] - following[name][:-1])[~goes_on[:-1]].abs().max() > 0.1
+
+
+def test_a_task_is_one_body(splits):
+    dataset = splits["test"]
+    batch = dataset.draw(20, 5, 5, torch.Generator().manual_seed(0))
+    where = {tuple(row.flatten().tolist()): i for i, row in enumerate(dataset.inputs)}
+    for x in torch.cat([batch.support_x, batch.query_x], 1):
+        items = [where[tuple(row.flatten().tolist())] for row in x]
+        assert len(set(items)) == 10
+        assert len(dataset.groups[items].unique()) == 1
+
+
+def items_of(dataset, x):
+    where = {row.numpy().tobytes(): i for i, row in enumerate(dataset.inputs)}
+    return torch.tensor([where[row.numpy().tobytes()] for row in x])
+
+
+@pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
+@pytest.mark.parametrize(("shots", "queries"), [(1, 1), (10, 10), (20, 4), (3, 21)])
+def test_support_and_query_are_of_different_episodes(root, environment, shots, queries):
+    dataset = Dynamics(root, "test", environment=environment, history=2, **FEW)
+    episodes = dataset.episodes.flatten() + 100 * dataset.groups
+    batch = dataset.draw(100, shots, queries, torch.Generator().manual_seed(0))
+    pairs = list(zip(batch.support_x, batch.query_x, strict=True))
+    if shots == queries:
+        taskset = SourceTaskset(dataset, 1, shots + queries)
+        random.seed(0)
+        pairs += [x.split(shots) for x, _ in (taskset.sample() for _ in range(100))]
+    for support, query in pairs:
+        s, q = (items_of(dataset, x) for x in (support, query))
+        assert (len(s.unique()), len(q.unique())) == (shots, queries)
+        assert len(dataset.groups[torch.cat([s, q])].unique()) == 1
+        assert not set(episodes[s].tolist()) & set(episodes[q].tolist())
+
+
+def test_both_ways_of_drawing_have_one_distribution(root, chance_of):
+    dataset = Dynamics(root, "test", **FEW)
+    taskset = SourceTaskset(dataset, 1, 12)
+    random.seed(0)
+    slow = torch.stack([taskset.sample()[0] for _ in range(1500)])
+    fast = dataset.draw(1500, 6, 6, torch.Generator().manual_seed(0))
+    found = []
+    for x in (slow, torch.cat([fast.support_x, fast.query_x], 1)):
+        support, query = (items_of(dataset, x[:, place]) for place in (0, 6))
+        sides = 5 * dataset.episodes.flatten()[support] + dataset.episodes.flatten()[query]
+        found.append([(support, 120), (query, 120), (sides, 25)])
+    for (a, count), (b, _) in zip(*found, strict=True):
+        tables = torch.stack([torch.bincount(part, minlength=count) for part in (a, b)])
+        assert chance_of(tables[:, tables.sum(0) > 0].tolist()) > 1e-4
+
+
+def test_more_samples_than_episodes_can_be_kept_apart_for(root):
+    dataset = Dynamics(root, "test", **FEW)
+    assert SourceTaskset(dataset, 1, 24).sample()[0].shape == (24, 1, 4)
+    message = "samples must be at most 24 .* 30 transitions, got 25; raise transitions"
+    with pytest.raises(DataError, match=message):
+        dataset.draw(1, 5, 20)
+    with pytest.raises(DataError, match=message):
+        SourceTaskset(dataset, 1, 25)
+    for count in (0, -1, 1.5):
+        with pytest.raises(ArgumentError, match=r"Dynamics.draw: shots must be a positive"):
+            dataset.draw(1, count, 5)
+
+
+def test_it_is_cached_and_a_damaged_cache_made_anew(tmp_path):
+    first = Dynamics(tmp_path, "test", **FEW)
+    (file,) = (tmp_path / "l2l_rnn").glob("dynamics-pendulum-*.npz")
+    written = file.stat().st_mtime_ns
+    Dynamics(tmp_path, "train", history=3, **FEW)
+    assert file.stat().st_mtime_ns == written
+    file.write_bytes(file.read_bytes()[:1000])
+    assert torch.equal(Dynamics(tmp_path, "test", **FEW).inputs, first.inputs)
+    Dynamics(tmp_path, "test", **{**FEW, "seed": 1})
+    assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
+
+
+def test_arrays_of_another_version_are_not_read(tmp_path, monkeypatch):
+    Dynamics(tmp_path, "test", **FEW)
+    monkeypatch.setattr(dynamics, "VERSION", dynamics.VERSION + 1)
+    Dynamics(tmp_path, "test", **FEW)
+    assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
+
+
+@pytest.mark.slow
+def test_hash_randomisation_changes_nothing(tmp_path):
+    code = (
+        "import hashlib, sys; from l2l_rnn.tasksets import Dynamics;"
+        "d = Dynamics(sys.argv[1], 'test', bodies=8, transitions=9, environment='cartpole');"
+        "print(hashlib.sha256(d.inputs.numpy().tobytes()).hexdigest())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "there")],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    here = Dynamics(tmp_path / "here", "test", bodies=8, transitions=9, environment="cartpole")
+    assert told.split() == [hashlib.sha256(here.inputs.numpy().tobytes()).hexdigest()]
+
+
+def test_task_sets_and_their_options(tmp_path):
+    tasksets = get_tasksets("dynamics", train_samples=12, root=tmp_path, history=2, **FEW)
+    inputs, answers = tasksets.train.sample()
+    assert inputs.shape == (12, 2, 4)
+    assert answers.shape == (12, 3)
+    assert not list(tmp_path.glob("*.TXT"))
+
+
+@pytest.mark.parametrize("environment", ["halfcheetah", "reacher"])
+def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it is
+    if importlib.util.find_spec("mujoco") is None:
+        with pytest.raises(MissingExtraError, match=r"task set 'dynamics'.*pip install mujoco"):
+            Dynamics(tmp_path, "test", environment=environment, bodies=4)
+        return
+    dataset = Dynamics(tmp_path, "train", environment=environment, bodies=4, transitions=25)
+    gears = [i for i, name in enumerate(dataset.parameter_names) if name.startswith("gear")]
+    assert ((dataset.bodies[:, gears] == 0).sum(-1) == torch.tensor([0, 0, 1, 1])).all()
+    assert dataset.inputs.isfinite().all()
+    assert np.allclose(dataset.answers.std(0, unbiased=False), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'. Known: train, validation, test"),
+        ({"environment": "ant"}, UnknownNameError, "unknown environment 'ant'. Known: pendulum"),
+        *(
+            ({name: value}, ArgumentError, f"{name} must be an integer of")
+            for name in ("bodies", "transitions", "horizon", "history")
+            for value in (0, 2.0, True, "9")
+        ),
+        ({"bodies": 3}, ArgumentError, "4 or more, got 3"),
+        ({"seed": -1}, ArgumentError, "seed must be an integer of 0 or more"),
+        *(({"broken": b}, ArgumentError, "from 0 to 1") for b in (-0.1, 1.5, "half", True)),
+        ({"extrapolate": 1}, ArgumentError, "True or False, got 1"),
+    ],
+)
+def test_bad_input(tmp_path, options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        Dynamics(tmp_path, **options)
+    assert str(caught.value).startswith("Dynamics: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_gymnasium(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(MissingExtraError, match=r"task set 'dynamics'.*pip install gymnasium"):
+        Dynamics(tmp_path)

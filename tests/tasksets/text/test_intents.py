@@ -1,0 +1,274 @@
+import collections
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+
+import hassil
+import home_assistant_intents
+import learn2learn
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
+from l2l_rnn.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    MissingExtraError,
+    UnknownNameError,
+)
+from l2l_rnn.tasksets import Intents, get_tasksets, list_tasksets
+from l2l_rnn.tasksets.text import intent_sentences
+from l2l_rnn.tasksets.text.intent_fillings import fillings
+
+MODES = ("train", "validation", "test")
+OPEN = ("area", "floor", "name", "timer_name", "timer_command")  # slots that a home fills
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return {mode: Intents(mode=mode) for mode in MODES}
+
+
+def by_class(dataset):
+    groups = collections.defaultdict(list)
+    for sentence, label in zip(dataset.sentences, dataset.labels.tolist(), strict=True):
+        groups[dataset.classes[label]].append(sentence)
+    return groups
+
+
+def test_no_intent_crosses_and_timers_are_all_in_test(splits):
+    classes = [intent for dataset in splits.values() for intent in dataset.classes]
+    assert len(classes) == len(set(classes)) >= 36
+    assert all("Timer" in intent for intent in splits["test"].classes)
+    assert not any("Timer" in i for m in ("train", "validation") for i in splits[m].classes)
+    assert all(("List" in i) <= (i in splits["validation"].classes) for i in classes)
+    assert set(classes) <= home_assistant_intents.get_intents("en")["intents"].keys()
+
+
+def test_no_sentence_belongs_to_two_intents(splits):
+    said = [s.casefold() for dataset in splits.values() for s in dataset.sentences]
+    assert len(said) == len(set(said))
+
+
+def test_every_intent_has_enough_sentences_of_fitting_length(splits):
+    for dataset in splits.values():
+        assert len(dataset.classes) >= 5
+        for sentences in by_class(dataset).values():
+            assert 30 <= len(sentences) <= 60
+            assert max(map(len, sentences)) <= 64
+
+
+def test_no_two_sentences_of_an_intent_differ_in_a_number_or_a_name_alone(splits):
+    words = [word for slot in OPEN for word in fillings("en", slot)]
+    slots = re.compile("|".join([r"\d+", *sorted(map(re.escape, words), key=len, reverse=True)]))
+    for intent, sentences in by_class(splits["test"]).items():
+        forms = collections.Counter(slots.sub("_", sentence) for sentence in sentences)
+        assert forms.most_common(1)[0][1] == 1, (intent, forms.most_common(2))
+
+
+@pytest.fixture(scope="module")
+def home():
+    """Hassil's own reading of the templates, in a home with the rooms and devices we draw from."""
+    data = home_assistant_intents.get_intents("en")
+    for slot in ("area", "floor", "name"):
+        values = [{"in": value, "out": value} for value in fillings("en", slot)]
+        data["lists"][slot] = {"values": values}
+    for intent in data["intents"].values():
+        for block in intent["data"]:
+            block.pop("requires_context", None)
+    return hassil.Intents.from_dict(data)
+
+
+def test_hassil_recognises_what_was_drawn(splits, home):
+    said = [(s, i) for d in splits.values() for i, all_ in by_class(d).items() for s in all_]
+    ambiguous = 0
+    for sentence, intent in random.Random(0).sample(said, 150):
+        found = {result.intent.name for result in hassil.recognize_all(sentence, home)}
+        assert intent in found, sentence
+        ambiguous += len(found) > 1
+    assert ambiguous <= 5  # what is said freely may say anything, as in "play …"
+
+
+def test_draws_are_not_the_first_of_an_enumeration(splits):
+    for intent in ("HassTurnOn", "HassLightSet", "HassGetState"):
+        sentences = by_class(splits["train"])[intent]
+        assert len({sentence.split()[0] for sentence in sentences}) >= 10
+    rooms = fillings("en", "area")
+    heard = collections.Counter(r for s in splits["train"].sentences for r in rooms if r in s)
+    assert min(heard[room] for room in rooms) >= 5
+
+
+def test_every_branch_is_as_likely():
+    grammar = intent_sentences._Grammar("en")
+    grammar._templates = {"greet": [("(hi|[good] day|(a;b)) [<all>] {timer_half}", ())]}
+    grammar._rules, grammar._lists = {"all": "(all|both)"}, {"timer_half": {"values": ["x", "y"]}}
+    draws = random.Random(0)
+    drawn = collections.Counter(grammar.draw("greet", draws) for _ in range(9600))
+    assert len(drawn) == 5 * 3 * 2
+    starts, rest = collections.Counter(), collections.Counter()
+    for (form, sentence), count in drawn.items():
+        assert form.endswith(" {}")
+        assert sentence[-1] in "xy"
+        start, _, end = form.removesuffix(" {}").partition(" all")
+        start, _, both = start.partition(" both")
+        assert end == both == ""
+        starts[start] += count
+        rest["all" in form, "both" in form] += count
+    expected = {"hi": 3200, "good day": 1600, "day": 1600, "a b": 1600, "b a": 1600}
+    assert starts.keys() == expected.keys()
+    assert all(abs(starts[key] - expected[key]) < 200 for key in expected)
+    assert abs(rest[False, False] - 4800) < 250
+    assert abs(rest[True, False] - 2400) < 250
+
+
+def test_items_are_the_encoded_sentences(splits):
+    learnt = {c for sentence in splits["train"].sentences for c in sentence}
+    for dataset in splits.values():
+        assert set(dataset.vocabulary.characters) == learnt
+        assert dataset.sequences.shape == (len(dataset.sentences), 64)
+        for index in random.Random(0).sample(range(len(dataset)), k=100):
+            ids = dataset.vocabulary.encode(dataset.sentences[index])
+            assert dataset[index][0].tolist() == ids + [0] * (64 - len(ids))
+
+
+def test_a_seed_fixes_the_sentences(splits):
+    intent_sentences.build.cache_clear()
+    assert Intents(mode="test").sentences == splits["test"].sentences
+    other = Intents(mode="test", seed=1)
+    assert other.classes == splits["test"].classes
+    shared = set(other.sentences) & set(splits["test"].sentences)
+    assert len(shared) < len(other) / 3
+
+
+@pytest.mark.slow
+def test_the_order_of_sets_does_not_matter(splits):
+    code = (
+        "import json; from l2l_rnn.tasksets import Intents;"
+        "print(json.dumps(Intents(mode='test').sentences))"
+    )
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert json.loads(run.stdout) == splits["test"].sentences
+
+
+def test_another_language():
+    dataset = Intents(mode="test", language="fi")
+    assert "HassStartTimer" in dataset.classes
+    starts = by_class(dataset)["HassStartTimer"]
+    assert sum("aja" in sentence or "laske" in sentence for sentence in starts) > len(starts) / 2
+
+
+def test_twenty_ways():
+    x, y = get_tasksets("intents", train_ways=20, train_samples=30).train.sample()
+    assert x.shape == (600, 64)
+    assert torch.bincount(y).tolist() == [30] * 20
+
+
+def test_nothing_is_written(tmp_path):
+    Intents(root=tmp_path / "nowhere", download=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_transforms_and_learn2learns_own_task_dataset():
+    dataset = Intents("~/data", "test", lambda x: x[:3], lambda y: y + 100)
+    assert dataset[0][0].shape == (3,)
+    assert dataset[0][1] == 100
+    meta = learn2learn.data.MetaDataset(Intents(mode="test"))
+    transforms = [
+        learn2learn.data.transforms.FusedNWaysKShots(meta, n=5, k=4),
+        learn2learn.data.transforms.LoadData(meta),
+    ]
+    x, y = learn2learn.data.Taskset(meta, transforms).sample()
+    assert x.shape == (20, 64)
+    assert len(y.unique()) == 5
+
+
+def test_a_vocabulary_of_ones_own():
+    vocabulary = CharacterVocabulary(["abc"])
+    dataset = Intents(mode="test", vocabulary=vocabulary)
+    assert dataset.vocabulary is vocabulary
+    assert int(dataset.sequences.max()) == 4
+
+
+def test_the_card(splits):
+    card = list_tasksets()["intents"]
+    assert card.classes == tuple(len(splits[mode].classes) for mode in MODES)
+    assert card.items == tuple(len(splits[mode]) for mode in MODES)
+    lengths = torch.cat([(splits[mode].sequences != 0).sum(1) for mode in MODES])
+    assert card.lengths == (lengths.min(), lengths.max())
+    assert baseline(splits["test"]) == pytest.approx(card.baseline[1], abs=0.03)
+
+
+def baseline(dataset, tasks=40):
+    """Accuracy of a linear model on n-grams that is fitted on each support set, 5 ways 5 shots."""
+    batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0), ways=5)
+    decode, scores = dataset.vocabulary.decode, []
+    for task in range(tasks):
+        vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3))
+        support = vectorizer.fit_transform(map(decode, batch.support_x[task].tolist()))
+        query = vectorizer.transform(map(decode, batch.query_x[task].tolist()))
+        model = LogisticRegression(max_iter=1000).fit(support, batch.support_y[task].numpy())
+        scores.append(model.score(query, batch.query_y[task].numpy()))
+    return sum(scores) / tasks
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'; did you mean 'validation'"),
+        ({"language": "english"}, UnknownNameError, "unknown language 'english'"),
+        ({"language": "pt_BR"}, UnknownNameError, "unknown language 'pt_BR'.*mean 'pt-BR'"),
+        ({"language": None}, UnknownNameError, "unknown language None"),
+        ({"language": "sw", "mode": "test"}, DataError, "'sw' has no intent.*in the test split"),
+        ({"min_sentences": 0}, ArgumentError, "min_sentences must be an integer of 1 or more"),
+        ({"max_sentences": 29}, ArgumentError, "at least min_sentences=30, got 29"),
+        ({"max_length": 2.5}, ArgumentError, "max_length must be an integer.*got 2.5"),
+        ({"max_length": 1}, DataError, "max_length=1 in the train split"),
+        ({"seed": -1}, ArgumentError, "seed must be an integer of 0 or more, got -1"),
+        ({"seed": "0"}, ArgumentError, "seed must be an integer of 0 or more, got '0'"),
+        (
+            {"vocabulary": "abc"},
+            ArgumentTypeError,
+            "such as a CharacterVocabulary, or None, got str",
+        ),
+        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a size"),
+        ({"vocabulary": ByteVocabulary}, ArgumentTypeError, "got type; build one"),
+    ],
+)
+def test_bad_input(options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        Intents(**options)
+    assert str(caught.value).startswith("Intents: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("package", ["home_assistant_intents", "hassil"])
+def test_without_the_package(monkeypatch, package):
+    intent_sentences.build.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"task set 'intents'.*pip install"):
+        Intents(seed=2)
+
+
+@pytest.mark.parametrize("make", [ByteVocabulary, lambda: WordVocabulary(["the light", "de la"])])
+def test_any_pipeline_is_a_vocabulary(make):
+    vocabulary = make()
+    dataset = Intents(mode="test", vocabulary=vocabulary)
+    assert dataset.vocabulary is vocabulary
+    assert dataset.sequences.shape[1] == 64
+    for sequence, text in zip(dataset.sequences.tolist(), dataset.sentences, strict=True):
+        ids = list(vocabulary(text))[: len(sequence)]
+        assert sequence == ids + [0] * (len(sequence) - len(ids))
+    tasksets = get_tasksets("intents", vocabulary=vocabulary)
+    assert tasksets.vocab_size == len(vocabulary)
