@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from benchmarks.specs import SPECS  # late: importing learn2learn takes seconds
+    from benchmarks.few_shot.specs import SPECS  # late: importing learn2learn takes seconds
     from l2l_rnn.tasksets import list_tasksets
 
     if options.command == "list":
@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     import torch
 
-    from benchmarks import report, runner
+    from benchmarks import report
+    from benchmarks.few_shot import runner
 
     try:
         device = torch.device(options.device or "cpu")

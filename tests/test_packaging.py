@@ -18,7 +18,8 @@ PACKAGE = ROOT / "l2l_rnn"
 
 TOP_LEVEL = {
     *("setup.cfg", "pyproject.toml", "README.md", "l2l_rnn", "benchmarks", "tests"),
-    *("requirements.txt", "LICENSE", "CHANGELOG.md"),
+    *("requirements.txt", "LICENSE", "CHANGELOG.md", "examples", "docs"),
+    *("CONTRIBUTING.md", "CITATION.cff"),
 }
 
 # The lowest floor first. Imports run downward only.
@@ -106,7 +107,7 @@ def distribution(module: str) -> str:
 
 def third_party(folder: str) -> dict[str, str]:
     """Return each package imported by the folder's code, and a file that does it."""
-    own = {"l2l_rnn", "benchmarks", "tests", "__future__", *sys.stdlib_module_names}
+    own = {"l2l_rnn", "benchmarks", "examples", "tests", "__future__", *sys.stdlib_module_names}
     return {
         distribution(module): relative(path)
         for path in sources(folder)

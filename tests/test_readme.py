@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import memory_speed, memory_table, report, speed
+from benchmarks import report
+from benchmarks.algorithmic import table
+from benchmarks.speed import memory, meta_step
 from l2l_rnn.tasksets import list_tasksets
 
 ROOT = Path(__file__).parents[1]
@@ -45,16 +47,16 @@ def test_a_table_is_made_from_its_result_file(source, column, shown):
     if source == "memory-tasks":  # or "memory-tasks, column runs", a line for each run
         path = ROOT / "benchmarks/results/memory-tasks-full.json"
         result = json.loads(path.read_text("utf-8"))
-        assert shown.strip() == memory_table.table(result, each=column == "runs")
+        assert shown.strip() == table.table(result, each=column == "runs")
         assert not result["interrupted"]
         return
     result = json.loads((ROOT / source).read_text("utf-8"))
     if column:
         made = report.column_table(result, column)
     elif Path(source).stem.startswith("memory-speed"):
-        made = memory_speed.table(result)
+        made = memory.table(result)
     elif Path(source).stem.startswith("speed"):
-        made = speed.table(result)
+        made = meta_step.table(result)
     else:
         made = report.table(result)
     assert shown.strip() == made

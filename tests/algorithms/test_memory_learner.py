@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import l2l_rnn.memory
-from benchmarks.drop_in import fast_adapt
+from examples.drop_in import fast_adapt
 from l2l_rnn.algorithms import MAML, MemoryLearner
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error

@@ -1,0 +1,106 @@
+"""Learning a task by writing its examples to a memory, with a recurrent encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.few_shot.methods.method import Classification
+from benchmarks.few_shot.problems.problem import Problem
+from benchmarks.few_shot.spec import Training
+from benchmarks.few_shot.training import History, train
+from l2l_rnn.algorithms import MemoryLearner
+from l2l_rnn.data import TaskBatch
+from l2l_rnn.functional import accuracy, cross_entropy
+from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, KeyValueMemory, Memory
+from l2l_rnn.models import MemoryModel, SequenceEncoder
+
+MEMORIES: dict[str, Callable[..., Memory]] = {
+    "key-value": KeyValueMemory,
+    "delta": DeltaFastWeights,
+    "hebbian": HebbianFastWeights,
+}
+
+
+class MetaLearnedMemory(Classification):
+    """Meta-learns what to write for the support set, and how to read it for the query.
+
+    Args:
+        model: options of `SequenceEncoder`.
+        memory: which one, of `MEMORIES`.
+        memory_options: its options, but for the sizes of keys and values.
+        training: how it is meta-trained; its ways may exceed the test tasks'.
+        key_size: `K`; None for that of the encoder's vectors, which are then the keys.
+        unit_keys: whether keys are scaled to length 1.
+        writes: how often the support set is written in meta-training, each time what is still
+            wrong.
+        test_writes: how often it is on validation and test tasks; None for `writes`.
+        class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
+            that tells all meta-train classes apart.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        label: str,
+        *,
+        model: dict[str, Any],
+        memory: str,
+        training: Training,
+        memory_options: dict[str, Any] | None = None,
+        key_size: int | None = None,
+        unit_keys: bool = False,
+        writes: int = 1,
+        test_writes: int | None = None,
+        class_weight: float = 0.0,
+    ) -> None:
+        super().__init__(problem, label)
+        self.training, self.class_weight = training, class_weight
+        self.writes = writes
+        self.test_writes = writes if test_writes is None else test_writes
+        encoder = SequenceEncoder(vocab_size=problem.vocab_size, **model)
+        size = encoder.output_size if key_size is None else key_size
+        # A test task's classes are the first of as many as a training task has.
+        options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}
+        store = MEMORIES[memory](None, **options)
+        self.learner = MemoryLearner(MemoryModel(encoder, store, unit_keys=unit_keys)).to(
+            problem.device
+        )
+        self.head = nn.Linear(encoder.output_size, len(problem.train.classes)).to(problem.device)
+
+    def fit(self) -> History:
+        both = nn.ModuleList([self.learner, self.head])
+        return train(
+            both,
+            self.training,
+            lambda step, progress: self._loss(step),
+            lambda: self.validation_accuracy(self.training.validation_tasks),
+            label=self.label,
+            tasks_per_step=self.training.tasks,
+        )
+
+    def _loss(self, step: int) -> tuple[Tensor, Tensor]:
+        batch, classes = self.problem.training_batch(self.training, step)
+        self.learner.train()
+        encoder = self.learner.module.encoder
+        vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
+        support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
+        learner = self.learner.clone(tasks=len(batch))
+        learner.module.encoder = nn.Identity()  # it has read the sequences already
+        learner.write(support, batch.support_y, self.writes)
+        scores = learner(query)
+        loss = cross_entropy(scores, batch.query_y).mean()
+        if self.class_weight:
+            labels = torch.cat([classes.support_y, classes.query_y], 1)
+            loss = loss + self.class_weight * cross_entropy(self.head(vectors), labels).mean()
+        return loss, accuracy(scores.detach(), batch.query_y).mean()
+
+    def predict(self, batch: TaskBatch) -> Tensor:
+        self.learner.eval()
+        with torch.no_grad():
+            learner = self.learner.clone(tasks=len(batch))
+            learner.write(batch.support_x, batch.support_y, self.test_writes)
+            return learner(batch.query_x)[..., : self.problem.spec.ways]

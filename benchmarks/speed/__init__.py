@@ -1,0 +1,1 @@
+"""Speed benchmarks: each times this package beside a peer in one process."""

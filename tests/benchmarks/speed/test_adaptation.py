@@ -1,0 +1,38 @@
+"""The adaptation benchmark adapts to the same tasks in every way, and writes what it prints."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks.speed import adaptation
+from l2l_rnn.algorithms import MAML, MemoryLearner
+
+
+def test_every_way_adapts_to_the_same_tasks():
+    found = {name: call() for name, call in adaptation.contestants(hidden=2, tasks=2).items()}
+    maml = found.pop(adaptation.BASELINE)
+    assert isinstance(maml, MAML)
+    assert not maml.first_order
+    assert all(type(learner) is MemoryLearner for learner in found.values())
+    for memory in adaptation.OPTIONS:
+        one, several, written = (
+            found[f"{memory}, {how}"].state
+            for how in ("adapt 1 time", "adapt 5 times", "write 5 times")
+        )
+        torch.testing.assert_close(several, written, rtol=1e-2, atol=1e-3)
+        assert not torch.equal(one[-1], several[-1])
+
+
+def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
+    assert adaptation.main(["--quick", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "adaptation-quick.json").read_text())
+    assert adaptation.table(result) in capsys.readouterr().out
+    assert all(value > 0 for value in result["seconds"].values())
+    assert result["times_faster"][adaptation.BASELINE] == 1
+
+
+@pytest.mark.parametrize("arguments", [["--turns", "0"], ["--out", "/dev/null/folder"]])
+def test_bad_options(arguments):
+    with pytest.raises(SystemExit):
+        adaptation.main(["--quick", *arguments])
