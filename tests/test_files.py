@@ -1,0 +1,61 @@
+"""Files are written whole or not at all."""
+
+import os
+
+import pytest
+
+from l2l_rnn.errors import DataError
+from l2l_rnn.files import read_json, replacing, write_json
+
+
+@pytest.mark.parametrize(("mode", "content"), [("w", "größer"), ("wb", b"\x00\xff")])
+def test_a_block_that_ends_replaces_the_file(tmp_path, mode, content):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path, mode) as file:
+        file.write(content)
+        assert path.read_text() == "old"
+    assert path.read_bytes() == (content.encode() if mode == "w" else content)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), replacing(path) as file:
+        file.write("new")
+        raise RuntimeError("half way")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_json_goes_there_and_back(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"a": [1, None]}, indent=1)
+    assert path.read_text() == '{\n "a": [\n  1,\n  null\n ]\n}\n'
+    assert read_json("Here", path) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("content", "error"), [({"a": object()}, TypeError), ({"a": float("nan")}, ValueError)]
+)
+def test_what_json_does_not_hold_is_refused_before_writing(tmp_path, content, error):
+    path = tmp_path / "file.json"
+    path.write_text("{}")
+    with pytest.raises(error):
+        write_json(path, content)
+    assert path.read_text() == "{}"
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_refused(tmp_path, content):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="Here: .* must be JSON"):
+        read_json("Here", path)
+
+
+def test_another_json_value_reads_as_an_empty_object(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("[1]")
+    assert read_json("Here", path) == {}
