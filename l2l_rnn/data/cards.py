@@ -12,7 +12,7 @@ class TaskCard:
     Attributes:
         task: what a task asks, in one sentence.
         source: where the data is from: authors, year and title, or the package it ships in.
-        licence: the data's; of drawn tasks "none needed".
+        license: the data's; of drawn tasks "none needed".
         classes: classes of the train, validation and test split, or what `counted` names; None
             where tasks are drawn without end.
         items: items of the three splits; None where they are drawn without end.
@@ -28,7 +28,7 @@ class TaskCard:
 
     task: str
     source: str
-    licence: str
+    license: str
     classes: tuple[int, int, int] | None
     items: tuple[int, int, int] | None
     lengths: tuple[int, int]
@@ -44,7 +44,7 @@ class TaskCard:
         method, score = self.baseline
         lines = {
             "task": self.task,
-            "source": f"{self.source}; licence: {self.licence}",
+            "source": f"{self.source}; license: {self.license}",
             "size": self._size(),
             "splits": f"no two share {self.splits}",
             "scores": f"{self.measure}: chance {self.chance:g}, {method} {score:g}",

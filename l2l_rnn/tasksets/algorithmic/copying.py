@@ -190,7 +190,7 @@ _GRAVES = "drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing
     TaskCard(
         task="Give out 1-20 bit vectors in the order in which they were read.",
         source=f"{_GRAVES}, section 4.1",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(3, 41),
@@ -210,7 +210,7 @@ def _copy(root: str = "~/data", *, bits: int = 8, lengths: Sequence[int] = (1, 2
     TaskCard(
         task="Give out 1-10 bit vectors as often as is asked, 1-10 times, and then an end mark.",
         source=f"{_GRAVES}, section 4.2",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(4, 112),

@@ -210,7 +210,7 @@ def _before(counted: Tensor) -> Tensor:
         task="Predict each next bit of sequences that a table of 32 probabilities writes.",
         source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
         "section 4.4",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(199, 199),

@@ -136,7 +136,7 @@ class AssociativeRecall(BitSequences):
         task="Read a list of 2-6 items, then one of them again, and give out the item after it.",
         source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
         "section 4.3",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(16, 32),

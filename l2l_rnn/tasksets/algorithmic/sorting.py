@@ -94,7 +94,7 @@ class PrioritySort(BitSequences):
         task="Give out the 16 of 20 bit vectors whose priorities are highest, in their order.",
         source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
         "section 4.5",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(37, 37),

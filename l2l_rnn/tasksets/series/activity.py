@@ -211,7 +211,7 @@ class _AcrossArms:
     TaskCard(
         task="Tell which of five exercises an unseen person does, from a few windows of each.",
         source="smart-watch recordings of Burns et al., 2018, in the package seglearn",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
         classes=(6, 2, 2),
         items=(1355, 508, 506),
         lengths=(100, 100),

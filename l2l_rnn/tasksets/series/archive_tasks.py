@@ -160,7 +160,7 @@ def unseen_classes(
     TaskCard(
         task="Tell which of five classes of an unseen dataset a series is of, from a few of each.",
         source="the UCR and UEA time series archives, in the package sktime",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
         classes=(10, 12, 2),
         items=(3045, 7680, 652),
         lengths=(7, 128),

@@ -201,7 +201,7 @@ class _OneBody:
     TaskCard(
         task="Foretell how an unseen pendulum's state changes in a step, from some of its steps.",
         source="the environments of the package gymnasium (M. Towers et al., 2024, Gymnasium)",
-        licence="MIT",
+        license="MIT",
         classes=(200, 50, 50),
         items=(20000, 5000, 5000),
         lengths=(1, 1),

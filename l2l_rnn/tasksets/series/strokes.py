@@ -125,7 +125,7 @@ class Strokes(SequenceDataset):
     TaskCard(
         task="Tell which of five unseen characters the strokes of a pen draw, some of them turned.",
         source="A. V. Hershey's vector fonts, in the package Hershey-Fonts",
-        licence="MIT",
+        license="MIT",
         classes=(414, 76, 88),
         items=(8280, 1520, 1760),
         lengths=(2, 124),

@@ -210,7 +210,7 @@ def _check_count(who: str, name: str, count: object) -> None:
         task="Predict a sine wave of unknown height and phase from a few of its points.",
         source="drawn as in C. Finn, P. Abbeel and S. Levine, 2017, Model-Agnostic Meta-Learning "
         "for Fast Adaptation of Deep Networks, section 5.1",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(1, 1),
@@ -230,7 +230,7 @@ def _sinusoids(root: str = "~/data") -> Sources:
         task="Name the symbol shown 50 steps before, as a task's examples name it.",
         source="drawn after S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, "
         "section 5.2",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(51, 51),
@@ -251,7 +251,7 @@ def _lags(root: str = "~/data", *, lag: int = 50, symbols: int = 5) -> Sources:
         task="Add two marked numbers of a sequence, weighted as in a task's examples.",
         source="drawn after S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, "
         "section 5.4",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(51, 51),

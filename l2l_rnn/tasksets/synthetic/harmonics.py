@@ -95,7 +95,7 @@ class Harmonics(TaskFamily):
     TaskCard(
         task="Predict a noisy sum of two waves from a few of its points.",
         source="drawn after A. Lacoste et al., 2018, Uncertainty in Multitask Transfer Learning",
-        licence="none needed",
+        license="none needed",
         classes=None,
         items=None,
         lengths=(1, 1),

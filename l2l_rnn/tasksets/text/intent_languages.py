@@ -150,7 +150,7 @@ class IntentLanguages(GroupedDataset):
     TaskCard(
         task="Tell which of five intents a sentence has, in a language never seen.",
         source="the Home Assistant contributors, templates in the package home-assistant-intents",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         classes=(22, 1, 3),
         items=(21934, 1078, 2537),
         lengths=(2, 64),

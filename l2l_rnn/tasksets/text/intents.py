@@ -152,7 +152,7 @@ class Intents(SequenceDataset):
     TaskCard(
         task="Tell which of five unseen intents a sentence said to a smart home has.",
         source="the Home Assistant contributors, templates in the package home-assistant-intents",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         classes=(20, 9, 8),
         items=(1167, 408, 475),
         lengths=(3, 64),

@@ -146,7 +146,7 @@ class Languages(SequenceDataset):
     TaskCard(
         task="Tell which of five unseen languages a name is written in, from a few names of each.",
         source="Unicode CLDR, in the package babel",
-        licence="Unicode-3.0",
+        license="Unicode-3.0",
         classes=(103, 13, 28),
         items=(40621, 5570, 13295),
         lengths=(2, 32),

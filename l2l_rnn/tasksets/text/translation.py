@@ -191,7 +191,7 @@ class Translation(GroupedDataset):
     TaskCard(
         task="Write numbers in the words of a language never seen, from some pairs of it.",
         source="Unicode CLDR, in the package unicode-rbnf",
-        licence="MIT, the data Unicode-3.0",
+        license="MIT, the data Unicode-3.0",
         classes=(34, 3, 10),
         items=(33057, 2965, 9998),
         lengths=(1, 3),
