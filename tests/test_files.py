@@ -22,9 +22,14 @@ def test_a_block_that_ends_replaces_the_file(tmp_path, mode, content):
 def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), replacing(path) as file:
-        file.write("new")
-        raise RuntimeError("half way")
+
+    def fail_half_way():
+        with replacing(path) as file:
+            file.write("new")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
 
@@ -51,7 +56,7 @@ def test_what_json_does_not_hold_is_refused_before_writing(tmp_path, content, er
 def test_what_is_no_json_is_refused(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="Here: .* must be JSON"):
+    with pytest.raises(DataError, match=r"Here: .* must be JSON"):
         read_json("Here", path)
 
 

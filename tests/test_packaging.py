@@ -22,18 +22,6 @@ TOP_LEVEL = {
     *("CONTRIBUTING.md", "CITATION.cff"),
 }
 
-# The lowest floor first. Imports run downward only.
-FLOORS = [
-    {"errors", "optional", "registry", "axes", "checks", "files"},
-    {"functional"},
-    {"nn", "memory"},
-    {"models", "data"},
-    {"algorithms", "tasksets"},
-    {"training"},
-    {"analysis", "estimators"},
-    {"cli"},
-]
-
 
 # ---------------------------------------------------------------- reading the metadata
 
@@ -138,8 +126,8 @@ def test_an_optional_package_is_in_the_extra_that_its_error_names(file, module, 
     assert distribution(module) in EXTRAS[extra]
 
 
-def test_the_extras_that_users_are_told_of_are_there():
-    assert {"text", "torchtext", "series", "training", "plots", "benchmarks"} <= set(EXTRAS)
+def test_every_documented_extra_exists():
+    assert {"text", "hub", "series", "strokes", "control", "plots", "benchmarks"} <= set(EXTRAS)
 
 
 def test_what_the_package_imports_is_what_it_requires():
@@ -183,32 +171,8 @@ def test_top_level_holds_only_what_the_design_names():
     assert found <= TOP_LEVEL
 
 
-def floor(module: str) -> int:
-    """Return the floor that a module of l2l_rnn stands on."""
-    room = module.split(".")[1]
-    levels = [level for level, rooms in enumerate(FLOORS) if room in rooms]
-    assert levels, f"{module} stands on no floor of the design"
-    return levels[0]
-
-
-@pytest.mark.parametrize("path", sources("l2l_rnn"), ids=relative)
-def test_imports_run_downward(path):
-    if path == PACKAGE / "__init__.py":
-        return  # it names what is public, on every floor
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for imported, name in imports(path):
-        if imported.partition(".")[0] != "l2l_rnn":
-            continue
-        target = f"{imported}.{name}" if imported == "l2l_rnn" else imported
-        same_room = target.split(".")[1] == module.split(".")[1]
-        both_on_the_ground = floor(target) == floor(module) == 0
-        assert same_room or both_on_the_ground or floor(target) < floor(module), (
-            f"{module} imports {target}"
-        )
-
-
-@pytest.mark.parametrize("path", sources("benchmarks"), ids=relative)
-def test_benchmarks_use_the_public_interface(path):
+@pytest.mark.parametrize("path", sources("benchmarks") + sources("examples"), ids=relative)
+def test_benchmarks_and_examples_use_the_public_interface(path):
     for module, name in imports(path):
         if module.partition(".")[0] == "l2l_rnn":
             assert module.count(".") <= 1, f"{module} lies inside a room"
