@@ -121,8 +121,11 @@ def draw(result: dict[str, Any], file: Any) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("ms per meta-step (lower is better)")
     panels[0].legend()
-    work = result["rows"][0]["label"]
-    figure.suptitle(f"Second-order meta-step; the other sizes as in {work}", size=10)
+    figure.suptitle(
+        "Second-order meta-step of an LSTM: 16 tasks, 25 sequences, 32 steps, 64 hidden units, "
+        "one inner step; each panel varies one of these",
+        size=10,
+    )
     figure.savefig(file, dpi=120, format="png")
 
 
