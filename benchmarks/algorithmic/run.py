@@ -1,14 +1,13 @@
-"""Whether a network with memory learns a task of bits, how far it reaches, and if it lasts.
+"""Train one network on one algorithmic task of Graves et al. 2014.
 
-`python -m benchmarks.algorithmic.run copy --memory ntm` trains one network on random bit sequences
-(the tasks of Graves et al. 2014), counts what a sequence costs in bits and how many of its bits are
-wrong, at the lengths trained on and beyond. The networks are of like size; `lstm` is one without a
-memory. It prints a line every so often, writes all of them as JSON, and draws where the memory
-wrote and read in one sequence.
+`python -m benchmarks.algorithmic.run copy --memory ntm` trains a network on random bits and
+evaluates it on trained and on longer lengths: the cost of a sequence in bits, and its wrong bits.
+All networks have about as many parameters; `lstm` has no memory. The command prints a line at each
+evaluation, writes everything as JSON, and draws where the memory wrote and read.
 
-Options that are not given are as the task has them in `bit_tasks.py`. A training that diverges, is
-interrupted or runs out of time is judged as it is then; the JSON says so, and where.
-`python -m benchmarks.algorithmic.table` trains many, and makes the table.
+The defaults of the options depend on the task (`tasks.py`). A training that diverges, is
+interrupted or reaches its time limit is evaluated as it is, and the JSON says so.
+`python -m benchmarks.algorithmic.table` trains all networks and makes the table.
 """
 
 from __future__ import annotations
@@ -16,77 +15,77 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import json
 import math
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
+import l2l_rnn  # noqa: F401 - first: it silences gym's notice
 
 # isort: split
 import torch
 from torch import nn
 
 from benchmarks import report
-from benchmarks.algorithmic.learners import LEARNERS, hidden_size
+from benchmarks.algorithmic.networks import NETWORKS, matching_hidden_size
 from benchmarks.algorithmic.settings import Settings, add_options
 from benchmarks.algorithmic.tasks import ALIASES, TASKS, Task
 from benchmarks.algorithmic.training import train
 from benchmarks.few_shot.runner import device_name, versions
 from l2l_rnn.analysis import trace_memory
+from l2l_rnn.files import write_json
 from l2l_rnn.memory import Memory
 
 STATUS = {"done": 0, "out of time": 0, "diverged": 1, "interrupted": 130}
 
 
-def settings_of(task: str, **given: Any) -> Settings:
-    """The settings of a task, with those that are given instead.
+def make_settings(task: str, **given: Any) -> Settings:
+    """Return the settings of a task, overridden by those given.
 
     Raises:
-        ValueError: they cannot be used.
+        ValueError: a setting is out of range.
     """
     settings = Settings(**(TASKS[task].training | given))
-    hidden_size(settings, TASKS[task].family)  # makes the network, of nothing
+    matching_hidden_size(settings, TASKS[task].family)  # raises if they make no network
     return settings
 
 
-def stem_of(task: str, settings: Settings) -> str:
-    """The name of a run's files."""
+def file_stem(task: str, settings: Settings) -> str:
+    """Return the name of a run's files, without an ending."""
     return f"memory-{task}-{settings.memory}-seed{settings.seed}"
 
 
-def run(name: str, settings: Settings, every: int, out: Path) -> dict[str, Any]:
-    """Train once, print how it goes, write its JSON and picture, and return what the JSON holds.
+def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, Any]:
+    """Train a network, print its progress, write JSON and picture, and return the result.
 
-    The JSON is written at each line, so that what was measured is kept whatever happens.
+    The JSON is written at each evaluation, so that nothing measured is lost.
 
     Args:
         name: one of the `TASKS`.
         settings: how to train.
-        every: sequences between two lines.
-        out: directory of the files.
+        every: sequences between two evaluations.
+        out: folder of the files.
     """
-    task, stem = TASKS[name], stem_of(name, settings)
+    task, stem = TASKS[name], file_stem(name, settings)
     result: dict[str, Any] = {
         "task": name,
         "settings": dataclasses.asdict(settings),
-        "hidden": hidden_size(settings, task.family),
+        "hidden_size": matching_hidden_size(settings, task.family),
         "date": datetime.date.today().isoformat(),
         "device": device_name(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
 
-    def tell(point: dict[str, Any]) -> None:
+    def on_point(point: dict[str, Any]) -> None:
         print(line(point), flush=True)
-        write_json(out / f"{stem}.json", result)
+        write_result(out / f"{stem}.json", result)
 
-    model = train(task, settings, every, result, tell)
-    write_json(out / f"{stem}.json", result)
+    model = train(task, settings, every, result, on_point)
+    write_result(out / f"{stem}.json", result)
     if result["ended"] != "done":
-        print(result.get("diverged", f"Judged as it is now: {result['ended']}."))
+        print(result.get("diverged", f"Evaluated as it is now: {result['ended']}."))
     for measure in ("cost", "wrong_bits"):
         if measure in result:
             print(f"{measure.replace('_', ' ')} of a sequence: {numbers(result[measure])}")
@@ -96,38 +95,38 @@ def run(name: str, settings: Settings, every: int, out: Path) -> dict[str, Any]:
 
 
 def picture(model: nn.Module, task: Task, path: Path) -> None:
-    """Draw what a memory does in one of the longest sequences of the training."""
-    drawn = task.shown.sequences(1, torch.Generator().manual_seed(3))
-    trace = trace_memory(model, drawn.inputs[0])
-    shares = torch.from_numpy(trace.outputs).sigmoid()
-    outputs = shares.masked_fill(~drawn.mask[0].unsqueeze(-1), 0).numpy()
-    dataclasses.replace(trace, outputs=outputs).draw(path)  # what is asked for, as shares of 1
+    """Draw where a memory writes and reads in one of the longest training sequences."""
+    batch = task.longest_trained.sequences(1, torch.Generator().manual_seed(3))
+    trace = trace_memory(model, batch.inputs[0])
+    predictions = torch.from_numpy(trace.outputs).sigmoid()
+    outputs = predictions.masked_fill(~batch.mask[0].unsqueeze(-1), 0).numpy()
+    dataclasses.replace(trace, outputs=outputs).draw(path)
 
 
 def line(point: dict[str, Any]) -> str:
-    """Format how a training goes."""
+    """Format an evaluation during training."""
     parts = [
         f"{point['sequences']:6d} sequences {point['seconds']:6.0f} s loss {point['loss']:.5f}",
         f"cost {numbers(point['cost'])}",
     ]
     if "wrong_bits" in point:
         parts.append(f"wrong bits {numbers(point['wrong_bits'])}")
-    if point["greatest_climb"] is not None:
-        parts.append(f"climbed {point['greatest_climb']:.1f} times")
-    return ", ".join([*parts, f"most {point['most']}", f"clipped {point['clipped']:.0%}"])
+    if point["max_climb"] is not None:
+        parts.append(f"climb {point['max_climb']:.1f}")
+    return ", ".join([*parts, f"level {point['level']}", f"clipped {point['clipped']:.0%}"])
 
 
 def numbers(measured: dict[str, float | None]) -> str:
-    """Format a measure at each length; one that is not finite is a dash."""
-    found = []
+    """Format a measure at each length; a dash stands for what is not finite."""
+    parts = []
     for name, value in measured.items():
-        told = "-" if value is None or not math.isfinite(value) else f"{value:.2f}"
-        found.append(f"{name}: {told}")
-    return ", ".join(found)
+        text = "-" if value is None or not math.isfinite(value) else f"{value:.2f}"
+        parts.append(f"{name}: {text}")
+    return ", ".join(parts)
 
 
 def plain(value: Any) -> Any:
-    """Turn what is not finite into None, as JSON has no such numbers."""
+    """Replace numbers that are not finite by None, as JSON has none."""
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -135,22 +134,22 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(path: Path, result: dict[str, Any]) -> Path:
-    """Write a result, whole or not at all."""
-    text = json.dumps(plain(result), indent=1, allow_nan=False) + "\n"
-    return report.replace(path, lambda beside: beside.write_text(text, "utf-8"))
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Write a result as JSON."""
+    write_json(path, plain(result), indent=1)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options that a run and a table of runs share."""
-    parser.add_argument("--every", type=int, default=1000, metavar="S", help="sequences a line")
+    """Add the options that `run` and `table` share."""
+    text = "sequences between two evaluations (default: 1000)"
+    parser.add_argument("--every", type=int, default=1000, metavar="S", help=text)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
 
 
 def check_common(parser: argparse.ArgumentParser, out: Path, every: int) -> None:
-    """Leave with an error if the results cannot be written, or there is no line."""
+    """Exit with an error if the folder cannot be written to or `every` is out of range."""
     if every < 1:
-        parser.error(f"--every must be 1 or more, got {every}")
+        parser.error(f"--every must be at least 1, got {every}")
     try:
         report.check_writable(out)
     except OSError as error:
@@ -165,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("task", choices=[*TASKS, *ALIASES])
-    parser.add_argument("--memory", choices=LEARNERS, default="ntm")
+    parser.add_argument("--memory", choices=NETWORKS, default="ntm")
     add_options(parser, "memory")
     add_common(parser)
     options = vars(parser.parse_args(arguments))
@@ -173,12 +172,12 @@ def main(arguments: list[str] | None = None) -> int:
     check_common(parser, out, every)
     name = ALIASES.get(task, task)
     try:
-        settings = settings_of(name, **options)
+        settings = make_settings(name, **options)
     except ValueError as error:
         parser.error(str(error))
-    return STATUS[run(name, settings, every, out)["ended"]]
+    return STATUS[run_task(name, settings, every, out)["ended"]]
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a run as Ctrl-C does
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""How a network is trained on a task of bits: plain values, which the command line sets."""
+"""Settings of a training run on an algorithmic task, and their command-line options."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to train; a task's `training` says what it has otherwise.
+    """How to train a network. A task's `training` overrides these defaults.
 
     Attributes:
-        memory: one of the `LEARNERS`.
-        sequences: that it is trained on.
-        batch: sequences of a step, all of one length.
-        rate, last: Adam's step size falls along half a cosine from `rate` to `rate * last`.
+        memory: one of the `NETWORKS`.
+        sequences: training sequences in all.
+        batch: sequences of a step.
+        lr, final_lr_ratio: Adam's learning rate falls from `lr` to `lr * final_lr_ratio` along half
+            a cosine.
         epsilon, beta2: Adam's.
-        clip: the greatest norm of a gradient.
-        enough: a step whose loss is below that many nats a bit is not taken. There is nothing left
-            to learn of it, and Adam's averages would shrink, until one rare mistake makes a step so
-            long that it undoes what was learned.
-        spike: a gradient whose norm is more than so many times that of the last ones is shortened
-            to that; it keeps what was learned, and may keep from learning more.
-        rewind: when the smoothed loss has converged, then has not any more and is above so many
-            times its best, the training goes back to what it was near its best, and on in steps
-            half as long.
-        averaging: how much of the averaged weights is kept at a step, 0 for no averaging; the
-            averaged weights are then those that are judged.
-        curriculum: whether to begin with the shortest sequences, or the fewest copies.
-        advance: the smoothed loss, in nats a bit, under which a curriculum goes on to longer ones.
-        minutes: the training ends then, though sequences are left.
-        judged: sequences of each length that the network is judged on at the end.
-        hidden: units of the NTM's controller; another network has as many as make its parameters
-            about as many as the NTM's.
-        slots, width: of the memory.
+        clip: largest norm of a gradient.
+        skip_below: a step whose loss is lower, in nats per bit, is skipped. Such a step has nothing
+            left to teach. Adam's second moment would shrink until one rare mistake caused a step
+            large enough to undo the training.
+        relative_clip: largest norm of a gradient as a multiple of the recent average norm. It
+            protects what was learned, and may slow further learning.
+        restore_above: once converged, the best weights are restored when the smoothed loss is above
+            the threshold of convergence and above this multiple of its best. Steps are then half as
+            long.
+        ema_decay: decay of the exponential moving average of the weights at a step; 0 for none. The
+            averaged weights are the ones evaluated.
+        curriculum: whether to start with the shortest sequences, or the fewest copies.
+        advance_below: the smoothed loss, in nats per bit, below which the curriculum advances.
+        minutes: time limit of the training.
+        evaluation_sequences: sequences of each length in the final evaluation.
+        hidden_size: hidden units of the NTM's controller. Other networks get as many as bring them
+            closest to the NTM's parameter count.
+        slots, slot_size: of the memory.
         read_heads: of NTM, DNC and MANN.
         write_heads: of the NTM.
         controller, least_length: of NTM and DNC.
-        forget_bias: of their LSTM controllers' forget gates at the start. Low, it leaves it to the
-            memory to remember, and what was learned on short sequences holds on long ones.
-        seed: of everything that is drawn.
+        forget_bias: initial bias of the forget gates of their LSTM controllers. A low value leaves
+            remembering to the memory; what is learned on short sequences then holds on long ones.
+        seed: of everything random.
     """
 
     memory: str = "ntm"
     sequences: int = 40_000
     batch: int = 2
-    rate: float = 1e-3
-    last: float = 0.01
-    enough: float = 3e-3
+    lr: float = 1e-3
+    final_lr_ratio: float = 0.01
+    skip_below: float = 3e-3
     clip: float = 10.0
-    spike: float = math.inf
+    relative_clip: float = math.inf
     epsilon: float = 1e-8
     beta2: float = 0.99
-    rewind: float = 4.0
-    averaging: float = 0.99
+    restore_above: float = 4.0
+    ema_decay: float = 0.99
     curriculum: bool = False
-    advance: float = 0.05
+    advance_below: float = 0.05
     minutes: float = math.inf
-    judged: int = 100
-    hidden: int = 100
+    evaluation_sequences: int = 100
+    hidden_size: int = 100
     slots: int = 128
-    width: int = 20
+    slot_size: int = 20
     read_heads: int = 1
     write_heads: int = 1
     controller: str = "lstm"
@@ -70,28 +71,29 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "rate", "clip", "spike", "minutes", "judged", "hidden"):
+        positive = ("batch", "lr", "clip", "relative_clip", "minutes")
+        for name in (*positive, "evaluation_sequences", "hidden_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not self.rewind > 1:
-            raise ValueError(f"rewind must be above 1, got {self.rewind}")
-        if not self.enough >= 0:
-            raise ValueError(f"enough must be 0 or more, got {self.enough}")
+        if not self.restore_above > 1:
+            raise ValueError(f"restore_above must be above 1, got {self.restore_above}")
+        if not self.skip_below >= 0:
+            raise ValueError(f"skip_below must be at least 0, got {self.skip_below}")
         if self.sequences < self.batch:
             raise ValueError(
                 f"sequences must be at least a batch of {self.batch}, got {self.sequences}"
             )
-        if not 0 <= self.averaging < 1:
-            raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
 
     @property
     def steps(self) -> int:
-        """Updates of the weights."""
+        """Training steps in all."""
         return self.sequences // self.batch
 
 
 def add_options(parser: argparse.ArgumentParser, *without: str) -> None:
-    """Add an option for each setting but those named; one that is not given is left out."""
+    """Add an option for each setting except those in `without`; absent options are left out."""
     for field in dataclasses.fields(Settings):
         if field.name in without:
             continue
@@ -104,7 +106,7 @@ def add_options(parser: argparse.ArgumentParser, *without: str) -> None:
 
 
 def as_arguments(settings: Settings) -> list[str]:
-    """The command line that `add_options` reads settings from."""
+    """Return the arguments from which `add_options` reads the same settings."""
     given: list[str] = []
     for name, value in dataclasses.asdict(settings).items():
         option = f"--{name.replace('_', '-')}"

@@ -1,8 +1,7 @@
-"""One training on a task of bits: it says how it goes, and what it was when it ended."""
+"""Training a network on an algorithmic task."""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -14,114 +13,26 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from benchmarks.algorithmic.learners import LEARNERS, build, parameter_count
+from benchmarks.algorithmic.loss_monitor import BestWeights, LossMonitor
+from benchmarks.algorithmic.networks import NETWORKS, build, parameter_count
 from benchmarks.algorithmic.settings import Settings
-from benchmarks.algorithmic.tasks import Task, judge, optimum
+from benchmarks.algorithmic.tasks import Task, evaluate, optimum
 
-_SMOOTHED_OVER = 1000  # sequences of the smoothed loss, an exponential average
 _AVERAGED_EVERY = 10  # steps
-_WORSE = 1.3  # times the loss at a rewind, and there is another, though it is soon
-_NEAR, _KEPT_EVERY = 1.2, 50  # what a rewind goes back to: times the best loss, and steps
-_ON_THE_WAY, _AT_THE_END = 1, 2  # seeds of the sequences that networks are judged on
+_INTERIM_SEQUENCES = 16  # of each length, in an evaluation during training
+_INTERIM_SEED, _FINAL_SEED = 1, 2  # of the evaluation sequences
 
 
 class Diverged(RuntimeError):
-    """Tells that a loss or a gradient is not finite any more."""
-
-
-class LossCourse:
-    """How the loss of a training goes, and whether what was reached lasts.
-
-    Args:
-        threshold: the smoothed loss under which the training has converged.
-        batch: sequences of a step.
-
-    Attributes:
-        smoothed: the loss, averaged over about the last 1,000 sequences.
-        best: the least of that, once there were as many.
-        converged_at: how many sequences were seen when it was below the threshold first, or None.
-        climb: how many times its best the smoothed loss has been since then, at the most, or None.
-    """
-
-    def __init__(self, threshold: float, batch: int) -> None:
-        self.threshold = threshold
-        self.kept = 1 - min(1.0, batch / _SMOOTHED_OVER)
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget all: the sequences are others from now on."""
-        self.smoothed = self.best = math.nan
-        self.converged_at: int | None = None
-        self.climb: float | None = None
-        self._steps = 0
-
-    def add(self, nats: float, seen: int) -> None:
-        """Take the loss of a step."""
-        self._steps += 1
-        # Until there were enough steps, of the same weight all.
-        kept = min(self.kept, 1 - 1 / self._steps)
-        self.smoothed = nats if self._steps == 1 else kept * self.smoothed + (1 - kept) * nats
-        if self._steps * (1 - self.kept) <= 1:
-            self.best = self.smoothed
-        if self.climb is not None:
-            self.climb = max(self.climb, self.smoothed / max(self.best, 1e-12))
-        elif self.smoothed < self.threshold and self._steps * (1 - self.kept) >= 1:
-            self.converged_at, self.climb = seen, 1.0
-        self.best = min(self.best, self.smoothed)
-
-
-class Rewinds:
-    """Takes a training back to what it was near its best, when it loses what it has learned.
-
-    A rare mistake of a network that makes none otherwise can undo in a step what it has learned,
-    and finding it again can take as long as it took first. Each time the steps are to be half as
-    long from then on, lest the same happen again.
-
-    Args:
-        climb: how many times its best the smoothed loss may be; past that, and past the threshold
-            under which it has converged, the training goes back.
-        batch: sequences of a step.
-        parts: all that changes in the training and has a `state_dict`.
-
-    Attributes:
-        count: how often the training went back.
-    """
-
-    def __init__(self, climb: float, batch: int, *parts: nn.Module | torch.optim.Optimizer) -> None:
-        self.climb, self.parts, self.count = climb, parts, 0
-        self._pause = _SMOOTHED_OVER // batch  # steps in which the smoothed loss comes down again
-        self._kept: list[dict[str, Any]] = []  # there is one as soon as it has converged
-        self._steps = self._keep_from = self._back_from = 0
-        self._last = math.inf  # the smoothed loss when it went back last
-
-    @property
-    def share(self) -> float:
-        """What is left of the length of a step."""
-        return 0.5**self.count
-
-    def look(self, course: LossCourse) -> None:
-        """Keep the parts while all goes well once it has converged; put them back if it does not.
-
-        To be called after each step.
-        """
-        self._steps += 1
-        if course.climb is None:
-            return
-        if course.smoothed <= _NEAR * course.best and self._steps >= self._keep_from:
-            self._kept = [copy.deepcopy(part.state_dict()) for part in self.parts]
-            self._keep_from = self._steps + _KEPT_EVERY
-        elif course.smoothed > max(course.threshold, self.climb * course.best) and (
-            self._steps >= self._back_from or course.smoothed > _WORSE * self._last
-        ):
-            for part, kept in zip(self.parts, self._kept, strict=True):
-                part.load_state_dict(copy.deepcopy(kept))
-            self.count += 1
-            self._last = course.smoothed
-            self._back_from = self._steps + self._pause
+    """A loss or a gradient is not finite."""
 
 
 def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Tensor) -> None:
-    """Raise a Diverged error that names the parameters whose gradients are not finite."""
+    """Check the loss and the norm of the gradients.
+
+    Raises:
+        Diverged: one is not finite; the message names the parameters.
+    """
     if not loss.isfinite():
         raise Diverged(f"{what}: the loss is {loss.item()} after {seen} sequences")
     if not norm.isfinite():
@@ -135,9 +46,9 @@ def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Ten
         )
 
 
-def half_cosine(last: float, done: float) -> float:
-    """Fall from 1 to `last` along half a cosine, as the share that is done grows from 0 to 1."""
-    return last + (1 - last) * (1 + math.cos(math.pi * done)) / 2
+def half_cosine(final: float, progress: float) -> float:
+    """Return a factor that falls from 1 to `final` along half a cosine, as progress goes to 1."""
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def train(
@@ -145,101 +56,107 @@ def train(
     settings: Settings,
     every: int,
     result: dict[str, Any],
-    tell: Callable[[dict[str, Any]], None] = lambda point: None,
+    on_point: Callable[[dict[str, Any]], None] = lambda point: None,
 ) -> nn.Module:
-    """Train, put in `result` how it went, and return the network that was judged at the end.
+    """Train a network, record the training in `result`, and return the network evaluated last.
 
-    Ctrl-C, a loss that is not finite and the end of the minutes end the training; what it is then
-    is judged. A step that would make the weights anything but finite is not taken.
+    Ctrl-C, a loss that is not finite and the time limit end the training early; the network is
+    then evaluated as it is. A step whose gradients are not finite is not taken.
 
     Args:
-        task: what is trained on.
-        settings: how.
-        every: sequences between two looks at the measures.
-        result: takes what is known at the start, then at each look, then at the end. `"ended"`
-            says how: `"done"`, `"diverged"`, `"out of time"` or `"interrupted"`, which it also is
-            until the end.
-        tell: called with each look's measures.
+        task: what to train on.
+        settings: how to train.
+        every: sequences between two evaluations.
+        result: receives what is known at the start, then after each evaluation. `"ended"` is
+            `"done"`, `"diverged"`, `"out of time"` or `"interrupted"`; it is the last one until the
+            training ends.
+        on_point: called with the measures of each evaluation.
     """
     torch.manual_seed(settings.seed)
     generator = Generator().manual_seed(settings.seed)
     model = build(settings, task.family)
     averaged = None
-    if settings.averaging:
+    if settings.ema_decay:
         averaged = AveragedModel(
-            model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging**_AVERAGED_EVERY)
+            model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay**_AVERAGED_EVERY)
         )
-    judged = model if averaged is None else averaged.module
+    evaluated = model if averaged is None else averaged.module
     optimizer = torch.optim.Adam(
-        model.parameters(), settings.rate, (0.9, settings.beta2), settings.epsilon, foreach=True
+        model.parameters(), settings.lr, (0.9, settings.beta2), settings.epsilon, foreach=True
     )
-    changing = [model, optimizer] if averaged is None else [model, optimizer, averaged]
-    rewinds = Rewinds(settings.rewind, settings.batch, *changing)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: rewinds.share * half_cosine(settings.last, min(1, step / settings.steps)),
-    )
+    parts = [model, optimizer] if averaged is None else [model, optimizer, averaged]
+    best = BestWeights(settings.restore_above, settings.batch, *parts)
+
+    def lr_factor(step: int) -> float:
+        progress = min(1, step / settings.steps)
+        return best.lr_factor * half_cosine(settings.final_lr_ratio, progress)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_factor)
     result |= {
-        "network": LEARNERS[settings.memory].network,
+        "network": NETWORKS[settings.memory].description,
         "parameters": parameter_count(model),
-        "converged_below": task.converged,
+        "converged_below": task.converged_below,
         "ended": "interrupted",
         "points": [],
     }
-    course, clipped, taken, seen = LossCourse(task.converged, settings.batch), 0, 0, 0
-    most = task.least if settings.curriculum else task.most
-    usual = math.inf  # the norm of the last gradients, smoothed
+    monitor, clipped, taken, seen = LossMonitor(task.converged_below, settings.batch), 0, 0, 0
+    level = task.first_level if settings.curriculum else task.last_level
+    recent_norm = math.inf  # smoothed over the last steps
     start = time.perf_counter()
 
-    def note(measures: dict[str, Any]) -> None:
+    def record(measures: dict[str, Any]) -> None:
         result["seconds"] = round(time.perf_counter() - start, 1)
         result["sequences"] = seen
-        result["converged_at"], result["greatest_climb"] = course.converged_at, course.climb
-        result["rewinds"] = rewinds.count
+        result["converged_at"], result["max_climb"] = monitor.converged_at, monitor.climb
+        result["restored"] = best.restored
         point = {
             "sequences": seen,
             "seconds": result["seconds"],
-            "loss": course.smoothed,
-            "best_loss": course.best,
-            "greatest_climb": course.climb,
+            "loss": monitor.smoothed,
+            "best_loss": monitor.best,
+            "max_climb": monitor.climb,
             "clipped": clipped / max(1, taken),
-            "most": most,
+            "level": level,
             **measures,
         }
         result["points"].append(point)
-        tell(point)
+        on_point(point)
 
     try:
         for step in range(1, settings.steps + 1):
-            drawn = task.lesson(most).sequences(settings.batch, generator)
-            outputs, _ = model(drawn.inputs)
-            loss = binary_cross_entropy_with_logits(outputs[drawn.mask], drawn.targets[drawn.mask])
+            batch = task.at_level(level).sequences(settings.batch, generator)
+            outputs, _ = model(batch.inputs)
+            loss = binary_cross_entropy_with_logits(outputs[batch.mask], batch.targets[batch.mask])
             nats = loss.item()
-            if not nats < settings.enough:  # NaN is not enough
+            if not nats < settings.skip_below:  # True of NaN
                 optimizer.zero_grad()
                 loss.backward()
-                limit = min(settings.clip, settings.spike * usual)
+                limit = min(settings.clip, settings.relative_clip * recent_norm)
                 norm = clip_grad_norm_(model.parameters(), limit)
                 check_finite(settings.memory, seen, model, loss, norm)
                 length = min(norm.item(), limit)
-                usual = length if usual == math.inf else 0.98 * usual + 0.02 * length
+                recent_norm = (
+                    length if recent_norm == math.inf else 0.98 * recent_norm + 0.02 * length
+                )
                 clipped += bool(norm > limit)
                 optimizer.step()
                 taken += 1
             if averaged is not None and step % _AVERAGED_EVERY == 1:
                 averaged.update_parameters(model)
             seen = step * settings.batch
-            course.add(nats, seen)
-            rewinds.look(course)
+            monitor.add(nats, seen)
+            best.update(monitor)
             schedule.step()
-            if settings.curriculum and course.smoothed < settings.advance and most < task.most:
-                most += 1
-                course.restart()
+            advances = settings.curriculum and monitor.smoothed < settings.advance_below
+            if advances and level < task.last_level:
+                level += 1
+                monitor.restart()
             if step < settings.steps and time.perf_counter() - start > 60 * settings.minutes:
                 result["ended"] = "out of time"
                 break
             if seen % every < settings.batch and step < settings.steps:
-                note(judge(judged, task, min(16, settings.judged), _ON_THE_WAY))
+                count = min(_INTERIM_SEQUENCES, settings.evaluation_sequences)
+                record(evaluate(evaluated, task, count, _INTERIM_SEED))
                 clipped = taken = 0
         else:
             result["ended"] = "done"
@@ -247,12 +164,14 @@ def train(
         result["ended"] = "interrupted"
     except Diverged as error:
         result["ended"], result["diverged"] = "diverged", str(error)
-    measures = judge(judged, task, settings.judged, _AT_THE_END)
-    note(measures)
+    measures = evaluate(evaluated, task, settings.evaluation_sequences, _FINAL_SEED)
+    record(measures)
     result |= measures
-    result["optimum"] = optimum(task, settings.judged, _AT_THE_END)
-    aims = {name: point.aim for name, point in task.points.items() if point.aim is not None}
-    if aims:
-        result["aims"] = aims
-        result["reached"] = all(measures["wrong_bits"][name] <= aim for name, aim in aims.items())
-    return judged
+    result["optimum"] = optimum(task, settings.evaluation_sequences, _FINAL_SEED)
+    goals = {name: one.goal for name, one in task.evaluations.items() if one.goal is not None}
+    if goals:
+        result["goals"] = goals
+        result["reached"] = all(
+            measures["wrong_bits"][name] <= goal for name, goal in goals.items()
+        )
+    return evaluated

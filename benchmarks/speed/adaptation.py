@@ -1,14 +1,14 @@
-"""How long it takes to adapt to a task in learn2learn's loop: by writing, and by gradient steps.
+"""Time to adapt to one task in learn2learn's loop: by writing to a memory, and by gradient steps.
 
-`python -m benchmarks.speed.adaptation` times, in one process and in turns, on tasks of `languages`,
-what `learner = base.clone()` and K times `learner.adapt(loss(learner(x), y))` take, of one task:
+`python -m benchmarks.speed.adaptation` times `learner = base.clone()` and K adaptation steps on one
+task of `languages`, interleaved in one process:
 
-- second-order steps of MAML;
-- a `MemoryLearner` with each of the memories that the experiments use. It encodes the support set
-  once for all of its steps;
+- MAML with K second-order steps;
+- `MemoryLearner` with each memory that the experiments use, K calls of `adapt`;
 - the same by `write(x, y, times=K)`.
 
-The encoders are alike: a bidirectional LSTM. It prints a table of medians and writes them as JSON.
+All encoders are bidirectional LSTMs of the same size. The time includes the graph for the
+meta-gradient, but not the meta-gradient itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
+import l2l_rnn  # noqa: F401 - first: it silences gym's notice
 
 # isort: split
 import learn2learn
@@ -27,24 +27,24 @@ import torch
 from torch import nn
 
 from benchmarks.few_shot.methods.memory import MEMORIES
-from benchmarks.speed import turns
+from benchmarks.speed import timing
 from l2l_rnn.algorithms import MAML, MemoryLearner
 from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
 
 WAYS, SHOTS, HIDDEN, STEPS, LR = 5, 5, 64, 5, 0.5
 TIMES = (1, 3, 5)
-WRITES = (5, 15)  # 15: as often as the experiment on languages writes a test task's support set
+WRITES = (5, 15)  # the experiment on languages writes a support set 15 times
 OPTIONS: dict[str, dict[str, Any]] = {
     "hebbian": {"decay": 1.0, "rate": 1.0},
     "delta": {"features": "unit"},
     "key-value": {"similarity": "cosine", "slots": WAYS * SHOTS * max(WRITES)},
 }
-BASELINE = f"MAML, {STEPS} steps of second order"
+BASELINE = f"MAML, {STEPS} second-order steps"
 
 
 def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[], Any]]:
-    """What is timed, by name; all of them go through the same tasks in turn."""
+    """Return what is timed, by name; all cycle through the same tasks."""
     random.seed(0)
     torch.manual_seed(0)
     tasksets = get_tasksets("languages", train_ways=WAYS, train_samples=2 * SHOTS)
@@ -91,8 +91,8 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
 
 
 def table(result: dict[str, Any]) -> str:
-    """The medians as a Markdown table."""
-    lines = ["| to adapt to a task | ms | times as fast |", "|---|---:|---:|"]
+    """Format the medians as a Markdown table."""
+    lines = ["| adaptation | ms | speed-up over MAML |", "|---|---:|---:|"]
     for name, seconds in result["seconds"].items():
         times = result["times_faster"][name]
         lines.append(f"| {name} | {1000 * seconds:.1f} | {times:.1f} |")
@@ -101,14 +101,18 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, measure, print and write; returns the exit status."""
-    options = turns.parse("adaptation", __doc__, 60, arguments)
+    options = timing.parse(timing.make_parser("adaptation", __doc__, repeats=60), arguments)
     hidden = 4 if options.quick else HIDDEN
-    seconds = turns.measure(contestants(hidden), options.turns)
-    faster = {name: seconds[BASELINE] / value for name, value in seconds.items()}
-    measured = {"seconds": seconds, "times_faster": faster}
-    print(table(measured))
-    work = {"ways": WAYS, "shots": SHOTS, "hidden": hidden, "inner_steps": STEPS}
-    turns.write("adaptation", options, work, measured)
+    seconds = timing.median_seconds(contestants(hidden), options.repeats, warmup=2)
+    result = {
+        **timing.environment(),
+        "work": {"ways": WAYS, "shots": SHOTS, "hidden": hidden, "inner_steps": STEPS},
+        "repeats": options.repeats,
+        "seconds": seconds,
+        "times_faster": {name: seconds[BASELINE] / value for name, value in seconds.items()},
+    }
+    print(table(result))
+    timing.write("adaptation", options, result)
     return 0
 
 

@@ -1,11 +1,11 @@
-"""How long it takes to draw a batch of tasks, beside learn2learn's Taskset and beside a meta-step.
+"""Time to draw a batch of tasks, compared with learn2learn's Taskset and with a meta-step.
 
-`python -m benchmarks.speed.loading` times, in one process and in turns, on names of `languages`:
+`python -m benchmarks.speed.loading` draws 16 tasks of `languages`, interleaved in one process:
 
 - Taskset: learn2learn's own, with its FusedNWaysKShots, LoadData, RemapLabels and ConsecutiveLabels
-  over the tensors that the others draw from, one task after the other;
-- Taskset, parted: the same, and learn2learn's `partition_task` of each into support and query;
-- one by one: `TaskLoader` over that Taskset, which stacks the tasks, parted, in one batch;
+  over the same tensors, one task after the other;
+- Taskset and partition_task: the same, with learn2learn's `partition_task` into support and query;
+- one by one: `TaskLoader` over that Taskset, which stacks support and query of all tasks;
 - at once: `TaskLoader` over the task set of this package, which draws the whole batch at once;
 - meta-step: a second-order step of MAML on such a batch, forward and backward.
 
@@ -18,14 +18,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
+import l2l_rnn  # noqa: F401 - first: it silences gym's notice
 
 # isort: split
 import learn2learn
 import torch
 from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
 
-from benchmarks.speed import turns
+from benchmarks.speed import timing
 from l2l_rnn.algorithms import MAML
 from l2l_rnn.data import TaskLoader
 from l2l_rnn.functional import cross_entropy
@@ -33,10 +33,11 @@ from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.tasksets import get_tasksets
 
 TASKS, WAYS, SHOTS, QUERIES, HIDDEN, LR = 16, 5, 5, 10, 64, 0.1
+PARTITIONED = "Taskset and partition_task"
 
 
 def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[[], Any]]:
-    """What is timed, by name."""
+    """Return what is timed, by name."""
     tasksets = get_tasksets("languages", train_ways=WAYS, train_samples=SHOTS + QUERIES)
     dataset = tasksets.train.source.meta()
     transforms = [
@@ -58,7 +59,7 @@ def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[
     def sampled() -> list[Any]:
         return [taskset.sample() for _ in range(tasks)]
 
-    def parted() -> list[Any]:
+    def partitioned() -> list[Any]:
         return [learn2learn.data.partition_task(*task, shots=SHOTS) for task in sampled()]
 
     def meta_step() -> None:
@@ -69,7 +70,7 @@ def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[
 
     return {
         "Taskset": sampled,
-        "Taskset, parted": parted,
+        PARTITIONED: partitioned,
         "one by one": lambda: next(one_by_one),
         "at once": lambda: next(at_once),
         "meta-step": meta_step,
@@ -77,9 +78,9 @@ def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[
 
 
 def table(result: dict[str, Any]) -> str:
-    """The medians as a Markdown table."""
+    """Format the medians as a Markdown table."""
     seconds = result["seconds"]
-    lines = ["| a batch of tasks | ms | of a meta-step |", "|---|---:|---:|"]
+    lines = ["| a batch of tasks | ms | share of a meta-step |", "|---|---:|---:|"]
     for name, value in seconds.items():
         share = value / seconds["meta-step"]
         lines.append(f"| {name} | {1000 * value:.2f} | {100 * share:.1f}% |")
@@ -88,23 +89,26 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, measure, print and write; returns the exit status."""
-    options = turns.parse("loading", __doc__, 40, arguments)
+    options = timing.parse(timing.make_parser("loading", __doc__, repeats=40), arguments)
     tasks, hidden = (2, 4) if options.quick else (TASKS, HIDDEN)
-    seconds = turns.measure(contestants(tasks, hidden), options.turns)
-    measured = {
+    seconds = timing.median_seconds(contestants(tasks, hidden), options.repeats, warmup=2)
+    sizes = {"tasks": tasks, "ways": WAYS, "shots": SHOTS, "queries": QUERIES, "hidden": hidden}
+    result = {
+        **timing.environment(),
+        "work": sizes,
+        "repeats": options.repeats,
         "seconds": seconds,
         "times_faster": seconds["Taskset"] / seconds["at once"],
-        "times_faster_than_parted": seconds["Taskset, parted"] / seconds["at once"],
+        "times_faster_than_partitioned": seconds[PARTITIONED] / seconds["at once"],
         "share_of_meta_step": seconds["at once"] / seconds["meta-step"],
     }
-    print(table(measured))
+    print(table(result))
     print(
-        f"At once is {measured['times_faster']:.1f} times as fast as learn2learn's Taskset, and "
-        f"{measured['times_faster_than_parted']:.1f} times with its partition_task, which gives "
-        "the same: support and query."
+        f"Drawing at once is {result['times_faster_than_partitioned']:.1f} times as fast as "
+        f"learn2learn's Taskset with partition_task, which also gives support and query, and "
+        f"{result['times_faster']:.1f} times as fast as the Taskset alone."
     )
-    work = {"tasks": tasks, "ways": WAYS, "shots": SHOTS, "queries": QUERIES, "hidden": hidden}
-    turns.write("loading", options, work, measured)
+    timing.write("loading", options, result)
     return 0
 
 

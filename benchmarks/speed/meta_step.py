@@ -1,80 +1,33 @@
-"""How long a meta-step of a recurrent network takes, beside learn2learn's loop and vmap over tasks.
+"""Time of a recurrent network's meta-step, compared with learn2learn's loop and with vmap.
 
-`python -m benchmarks.speed.meta_step` times the same meta-step in three ways, in one process and in
-turns:
+`python -m benchmarks.speed.meta_step` times one meta-step in three ways, interleaved:
 
-- learn2learn: its `MAML` and its loop over tasks, with `torch.nn`'s recurrent layers;
-- vmap: the step of one task under `torch.func.vmap`, as parallel-metalearn does it, with a
-  recurrence written step by step (`stepwise.py`), since torch has no batching rule for its own;
-- l2l_rnn: `MAML.clone(tasks=N)` with this package's layers.
+- learn2learn: its `MAML` and its loop over tasks, with torch's recurrent layers;
+- vmap: the step of one task under `torch.func.vmap`, as parallel-metalearn does it. Torch has no
+  batching rule for its recurrent layers, so the recurrence is written step by step;
+- l2l_rnn: `MAML.clone(tasks=N)` with the layers of this package.
 
-It prints a table of medians and of ratios to learn2learn's loop, and writes them as JSON, with a
-picture of how the cost grows with each size. Peak memory is measured apart, a process for each.
-Then, on a processor, it goes on with `memory_speed`: how fast memories train.
+It prints a table of medians and writes them as JSON, with a picture of how the time grows with each
+size. Peak memory is measured in separate processes. On a CPU, the benchmark of the memories
+(`benchmarks.speed.memory`) runs afterwards.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import datetime
-import json
-import multiprocessing
-import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # first, so that gym's notice stays unprinted
-
-# isort: split
-import learn2learn
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn.functional import cross_entropy
 
 import l2l_rnn.functional
-import l2l_rnn.nn
-from benchmarks import report
-from benchmarks.few_shot.runner import device_name, versions
-from benchmarks.speed import memory
-from benchmarks.speed.stepwise import Stepwise
-from l2l_rnn.algorithms import MAML
-
-WAYS, LR = 5, 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """One meta-step: support and query of `batch` sequences each, a classifier of the last step.
-
-    Attributes:
-        cell: the layer's name in `torch.nn`.
-        tasks, batch, steps, features, hidden: `N`, `B`, `S`, `F`, `H`.
-        inner_steps: steps of the inner loop.
-        first_order: whether the second derivative is left out.
-    """
-
-    cell: str = "LSTM"
-    tasks: int = 16
-    batch: int = 25
-    steps: int = 32
-    features: int = 16
-    hidden: int = 64
-    inner_steps: int = 1
-    first_order: bool = False
-
-    @property
-    def label(self) -> str:
-        sizes = f"{self.tasks}, {self.batch}, {self.steps}, {self.features}, {self.hidden}"
-        more = f", {self.inner_steps} inner steps" if self.inner_steps > 1 else ""
-        return f"{self.cell} {sizes}{more}"
-
+from benchmarks.speed import memory, timing
+from benchmarks.speed.contestants import Work, contestants
+from benchmarks.speed.peak_memory import peak_memory
+from l2l_rnn.files import replacing, write_json
 
 ROWS = [
     Work(),
@@ -83,7 +36,7 @@ ROWS = [
     Work(cell="GRU"),
     Work(cell="RNN"),
 ]
-# Where the peers would take minutes, and where torch has no such layer: ours alone.
+# Of the package alone: the peers would take minutes, or torch does not have the layer.
 LONG = [Work(cell=cell, tasks=4, batch=5, steps=1024) for cell in ("LSTM", "MinGRU", "LRU")]
 QUICK = [Work(tasks=4, batch=2, steps=4, features=2, hidden=4)]
 SWEEPS = {
@@ -94,135 +47,14 @@ SWEEPS = {
 }
 
 
-class Classifier(nn.Module):
-    """A recurrent layer, `(…, B, S, F)` to `(…, B, S, H)`, and a linear head on its last step."""
-
-    task_axis = True
-
-    def __init__(self, recurrence: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.recurrence, self.head = recurrence, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.recurrence(x)[0][..., -1, :])
-
-
-def models(work: Work, device: torch.device) -> dict[str, Classifier]:
-    """The model of each contestant, with the same parameters; only ours where torch has no cell."""
-    torch.manual_seed(0)
-    sizes = (work.features, work.hidden)
-
-    def of(layers: Any) -> Classifier:
-        recurrence = getattr(layers, work.cell)(*sizes, batch_first=True)
-        return Classifier(recurrence, layers.Linear(work.hidden, WAYS)).to(device)
-
-    found = {"l2l_rnn": of(l2l_rnn.nn)}
-    if hasattr(nn, work.cell):
-        found["learn2learn"] = of(nn)
-        found["vmap"] = Classifier(Stepwise(work.cell, *sizes), nn.Linear(work.hidden, WAYS))
-    for model in found.values():
-        model.to(device).load_state_dict(found["l2l_rnn"].state_dict())
-    return found
-
-
-def sets(work: Work, device: torch.device) -> list[Tensor]:
-    """Support and query sets: x, y, query_x, query_y."""
-    lead = (work.tasks, work.batch)
-    x, query_x = torch.randn(2, *lead, work.steps, work.features, device=device)
-    y, query_y = torch.randint(0, WAYS, (2, *lead), device=device)
-    return [x, y, query_x, query_y]
-
-
-def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None]]:
-    """The meta-step of each, which leaves the gradients of the initialisation in `.grad`."""
-    model, batch = models(work, device), sets(work, device)
-
-    def learn2learn_loop() -> None:
-        maml = learn2learn.algorithms.MAML(model["learn2learn"], LR, first_order=work.first_order)
-        # cuDNN's layers have no second derivative: for that learn2learn must do without cuDNN.
-        with torch.backends.cudnn.flags(enabled=work.first_order):
-            for x, y, query_x, query_y in zip(*batch, strict=True):
-                learner = maml.clone()
-                for _ in range(work.inner_steps):
-                    learner.adapt(cross_entropy(learner(x), y))
-                (cross_entropy(learner(query_x), query_y) / work.tasks).backward()
-
-    def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(functional_call(model["vmap"], parameters, (x,)), y)
-
-    def one_task(parameters: dict[str, Tensor], x: Tensor, y: Tensor, *query: Tensor) -> Tensor:
-        for _ in range(work.inner_steps):
-            given = parameters
-            if work.first_order:
-                given = {name: p.detach() for name, p in parameters.items()}
-            gradients = grad(loss)(given, x, y)
-            parameters = {name: p - LR * gradients[name] for name, p in parameters.items()}
-        return loss(parameters, *query)
-
-    def vmapped() -> None:
-        mapped = vmap(one_task, in_dims=(None, 0, 0, 0, 0))
-        mapped(dict(model["vmap"].named_parameters()), *batch).mean().backward()
-
-    def at_once() -> None:
-        x, y, query_x, query_y = batch
-        learner = MAML(model["l2l_rnn"], LR, first_order=work.first_order).clone(tasks=work.tasks)
-        for _ in range(work.inner_steps):
-            learner.adapt(l2l_rnn.functional.cross_entropy(learner(x), y))
-        l2l_rnn.functional.cross_entropy(learner(query_x), query_y).mean().backward()
-
-    if work in LONG:
-        return {"l2l_rnn": at_once}
-    return {"learn2learn": learn2learn_loop, "vmap": vmapped, "l2l_rnn": at_once}
-
-
 def measure(work: Work, device: torch.device, repeats: int) -> dict[str, Any]:
-    """Median seconds of each contestant's meta-step, taken in turns after a warm-up."""
-    steps = contestants(work, device)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(repeats + 1):
-        for name, step in steps.items():
-            _synchronize(device)
-            start = time.perf_counter()
-            step()
-            _synchronize(device)
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return {"work": dataclasses.asdict(work), "label": work.label, "seconds": medians}
+    """Return the median seconds of each contestant's meta-step."""
+    seconds = timing.median_seconds(contestants(work, device), repeats, device=device)
+    return {"work": dataclasses.asdict(work), "label": work.label, "seconds": seconds}
 
 
-def peak_memory(work: Work, name: str, device: str) -> int:
-    """Bytes that one meta-step adds to the process at its highest, in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak_here, work, name, device, torch.get_num_threads()).result()
-
-
-def _peak_here(work: Work, name: str, device: str, threads: int) -> int:
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(threads)
-    step = contestants(work, torch.device(device))[name]
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return torch.cuda.max_memory_allocated() - before
-    tiny = dataclasses.replace(work, tasks=1, batch=1, steps=2)
-    contestants(tiny, torch.device(device))[name]()  # what a first call loads is not the step's
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status("VmRSS")
-    step()
-    return _status("VmHWM") - before
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
-
-
-def works(quick: bool) -> Iterator[Work]:
-    """Every row of the table, second order and first."""
+def table_rows(quick: bool) -> Iterator[Work]:
+    """Yield the work of every row of the table."""
     for work in QUICK if quick else ROWS:
         yield work
         yield dataclasses.replace(work, first_order=True)
@@ -231,15 +63,15 @@ def works(quick: bool) -> Iterator[Work]:
 
 
 def sweep(device: torch.device, repeats: int) -> dict[str, list[dict[str, Any]]]:
-    """How the cost grows with each size, the others as in the first row."""
-    grown: dict[str, list[dict[str, Any]]] = {}
+    """Measure how the time grows with each size, the other sizes as in the first row."""
+    points: dict[str, list[dict[str, Any]]] = {field: [] for field in SWEEPS}
     for field, values in SWEEPS.items():
-        grown[field] = []
         for value in values:
             work = dataclasses.replace(ROWS[0], **{field: value})
-            grown[field].append({"value": value, **measure(work, device, repeats)})
-            print(f"  {field} = {value}: {_milliseconds(grown[field][-1]['seconds'])}", flush=True)
-    return grown
+            points[field].append({"value": value, **measure(work, device, repeats)})
+            seconds = points[field][-1]["seconds"]
+            print(f"  {field} = {value}: {_milliseconds(seconds)}", flush=True)
+    return points
 
 
 def _milliseconds(seconds: dict[str, float]) -> str:
@@ -247,104 +79,107 @@ def _milliseconds(seconds: dict[str, float]) -> str:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The rows as a Markdown table: milliseconds, and how many times faster than the others."""
+    """Format the rows as a Markdown table of milliseconds and of speed-ups over the peers."""
     names = list(result["rows"][0]["seconds"])
-    head = ["cell; tasks, sequences, steps, features, hidden", "order"]
-    head += [f"{name}, ms" for name in names] + ["times learn2learn's speed", "times vmap's"]
+    peers = [name for name in names if name != "l2l_rnn"]
+    head = ["cell; tasks, sequences, steps, features, hidden units", "order"]
+    head += [f"{name}, ms" for name in names] + [f"speed-up over {name}" for name in peers]
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
     for row in result["rows"]:
         seconds = row["seconds"]
-        own = seconds["l2l_rnn"]
         cells = [row["label"], "first" if row["work"]["first_order"] else "second"]
         cells += [f"{1000 * seconds[name]:.0f}" if name in seconds else "-" for name in names]
-        others = [name for name in names if name != "l2l_rnn"]
-        cells += [f"{seconds[name] / own:.1f}" if name in seconds else "-" for name in others]
+        cells += [
+            f"{seconds[name] / seconds['l2l_rnn']:.1f}" if name in seconds else "-"
+            for name in peers
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw the sweeps, one panel for each size."""
+def draw(result: dict[str, Any], file: Any) -> None:
+    """Draw the sweeps to an open binary file, one panel for each size."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3 * len(result["sweeps"]), 3), layout="constrained")
-    axes = figure.subplots(1, len(result["sweeps"]), squeeze=False)[0]
-    for axis, (field, points) in zip(axes, result["sweeps"].items(), strict=True):
+    figure = Figure(figsize=(3 * len(result["sweeps"]), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(result["sweeps"]), squeeze=False, sharey=True)[0]
+    for axes, (field, points) in zip(panels, result["sweeps"].items(), strict=True):
+        values = [point["value"] for point in points]
         for name in points[0]["seconds"]:
-            values = [1000 * point["seconds"][name] for point in points]
-            axis.plot([point["value"] for point in points], values, marker="o", label=name)
-        axis.set(xlabel=field.replace("_", " "), xscale="log", yscale="log")
-        given = [point["value"] for point in points]
-        axis.set_xticks(given, [str(value) for value in given])
-        axis.minorticks_off()
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("milliseconds a meta-step")
-    axes[0].legend()
-    figure.savefig(path, dpi=120, format="png")
+            ours = name == "l2l_rnn"
+            axes.plot(
+                values,
+                [1000 * point["seconds"][name] for point in points],
+                marker="o",
+                label=name,
+                color={"learn2learn": "#888888", "vmap": "#e09f3e", "l2l_rnn": "#1f6f8b"}[name],
+                linewidth=2.5 if ours else 1.5,
+            )
+        axes.set(xlabel=field.replace("_", " "), xscale="log", yscale="log")
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("ms per meta-step (lower is better)")
+    panels[0].legend()
+    figure.suptitle(
+        "Second-order meta-step of an LSTM: 16 tasks, 25 sequences, 32 steps, 64 hidden units, "
+        "one inner step; each panel varies one of these",
+        size=10,
+    )
+    figure.savefig(file, dpi=120, format="png")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, measure, print and write; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.meta_step", description=__doc__
-    )
-    parser.add_argument("--quick", action="store_true", help="a smoke run, no numbers to quote")
-    parser.add_argument("--repeats", type=int, default=7, metavar="R", help="timed turns (7)")
-    parser.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
-    options = parser.parse_args(arguments)
-    try:
-        report.check_writable(options.out)
-    except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
+    parser = timing.make_parser("meta_step", __doc__, repeats=7)
+    parser.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (default: cpu)")
+    options = timing.parse(parser, arguments)
     warnings.simplefilter("ignore")  # learn2learn's clones of torch's layers warn at every call
     device = torch.device(options.device)
-    repeats = 1 if options.quick else options.repeats
     result: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
+        **timing.environment(device),
         "compiled": l2l_rnn.functional.compiled(),
-        "versions": versions(),
-        "repeats": repeats,
+        "repeats": options.repeats,
         "rows": [],
     }
+    stem = f"speed-{'quick' if options.quick else 'full'}"
     interrupted = False
-    stem = options.out / ("speed-quick" if options.quick else "speed-full")
     try:
-        for work in works(options.quick):
-            result["rows"].append(measure(work, device, repeats))
+        for work in table_rows(options.quick):
+            result["rows"].append(measure(work, device, options.repeats))
             print(f"{work.label}: {_milliseconds(result['rows'][-1]['seconds'])}", flush=True)
         if not options.quick:
-            result["sweeps"] = sweep(device, max(3, repeats // 2))
+            result["sweeps"] = sweep(device, max(3, options.repeats // 2))
         result["peak_memory"] = {
             name: peak_memory((QUICK if options.quick else ROWS)[0], name, options.device)
             for name in result["rows"][0]["seconds"]
         }
-    except OSError as error:  # a system without /proc tells no peak
-        print(f"peak memory is not known here: {error}")
+    except OSError as error:  # a system without /proc
+        print(f"The peak memory is unknown on this system: {error}")
     except KeyboardInterrupt:
         print("\nInterrupted: the table holds what was measured.")
-        stem, interrupted = stem.with_name(f"{stem.name}-partial"), True
+        stem, interrupted = f"{stem}-partial", True
     if not result["rows"]:
         return 130
     print("\n" + table(result))
-    for contestant, size in result.get("peak_memory", {}).items():
-        print(f"peak memory of {contestant}: {size / 2**20:.0f} MiB ({result['rows'][0]['label']})")
-    text = json.dumps(result, indent=2) + "\n"
-    report.replace(stem.with_suffix(".json"), lambda path: path.write_text(text, "utf-8"))
+    for name, size in result.get("peak_memory", {}).items():
+        print(f"peak memory of {name}: {size / 2**20:.0f} MiB ({result['rows'][0]['label']})")
+    write_json(options.out / f"{stem}.json", result, indent=2)
     if "sweeps" in result:
-        report.replace(stem.with_suffix(".png"), lambda path: draw(result, path))
-    if interrupted or device.type != "cpu":
-        return 130 if interrupted else 0
+        redraw(result, options.out / f"{stem}.png")
+    if interrupted:
+        return 130
+    if device.type != "cpu":
+        return 0
     print()
     more = ["--quick"] if options.quick else ["--repeats", str(options.repeats)]
     return memory.main([*more, "--out", str(options.out)])
 
 
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def redraw(result: dict[str, Any], path: Path) -> None:
+    """Write the picture of a result."""
+    with replacing(path, "wb") as file:
+        draw(result, file)
 
 
 if __name__ == "__main__":

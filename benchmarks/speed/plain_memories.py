@@ -1,7 +1,7 @@
-"""The neural Turing machine and the DNC as a plain loop: a sequence, a head, an equation at a time.
+"""The Neural Turing Machine and the DNC as plain loops over sequences, steps and heads.
 
-This is how the papers and the well-known implementations write them, to measure ours against: a
-linear layer for each of a head's numbers, the state in attributes, a loop over sequences and steps.
+The reference for the speed benchmark, written as in the papers and the well-known implementations:
+a linear layer for each quantity of a head, and the state in attributes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class PlainHead(nn.Module):
-    """One head of a neural Turing machine, with a layer for each thing that it gives out."""
+    """One head of a Neural Turing Machine, with a linear layer for each of its quantities."""
 
     def __init__(self, hidden: int, slots: int, width: int, writes: bool) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Recurrences written step by step, for `torch.func.vmap`: the rival in `speed.py`.
+"""Recurrences written step by step, for `torch.func.vmap`: a peer in `meta_step.py`.
 
-torch has no batching rule for its own recurrent layers, so that whoever maps over tasks writes them
-out, as parallel-metalearn does: one product of all inputs, then at each step a product of the
-state and the pointwise operations, each by itself, differentiated by autograd.
+Torch has no batching rule for its recurrent layers. To map over tasks one has to write the
+recurrence out, as parallel-metalearn does: one product for all inputs, then at each step a product
+of the state and the pointwise operations, differentiated by autograd.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ State = tuple[Tensor, ...]
 
 
 def lstm_step(x: Tensor, h: Tensor, state: State) -> State:
-    """Gates of the input x and of the state h, `(B, 4H)` each; the state is `(h, c)`."""
+    """Compute `(h, c)` from the gates of the input and of the state, `(B, 4H)` each."""
     i, f, g, o = (x + h).chunk(4, -1)
     c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
 def gru_step(x: Tensor, h: Tensor, state: State) -> State:
-    """Gates `(B, 3H)` each."""
+    """Compute `(h,)` from the gates of the input and of the state, `(B, 3H)` each."""
     (x_r, x_z, x_n), (h_r, h_z, h_n) = x.chunk(3, -1), h.chunk(3, -1)
     r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
     n = torch.tanh(x_n + r * h_n)
@@ -32,7 +32,7 @@ def gru_step(x: Tensor, h: Tensor, state: State) -> State:
 
 
 def rnn_step(x: Tensor, h: Tensor, state: State) -> State:
-    """Gates `(B, H)` each."""
+    """Compute `(h,)` from the gates of the input and of the state, `(B, H)` each."""
     return (torch.tanh(x + h),)
 
 
@@ -44,7 +44,7 @@ STEPS: dict[str, tuple[Callable[[Tensor, Tensor, State], State], int, int]] = {
 
 
 class Stepwise(nn.Module):
-    """One layer, one direction, `(B, S, F)` -> `(B, S, H)`; parameters named as torch's.
+    """One layer in one direction, `(B, S, F)` -> `(B, S, H)`, with torch's parameter names.
 
     Args:
         cell: `"LSTM"`, `"GRU"` or `"RNN"`.

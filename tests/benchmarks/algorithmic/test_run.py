@@ -1,4 +1,4 @@
-"""The benchmark of the tasks of bits: its measures are exact, and every network trains on each."""
+"""Algorithmic tasks: exact measures, settings, and training of every network on every task."""
 
 import argparse
 import dataclasses
@@ -8,15 +8,22 @@ import math
 import pytest
 import torch
 
-from benchmarks.algorithmic import learners, run, tasks, training
-from benchmarks.algorithmic.learners import LEARNERS
+from benchmarks.algorithmic import loss_monitor, networks, run, tasks, training
+from benchmarks.algorithmic.networks import NETWORKS
 from benchmarks.algorithmic.settings import Settings, add_options, as_arguments
-from benchmarks.algorithmic.tasks import TASKS, Point
+from benchmarks.algorithmic.tasks import TASKS, Evaluation
 from l2l_rnn.tasksets import AssociativeRecall, Copy, DynamicNGrams, PrioritySort, RepeatCopy
 
-SMALL = {"sequences": 8, "batch": 4, "judged": 2, "hidden": 4, "slots": 4, "width": 4}
+SMALL = {
+    "sequences": 8,
+    "batch": 4,
+    "evaluation_sequences": 2,
+    "hidden_size": 4,
+    "slots": 4,
+    "slot_size": 4,
+}
 SMALL |= {"read_heads": 1, "write_heads": 1}
-SHORT = {  # the families of the tasks, made short: trained on, judged inside, judged beyond
+SHORT = {  # training sequences, evaluation on trained and on longer lengths
     "copy": (Copy(lengths=(1, 3)), Copy().at(3), Copy().at(5)),
     "repeat_copy": (RepeatCopy(lengths=(1, 2), repeats=(1, 2)), *[RepeatCopy().at(2, 2)] * 2),
     "associative_recall": (AssociativeRecall(items=(2, 2)), *[AssociativeRecall().at(2)] * 2),
@@ -25,15 +32,15 @@ SHORT = {  # the families of the tasks, made short: trained on, judged inside, j
 }
 
 
-def short(name, aim=1e9):
-    family, inside, beyond = SHORT[name]
-    aim = None if name == "dynamic_ngrams" else aim
-    points = {"near": Point(inside, True, aim), "far": Point(beyond, False)}
-    return dataclasses.replace(TASKS[name], family=family, points=points)
+def short(name, goal=1e9):
+    family, trained, longer = SHORT[name]
+    goal = None if name == "dynamic_ngrams" else goal
+    evaluations = {"near": Evaluation(trained, True, goal), "far": Evaluation(longer, False)}
+    return dataclasses.replace(TASKS[name], family=family, evaluations=evaluations)
 
 
 class Zeros(torch.nn.Module):
-    """Knows nothing."""
+    """Predicts one half for every bit."""
 
     def __init__(self, outputs):
         super().__init__()
@@ -44,7 +51,7 @@ class Zeros(torch.nn.Module):
 
 
 class Rule(torch.nn.Module):
-    """The rule of copying, with one bit of the last vector wrong, and logits of 1 or -1."""
+    """Copies with one wrong bit in the last vector, with logits of 1 or -1."""
 
     def forward(self, x):
         length = x.shape[1] // 2
@@ -55,7 +62,7 @@ class Rule(torch.nn.Module):
 
 
 class Silent(Copy):
-    """Asks for zeros only."""
+    """Copy whose targets are all 0."""
 
     def episodes(self, parameters, generator=None):
         inputs, answers = super().episodes(parameters, generator)
@@ -74,32 +81,32 @@ ASKED = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_who_knows_nothing_pays_a_bit_for_each_that_is_asked(name):
+def test_a_constant_prediction_costs_one_bit_per_target_bit(name):
     task = TASKS[name]
-    found = tasks.judge(Zeros(task.family.output_size), task, 3, 0)
+    found = tasks.evaluate(Zeros(task.family.output_size), task, 3, 0)
     assert found["cost"] == pytest.approx(ASKED[name], rel=1e-12)
     assert set(found) == ({"cost"} if name == "dynamic_ngrams" else {"cost", "wrong_bits"})
     for point, wrong in found.get("wrong_bits", {}).items():
         assert 0 < wrong < ASKED[name][point]  # the ones, of which there are about half
 
 
-def test_the_measures_of_a_known_answer():
-    task = dataclasses.replace(TASKS["copy"], points={"5": Point(Copy().at(5), True)})
-    found = tasks.judge(Rule(), task, 41, 1)  # in several parts
+def test_measures_of_a_known_output():
+    task = dataclasses.replace(TASKS["copy"], evaluations={"5": Evaluation(Copy().at(5), True)})
+    found = tasks.evaluate(Rule(), task, 41, 1)  # in several parts
     right, wrong = (math.log2(1 + math.exp(one)) for one in (-1, 1))
     assert found["wrong_bits"] == {"5": 1.0}
     assert found["cost"]["5"] == pytest.approx(39 * right + wrong, rel=1e-6)
 
 
-def test_what_is_not_a_number_is_wrong():
+def test_nan_is_wrong():
     drawn = Copy().at(2).sequences(3)
     assert tasks.wrong_bits(torch.full((3, 5, 8), math.nan), drawn) == 16
     assert math.isnan(tasks.cost_bits(torch.full((3, 5, 8), math.nan), drawn))
 
 
-def test_the_best_predictor_of_n_grams_is_a_count():
+def test_the_best_predictor_of_n_grams_counts():
     task, bits = short("dynamic_ngrams"), 0.0
-    drawn = task.points["far"].family.sequences(5, torch.Generator().manual_seed(7))
+    drawn = task.evaluations["far"].family.sequences(5, torch.Generator().manual_seed(7))
     for sequence, targets in zip(drawn.inputs, drawn.targets, strict=True):
         whole = [int(bit) for bit in (*sequence, targets[-1])]
         seen = {}
@@ -114,48 +121,48 @@ def test_the_best_predictor_of_n_grams_is_a_count():
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_is_judged_inside_and_beyond_what_it_is_trained_on(name):
+def test_tasks_are_evaluated_on_trained_and_on_longer_lengths(name):
     task = TASKS[name]
-    for point in task.points.values():
-        assert (point.family.steps <= task.family.steps) == point.inside
-    assert {point.inside for point in task.points.values()} == {True, False}
-    assert task.shown.steps == task.family.steps
-    for most in range(task.least, task.most):
-        lesson = task.lesson(most)
-        assert lesson.steps < task.family.steps
-        assert lesson.input_size == task.family.input_size
-    assert task.lesson(task.most) is task.family
+    for point in task.evaluations.values():
+        assert (point.family.steps <= task.family.steps) == point.trained
+    assert {point.trained for point in task.evaluations.values()} == {True, False}
+    assert task.longest_trained.steps == task.family.steps
+    for level in range(task.first_level, task.last_level):
+        family = task.at_level(level)
+        assert family.steps < task.family.steps
+        assert family.input_size == task.family.input_size
+    assert task.at_level(task.last_level) is task.family
 
 
 # ---------------------------------------------------------------- networks and settings
 
 
-@pytest.mark.parametrize("memory", LEARNERS)
+@pytest.mark.parametrize("memory", NETWORKS)
 @pytest.mark.parametrize("name", ["copy", "dynamic_ngrams", "priority_sort"])
-def test_networks_are_of_like_size(name, memory):
+def test_networks_have_about_as_many_parameters(name, memory):
     counts = {}
     for kind in ("ntm", memory):
-        settings = run.settings_of(name, memory=kind)
-        model = learners.build(settings, TASKS[name].family)
-        counts[kind] = learners.parameter_count(model)
+        settings = run.make_settings(name, memory=kind)
+        model = networks.build(settings, TASKS[name].family)
+        counts[kind] = networks.parameter_count(model)
     assert counts[memory] == pytest.approx(counts["ntm"], rel=0.015)
 
 
-def test_a_task_has_settings_of_its_own_and_the_command_line_goes_before():
-    assert run.settings_of("dynamic_ngrams") == Settings(rate=3e-3, beta2=0.999)
-    assert run.settings_of("repeat_copy").curriculum
-    assert not run.settings_of("repeat_copy", curriculum=False).curriculum
-    assert run.settings_of("copy").slots == 256
-    assert run.settings_of("copy", slots=9).slots == 9
-    assert run.settings_of("priority_sort", memory="dnc").read_heads == 5
-    assert run.settings_of("priority_sort", read_heads=2).read_heads == 2
+def test_settings_of_a_task_and_overrides():
+    assert run.make_settings("dynamic_ngrams") == Settings(lr=3e-3, beta2=0.999)
+    assert run.make_settings("repeat_copy").curriculum
+    assert not run.make_settings("repeat_copy", curriculum=False).curriculum
+    assert run.make_settings("copy").slots == 256
+    assert run.make_settings("copy", slots=9).slots == 9
+    assert run.make_settings("priority_sort", memory="dnc").read_heads == 5
+    assert run.make_settings("priority_sort", read_heads=2).read_heads == 2
 
 
 @pytest.mark.parametrize(
     "settings",
-    [Settings(), Settings("key-value", 80, rate=1 / 3, curriculum=True, minutes=0.1, seed=-4)],
+    [Settings(), Settings("key-value", 80, lr=1 / 3, curriculum=True, minutes=0.1, seed=-4)],
 )
-def test_settings_go_through_the_command_line(settings):
+def test_settings_survive_the_command_line(settings):
     parser = argparse.ArgumentParser()
     add_options(parser)
     assert Settings(**vars(parser.parse_args(as_arguments(settings)))) == settings
@@ -163,26 +170,26 @@ def test_settings_go_through_the_command_line(settings):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "text"),
     [
         (["--sequences", "4", "--batch", "8"], "at least a batch of 8, got 4"),
         (["--batch", "0"], "batch must be above 0"),
         (["--minutes", "0"], "minutes must be above 0"),
-        (["--rewind", "1"], "rewind must be above 1"),
-        (["--enough", "-1"], "enough must be 0 or more"),
-        (["--averaging", "1"], "averaging must lie in"),
-        (["--width", "1"], "width must be"),
+        (["--restore-above", "1"], "restore_above must be above 1"),
+        (["--skip-below", "-1"], "skip_below must be at least 0"),
+        (["--ema-decay", "1"], "ema_decay must be in"),
+        (["--slot-size", "1"], "must be"),
         (["--controller", "gru"], "'gru'"),
         (["--memory", "mann", "--read-heads", "300"], "at most slots=256"),
         (["--memory", "ram"], "invalid choice"),
-        (["--every", "0"], "--every must be 1 or more"),
+        (["--every", "0"], "--every must be at least 1"),
     ],
 )
-def test_settings_that_cannot_be_are_told_before_the_training(given, told, tmp_path, capsys):
+def test_bad_settings_are_refused_before_training(given, text, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run.main(["copy", *given, "--out", str(tmp_path)])
     assert stop.value.code == 2
-    assert told in capsys.readouterr().err
+    assert text in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -190,112 +197,114 @@ def test_settings_that_cannot_be_are_told_before_the_training(given, told, tmp_p
 
 
 def test_the_course_of_a_loss():
-    course = training.LossCourse(0.5, batch=20)
-    course.add(1.0, 20)
+    monitor = loss_monitor.LossMonitor(0.5, batch=20)
+    monitor.add(1.0, 20)
     for step in range(2, 61):
-        course.add(0.0, 20 * step)
+        monitor.add(0.0, 20 * step)
     # The mean of the first 1,000 sequences, then an average over as many.
-    assert course.smoothed == course.best == pytest.approx(1 / 50 * 0.98**10)
-    assert course.converged_at == 1000  # below 0.5 since step 3, but too few to tell
-    assert course.climb == 1
+    assert monitor.smoothed == monitor.best == pytest.approx(1 / 50 * 0.98**10)
+    assert monitor.converged_at == 1000  # below 0.5 since step 3, but too few to tell
+    assert monitor.climb == 1
     for _ in range(5):
-        course.add(2.0, 0)
-    assert course.climb == pytest.approx(course.smoothed / course.best)
-    assert course.climb > 1.5
-    worst = course.climb
-    course.add(0.0, 0)
-    assert course.climb == worst
-    course.restart()
-    assert course.converged_at is course.climb is None
-    assert math.isnan(course.smoothed)
+        monitor.add(2.0, 0)
+    assert monitor.climb == pytest.approx(monitor.smoothed / monitor.best)
+    assert monitor.climb > 1.5
+    worst = monitor.climb
+    monitor.add(0.0, 0)
+    assert monitor.climb == worst
+    monitor.restart()
+    assert monitor.converged_at is monitor.climb is None
+    assert math.isnan(monitor.smoothed)
 
 
-def test_a_training_goes_back_to_what_it_was_before_it_lost_it():
+def test_the_best_weights_are_restored_after_a_climb():
     part = torch.nn.Linear(1, 1)
-    course = training.LossCourse(0.5, batch=100)
-    rewinds = training.Rewinds(3.0, 100, part)
+    monitor = loss_monitor.LossMonitor(0.5, batch=100)
+    best = loss_monitor.BestWeights(3.0, 100, part)
 
     def take(nats, weight, steps=1):
         for _ in range(steps):
             torch.nn.init.constant_(part.weight, weight)
-            course.add(nats, 0)
-            rewinds.look(course)
+            monitor.add(nats, 0)
+            best.update(monitor)
         return part.weight.item()
 
     assert take(0.6, 0, steps=30) == 0  # it has not converged, and climbs as it likes
     assert take(9.0, 1) == 1
     assert take(0.1, 1, steps=100) == 1
     assert take(0.45, 1, steps=30) == 1  # above three times its best, but has not lost it
-    assert rewinds.count == 0
+    assert best.restored == 0
     assert take(0.1, 2, steps=100) == 2
     assert take(9.0, 3) == 2
-    assert (rewinds.count, rewinds.share) == (1, 0.5)
+    assert (best.restored, best.lr_factor) == (1, 0.5)
     assert take(1.2, 4, steps=9) == 4  # a pause, in which the mean may come down
     assert take(1.2, 5) == 2
-    assert (rewinds.count, rewinds.share) == (2, 0.25)
+    assert (best.restored, best.lr_factor) == (2, 0.25)
     assert take(9.0, 6) == 2  # it goes up instead
-    assert rewinds.count == 3
-    course.restart()
+    assert best.restored == 3
+    monitor.restart()
     assert take(9.0, 7, steps=50) == 7
 
 
-def test_a_rewind_takes_all_back_that_the_training_changes(monkeypatch):
+def test_everything_that_training_changes_is_restored(monkeypatch):
     seen = []
-    look = training.Rewinds.look
+    update = loss_monitor.BestWeights.update
 
-    def look_harder(rewinds, course):
-        seen.append(rewinds)
-        if course.climb is not None:
-            course.threshold = 0.0  # whatever its loss is, it counts as lost
-        look(rewinds, course)
+    def harder(best, monitor):
+        seen.append(best)
+        if monitor.climb is not None:
+            monitor.threshold = 0.0  # whatever its loss is, it counts as lost
+        update(best, monitor)
 
-    monkeypatch.setattr(training.Rewinds, "look", look_harder)
-    task = dataclasses.replace(short("copy"), converged=10.0)
-    _, found = trained(task=task, sequences=4000, rate=1.0, last=1.0, rewind=1.01, every=10**6)
-    (rewinds,) = set(seen)
-    assert found["rewinds"] == rewinds.count > 0
-    model, optimizer, averaged = rewinds.parts
+    monkeypatch.setattr(loss_monitor.BestWeights, "update", harder)
+    task = dataclasses.replace(short("copy"), converged_below=10.0)
+    _, found = trained(
+        task=task, sequences=4000, lr=1.0, final_lr_ratio=1.0, restore_above=1.01, every=10**6
+    )
+    (best,) = set(seen)
+    assert found["restored"] == best.restored > 0
+    model, optimizer, averaged = best.parts
     assert {id(p) for p in model.parameters()} == {
         id(p) for group in optimizer.param_groups for p in group["params"]
     }
     assert set(averaged.module.state_dict()) == set(model.state_dict())
-    assert optimizer.param_groups[0]["lr"] == 0.5**rewinds.count
+    assert optimizer.param_groups[0]["lr"] == 0.5**best.restored
 
 
-def trained(name="copy", every=4, tell=lambda point: None, task=None, **given):
+def trained(name="copy", every=4, on_point=lambda point: None, task=None, **given):
     result = {}
     settings = Settings(**({"memory": "lstm"} | SMALL | given))
-    model = training.train(task or short(name), settings, every, result, tell)
+    model = training.train(task or short(name), settings, every, result, on_point)
     return model, result
 
 
-@pytest.mark.parametrize("memory", LEARNERS)
+@pytest.mark.parametrize("memory", NETWORKS)
 @pytest.mark.parametrize("name", TASKS)
 def test_every_network_trains_on_every_task(name, memory):
     torch.manual_seed(0)
-    start = learners.build(Settings(memory, **SMALL), SHORT[name][0]).state_dict()
-    model, result = trained(name, memory=memory, rate=0.1)
+    start = networks.build(Settings(memory, **SMALL), SHORT[name][0]).state_dict()
+    model, result = trained(name, memory=memory, lr=0.1)
     assert (result["ended"], result["sequences"]) == ("done", 8)
     assert [point["sequences"] for point in result["points"]] == [4, 8]
     assert all(0.2 < point["loss"] < 2 for point in result["points"])
-    assert result["network"] == LEARNERS[memory].network
-    assert result["parameters"] == learners.parameter_count(model)
+    assert result["network"] == NETWORKS[memory].description
+    assert result["parameters"] == networks.parameter_count(model)
     assert [n for n, p in model.named_parameters() if torch.equal(p, start[n])] == []
     assert list(result["cost"]) == list(result["points"][0]["cost"]) == ["near", "far"]
     assert (
         result["cost"]
         == result["points"][1]["cost"]
-        == tasks.judge(model, short(name), 2, 2)["cost"]
+        == tasks.evaluate(model, short(name), 2, 2)["cost"]
     )
-    assert result["converged_at"] is result["greatest_climb"] is None
-    assert result["converged_below"] == TASKS[name].converged
+    assert result["converged_at"] is result["max_climb"] is None
+    assert result["converged_below"] == TASKS[name].converged_below
     if name == "dynamic_ngrams":
         assert all(best > 0 for best in result["optimum"].values())
         assert not {"wrong_bits", "reached"} & set(result)
     else:
         assert set(result["wrong_bits"]) == {"near", "far"}
         assert result["reached"] is True
-        assert result["aims"] == {"near": 1e9}
+        assert result["goals"] == {"near": 1e9}
 
 
 @pytest.mark.parametrize("memory", ["ntm", "key-value"])
@@ -309,15 +318,15 @@ def test_a_run_writes_its_result_and_draws_a_memory(memory, tmp_path, monkeypatc
     assert result["task"] == "associative_recall"
     of_the_task = TASKS["associative_recall"].training
     asked = dataclasses.asdict(Settings(memory, seed=3, **(of_the_task | SMALL)))
-    assert result["settings"] == asked | {"minutes": None, "spike": None}  # without end
-    assert {"hidden", "parameters", "date", "device", "threads", "versions"} <= set(result)
+    assert result["settings"] == asked | {"minutes": None, "relative_clip": None}  # without end
+    assert {"hidden_size", "parameters", "date", "device", "threads", "versions"} <= set(result)
     assert stem.with_suffix(".png").exists() == (memory == "ntm")
-    told = capsys.readouterr().out
-    assert "     4 sequences" in told
-    assert f"wrong bits of a sequence: near: {result['wrong_bits']['near']:.2f}, far: " in told
+    text = capsys.readouterr().out
+    assert "     4 sequences" in text
+    assert f"wrong bits of a sequence: near: {result['wrong_bits']['near']:.2f}, far: " in text
 
 
-def test_a_spike_of_the_gradient_is_shortened(monkeypatch):
+def test_gradients_are_clipped_relative_to_recent_norms(monkeypatch):
     limits = []
     clip = training.clip_grad_norm_
     monkeypatch.setattr(
@@ -325,80 +334,82 @@ def test_a_spike_of_the_gradient_is_shortened(monkeypatch):
         "clip_grad_norm_",
         lambda parameters, limit: (limits.append(limit), clip(parameters, limit))[1],
     )
-    trained(spike=1e-3, sequences=3 * SMALL["batch"])
+    trained(relative_clip=1e-3, sequences=3 * SMALL["batch"])
     assert limits[0] == Settings().clip  # there is nothing yet to go by
     assert 0 < limits[1] < 0.01
     assert limits[2] < limits[1]  # a norm that was cut counts as it was left
 
 
 @pytest.mark.parametrize("memory", ["ntm", "dnc"])
-def test_controllers_start_with_the_forget_bias_asked_for(memory):
-    settings = Settings(memory, hidden=4, forget_bias=-3.0)
-    bias = learners.build(settings, Copy()).controller.bias.unflatten(0, (4, -1))
+def test_controllers_start_with_the_given_forget_bias(memory):
+    settings = Settings(memory, hidden_size=4, forget_bias=-3.0)
+    bias = networks.build(settings, Copy()).controller.bias.unflatten(0, (4, -1))
     assert bias[1].eq(-3).all()  # rows stack i, f, o, g
     assert bias[[0, 2, 3]].eq(0).all()
 
 
-def test_a_step_on_what_is_learned_well_enough_is_not_taken(monkeypatch):
+def test_a_step_with_a_small_loss_is_skipped(monkeypatch):
     losses, norms = [], []
-    add, clip = training.LossCourse.add, training.clip_grad_norm_
+    add, clip = loss_monitor.LossMonitor.add, training.clip_grad_norm_
     monkeypatch.setattr(
-        training.LossCourse,
+        loss_monitor.LossMonitor,
         "add",
-        lambda course, nats, seen: (losses.append(nats), add(course, nats, seen)),
+        lambda monitor, nats, seen: (losses.append(nats), add(monitor, nats, seen)),
     )
     monkeypatch.setattr(
         training,
         "clip_grad_norm_",
         lambda parameters, limit: (norms.append(len(losses)), clip(parameters, limit))[1],
     )
-    trained(sequences=40 * SMALL["batch"], rate=0.1, enough=0.695)
+    trained(sequences=40 * SMALL["batch"], lr=0.1, skip_below=0.695)
     assert min(losses) < 0.695 < max(losses)
     assert norms == [step for step, nats in enumerate(losses) if nats >= 0.695]
 
 
-def test_the_rate_falls_along_half_a_cosine():
+def test_the_learning_rate_falls_along_half_a_cosine():
     found = [training.half_cosine(0.2, done) for done in (0, 0.5, 1)]
     assert found == pytest.approx([1, 0.6, 0.2])
 
 
-def test_a_training_repeats_with_its_seed():
+def test_training_is_reproducible():
     runs = [trained(seed=seed)[1]["cost"] for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_averaged_weights_are_judged():
-    (plain, first), (averaged, second) = trained(averaging=0.0), trained(averaging=0.9)
+def test_averaged_weights_are_evaluated():
+    (plain, first), (averaged, second) = trained(ema_decay=0.0), trained(ema_decay=0.9)
     assert first["points"][0]["loss"] == second["points"][0]["loss"]
     assert not torch.equal(plain.head.weight, averaged.head.weight)
-    found = tasks.judge(averaged, short("copy"), 2, 2)
+    found = tasks.evaluate(averaged, short("copy"), 2, 2)
     assert found["cost"] == second["cost"] != first["cost"]
 
 
-def test_a_curriculum_grows_when_the_loss_is_low():
-    task = dataclasses.replace(short("copy"), most=3, upto=lambda most: Copy(lengths=(1, most)))
-    assert trained(task=task, curriculum=True)[1]["points"][-1]["most"] == 1
-    assert trained(task=task)[1]["points"][-1]["most"] == 3
-    assert trained(task=task, curriculum=True, advance=9.0)[1]["points"][-1]["most"] == 3
+def test_a_curriculum_advances_when_the_loss_is_low():
+    task = dataclasses.replace(
+        short("copy"), last_level=3, at=lambda level: Copy(lengths=(1, level))
+    )
+    assert trained(task=task, curriculum=True)[1]["points"][-1]["level"] == 1
+    assert trained(task=task)[1]["points"][-1]["level"] == 3
+    assert trained(task=task, curriculum=True, advance_below=9.0)[1]["points"][-1]["level"] == 3
     # Vectors whose answers are 0 are learned at once.
-    task = dataclasses.replace(task, family=Silent(lengths=(1, 3)), upto=lambda _: Silent())
-    _, found = trained(task=task, curriculum=True, sequences=400, rate=0.5, every=10**6)
-    assert found["points"][-1]["most"] == 3
+    task = dataclasses.replace(task, family=Silent(lengths=(1, 3)), at=lambda _: Silent())
+    _, found = trained(task=task, curriculum=True, sequences=400, lr=0.5, every=10**6)
+    assert found["points"][-1]["level"] == 3
 
 
-def test_an_aim_that_is_missed():
-    assert trained(task=short("copy", aim=0.1))[1]["reached"] is False
+def test_a_missed_goal():
+    assert trained(task=short("copy", goal=0.1))[1]["reached"] is False
 
 
 def test_an_interrupted_training_keeps_what_was_measured():
     points = []
 
-    def tell(point):
+    def on_point(point):
         points.append(point)
         if len(points) == 2:
             raise KeyboardInterrupt
 
-    _, result = trained(tell=tell, sequences=4000)
+    _, result = trained(on_point=on_point, sequences=4000)
     assert (result["ended"], result["sequences"]) == ("interrupted", 8)
     assert result["points"] == points
     assert result["cost"] == points[-1]["cost"]
@@ -410,7 +421,7 @@ def test_a_training_ends_after_its_minutes():
     assert trained(minutes=1)[1]["ended"] == "done"
 
 
-def test_what_is_not_finite_is_named():
+def test_gradients_that_are_not_finite_are_named():
     model = torch.nn.Linear(2, 1)
     fine = torch.tensor(1.0)
     model.weight.grad, model.bias.grad = torch.tensor([[1.0, torch.nan]]), torch.zeros(1)
@@ -422,9 +433,9 @@ def test_what_is_not_finite_is_named():
 
 
 @pytest.mark.parametrize("memory", ["ntm", "lstm"])
-def test_a_training_that_diverges_says_so(memory, tmp_path, capsys):
+def test_a_diverged_training_is_reported(memory, tmp_path, capsys):
     given = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
-    given += ["--sequences=400", "--rate=1e37", "--clip=1e37", "--memory", memory]
+    given += ["--sequences=400", "--lr=1e37", "--clip=1e37", "--memory", memory]
     assert run.main(["recall", *given, "--out", str(tmp_path)]) == 1
     stem = f"memory-associative_recall-{memory}-seed0"
     result = json.loads((tmp_path / f"{stem}.json").read_text())

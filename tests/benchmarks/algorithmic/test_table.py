@@ -1,14 +1,21 @@
-"""The table of the tasks of bits: a line for each run, medians over seeds, nothing done twice."""
+"""The table of the algorithmic tasks: a row per run, medians over seeds, no run repeated."""
 
 import json
 
 import pytest
 
-from benchmarks.algorithmic import run, table
-from benchmarks.algorithmic.learners import LEARNERS
+from benchmarks.algorithmic import run, runs, table
+from benchmarks.algorithmic.networks import NETWORKS
 from benchmarks.algorithmic.tasks import TASKS
 
-SMALL = ["--sequences=4", "--batch=2", "--judged=1", "--hidden=4", "--slots=4", "--width=4"]
+SMALL = [
+    "--sequences=4",
+    "--batch=2",
+    "--evaluation-sequences=1",
+    "--hidden-size=4",
+    "--slots=4",
+    "--slot-size=4",
+]
 TWO = ["--tasks", "recall", "dynamic_ngrams", "--memories", "lstm", "delta", "--seeds", "0", "1"]
 
 
@@ -27,10 +34,10 @@ def out(tmp_path_factory):
     return folder
 
 
-def test_a_line_for_each_run(out):
+def test_each_run_has_a_row(out):
     result = result_of(out)
     assert not result["interrupted"]
-    assert result["missing"] == result["of_other_settings"] == []
+    assert result["missing"] == result["with_other_settings"] == []
     header, rule, *lines = lines_of(table.table(result, each=True))
     assert header[:4] == ["task", "memory", "seed", "parameters"]
     assert set(rule) == {"---"}
@@ -38,16 +45,16 @@ def test_a_line_for_each_run(out):
     assert [line[:3] for line in lines] == [
         *(["associative_recall", memory, seed] for seed in "01" for memory in ("lstm", "delta")),
         *(["dynamic_ngrams", memory, seed] for seed in "01" for memory in ("lstm", "delta")),
-        ["dynamic_ngrams", "the best predictor", "-"],
+        ["dynamic_ngrams", "best predictor", "-"],
     ]
     run = json.loads((out / "memory-associative_recall-delta-seed1.json").read_text())
-    told = [f"{n}: {cost:.{1 if cost >= 9.95 else 2}f}" for n, cost in run["cost"].items()]
-    assert lines[3][3:6] == [str(run["parameters"]), ", ".join(told[:2]), ", ".join(told[2:])]
+    text = [f"{n}: {cost:.{1 if cost >= 9.95 else 2}f}" for n, cost in run["cost"].items()]
+    assert lines[3][3:6] == [str(run["parameters"]), ", ".join(text[:2]), ", ".join(text[2:])]
     assert lines[3][-3:] == ["never", "-", "done"]
     assert lines[4][6:8] == ["-", "-"]  # no wrong bits where bits are left to chance
     best = run_of(result, "dynamic_ngrams", "lstm", 1)["optimum"]
     assert lines[-1][4:6] == [f"200: {best['200']:.1f}", f"400: {best['400']:.1f}"]
-    assert "course" in run_of(result, "dynamic_ngrams", "lstm", 1)
+    assert "loss_curve" in run_of(result, "dynamic_ngrams", "lstm", 1)
 
 
 def run_of(result, task, memory, seed):
@@ -59,69 +66,76 @@ def run_of(result, task, memory, seed):
     return found
 
 
-def test_what_is_done_is_not_done_again(out, capsys):
+def test_finished_runs_are_not_repeated(out, capsys):
     first = out / "memory-dynamic_ngrams-lstm-seed0.json"
     second = out / "memory-dynamic_ngrams-lstm-seed1.json"
     times = [path.stat().st_mtime_ns for path in (first, second)]
     cut = json.loads(second.read_text()) | {"ended": "interrupted"}
     second.write_text(json.dumps(cut))
     assert table.main([*TWO, *SMALL, "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "8 runs, 7 of them done before" in told
-    assert table.table(result_of(out)) in told
-    assert table.table(result_of(out), each=True) in told
+    text = capsys.readouterr().out
+    assert "8 runs, 7 of them already done" in text
+    assert table.table(result_of(out)) in text
+    assert table.table(result_of(out), each=True) in text
     assert first.stat().st_mtime_ns == times[0]
     assert json.loads(second.read_text())["ended"] == "done"
 
 
-def test_collecting_runs_nothing_and_says_what_is_missing(out, capsys):
+def test_collect_trains_nothing_and_names_what_is_missing(out, capsys):
     given = ["--tasks", "recall", "--memories", "lstm", "ntm", "--seeds", "0", "--collect"]
-    assert table.main([*given, *SMALL, "--rate=0.5", "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "Missing: memory-associative_recall-ntm-seed0." in told
-    assert "Of other settings: memory-associative_recall-lstm-seed0." in told
+    assert table.main([*given, *SMALL, "--lr=0.5", "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "Missing: memory-associative_recall-ntm-seed0." in text
+    assert "With other settings: memory-associative_recall-lstm-seed0." in text
     assert len(result_of(out)["runs"]) == 1
 
 
-def test_a_run_that_was_not_judged_at_all_lengths_is_done_again(out):
-    (run,) = table.runs_of(
+def test_a_run_without_all_lengths_is_repeated(out):
+    (run,) = runs.runs_of(
         ["associative_recall"],
         ["lstm"],
         [0],
-        {"sequences": 4, "batch": 2, "judged": 1, "hidden": 4, "slots": 4, "width": 4},
+        {
+            "sequences": 4,
+            "batch": 2,
+            "evaluation_sequences": 1,
+            "hidden_size": 4,
+            "slots": 4,
+            "slot_size": 4,
+        },
     )
-    assert table.is_done(run, out)
+    assert runs.is_done(run, out)
     path = out / "memory-associative_recall-lstm-seed0.json"
     found = json.loads(path.read_text())
     del found["points"][-1]["cost"]["12"]
     path.write_text(json.dumps(found))
-    assert not table.is_done(run, out)
+    assert not runs.is_done(run, out)
 
 
-def test_a_run_that_was_killed_shows_its_last_line(tmp_path):
-    settings = run.settings_of("copy", memory="lstm")
+def test_a_killed_run_shows_its_last_evaluation(tmp_path):
+    settings = run.make_settings("copy", memory="lstm")
     point = {"sequences": 8, "loss": 0.5, "cost": {"10": 70.0, "20": None}}
     point["wrong_bits"] = {"10": 35.0, "20": 70.0}
     written = {"task": "copy", "settings": {"memory": "lstm", "seed": 0}, "points": [point]}
     written |= {"ended": "interrupted", "sequences": 8, "parameters": 5, "converged_at": None}
     path = tmp_path / "memory-copy-lstm-seed0.json"
-    path.write_text(json.dumps(written | {"greatest_climb": None}))
+    path.write_text(json.dumps(written | {"max_climb": None}))
     result = table.collect([("copy", settings)], tmp_path, "full", False)
-    result["tasks"]["copy"]["beyond"] = []
+    result["tasks"]["copy"]["longer"] = []
     (line,) = lines_of(table.table(result, each=True))[2:]
     assert line[4] == "10: 70.0, 20: inf"
     assert line[-1] == "interrupted at 8"
 
 
-def test_a_run_that_diverges_is_in_the_table(tmp_path):
-    given = ["--tasks", "recall", "--memories", "lstm", "--seeds", "0", "--rate=3e37"]
+def test_a_diverged_run_is_in_the_table(tmp_path):
+    given = ["--tasks", "recall", "--memories", "lstm", "--seeds", "0", "--lr=3e37"]
     given += [*SMALL[1:], "--sequences=400", "--clip=1e37", "--out", str(tmp_path)]
     assert table.main(given) == 0
     (line,) = lines_of(table.table(result_of(tmp_path)))[2:]
     assert line[-1].startswith("diverged at ")
 
 
-def test_a_line_for_each_network_has_the_median_of_its_seeds():
+def test_a_row_per_network_has_the_median_over_seeds():
     def run(seed, cost, converged_at, climb, **more):
         return {
             "task": "copy",
@@ -131,14 +145,14 @@ def test_a_line_for_each_network_has_the_median_of_its_seeds():
             "cost": {"20": cost, "50": None if seed == 2 else 100 * cost},
             "wrong_bits": {"20": seed, "50": 3 * seed},
             "converged_at": converged_at,
-            "greatest_climb": climb,
+            "max_climb": climb,
             "ended": "done",
             "optimum": {"20": 0.0, "50": 0.0},
             **more,
         }
 
     runs = [run(0, 0.5, 9000, 1.25), run(1, 0.25, 11000, 4.0)]
-    result = {"tasks": {"copy": {"inside": ["20"], "beyond": ["50"]}}, "runs": runs}
+    result = {"tasks": {"copy": {"trained": ["20"], "longer": ["50"]}}, "runs": runs}
     runs.append(run(2, 700.0, None, None, ended="diverged", sequences=1200))
     (line,) = lines_of(table.table(result))[2:]
     assert line == [
@@ -146,7 +160,7 @@ def test_a_line_for_each_network_has_the_median_of_its_seeds():
         *["10,000 (2 of 3)", "4.0", "2 of 3 done; diverged at 1,200"],
     ]
     runs[0]["ended"] = "done"
-    del runs[0]["wrong_bits"]["50"]  # it was not judged there
+    del runs[0]["wrong_bits"]["50"]  # it was not evaluation_sequences there
     (line,) = lines_of(table.table(result | {"runs": runs[:2]}))[2:]
     assert line[6] == "50: 3.00"
     assert line[-3:] == ["10,000", "4.0", "2 of 2 done"]
@@ -159,29 +173,29 @@ def test_several_runs_at_once(tmp_path, capsys):
     assert "memory-associative_recall-lstm-seed4: exit status 0" in capsys.readouterr().out
     runs = result_of(tmp_path)["runs"]
     assert [run["settings"]["memory"] for run in runs] == ["lstm", "key-value"]
-    assert all(len(run["course"]) == 2 for run in runs)
+    assert all(len(run["loss_curve"]) == 2 for run in runs)
     log = tmp_path / "memory-associative_recall-key-value-seed4.log"
     assert "     2 sequences" in log.read_text()
 
 
-def test_everything_is_run_unless_told():
-    runs = table.runs_of(list(TASKS), list(LEARNERS), [0, 1], {"hidden": 8})
-    assert len(runs) == len(set(runs)) == 2 * len(TASKS) * len(LEARNERS)
-    assert {settings.seed for _, settings in runs[: len(runs) // 2]} == {0}
-    assert all(settings.sequences == TASKS[task].training["sequences"] for task, settings in runs)
+def test_all_tasks_networks_and_seeds_are_run():
+    every = runs.runs_of(list(TASKS), list(NETWORKS), [0, 1], {"hidden_size": 8})
+    assert len(every) == len(set(every)) == 2 * len(TASKS) * len(NETWORKS)
+    assert {settings.seed for _, settings in every[: len(every) // 2]} == {0}
+    assert all(settings.sequences == TASKS[task].training["sequences"] for task, settings in every)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "text"),
     [
-        (["--jobs", "0"], "--jobs must be 1 or more, got 0"),
+        (["--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["--tasks", "paste"], "invalid choice"),
         (["--batch", "0"], "batch must be above 0"),
         (["--out", "/dev/null/folder"], "cannot write there"),
     ],
 )
-def test_a_bad_command_line(given, told, tmp_path, capsys):
+def test_a_bad_command_line(given, text, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         table.main(["--out", str(tmp_path), *given])
     assert stop.value.code == 2
-    assert told in capsys.readouterr().err
+    assert text in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
     assert result["times_faster"][adaptation.BASELINE] == 1
 
 
-@pytest.mark.parametrize("arguments", [["--turns", "0"], ["--out", "/dev/null/folder"]])
+@pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--out", "/dev/null/folder"]])
 def test_bad_options(arguments):
     with pytest.raises(SystemExit):
         adaptation.main(["--quick", *arguments])

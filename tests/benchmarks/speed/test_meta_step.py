@@ -1,4 +1,4 @@
-"""The speed benchmark compares like with like: all three ways give the same meta-gradients."""
+"""All three contestants of the speed benchmark compute the same meta-gradients."""
 
 import dataclasses
 import json
@@ -7,22 +7,22 @@ import warnings
 import pytest
 import torch
 
-from benchmarks.speed import meta_step
+from benchmarks.speed import contestants, meta_step
 
 CPU = torch.device("cpu")
-SMALL = meta_step.Work(tasks=3, batch=2, steps=4, features=2, hidden=3, inner_steps=2)
+SMALL = contestants.Work(tasks=3, batch=2, steps=4, features=2, hidden=3, inner_steps=2)
 
 
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
 def test_all_ways_give_the_same_gradients(cell, first_order, monkeypatch):
     work = dataclasses.replace(SMALL, cell=cell, first_order=first_order)
-    models = meta_step.models(work, CPU)
-    monkeypatch.setattr(meta_step, "models", lambda *given: models)
+    models = contestants.make_models(work, CPU)
+    monkeypatch.setattr(contestants, "make_models", lambda *given: models)
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, step in meta_step.contestants(work, CPU).items():
+        for name, step in contestants.contestants(work, CPU).items():
             step()
             found[name] = [p.grad for p in models[name].parameters()]
     for name in ("vmap", "l2l_rnn"):
@@ -42,7 +42,9 @@ def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
 def test_the_picture_of_the_sweeps(tmp_path):
     seconds = {"learn2learn": 2.0, "vmap": 1.5, "l2l_rnn": 0.5}
     points = [{"value": value, "seconds": seconds} for value in (1, 4)]
-    meta_step.draw({"sweeps": {"tasks": points, "steps": points}}, tmp_path / "speed.png")
+    rows = [{"label": SMALL.label}]
+    result = {"rows": rows, "sweeps": {"tasks": points, "steps": points}}
+    meta_step.redraw(result, tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 

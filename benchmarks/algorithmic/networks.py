@@ -1,4 +1,4 @@
-"""Who learns the tasks of bits: each memory as a network, and an LSTM, of like size."""
+"""The networks that are compared: each memory, and an LSTM, with about as many parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from l2l_rnn.tasksets import BitSequences
 
 
 class PlainLSTM(nn.Module):
-    """An LSTM with a linear map of its outputs."""
+    """An LSTM and a linear layer."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ class PlainLSTM(nn.Module):
 
 
 class ControlledMemory(nn.Module):
-    """An LSTM, a memory that reads each step with the LSTM's output, a linear map of both outputs.
+    """An LSTM, a memory that sees each step and the LSTM's output, and a linear layer on both.
 
-    For memories that have no recurrence of their own but what they hold: alone, they do not know
-    what they are to do with a step. What they find does not go back to the LSTM.
+    For memories without a recurrence of their own, which cannot tell what to do with a step. What
+    they read does not go back to the LSTM.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ControlledMemory(nn.Module):
 
 
 class HebbianNetwork(nn.Module):
-    """A recurrent layer with Hebbian fast weights, a layer of relu units, and a linear map."""
+    """A recurrent layer with Hebbian fast weights, a ReLU layer, and a linear layer."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
         super().__init__()
@@ -76,15 +76,15 @@ Make = Callable[[int, int, int, Settings], nn.Module]
 
 
 @dataclasses.dataclass(frozen=True)
-class Learner:
-    """A network that can be made of any size.
+class Network:
+    """A kind of network of any size.
 
     Attributes:
-        network: what it is, in words.
-        make: makes it, from the sizes of inputs and outputs, the hidden units and the settings.
+        description: in words.
+        make: makes it from the sizes of inputs and outputs, the hidden units and the settings.
     """
 
-    network: str
+    description: str
     make: Make
 
 
@@ -100,7 +100,7 @@ def _ntm(inputs: int, outputs: int, hidden: int, settings: Settings) -> NTM:
         outputs,
         hidden,
         settings.slots,
-        settings.width,
+        settings.slot_size,
         settings.read_heads,
         settings.write_heads,
         controller=settings.controller,
@@ -114,7 +114,7 @@ def _dnc(inputs: int, outputs: int, hidden: int, settings: Settings) -> DNC:
         outputs,
         hidden,
         settings.slots,
-        settings.width,
+        settings.slot_size,
         settings.read_heads,
         controller=settings.controller,
         least_length=settings.least_length,
@@ -122,82 +122,82 @@ def _dnc(inputs: int, outputs: int, hidden: int, settings: Settings) -> DNC:
 
 
 def _mann(inputs: int, outputs: int, hidden: int, settings: Settings) -> MANN:
-    key = settings.width // 2
+    key = settings.slot_size // 2
     return MANN(
         inputs,
         outputs,
         hidden,
         slots=settings.slots,
         key_size=key,
-        value_size=settings.width - key,
+        value_size=settings.slot_size - key,
         reads=settings.read_heads,
     )
 
 
 def _memory_network(size: int, settings: Settings) -> MemoryNetwork:
     return MemoryNetwork(
-        size, settings.width, embedding_size=2 * settings.width, slots=settings.slots
+        size, settings.slot_size, embedding_size=2 * settings.slot_size, slots=settings.slots
     )
 
 
 def _key_value(size: int, settings: Settings) -> KeyValueMemory:
-    return KeyValueMemory(size, settings.width, slots=settings.slots)
+    return KeyValueMemory(size, settings.slot_size, slots=settings.slots)
 
 
 def _delta(size: int, settings: Settings) -> DeltaFastWeights:
-    # A matrix of as many numbers as the slots of the others hold.
-    return DeltaFastWeights(size, settings.slots, settings.width, features="unit")
+    # The matrix has as many entries as the slots of the other memories.
+    return DeltaFastWeights(size, settings.slots, settings.slot_size, features="unit")
 
 
-_AFTER_AN_LSTM = "an LSTM, {} of each step and the LSTM's output, a linear map of both outputs"
-LEARNERS = {
-    "ntm": Learner("a Neural Turing Machine", _ntm),
-    "dnc": Learner("a differentiable neural computer", _dnc),
-    "mann": Learner("a MANN (LRUA)", _mann),
-    "memory-network": Learner(
+_AFTER_AN_LSTM = "an LSTM, {} on each step and the LSTM's output, a linear layer on both"
+NETWORKS = {
+    "ntm": Network("a Neural Turing Machine", _ntm),
+    "dnc": Network("a differentiable neural computer", _dnc),
+    "mann": Network("a MANN (LRUA)", _mann),
+    "memory-network": Network(
         _AFTER_AN_LSTM.format("a memory network of 3 hops"), _controlled(_memory_network)
     ),
-    "key-value": Learner(
+    "key-value": Network(
         _AFTER_AN_LSTM.format("a key-value memory of 1 hop"), _controlled(_key_value)
     ),
-    "hebbian": Learner(
-        "a layer of Hebbian fast weights, a layer of relu units, a linear map",
+    "hebbian": Network(
+        "a layer of Hebbian fast weights, a ReLU layer, a linear layer",
         lambda inputs, outputs, hidden, _: HebbianNetwork(inputs, outputs, hidden),
     ),
-    "delta": Learner(
-        _AFTER_AN_LSTM.format("delta-rule fast weights of slots x width"), _controlled(_delta)
+    "delta": Network(
+        _AFTER_AN_LSTM.format("delta-rule fast weights of slots x slot size"), _controlled(_delta)
     ),
-    "lstm": Learner(
-        "an LSTM, a linear map",
+    "lstm": Network(
+        "an LSTM, a linear layer",
         lambda inputs, outputs, hidden, _: PlainLSTM(inputs, outputs, hidden),
     ),
 }
 
 
 def build(settings: Settings, family: BitSequences) -> nn.Module:
-    """Make the network that is named, with the hidden units that `hidden_size` finds."""
-    hidden = hidden_size(settings, family)
-    make = LEARNERS[settings.memory].make
+    """Return the network that the settings name, with about as many parameters as the NTM."""
+    hidden = matching_hidden_size(settings, family)
+    make = NETWORKS[settings.memory].make
     model = make(family.input_size, family.output_size, hidden, settings)
     if isinstance(model, NTM | DNC) and settings.controller == "lstm":
         with torch.no_grad():
-            # The rows stack the gates: input, forget, output, candidate.
+            # The second block of rows is the forget gate's.
             model.controller.bias[hidden : 2 * hidden] = settings.forget_bias
     return model
 
 
-def hidden_size(settings: Settings, family: BitSequences) -> int:
-    """Find how many hidden units a network needs to have about as many parameters as the NTM.
+def matching_hidden_size(settings: Settings, family: BitSequences) -> int:
+    """Return the hidden units that bring a network closest to the NTM's parameter count.
 
-    The NTM has `settings.hidden` of them. The count of another is the nearest there is, but a
-    network of one hidden unit may have more.
+    The NTM has `settings.hidden_size` hidden units. A network of one hidden unit may still be
+    larger than the NTM.
 
     Raises:
-        ArgumentError: the settings are such that there is no such network.
+        ArgumentError: the settings do not make a network.
     """
-    wanted = _parameters("ntm", settings.hidden, settings, family)
+    wanted = _parameters("ntm", settings.hidden_size, settings, family)
     if settings.memory == "ntm":
-        return settings.hidden
+        return settings.hidden_size
 
     def excess(hidden: int) -> int:
         return _parameters(settings.memory, hidden, settings, family) - wanted
@@ -213,11 +213,11 @@ def hidden_size(settings: Settings, family: BitSequences) -> int:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Count the numbers that are learned."""
+    """Return the number of learned parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _parameters(memory: str, hidden: int, settings: Settings, family: BitSequences) -> int:
-    with torch.device("meta"):  # takes neither memory nor random numbers
-        model = LEARNERS[memory].make(family.input_size, family.output_size, hidden, settings)
+    with torch.device("meta"):  # uses neither memory nor random numbers
+        model = NETWORKS[memory].make(family.input_size, family.output_size, hidden, settings)
     return parameter_count(model)
