@@ -1,14 +1,27 @@
 """Meta-learning for recurrent networks: a plugin for learn2learn.
 
-- `l2l_rnn.nn`: recurrent layers with torch's interface, differentiable twice on any device.
-- `l2l_rnn.models`: classifiers and encoders of ragged token or real-valued sequences.
-- `l2l_rnn.algorithms`: learners with learn2learn's `clone()` and `adapt()`, many tasks at once.
-- `l2l_rnn.tasksets`: few-shot task sets by name.
-- `l2l_rnn.data`: vocabularies, datasets and batches of tasks.
-- `l2l_rnn.functional`: the pure functions under them.
-- `l2l_rnn.analysis`: seeing inside of a learner.
+Where to find what:
 
-Submodules load at first use, so that `import l2l_rnn` is quick.
+- `l2l_rnn.algorithms`: learners with `clone()` and `adapt(loss)`, for one task or many
+  at once: `MAML`, `ProtoNet`, `MemoryLearner` and others.
+- `l2l_rnn.nn`: recurrent layers with torch's interface and exact second derivatives; `convert`
+  swaps the layers of a finished model.
+- `l2l_rnn.memory`: external memories that are written and read: `NTM`, `DNC`, `MANN`, memory
+  networks and fast weights.
+- `l2l_rnn.models`: encoders and classifiers of token sequences and time series.
+- `l2l_rnn.tasksets`: few-shot task sets of text, time series and generated tasks, by name
+  (`get_tasksets`, `list_tasksets`), or from your own texts (`from_hf`).
+- `l2l_rnn.data`: datasets, vocabularies, task batches and the `TaskLoader`.
+- `l2l_rnn.functional`: the recurrences, losses and addressing functions as pure functions.
+- `l2l_rnn.analysis`: where gradients flow, what a memory does, which examples explain a prediction.
+- `l2l_rnn.errors`: the exceptions, all of them an `L2LRNNError`.
+
+Submodules load at first use, so that `import l2l_rnn` is fast.
+
+Example:
+    >>> import l2l_rnn
+    >>> model = l2l_rnn.models.SequenceClassifier(5, vocab_size=100)
+    >>> learner = l2l_rnn.algorithms.MAML(model, lr=0.5).clone(tasks=16)
 """
 
 from __future__ import annotations
@@ -32,8 +45,7 @@ _SUBMODULES = (
 )
 __all__ = ["__version__", *_SUBMODULES]
 
-# learn2learn imports gym, which prints a notice of its retirement to stderr; without notices to
-# give it is silent.
+# learn2learn imports gym, which prints a deprecation notice to stderr unless it has no notices.
 _no_notices = ModuleType("gym_notices.notices")
 vars(_no_notices)["notices"] = {}
 sys.modules.setdefault("gym_notices.notices", _no_notices)
