@@ -86,7 +86,7 @@ class BitSequences(TaskFamily):
             ArgumentError: `batch` is not a positive integer.
         """
         check_count(f"{type(self).__name__}.sequences", "batch", batch)
-        generator = self.generator_of_split(generator)
+        generator = self.split_generator(generator)
         inputs, answers = self.episodes(self._rows(batch, ragged, generator), generator)
         mask = ~answers.isnan().all(-1)
         parts = (inputs, answers.nan_to_num(0.0), mask)
