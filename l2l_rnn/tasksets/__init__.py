@@ -15,7 +15,7 @@ from l2l_rnn.tasksets.catalog import (
 from l2l_rnn.tasksets.hub.presets import PRESETS, Preset
 from l2l_rnn.tasksets.hub.texts import Texts, TextSources, from_hf
 from l2l_rnn.tasksets.series.activity import Activity
-from l2l_rnn.tasksets.series.archive_tasks import unseen_classes, unseen_datasets
+from l2l_rnn.tasksets.series.archive_splits import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.series.archives import archived_series
 from l2l_rnn.tasksets.series.dynamics import Dynamics
 from l2l_rnn.tasksets.series.strokes import Strokes
