@@ -33,7 +33,7 @@ from l2l_rnn.tasksets.family_registration import register_family
         splits="a sequence, except by chance (each is drawn independently)",
         measure="wrong bits per sequence (best 0)",
         chance=42.0,
-        baseline=("the rule itself", 0.0),
+        baseline=("the exact algorithm", 0.0),
     ),
 )
 class Copy(BitSequences):
@@ -56,7 +56,8 @@ class Copy(BitSequences):
         inputs `(N, B, S, bits + 1)`, targets `(N, B, S, bits)`, where S is that of the largest L.
 
     Raises:
-        ArgumentError: `bits` is not a positive integer, or `lengths` are not two in order.
+        ArgumentError: `bits` is not a positive integer, or `lengths` is not two positive integers
+            in order.
 
     Example:
         >>> family = Copy(bits=8, lengths=(1, 20))
@@ -113,7 +114,7 @@ class Copy(BitSequences):
         splits="a sequence, except by chance (each is drawn independently)",
         measure="wrong bits per sequence (best 0)",
         chance=140.625,
-        baseline=("the rule itself", 0.0),
+        baseline=("the exact algorithm", 0.0),
     ),
 )
 class RepeatCopy(BitSequences):
@@ -143,8 +144,8 @@ class RepeatCopy(BitSequences):
         L and R.
 
     Raises:
-        ArgumentError: `bits` is not a positive integer, or `lengths` or `repeats` are not two in
-            order.
+        ArgumentError: `bits` is not a positive integer, or `lengths` or `repeats` is not two
+            positive integers in order.
 
     Example:
         >>> family = RepeatCopy()

@@ -36,7 +36,7 @@ _MAX_BITS = 48  # of an item; float64 could not draw from more codes uniformly
         splits="a sequence, except by chance (each is drawn independently)",
         measure="wrong bits per sequence (best 0)",
         chance=9.0,
-        baseline=("the rule itself", 0.0),
+        baseline=("the exact algorithm", 0.0),
     ),
 )
 class AssociativeRecall(BitSequences):
@@ -63,8 +63,8 @@ class AssociativeRecall(BitSequences):
         inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits)`, where S is that of the largest n.
 
     Raises:
-        ArgumentError: a count is not a positive integer, `items` are not two integers in order of
-            at least 2, an item has more than 48 bits, or the largest n exceeds the number of
+        ArgumentError: a count is not a positive integer, `items` is not two integers of at least
+            2 in order, an item has more than 48 bits, or the largest n exceeds the number of
             distinct items.
 
     Example:

@@ -32,15 +32,15 @@ from l2l_rnn.tasksets.series.transitions import (
 class Dynamics(GroupedDataset):
     """Transitions of bodies under random actions; a task is one body.
 
-    A body is an environment with changed masses, lengths, gravity or motors: a pendulum or a cart
-    with a pole, whose parameters are drawn uniformly on a logarithmic scale, or a MuJoCo model,
-    whose loads and motor gears are. The target is the change of the state after a step. Only the
-    support transitions show which body a task has.
+    A body is an environment with changed masses, lengths, gravity or motors. For a pendulum, or a
+    cart with a pole, these parameters are drawn uniformly on a logarithmic scale. For a MuJoCo
+    model, factors of its masses and motor gears are. The target is the change of the state in one
+    step. It depends on the body, which only the support set reveals.
 
-    Support and query of a task come from different episodes, because a target is known once the
-    next step of its episode is. In tasks from a learn2learn `Taskset`, the first half of the
-    samples comes from other episodes than the second half: set shots to half of the samples. A task
-    can have up to `transitions - horizon + 1` samples, support and query together.
+    Support and query of a task come from different episodes, because the next step of an episode
+    reveals the target of the step before it. In tasks from a learn2learn `Taskset`, the two halves
+    of the samples come from different episodes: set shots to half of the samples. A task can have
+    up to `transitions - horizon + 1` samples, support and query together.
 
     Each split draws its own bodies, from the same ranges. With `extrapolate`, every parameter of
     the test bodies lies outside of its range, by a factor of up to 1.5, except for a pendulum's
@@ -54,16 +54,16 @@ class Dynamics(GroupedDataset):
         bodies: number of train bodies, at least 4; validation and test have a quarter of it each.
         transitions: transitions per body.
         horizon: steps per episode; a body is then reset to a random state.
-        history: `h`, the largest number of steps per input: the current one and the ones before it
-            in its episode.
+        history: `h`, steps per input: the current step and up to `h - 1` earlier ones of its
+            episode.
         broken: share of bodies with one broken motor, whose action has no effect; None is the
             default of the environment, 0.5 for MuJoCo and 0 otherwise.
         extrapolate: whether test bodies lie outside of the ranges of train bodies.
         seed: seed of bodies, initial states and actions.
 
     Attributes:
-        inputs: steps, each a state and an action, standardized, and padded with NaN if the episode
-            has fewer than `h` steps so far.
+        inputs: steps, each a state and an action, standardized; padded with NaN if the episode has
+            fewer than `h` steps so far.
         answers: change of the state after the last step, standardized.
         groups: body of each item.
         episodes: episode of each transition of each body.

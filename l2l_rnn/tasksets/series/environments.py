@@ -94,7 +94,7 @@ def draw_bodies(
     """Draw the parameters of bodies, uniform on a logarithmic scale, `(count, parameters)`.
 
     Args:
-        environment: what to draw parameters of.
+        environment: the environment that the bodies are variants of.
         count: number of bodies.
         broken: share of bodies with one broken motor; these are the last ones.
         outside: whether every parameter is drawn outside of its range, by a factor of up to 1.5.

@@ -1,4 +1,4 @@
-"""Rollouts of random actions in environments whose physics is changed."""
+"""Rollouts of random actions in environments with changed physics."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def record_transitions(
     """Record the transitions of each body under random actions.
 
     Args:
-        environment: what the bodies are.
-        bodies: their parameters, from `draw_bodies`.
+        environment: the environment that the bodies are variants of.
+        bodies: parameters of the bodies, from `draw_bodies`.
         transitions: number of transitions per body.
         horizon: steps after which an episode is reset; it is also reset when gymnasium ends it.
         generator: source of randomness.
