@@ -15,12 +15,14 @@ from l2l_rnn.tasksets.catalog import (
 from l2l_rnn.tasksets.hub.presets import PRESETS, Preset
 from l2l_rnn.tasksets.hub.texts import Texts, TextSources, from_hf
 from l2l_rnn.tasksets.series.activity import Activity
-from l2l_rnn.tasksets.series.archive_tasks import unseen_classes, unseen_datasets
+from l2l_rnn.tasksets.series.archive_splits import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.series.archives import archived_series
 from l2l_rnn.tasksets.series.dynamics import Dynamics
 from l2l_rnn.tasksets.series.strokes import Strokes
-from l2l_rnn.tasksets.synthetic.families import Adding, DelayedRecall, Sinusoids
+from l2l_rnn.tasksets.synthetic.adding import Adding
+from l2l_rnn.tasksets.synthetic.delayed_recall import DelayedRecall
 from l2l_rnn.tasksets.synthetic.harmonics import Harmonics
+from l2l_rnn.tasksets.synthetic.sinusoids import Sinusoids
 from l2l_rnn.tasksets.task_family import TaskFamily
 from l2l_rnn.tasksets.text.intent_languages import IntentLanguages
 from l2l_rnn.tasksets.text.intents import Intents

@@ -203,7 +203,7 @@ def _tasksets(
         prefix = "train" if split == "train" else "test"
         ways, samples = counts[f"{prefix}_ways"], counts[f"{prefix}_samples"]
         if isinstance(source, TaskFamily):
-            source = source.of_split(split)
+            source = source.for_split(split)
         placed = source if device is None else source.to(device)
         try:
             tasksets.append(SourceTaskset(placed, ways, samples, counts["num_tasks"], device))

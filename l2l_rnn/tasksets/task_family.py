@@ -1,11 +1,12 @@
-"""The base of task families: tasks that are drawn rather than stored."""
+"""Base class of task families, whose tasks are drawn rather than stored."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from learn2learn.data import MetaDataset
@@ -13,38 +14,40 @@ from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
+from l2l_rnn.data.splits import SPLITS, Split, check_split
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
-from l2l_rnn.errors import DataError, UnknownNameError
+from l2l_rnn.errors import DataError
 
-SPLITS = ("train", "validation", "test")
-_SEEDS = 2**32 // len(SPLITS)  # of each split: torch's generator keeps 32 bits of a seed
+_SEEDS = 2**32 // len(SPLITS)  # per split: torch's generator keeps 32 bits of a seed
 
 
 class TaskFamily(TaskSource):
-    """A distribution of tasks that share a rule and differ in its parameters. Not for direct use.
+    """Distribution over tasks that share a rule and differ in its parameters. Abstract base class.
+
+    A subclass draws the parameters of tasks, draws examples given the parameters, and computes a
+    loss and an error. Everything is drawn on the CPU and then moved, so that a seed gives the same
+    tasks on every device.
 
     Attributes:
         input_size: `F`, features of a step, or of an input without steps.
-        output_size: values of an answer: classes, or numbers.
-        classes: how many classes every task has; None where answers are no classes.
-        split: whose tasks these are, `"train"`, `"validation"` or `"test"`, as `of_split` sets it;
-            None where the family was made by hand.
-        device: where what is drawn is put; it is drawn on the CPU, so that a seed gives the same
-            tasks anywhere.
+        output_size: size of a prediction: the number of classes, or of predicted values.
+        classes: number of classes in every task; None if targets are not classes.
+        seed_split: split that seeds are reserved for, as set by `for_split`; None uses seeds as
+            they are given.
+        device: device of the drawn tensors; None is the CPU.
     """
 
     input_size: int
     output_size: int
     classes: int | None = None
-    split: str | None = None
+    seed_split: Split | None = None
     device: torch.device | str | None = None
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k in self._shown)
+        options = inspect.signature(type(self)).parameters
+        given = ", ".join(f"{k}={getattr(self, k)!r}" for k in options if hasattr(self, k))
         return f"{type(self).__name__}({given})"
-
-    _shown: ClassVar[tuple[str, ...]] = ("lag", "symbols", "mode")
 
     def draw(
         self,
@@ -58,7 +61,7 @@ class TaskFamily(TaskSource):
         check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
         if ways is not None:
             self._check_ways(ways)
-        generator = self.generator_of_split(generator)
+        generator = self.split_generator(generator)
         parameters = self.parameters(tasks, generator)
         parts = (
             *self.examples(parameters, shots, generator),
@@ -68,37 +71,37 @@ class TaskFamily(TaskSource):
 
     @abstractmethod
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
-        """Draw what tells tasks apart, `(N, …)`."""
+        """Draw the parameters of N tasks, `(N, …)`."""
 
     @abstractmethod
     def examples(
         self, parameters: Tensor, count: int, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw examples of tasks with their answers: inputs `(N, B, …)`, answers `(N, B, …)`."""
+        """Draw examples of each task: inputs `(N, B, …)` and targets `(N, B, …)`."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
-        """Compute each task's loss, `(N,)`, of outputs `(N, B, output_size)`."""
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of each task, `(N,)`, from outputs `(N, B, output_size)`."""
 
     @abstractmethod
-    def error(self, outputs: Tensor, answers: Tensor) -> Tensor:
-        """Compute each task's error, `(N,)`; 0 where every answer is right."""
+    def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the error of each task, `(N,)`; it is 0 if every prediction is right."""
 
     def recipe(self, ways: int, samples: int) -> Recipe:
-        """Return what a learn2learn `Taskset` is made of; Python's `random` gives a task's seed.
+        """Return the parts of a learn2learn `Taskset`; Python's `random` draws each task's seed.
 
         Raises:
-            DataError: the tasks have classes, and not as many as `ways`.
+            DataError: the tasks have a number of classes other than `ways`.
         """
         self._check_ways(ways)
         examples = _Examples(self, samples)
-        return MetaDataset(examples, labels_to_indices={0: [0]}), [_OneTask(examples)]
+        return MetaDataset(examples, labels_to_indices={0: [0]}), [_SampleTask(examples)]
 
-    def of_split(self, split: str) -> Self:
-        """Return this family with the tasks of a split: no seed gives the same in two of them.
+    def for_split(self, split: str) -> Self:
+        """Return a copy that draws tasks from seeds reserved for one split.
 
-        The rule and its distribution stay; a task is drawn from a seed that its split alone has.
-        `get_tasksets` and `tasksets_of` ask for this.
+        The distribution of tasks stays the same, but no seed gives the same task in two splits.
+        `get_tasksets` and `tasksets_of` call this for every family.
 
         Args:
             split: `"train"`, `"validation"` or `"test"`.
@@ -106,27 +109,28 @@ class TaskFamily(TaskSource):
         Raises:
             UnknownNameError: there is no such split.
         """
-        if split not in SPLITS:
-            raise UnknownNameError(
-                f"{type(self).__name__}.of_split: unknown split {split!r}. Known: "
-                f"{', '.join(SPLITS)}"
-            )
         placed = copy.copy(self)
-        placed.split = split
+        placed.seed_split = check_split(f"{type(self).__name__}.for_split", split)
         return placed
 
-    def generator_of_split(self, generator: Generator | None) -> Generator | None:
-        """Return a generator that no other split has, seeded by the given one; or that one."""
-        if self.split is None:
+    def split_generator(self, generator: Generator | None) -> Generator | None:
+        """Return a generator reserved for the split, seeded by the given one.
+
+        Without a split, the given generator is returned.
+        """
+        if self.seed_split is None:
             return generator
         number = int(torch.randint(_SEEDS, (), generator=generator))
-        return Generator().manual_seed(self.seed_of_split(number))
+        return Generator().manual_seed(self.split_seed(number))
 
-    def seed_of_split(self, number: int) -> int:
-        """Return a seed of this split: its own numbers of every three."""
-        if self.split is None:
+    def split_seed(self, number: int) -> int:
+        """Return a seed reserved for the split: seeds are interleaved, so each split has a third.
+
+        Without a split, the given number is returned.
+        """
+        if self.seed_split is None:
             return number
-        return len(SPLITS) * number + SPLITS.index(self.split)
+        return len(SPLITS) * number + SPLITS.index(self.seed_split)
 
     def to(self, device: torch.device | str) -> TaskFamily:
         placed = copy.copy(self)
@@ -142,39 +146,39 @@ class TaskFamily(TaskSource):
 
 
 class _Examples(Dataset[tuple[Any, Any]]):
-    """The examples of all tasks of a family: those of seed 0, those of seed 1, and so on."""
+    """Examples of every task of a family, in the order of the tasks' seeds."""
 
     def __init__(self, family: TaskFamily, samples: int) -> None:
         self.family, self.samples = family, samples
-        self.each = samples * (family.classes or 1)
-        self.seeds = min(2**31 // self.each, _SEEDS)  # learn2learn keeps an index in 32 bits
+        self.task_size = samples * (family.classes or 1)
+        self.seeds = min(2**31 // self.task_size, _SEEDS)  # learn2learn keeps an index in 32 bits
         self._drawn: tuple[int, Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
-        return self.seeds * self.each
+        return self.seeds * self.task_size
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        seed, place = divmod(index, self.each)
+        seed, place = divmod(index, self.task_size)
         if self._drawn is None or self._drawn[0] != seed:
-            generator = Generator().manual_seed(self.family.seed_of_split(seed))
+            generator = Generator().manual_seed(self.family.split_seed(seed))
             parameters = self.family.parameters(1, generator)
             drawn = self.family.examples(parameters, self.samples, generator)
-            inputs, answers = (part[0].to(self.family.device or "cpu") for part in drawn)
-            self._drawn = seed, inputs, answers
-        _, inputs, answers = self._drawn
-        return inputs[place], answers[place]
+            inputs, targets = (part[0].to(self.family.device or "cpu") for part in drawn)
+            self._drawn = seed, inputs, targets
+        _, inputs, targets = self._drawn
+        return inputs[place], targets[place]
 
 
-class _OneTask:
-    """A learn2learn task transform: the examples of one task, by its seed."""
+class _SampleTask:
+    """learn2learn task transform that draws a seed and lists the examples of its task."""
 
     def __init__(self, examples: _Examples) -> None:
         self.examples = examples
 
     def __call__(self, task_description: Any) -> list[DataDescription]:
-        first = random.randrange(self.examples.seeds) * self.examples.each
+        first = random.randrange(self.examples.seeds) * self.examples.task_size
         description = []
-        for index in range(first, first + self.examples.each):
+        for index in range(first, first + self.examples.task_size):
             item = DataDescription(index)
             item.transforms.append(self.examples.__getitem__)
             description.append(item)

@@ -39,7 +39,7 @@ MEMORIES: dict[str, dict[str, Any]] = {
 
 def recall(lag: int, mode: str) -> TaskFamily:
     """Delayed recall at a lag; permutations of one mode."""
-    return DelayedRecall(lag, mode=mode)
+    return DelayedRecall(lag, split=mode)
 
 
 def adding(lag: int, mode: str) -> TaskFamily:

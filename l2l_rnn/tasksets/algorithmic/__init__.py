@@ -1,1 +1,1 @@
-"""Algorithmic tasks on bit sequences: copy, recall, n-grams and sorting."""
+"""Algorithmic tasks on bit vectors: copying, recall, n-grams and sorting."""

@@ -1,74 +1,88 @@
-"""Copying of bit vectors, once or several times, as Graves et al. asked it of memory networks."""
+"""Copying of bit vectors, once or several times (Graves et al., 2014)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from l2l_rnn.data import TaskCard
+from l2l_rnn.checks import check_int
+from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.tasksets.algorithmic.bit_sequences import (
     BitSequences,
-    check_count,
     check_range,
     random_bits,
-    steps_at,
     uniform_counts,
+    vectors_at_steps,
 )
-from l2l_rnn.tasksets.catalog import Sources, register_taskset
+from l2l_rnn.tasksets.family_registration import register_family
 
 
+@register_family(
+    "copy",
+    TaskCard(
+        task="Output 1-20 bit vectors in the order they were read.",
+        source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
+        "section 4.1",
+        license="none needed",
+        classes=None,
+        items=None,
+        lengths=(3, 41),
+        splits="a sequence, except by chance (each is drawn independently)",
+        measure="wrong bits per sequence (best 0)",
+        chance=42.0,
+        baseline=("the exact algorithm", 0.0),
+    ),
+)
 class Copy(BitSequences):
-    """Copying: read random bit vectors and a delimiter, then give the vectors out in their order.
+    """Copying: read random bit vectors and a delimiter, then output the vectors in the same order.
 
-    A sequence of L vectors has 2 L + 1 steps:
+    A sequence of L vectors has S = 2 L + 1 steps:
 
-    - steps 0 .. L-1: the vectors, on the channels 0 .. bits-1;
-    - step L: the delimiter, 1 on the channel `bits`, which is 0 at all other steps;
-    - steps L+1 .. 2L: nothing but zeros; vector i is asked for at step L+1+i.
+    - steps 0 .. L-1: the vectors, on channels 0 .. bits-1;
+    - step L: the delimiter, a 1 on channel `bits`, which is 0 at all other steps;
+    - steps L+1 .. 2L: zeros; the target at step L+1+i is vector i.
 
-    A task is a length; nothing else tells tasks apart. The best error, wrong bits of a sequence, is
-    0; a guess gets half of the L * bits asked for.
+    A task is a length L. The error is the number of wrong bits per sequence; at chance level it is
+    half of the L * bits target bits.
 
     Args:
-        bits: of a vector.
-        lengths: the least and the greatest L; each is as likely.
+        bits: bits per vector.
+        lengths: the smallest and the largest L; all values between them are equally likely.
 
     Shapes:
-        inputs `(N, B, 2 * greatest L + 1, bits + 1)`, answers `(N, B, S, bits)`.
+        inputs `(N, B, S, bits + 1)`, targets `(N, B, S, bits)`, where S is that of the largest L.
 
     Raises:
-        ArgumentError: `bits` is not a positive integer, `lengths` not two of them in order.
+        ArgumentError: `bits` is not a positive integer, or `lengths` is not two positive integers
+            in order.
 
     Example:
         >>> family = Copy(bits=8, lengths=(1, 20))
         >>> batch = family.at(3).sequences(2)
         >>> batch.inputs.shape, batch.mask.int()[0].tolist()
         (torch.Size([2, 7, 9]), [0, 0, 0, 0, 1, 1, 1])
-        >>> family.at(120).sequences(2).targets.shape  # longer than it was trained on
+        >>> family.at(120).sequences(2).targets.shape  # longer than in training
         torch.Size([2, 241, 8])
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.1, whose
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.1. Its
     lengths and bits are the defaults.
     """
 
-    _shown: ClassVar[tuple[str, ...]] = ("bits", "lengths")
-
     def __init__(self, bits: int = 8, lengths: Sequence[int] = (1, 20)) -> None:
-        self.bits = check_count("Copy", "bits", bits)
+        self.bits = check_int("Copy", "bits", bits)
         self.lengths = check_range("Copy", "lengths", lengths)
-        self.input_size, self.output_size = bits + 1, bits
+        self.input_size, self.output_size = self.bits + 1, self.bits
 
     @property
     def steps(self) -> int:
         return 2 * self.lengths[1] + 1
 
     def at(self, length: int) -> Copy:
-        """Return this family at one length, which may be one it does not have."""
-        check_count("Copy.at", "length", length)
+        """Return a copy of this family with a single length, inside its range or not."""
+        length = check_int("Copy.at", "length", length)
         return self._with(lengths=(length, length))
 
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
@@ -77,41 +91,61 @@ class Copy(BitSequences):
     def episodes(
         self, parameters: Tensor, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        most = int(parameters.max())
-        vectors = random_bits(len(parameters), most, self.bits, generator=generator)
-        step, length = torch.arange(2 * most + 1).expand(len(parameters), -1), parameters
-        shown = steps_at(vectors, step, step < length, 0.0)
+        longest = int(parameters.max())
+        vectors = random_bits(len(parameters), longest, self.bits, generator=generator)
+        step, length = torch.arange(2 * longest + 1).expand(len(parameters), -1), parameters
+        shown = vectors_at_steps(vectors, step, step < length, 0.0)
         inputs = torch.cat([shown, (step == length).unsqueeze(-1).to(shown.dtype)], -1)
         ended, recall = step > 2 * length, (step > length) & (step <= 2 * length)
-        answers = steps_at(vectors, step - length - 1, recall, math.nan)
-        return inputs.masked_fill(ended.unsqueeze(-1), math.nan), answers
+        targets = vectors_at_steps(vectors, step - length - 1, recall, math.nan)
+        return inputs.masked_fill(ended.unsqueeze(-1), math.nan), targets
 
 
+@register_family(
+    "repeat_copy",
+    TaskCard(
+        task="Output 1-10 bit vectors as many times as requested (1-10), then an end marker.",
+        source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
+        "section 4.2",
+        license="none needed",
+        classes=None,
+        items=None,
+        lengths=(4, 112),
+        splits="a sequence, except by chance (each is drawn independently)",
+        measure="wrong bits per sequence (best 0)",
+        chance=140.625,
+        baseline=("the exact algorithm", 0.0),
+    ),
+)
 class RepeatCopy(BitSequences):
-    """Repeated copying: read bit vectors and a number, give them out that often, and an end mark.
+    """Repeated copying: read bit vectors and a number, output them that many times, then a marker.
 
-    A sequence of L vectors, asked for R times, has L + 1 + L R + 1 steps:
+    A sequence of L vectors, to be repeated R times, has S = L + 1 + L R + 1 steps:
 
-    - steps 0 .. L-1: the vectors, on the channels 0 .. bits-1;
-    - step L: on the channel `bits` the number of copies, shifted and scaled so that its range has
-      mean 0 and variance 1, and 1 on the channel `bits + 1`; both are 0 at all other steps;
-    - steps L+1 .. L + L R: zeros; vector i of each copy is asked for in turn;
-    - the last step: zeros; asked for are zeros and, as bit `bits`, the end mark, which is 0 before.
+    - steps 0 .. L-1: the vectors, on channels 0 .. bits-1;
+    - step L: the number R on channel `bits`, standardized by the mean and standard deviation of its
+      range, and a flag of 1 on channel `bits + 1`; both channels are 0 at all other steps;
+    - steps L+1 .. L + L R: zeros; the targets are the vectors in order, R times over;
+    - the last step: zeros; the target is the end marker, a 1 as bit `bits`, which is 0 before.
 
-    A task is a length and a number of copies. The best error, wrong bits of a sequence, is 0; a
-    guess gets half of the (L R + 1) * (bits + 1) asked for.
+    A task is a length L and a number R. The error is the number of wrong bits per sequence; at
+    chance level it is half of the (L R + 1) * (bits + 1) target bits.
 
     Args:
-        bits: of a vector.
-        lengths: the least and the greatest L; each is as likely.
-        repeats: the least and the greatest R; each is as likely.
+        bits: bits per vector.
+        lengths: the smallest and the largest L; all values between them are equally likely.
+        repeats: the smallest and the largest R; all values between them are equally likely.
+
+    Attributes:
+        mean, std: of R, by which it is standardized.
 
     Shapes:
-        inputs `(N, B, S, bits + 2)`, answers `(N, B, S, bits + 1)`, S that of the greatest L and R.
+        inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits + 1)`, where S is that of the largest
+        L and R.
 
     Raises:
-        ArgumentError: `bits` is not a positive integer, `lengths` or `repeats` not two of them in
-            order.
+        ArgumentError: `bits` is not a positive integer, or `lengths` or `repeats` is not two
+            positive integers in order.
 
     Example:
         >>> family = RepeatCopy()
@@ -121,37 +155,35 @@ class RepeatCopy(BitSequences):
         >>> batch.targets[0, :, -1].tolist()
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.2, whose
-    ranges and bits are the defaults. The flag beside the number is this package's: a number at the
-    mean of its range is 0, as if there were none.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.2. Its
+    ranges and bits are the defaults. The flag next to R is added here: R at the mean of its range
+    is shown as 0, which would otherwise look like an empty step.
     """
-
-    _shown: ClassVar[tuple[str, ...]] = ("bits", "lengths", "repeats")
 
     def __init__(
         self, bits: int = 8, lengths: Sequence[int] = (1, 10), repeats: Sequence[int] = (1, 10)
     ) -> None:
-        self.bits = check_count("RepeatCopy", "bits", bits)
+        self.bits = check_int("RepeatCopy", "bits", bits)
         self.lengths = check_range("RepeatCopy", "lengths", lengths)
         self.repeats = low, high = check_range("RepeatCopy", "repeats", repeats)
-        self.input_size, self.output_size = bits + 2, bits + 1
-        # Of the whole numbers from low to high; `at` keeps what was trained on.
+        self.input_size, self.output_size = self.bits + 2, self.bits + 1
+        # Mean and standard deviation of the uniform distribution on low .. high.
         self.mean = (low + high) / 2
-        self.deviation = math.sqrt(((high - low + 1) ** 2 - 1) / 12) or 1.0
+        self.std = math.sqrt(((high - low + 1) ** 2 - 1) / 12) or 1.0
 
     @property
     def steps(self) -> int:
         return self.lengths[1] * (1 + self.repeats[1]) + 2
 
     def at(self, length: int | Sequence[int], repeats: int | Sequence[int]) -> RepeatCopy:
-        """Return this family at one length and number of copies, which may be new to it.
+        """Return a copy of this family with other lengths and numbers of repeats.
 
-        Either may also be a range, the least and the greatest. The number is still shown by the
-        mean and deviation of this family's range.
+        Each argument is a single value or a range. R is still standardized by the mean and standard
+        deviation of this family's range, so a network trained on this family can read it.
         """
         return self._with(
-            lengths=_range_or_one("RepeatCopy.at", "length", length),
-            repeats=_range_or_one("RepeatCopy.at", "repeats", repeats),
+            lengths=_as_range("RepeatCopy.at", "length", length),
+            repeats=_as_range("RepeatCopy.at", "repeats", repeats),
         )
 
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
@@ -163,69 +195,20 @@ class RepeatCopy(BitSequences):
     ) -> tuple[Tensor, Tensor]:
         length, repeats = parameters.split(1, -1)
         vectors = random_bits(len(parameters), int(length.max()), self.bits, generator=generator)
-        end = length * (1 + repeats) + 1  # the step of the end mark
+        end = length * (1 + repeats) + 1  # the step of the end marker
         step = torch.arange(int(end.max()) + 1).expand(len(parameters), -1)
-        shown = steps_at(vectors, step, step < length, 0.0)
+        shown = vectors_at_steps(vectors, step, step < length, 0.0)
         flag = (step == length).unsqueeze(-1).to(shown.dtype)
-        number = ((repeats - self.mean) / self.deviation).unsqueeze(-1).to(shown.dtype)
+        number = ((repeats - self.mean) / self.std).unsqueeze(-1).to(shown.dtype)
         inputs = torch.cat([shown, flag * number, flag], -1)
-        recall, asked = (step > length) & (step < end), (step > length) & (step <= end)
-        copies = steps_at(vectors, (step - length - 1) % length, recall, 0.0)
-        mark = (step == end).unsqueeze(-1).to(shown.dtype)
-        answers = torch.cat([copies, mark], -1).masked_fill(~asked.unsqueeze(-1), math.nan)
-        return inputs.masked_fill((step > end).unsqueeze(-1), math.nan), answers
+        recall, mask = (step > length) & (step < end), (step > length) & (step <= end)
+        copies = vectors_at_steps(vectors, (step - length - 1) % length, recall, 0.0)
+        marker = (step == end).unsqueeze(-1).to(shown.dtype)
+        targets = torch.cat([copies, marker], -1).masked_fill(~mask.unsqueeze(-1), math.nan)
+        return inputs.masked_fill((step > end).unsqueeze(-1), math.nan), targets
 
 
-def _range_or_one(who: str, name: str, given: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        return check_range(who, name, given)
-    return (check_count(who, name, given),) * 2
-
-
-_GRAVES = "drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines"
-
-
-@register_taskset(
-    "copy",
-    TaskCard(
-        task="Give out 1-20 bit vectors in the order in which they were read.",
-        source=f"{_GRAVES}, section 4.1",
-        license="none needed",
-        classes=None,
-        items=None,
-        lengths=(3, 41),
-        splits="a sequence but by chance: each is drawn anew",
-        measure="wrong bits of a sequence (best 0)",
-        chance=42.0,
-        baseline=("the rule itself", 0.0),
-    ),
-)
-def _copy(root: str = "~/data", *, bits: int = 8, lengths: Sequence[int] = (1, 20)) -> Sources:
-    family = Copy(bits, lengths)
-    return family, family, family
-
-
-@register_taskset(
-    "repeat_copy",
-    TaskCard(
-        task="Give out 1-10 bit vectors as often as is asked, 1-10 times, and then an end mark.",
-        source=f"{_GRAVES}, section 4.2",
-        license="none needed",
-        classes=None,
-        items=None,
-        lengths=(4, 112),
-        splits="a sequence but by chance: each is drawn anew",
-        measure="wrong bits of a sequence (best 0)",
-        chance=140.625,
-        baseline=("the rule itself", 0.0),
-    ),
-)
-def _repeat_copy(
-    root: str = "~/data",
-    *,
-    bits: int = 8,
-    lengths: Sequence[int] = (1, 10),
-    repeats: Sequence[int] = (1, 10),
-) -> Sources:
-    family = RepeatCopy(bits, lengths, repeats)
-    return family, family, family
+def _as_range(who: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return check_range(who, name, value)
+    return (check_int(who, name, value),) * 2

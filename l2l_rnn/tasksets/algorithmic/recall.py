@@ -1,54 +1,71 @@
-"""Associative recall of items of bit vectors, as Graves et al. asked it of memory networks."""
+"""Associative recall of items made of bit vectors (Graves et al., 2014)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from l2l_rnn.data import TaskCard
+from l2l_rnn.checks import check_int
+from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.sampling import draw_distinct
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.tasksets.algorithmic.bit_sequences import (
     BitSequences,
-    check_count,
     check_range,
-    steps_at,
     uniform_counts,
+    vectors_at_steps,
 )
-from l2l_rnn.tasksets.catalog import Sources, register_taskset
+from l2l_rnn.tasksets.family_registration import register_family
 
-_MOST_BITS = 48  # of an item; more would not be drawn evenly by float64
+_MAX_BITS = 48  # of an item; float64 could not draw from more codes uniformly
 
 
+@register_family(
+    "associative_recall",
+    TaskCard(
+        task="Read a list of 2-6 items, then one of them again; output the item that followed it.",
+        source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
+        "section 4.3",
+        license="none needed",
+        classes=None,
+        items=None,
+        lengths=(16, 32),
+        splits="a sequence, except by chance (each is drawn independently)",
+        measure="wrong bits per sequence (best 0)",
+        chance=9.0,
+        baseline=("the exact algorithm", 0.0),
+    ),
+)
 class AssociativeRecall(BitSequences):
-    """Associative recall: read a list of items, then one of them again, and give out the next one.
+    """Associative recall: read a list of items, then one of them again, and output the next item.
 
-    An item is a few random bit vectors; no two items of a list are alike, so that the answer is
-    certain. With v vectors an item, a list of n items has (v + 1) n + 2 v + 2 steps:
+    An item is a few random bit vectors. No two items of a list are equal, so the target is unique.
+    With v vectors per item, a list of n items has S = (v + 1) n + 2 v + 2 steps:
 
-    - for each item, a step with 1 on the channel `bits`, then its vectors on channels 0 .. bits-1;
-    - a step with 1 on the channel `bits + 1`, the vectors of the item asked about, which is any but
-      the last of the list, and a step with 1 on the channel `bits + 1` again;
-    - v steps of zeros, at which the vectors of the item after it are asked for.
+    - for each item, a step with a 1 on channel `bits`, then its vectors on channels 0 .. bits-1;
+    - a step with a 1 on channel `bits + 1`, then the vectors of the query, which is any item but
+      the last, then a step with a 1 on channel `bits + 1` again;
+    - v steps of zeros; the targets are the vectors of the item that followed the query.
 
-    A task is a number of items. The best error, wrong bits of a sequence, is 0; a guess gets half
-    of the v * bits asked for.
+    A task is a number of items n. The error is the number of wrong bits per sequence; at chance
+    level it is half of the v * bits target bits.
 
     Args:
-        bits: of a vector.
-        vectors: `v`, those of an item.
-        items: the least and the greatest n; each is as likely.
+        bits: bits per vector.
+        vectors: `v`, vectors per item.
+        items: the smallest and the largest n, at least 2; all values between them are equally
+            likely.
 
     Shapes:
-        inputs `(N, B, S, bits + 2)`, answers `(N, B, S, bits)`, S that of the greatest n.
+        inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits)`, where S is that of the largest n.
 
     Raises:
-        ArgumentError: a count is not a positive integer, `items` not two in order from 2 on, an
-            item has more than 48 bits, or there are more items than differ.
+        ArgumentError: a count is not a positive integer, `items` is not two integers of at least
+            2 in order, an item has more than 48 bits, or the largest n exceeds the number of
+            distinct items.
 
     Example:
         >>> family = AssociativeRecall()
@@ -56,33 +73,31 @@ class AssociativeRecall(BitSequences):
         >>> batch.inputs.shape, batch.mask.int()[0].tolist()
         (torch.Size([5, 16, 8]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1])
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.3, whose
-    counts are the defaults. Which marks bound the items and the query is this package's reading;
-    there items could be alike, by a chance of 2^-18 for a pair.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.3. Its
+    counts are the defaults. The paper does not say which markers delimit the items and the query.
+    There two items of a list may be equal, with probability 2^-18 per pair.
     """
 
-    _shown: ClassVar[tuple[str, ...]] = ("bits", "vectors", "items")
-
     def __init__(self, bits: int = 6, vectors: int = 3, items: Sequence[int] = (2, 6)) -> None:
-        self.bits = check_count("AssociativeRecall", "bits", bits)
-        self.vectors = check_count("AssociativeRecall", "vectors", vectors)
-        if bits * vectors > _MOST_BITS:
+        self.bits = check_int("AssociativeRecall", "bits", bits)
+        self.vectors = check_int("AssociativeRecall", "vectors", vectors)
+        if self.bits * self.vectors > _MAX_BITS:
             raise ArgumentError(
-                f"AssociativeRecall: an item can have {_MOST_BITS} bits at most, got {vectors} "
-                f"vectors of {bits} bits; make either smaller"
+                f"AssociativeRecall: an item can have at most {_MAX_BITS} bits, got "
+                f"{self.vectors} vectors of {self.bits} bits; reduce vectors or bits"
             )
         self.items = self._checked(
             "AssociativeRecall", check_range("AssociativeRecall", "items", items)
         )
-        self.input_size, self.output_size = bits + 2, bits
+        self.input_size, self.output_size = self.bits + 2, self.bits
 
     @property
     def steps(self) -> int:
         return self._steps(self.items[1])
 
     def at(self, items: int) -> AssociativeRecall:
-        """Return this family at one number of items, which may be one it does not have."""
-        check_count("AssociativeRecall.at", "items", items)
+        """Return a copy of this family with a single number of items, inside its range or not."""
+        items = check_int("AssociativeRecall.at", "items", items)
         return self._with(items=self._checked("AssociativeRecall.at", (items, items)))
 
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
@@ -91,63 +106,40 @@ class AssociativeRecall(BitSequences):
     def episodes(
         self, parameters: Tensor, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        batch, most, each = len(parameters), int(parameters.max()), self.vectors
+        batch, longest, each = len(parameters), int(parameters.max()), self.vectors
         codes = draw_distinct(
-            torch.full((batch,), 2 ** (self.bits * each)), most, generator
-        )  # (B, n)
+            torch.full((batch,), 2 ** (self.bits * each)), longest, generator
+        )  # (B, n), an item as one integer
         bits = codes.unsqueeze(-1) >> torch.arange(self.bits * each) & 1
-        vectors = bits.reshape(batch, most * each, self.bits).to(torch.get_default_dtype())
-        chance = torch.rand(batch, 1, dtype=torch.float64, generator=generator)
-        asked = (chance * (parameters - 1)).long()  # the item asked about, 0 .. n-2
-        step = torch.arange(self._steps(most)).expand(batch, -1)
-        item, place = step // (each + 1), step % (each + 1) - 1  # place -1 is the mark
+        vectors = bits.reshape(batch, longest * each, self.bits).to(torch.get_default_dtype())
+        uniform = torch.rand(batch, 1, dtype=torch.float64, generator=generator)
+        query = (uniform * (parameters - 1)).long()  # an item, 0 .. n-2
+        step = torch.arange(self._steps(longest)).expand(batch, -1)
+        item, place = step // (each + 1), step % (each + 1) - 1  # place -1 is the marker
         listed = item < parameters
-        query = step - parameters * (each + 1)  # steps since the list ended
-        repeated = (query >= 1) & (query <= each)
-        recall = (query >= each + 2) & (query <= 2 * each + 1)
-        shown = torch.where(repeated, asked * each + query - 1, item * each + place)
-        marks = torch.stack([listed & (place < 0), (query == 0) | (query == each + 1)], -1)
+        after = step - parameters * (each + 1)  # steps since the list ended
+        repeated = (after >= 1) & (after <= each)
+        recall = (after >= each + 2) & (after <= 2 * each + 1)
+        shown = torch.where(repeated, query * each + after - 1, item * each + place)
+        markers = torch.stack([listed & (place < 0), (after == 0) | (after == each + 1)], -1)
         inputs = torch.cat(
             [
-                steps_at(vectors, shown, repeated | (listed & (place >= 0)), 0.0),
-                marks.to(vectors.dtype),
+                vectors_at_steps(vectors, shown, repeated | (listed & (place >= 0)), 0.0),
+                markers.to(vectors.dtype),
             ],
             -1,
         )
-        answers = steps_at(vectors, (asked + 1) * each + query - each - 2, recall, math.nan)
-        return inputs.masked_fill((query > 2 * each + 1).unsqueeze(-1), math.nan), answers
+        targets = vectors_at_steps(vectors, (query + 1) * each + after - each - 2, recall, math.nan)
+        return inputs.masked_fill((after > 2 * each + 1).unsqueeze(-1), math.nan), targets
 
     def _steps(self, items: int) -> int:
         return (self.vectors + 1) * items + 2 * self.vectors + 2
 
     def _checked(self, who: str, items: tuple[int, int]) -> tuple[int, int]:
-        differ = 2 ** (self.bits * self.vectors)
-        if items[0] < 2 or items[1] > differ:
+        distinct = 2 ** (self.bits * self.vectors)
+        if items[0] < 2 or items[1] > distinct:
             raise ArgumentError(
-                f"{who}: items must be from 2 to {differ}, which is how many items of "
-                f"{self.vectors} vectors of {self.bits} bits differ, got {items}"
+                f"{who}: items must be from 2 to {distinct}, the number of distinct items of "
+                f"{self.vectors} vectors of {self.bits} bits, got {items}"
             )
         return items
-
-
-@register_taskset(
-    "associative_recall",
-    TaskCard(
-        task="Read a list of 2-6 items, then one of them again, and give out the item after it.",
-        source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
-        "section 4.3",
-        license="none needed",
-        classes=None,
-        items=None,
-        lengths=(16, 32),
-        splits="a sequence but by chance: each is drawn anew",
-        measure="wrong bits of a sequence (best 0)",
-        chance=9.0,
-        baseline=("the rule itself", 0.0),
-    ),
-)
-def _associative_recall(
-    root: str = "~/data", *, bits: int = 6, vectors: int = 3, items: Sequence[int] = (2, 6)
-) -> Sources:
-    family = AssociativeRecall(bits, vectors, items)
-    return family, family, family

@@ -1,1 +1,1 @@
-"""Task sets of time series: archives, activity, pen strokes and dynamics."""
+"""Task sets of time series: archives, physical activity, pen strokes and dynamics."""

@@ -1,86 +1,87 @@
-"""Exercises told apart by a smart watch: a person is a task, and unseen persons are meta-test."""
+"""Classification of exercises from smartwatch recordings, one person per task."""
 
 from __future__ import annotations
 
 import functools
 import os
 import random
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from learn2learn.data.task_dataset import DataDescription
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from l2l_rnn.checks import check_choice, check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.grouped_dataset import GroupedDataset
-from l2l_rnn.data.padding import positive_count
 from l2l_rnn.data.sampling import Grouping
-from l2l_rnn.data.series.arrays import channel_moments
+from l2l_rnn.data.splits import SPLITS, check_split
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import Recipe, check_counts
-from l2l_rnn.errors import ArgumentError, DataError, UnknownNameError
-from l2l_rnn.optional import require
+from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.catalog import Sources, register_taskset
-
-# Persons, by their numbers in the recordings.
-PERSONS = {"train": (1, 2, 3, 4, 5, 6), "validation": (7, 8), "test": (9, 10)}
-ARMS = {"both": (0, 1), "left": (0,), "right": (1,)}
-CHANNELS = 6
+from l2l_rnn.tasksets.series.watch_recordings import (
+    ARMS,
+    PERSONS,
+    cut_windows,
+    load_recordings,
+    train_moments,
+)
 
 
 class Activity(GroupedDataset):
-    """Holds windows of smart-watch recordings, each labelled with the exercise and of one person.
+    """Windows of smartwatch recordings, labeled by exercise; a task is a person.
 
-    Ten persons did seven shoulder exercises with either arm while a watch kept the acceleration
-    and the rate of turn along three axes, 50 times a second. The recordings ship inside the
-    package seglearn: nothing is downloaded, and nothing is read from `root` or written there.
+    Ten persons did seven shoulder exercises with each arm. A watch recorded acceleration and
+    angular velocity along three axes, 50 times a second. The recordings ship inside the package
+    seglearn: nothing is downloaded, and `root` is neither read nor written.
 
-    A task is a person, with some of the exercises: the support shows how this one does them.
-    Persons 1-6 are train, 7 and 8 validation, 9 and 10 test. Each recording is cut into windows
-    from its start; what is left at its end is dropped. Windows never share a step, but those of
-    one recording may stand in support and query alike, even side by side, as each person did each
-    exercise once with either arm. A stride longer than the window leaves a gap between them, and
-    `across_arms` asks for the other arm, which is harder: five exercises are told apart by nearest
-    centroids of means and standard deviations, from 5 windows each, with an accuracy of 0.95
-    within the recordings of one arm, 0.79 where both are mixed, and 0.59 across.
+    A task has some of the exercises of one person; the support set shows how this person does them.
+    Persons 1-6 are train, 7 and 8 validation, 9 and 10 test.
+
+    Each recording is cut into windows from its start; an incomplete last window is dropped. Windows
+    do not overlap. Each person did each exercise once per arm, so windows of one recording, even
+    adjacent ones, can be in both the support and the query set. Two options make tasks harder: a
+    stride longer than the window leaves gaps between windows, and `across_arms` takes support and
+    query from different arms. For 5 exercises and 5 windows each, the nearest centroid of channel
+    means and standard deviations has an accuracy of 0.95 with a single arm, 0.79 with both arms
+    mixed, and 0.59 across arms.
 
     Args:
-        root: unused; accepted since learn2learn's datasets take it.
-        mode: the split, `"train"`, `"validation"` or `"test"`.
-        window: steps of a window, and S; 50 are a second.
-        stride: steps from the start of a window to that of the next, `window` or more; None takes
-            `window`.
-        arms: whose recordings: of the `"left"` arm, the `"right"`, or `"both"`.
-        standardise: whether each channel is brought to mean 0 and standard deviation 1, both taken
-            of the train persons' windows.
-        across_arms: whether the support of a task is of one arm, and its queries of the other.
-            Where tasks come one at a time, as from learn2learn's `Taskset`, the first half of each
-            class's samples is of one arm: take half of them as shots.
+        root: unused; accepted because learn2learn's datasets take it.
+        split: `"train"`, `"validation"` or `"test"`.
+        window: `S`, steps per window; 50 steps are a second.
+        stride: steps from the start of one window to the start of the next, at least `window`; None
+            is `window`.
+        arms: which recordings to use: `"left"`, `"right"` or `"both"` arms.
+        standardize: whether to scale each channel to mean 0 and standard deviation 1, computed on
+            the train windows.
+        across_arms: whether the support set of a task is from one arm, and its query set from the
+            other. In tasks from a learn2learn `Taskset`, the first half of each class's samples is
+            from one arm: set shots to half of the samples.
 
     Attributes:
         inputs: the windows.
-        answers: the exercise of each.
-        groups: the person of each.
-        classes: the exercises as the recordings name them: PEN (pendulum), ABD (abduction), FEL
-            (forward elevation), IR and ER (internal and external rotation), TRAP, ROW.
+        answers: exercise of each window.
+        groups: person of each window.
+        classes: names of the exercises: PEN (pendulum), ABD (abduction), FEL (forward elevation),
+            IR and ER (internal and external rotation), TRAP, ROW.
         group_names: the persons.
-        recordings: the recording of each window.
-        by_arm: the windows of each arm, of each exercise, of each person.
+        recordings: recording of each window.
+        by_arm: windows grouped by person, exercise and arm.
 
     Shapes:
         inputs (items, S, 6) float32; answers, groups, recordings (items,) int64.
 
     Raises:
-        UnknownNameError: `mode` or `arms` is not known.
-        ArgumentError: `window` is not a positive integer, or `stride` less than that; or
-            `across_arms` is asked of one arm.
-        DataError: no recording is as long as the window.
+        UnknownNameError: `split` or `arms` is unknown.
+        ArgumentError: `window` is not a positive integer, `stride` is less than `window`, or
+            `across_arms` is set with a single arm.
+        DataError: every recording is shorter than the window.
         MissingExtraError: seglearn is not installed.
 
     Example:
-        >>> dataset = Activity(mode="test")
+        >>> dataset = Activity(split="test")
         >>> dataset.group_names, dataset.inputs.shape
         (('person 9', 'person 10'), torch.Size([506, 100, 6]))
 
@@ -91,38 +92,35 @@ class Activity(GroupedDataset):
     def __init__(
         self,
         root: str | os.PathLike[str] = "~/data",
-        mode: str = "train",
+        split: str = "train",
         *,
         window: int = 100,
         stride: int | None = None,
         arms: str = "both",
-        standardise: bool = True,
+        standardize: bool = True,
         across_arms: bool = False,
     ) -> None:
-        for what, value, known in (("mode", mode, PERSONS), ("arms", arms, ARMS)):
-            if value not in known:
-                raise UnknownNameError(
-                    f"Activity: unknown {what} {value!r}. Known: {', '.join(known)}"
-                )
-        window = positive_count("Activity", "window", window)
-        stride = window if stride is None else positive_count("Activity", "stride", stride)
+        check_split("Activity", split)
+        check_choice("Activity", "arms", arms, ARMS)
+        window = check_int("Activity", "window", window)
+        stride = window if stride is None else check_int("Activity", "stride", stride)
         if stride < window:
             raise ArgumentError(
-                f"Activity: stride must be at least window={window}, or support and query could "
-                f"share steps, got {stride}; raise it"
+                f"Activity: stride must be at least window={window}, so that support and query "
+                f"share no steps, got {stride}; raise stride"
             )
         if across_arms and arms != "both":
             raise ArgumentError(
-                f"Activity: across_arms needs arms='both', got {arms!r}; leave one of them out"
+                f"Activity: across_arms needs arms='both', got {arms!r}; drop one of these options"
             )
-        self.mode, self.across_arms = mode, across_arms
+        self.split, self.across_arms = split, across_arms
         self.in_halves = across_arms
-        persons = PERSONS[mode]
-        windows, self.recordings = _windows(persons, window, stride, arms)
-        if standardise:
-            mean, deviation = _train_moments(window, stride, arms)
-            windows = (windows - mean) / deviation
-        recorded = _recorded()
+        persons = PERSONS[split]
+        windows, self.recordings = cut_windows(persons, window, stride, arms)
+        if standardize:
+            mean, std = train_moments(window, stride, arms)
+            windows = (windows - mean) / std
+        recorded = load_recordings()
         owners = torch.tensor([persons.index(p) if p in persons else -1 for p in recorded.persons])
         super().__init__(
             windows,
@@ -131,7 +129,7 @@ class Activity(GroupedDataset):
             recorded.names,
             [f"person {person}" for person in persons],
         )
-        # A cell holds the windows of one arm, one exercise and one person.
+        # A cell holds the windows of one person, one exercise and one arm.
         kinds = len(recorded.names)
         cells = (self.groups * kinds + self.answers) * 2
         cells += torch.tensor(recorded.arms)[self.recordings]
@@ -166,19 +164,19 @@ class Activity(GroupedDataset):
         return self.meta(), [_AcrossArms(self, self._ways(ways), samples)]
 
     def eligible_across(self, ways: int, each: int) -> Tensor:
-        """Which exercises of which persons have windows enough of either arm; `(G, kinds)`."""
+        """Return which exercises of which persons have enough windows of each arm, `(G, kinds)`."""
         counts = self.by_arm.counts.view(len(self.group_names), -1, 2)
         eligible = counts.amin(-1) >= each
         if int(eligible.sum(-1).max()) < ways:
             raise DataError(
-                f"Activity: no person has {each} windows of either arm of each of {ways} "
-                "exercises; ask for fewer samples or ways, or shorten the window"
+                f"Activity: no person has {each} windows of each arm for {ways} exercises; lower "
+                "the samples or ways, or shorten the window"
             )
         return eligible
 
 
 class _AcrossArms:
-    """A learn2learn task transform: half of each class's samples of one arm, then the rest."""
+    """learn2learn task transform: half of each class's samples from each arm."""
 
     def __init__(self, dataset: Activity, ways: int, samples: int) -> None:
         self.dataset, self.ways = dataset, ways
@@ -187,16 +185,16 @@ class _AcrossArms:
         self.able = (self.eligible.sum(-1) >= ways).nonzero().squeeze(-1).tolist()
 
     def __call__(self, task_description: Any) -> list[DataDescription]:
-        """Draw a task by Python's `random`, as learn2learn's transforms do."""
+        """Draw a task with Python's `random`, as learn2learn's transforms do."""
         grouping = self.dataset.by_arm
         group, arm = random.choice(self.able), random.randrange(2)
         kinds = self.eligible[group].nonzero().flatten().tolist()
         description = []
         for label, kind in enumerate(sorted(random.sample(kinds, self.ways))):
             cell = (group * self.eligible.shape[1] + kind) * 2
-            for side, count in zip((arm, 1 - arm), self.halves, strict=True):
-                start = int(grouping.starts[cell + side])
-                for place in random.sample(range(int(grouping.counts[cell + side])), count):
+            for chosen, count in zip((arm, 1 - arm), self.halves, strict=True):
+                start = int(grouping.starts[cell + chosen])
+                for place in random.sample(range(int(grouping.counts[cell + chosen])), count):
                     item = DataDescription(int(grouping.order[start + place]))
                     item.transforms.append(functools.partial(self._load, label))
                     description.append(item)
@@ -209,8 +207,8 @@ class _AcrossArms:
 @register_taskset(
     "activity",
     TaskCard(
-        task="Tell which of five exercises an unseen person does, from a few windows of each.",
-        source="smart-watch recordings of Burns et al., 2018, in the package seglearn",
+        task="Classify five exercises of an unseen person from a few smartwatch windows of each.",
+        source="smartwatch recordings of Burns et al., 2018, in the package seglearn",
         license="BSD-3-Clause",
         classes=(6, 2, 2),
         items=(1355, 508, 506),
@@ -229,65 +227,19 @@ def _activity(
     window: int = 100,
     stride: int | None = None,
     arms: str = "both",
-    standardise: bool = True,
+    standardize: bool = True,
     across_arms: bool = False,
 ) -> Sources:
     train, validation, test = (
         Activity(
             root,
-            mode,
+            split,
             window=window,
             stride=stride,
             arms=arms,
-            standardise=standardise,
+            standardize=standardize,
             across_arms=across_arms,
         )
-        for mode in PERSONS
+        for split in SPLITS
     )
     return train, validation, test
-
-
-class _Recorded(NamedTuple):
-    steps: tuple[Tensor, ...]  # of each recording, (S, 6)
-    exercises: NDArray[np.int64]
-    persons: list[int]
-    arms: list[int]  # 0 left, 1 right
-    names: tuple[str, ...]
-
-
-@functools.lru_cache(maxsize=1)
-def _recorded() -> _Recorded:
-    datasets = require("seglearn.datasets", extra="series", purpose="the task set 'activity'")
-    found = datasets.load_watch()
-    return _Recorded(
-        tuple(torch.from_numpy(np.asarray(steps, dtype=np.float32)) for steps in found["X"]),
-        np.asarray(found["y"], dtype=np.int64),
-        [int(person) for person in found["subject"]],
-        [int(arm) for arm in found["side"]],
-        tuple(map(str, found["y_labels"])),
-    )
-
-
-def _windows(
-    persons: tuple[int, ...], window: int, stride: int, arms: str
-) -> tuple[Tensor, Tensor]:
-    """Cut the recordings of some persons; returns windows and the recording of each."""
-    recorded = _recorded()
-    cuts, recordings = [torch.empty(0, window, CHANNELS)], []
-    for i, steps in enumerate(recorded.steps):
-        chosen = recorded.persons[i] in persons and recorded.arms[i] in ARMS[arms]
-        if chosen and len(steps) >= window:
-            cuts.append(steps.unfold(0, window, stride).mT)
-            recordings += [i] * len(cuts[-1])
-    if not recordings:
-        longest = max(map(len, recorded.steps))
-        raise DataError(
-            f"Activity: no recording has window={window} steps, the longest has {longest}; "
-            "shorten the window"
-        )
-    return torch.cat(cuts).contiguous(), torch.tensor(recordings)
-
-
-@functools.lru_cache(maxsize=8)
-def _train_moments(window: int, stride: int, arms: str) -> tuple[Tensor, Tensor]:
-    return channel_moments(_windows(PERSONS["train"], window, stride, arms)[0])

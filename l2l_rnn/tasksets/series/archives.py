@@ -1,4 +1,4 @@
-"""Series of the UCR and UEA archives: in a folder, in an installed package, or over the network."""
+"""Time series of the UCR and UEA archives, from a folder, an installed package or the network."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.optional import require
 from l2l_rnn.registry import hint
 
-PACKAGES = ("sktime", "aeon")  # each ships some of the archives' sets
+PACKAGES = ("sktime", "aeon")  # each ships some datasets of the archives
 
 
 def archived_series(
     name: str, root: str | os.PathLike[str] = "~/data", download: bool = True
 ) -> TsFile:
-    """Read a set of the UCR or UEA archives, its train and test file together.
+    """Read a dataset of the UCR or UEA archive, its train and test files together.
 
-    It is looked for in `root`, as `NAME/NAME_TRAIN.ts` and `NAME/NAME_TEST.ts`, or one file
-    `NAME/NAME.ts`, with or without the folder; then in the packages sktime and aeon, of which
-    nothing is imported; then it is fetched by one of these into `root`. Series that the set holds
-    twice are read once.
+    The files are searched for in `root`, with or without a folder `NAME`: `NAME_TRAIN.ts` and
+    `NAME_TEST.ts`, or a single `NAME.ts`. Next come the packages sktime and aeon, which are not
+    imported for this. Otherwise one of them downloads the dataset into `root`. Duplicate series are
+    dropped.
 
     Args:
-        name: of the set, such as `"OSULeaf"`; sets of one's own in `root` are read alike.
-        root: the folder for data.
-        download: whether it may be fetched.
+        name: name of the dataset, such as `"OSULeaf"`, or of your own files in `root`.
+        root: data folder.
+        download: whether the dataset may be downloaded.
 
     Returns:
-        The series, an array (channels, timepoints) each, and the class of each, ready for
-        `data.from_arrays`.
+        The series, an array (channels, timepoints) each, and the class of each, as
+        `data.from_arrays` takes them.
 
     Raises:
-        UnknownNameError: no archive has the set.
-        DataError: it is not there and cannot be fetched, or a file is damaged.
-        MissingExtraError: neither sktime nor aeon is installed, and it is not in `root`.
+        UnknownNameError: neither archive has the dataset.
+        DataError: the dataset is missing and cannot be downloaded, or a file is damaged.
+        MissingExtraError: the dataset is not in `root`, and neither sktime nor aeon is installed.
 
     Example:
         >>> from l2l_rnn.data import from_arrays
@@ -51,20 +51,21 @@ def archived_series(
     """
     if not isinstance(name, str):
         raise ArgumentTypeError(
-            f"archived_series: a set's name must be a str, got {type(name).__name__}"
+            f"archived_series: name must be a str, got {type(name).__name__}; pass one such as "
+            "'OSULeaf'"
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):  # it becomes part of a path
         raise UnknownNameError(
-            f"archived_series: unknown set {name!r}; a name has letters, digits, - and _ alone"
+            f"archived_series: unknown dataset {name!r}; a name has only letters, digits, - and _"
         )
     folder = Path(root).expanduser()
     files = _files(folder, name) or _shipped(name)
     if not files:
-        _fetch(name, folder, download)
+        _download(name, folder, download)
         files = _files(folder, name)
         if not files:
             raise DataError(
-                f"archived_series: what was fetched for {name!r} has no .ts files; "
+                f"archived_series: the download of {name!r} has no .ts files; "
                 + _by_hand(name, folder)
             )
     read = [_read(path, path.stat().st_mtime_ns) for path in files]
@@ -74,36 +75,35 @@ def archived_series(
         key = (values.shape, values.tobytes(), label)
         if key not in seen:
             seen.add(key)
-            series.append(values.copy())  # what was read is kept for the next call
+            series.append(values.copy())  # `_read` caches the original
             labels.append(label)
     return TsFile(series, labels)
 
 
 @functools.lru_cache(maxsize=32)
-def _read(path: Path, changed: int) -> TsFile:
+def _read(path: Path, modified: int) -> TsFile:
     return read_ts(path)
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    """Find the files of a set in a folder; none if it has none."""
+    """Find the files of a dataset in a folder; returns no paths if there are none."""
     for place in (folder / name, folder):
         if (place / f"{name}.ts").is_file():
             return [place / f"{name}.ts"]
         pair = [place / f"{name}_{part}.ts" for part in ("TRAIN", "TEST")]
-        there = [path.is_file() for path in pair]
-        if all(there):
+        exist = [path.is_file() for path in pair]
+        if all(exist):
             return pair
-        if any(there):
+        if any(exist):
             raise DataError(
-                f"archived_series: {pair[there.index(False)]} is missing, and "
-                f"{pair[there.index(True)].name} is there; put both in place, or name one file "
-                f"{name}.ts"
+                f"archived_series: {pair[exist.index(False)]} is missing next to "
+                f"{pair[exist.index(True)].name}; add it, or rename the single file to {name}.ts"
             )
     return []
 
 
 def _shipped(name: str) -> list[Path]:
-    """Find the files of a set in the packages that ship some, without importing these."""
+    """Find the files of a dataset in the packages that ship some, without importing them."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         for location in (spec.submodule_search_locations or []) if spec else []:
@@ -113,34 +113,34 @@ def _shipped(name: str) -> list[Path]:
     return []
 
 
-def _fetch(name: str, folder: Path, download: bool) -> None:
-    """Fetch a set into a folder by the package that is there, sktime if both are."""
+def _download(name: str, folder: Path, allowed: bool) -> None:
+    """Download a dataset into a folder with sktime, or with aeon if only that is installed."""
     if importlib.util.find_spec("sktime") is None and importlib.util.find_spec("aeon") is not None:
         names = importlib.import_module("aeon.datasets.tsc_datasets")
         load = importlib.import_module("aeon.datasets").load_classification
     else:
-        purpose = f"archived_series: {name!r} is not in {folder}, and what fetches it"
+        purpose = f"archived_series: {name!r} is not in {folder}, and its download"
         names = require("sktime.datasets.tsc_dataset_names", extra="series", purpose=purpose)
         load = require("sktime.datasets", extra="series", purpose=purpose).load_UCR_UEA_dataset
     known = [*names.univariate, *names.multivariate]
     if name not in known:
         raise UnknownNameError(
-            f"archived_series: unknown set {name!r}{hint(name, known)} Known: the names of the UCR "
-            f"and UEA archives, and what has a file {name}.ts in {folder}"
+            f"archived_series: unknown dataset {name!r}{hint(name, known)} Known: the datasets of "
+            f"the UCR and UEA archives, and any with a file {name}.ts in {folder}"
         )
-    if not download:
+    if not allowed:
         raise DataError(f"archived_series: {name!r} is not in {folder}; " + _by_hand(name, folder))
     try:
         load(name, extract_path=str(folder))
-    except Exception as error:  # each package, and each of its mirrors, has errors of its own
+    except Exception as error:  # packages and mirrors raise many kinds of errors
         raise DataError(
-            f"archived_series: {name!r} cannot be fetched ({type(error).__name__}: "
+            f"archived_series: {name!r} cannot be downloaded ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}); " + _by_hand(name, folder)
         ) from error
 
 
 def _by_hand(name: str, folder: Path) -> str:
     return (
-        f"download {name}.zip from timeseriesclassification.com and unpack it so that "
-        f"{folder / name / f'{name}_TRAIN.ts'} and {name}_TEST.ts are there"
+        f"download {name}.zip from timeseriesclassification.com and unpack it to "
+        f"{folder / name / f'{name}_TRAIN.ts'} and {name}_TEST.ts"
     )

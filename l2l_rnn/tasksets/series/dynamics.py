@@ -1,8 +1,7 @@
-"""Bodies whose motion is foretold: a dynamics model that adapts to an unseen body."""
+"""Prediction of dynamics: tasks are pendulums, carts and MuJoCo models with changed physics."""
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 from typing import Any
@@ -10,73 +9,77 @@ from typing import Any
 import numpy as np
 import torch
 from learn2learn.data.task_dataset import DataDescription
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from l2l_rnn.data.cache import cached_arrays
+from l2l_rnn.checks import check_choice, check_int, check_number
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.splits import SPLITS, check_split
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import Recipe, check_counts
-from l2l_rnn.errors import ArgumentError, DataError, UnknownNameError
+from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.catalog import Sources, register_taskset
-from l2l_rnn.tasksets.series.bodies import KINDS, VERSION, draw_bodies, record, versions
-from l2l_rnn.tasksets.series.support_query import deal_episodes, most_samples
-
-MODES = ("train", "validation", "test")
+from l2l_rnn.tasksets.series.environments import ENVIRONMENTS
+from l2l_rnn.tasksets.series.episode_partition import max_samples, partition_episodes
+from l2l_rnn.tasksets.series.transitions import (
+    episode_windows,
+    moments,
+    recorded_transitions,
+    steps_and_changes,
+)
 
 
 class Dynamics(GroupedDataset):
-    """Holds steps of bodies that random actions move, and how each step changes the state.
+    """Transitions of bodies under random actions; a task is one body.
 
-    A body is a task: a pendulum or a cart with a pole, whose masses, lengths, gravity and force
-    are drawn anew, uniform on a logarithmic scale; or one of MuJoCo's with drawn loads and gears.
-    From k of its transitions the change of the state is to be foretold of others. Nothing but the
-    transitions tells which body it is.
+    A body is an environment with changed masses, lengths, gravity or motors. For a pendulum, or a
+    cart with a pole, these parameters are drawn uniformly on a logarithmic scale. For a MuJoCo
+    model, factors of its masses and motor gears are. The target is the change of the state in one
+    step. It depends on the body, which only the support set reveals.
 
-    Support and query of a task are of different episodes: a transition's answer is the start of the
-    next one, and would tell it. Where tasks come one at a time, as from learn2learn's `Taskset`,
-    the first half of the samples is of other episodes than the rest: take half of them as shots. A
-    task can have `transitions - horizon + 1` samples, support and query together.
+    Support and query of a task come from different episodes, because the next step of an episode
+    reveals the target of the step before it. In tasks from a learn2learn `Taskset`, the two halves
+    of the samples come from different episodes: set shots to half of the samples. A task can have
+    up to `transitions - horizon + 1` samples, support and query together.
 
-    Each split draws bodies of its own; they are from the same ranges, unless `extrapolate` puts
-    every parameter of the test bodies outside of them, by a factor of up to 1.5. (A pendulum's
-    greatest torque and a factor of 0, a broken motor, stay as they are.)
+    Each split draws its own bodies, from the same ranges. With `extrapolate`, every parameter of
+    the test bodies lies outside of its range, by a factor of up to 1.5, except for a pendulum's
+    maximum torque and broken motors.
 
     Args:
-        root: the folder of the cache, where the steps are kept once they are made.
-        mode: the split, `"train"`, `"validation"` or `"test"`.
-        environment: `"pendulum"`, `"cartpole"`, or, where mujoco is installed, `"halfcheetah"` or
+        root: folder of the cache, where the recorded transitions are kept.
+        split: `"train"`, `"validation"` or `"test"`.
+        environment: `"pendulum"`, `"cartpole"`, or, with mujoco installed, `"halfcheetah"` or
             `"reacher"`.
-        bodies: how many there are in train; validation and test have a quarter of it.
-        transitions: how many there are of each body.
-        horizon: steps after which a body is put back to a random start, and an episode ends.
-        history: `h`, the most steps of an input: the last ones before the change, of one episode.
-        broken: the share of bodies with one broken motor, whose action has no effect; None takes
-            the environment's, 0.5 of MuJoCo's and 0 of the others'.
-        extrapolate: whether test bodies are unlike all that were trained on.
-        seed: fixes bodies, starts and actions.
+        bodies: number of train bodies, at least 4; validation and test have a quarter of it each.
+        transitions: transitions per body.
+        horizon: steps per episode; a body is then reset to a random state.
+        history: `h`, steps per input: the current step and up to `h - 1` earlier ones of its
+            episode.
+        broken: share of bodies with one broken motor, whose action has no effect; None is the
+            default of the environment, 0.5 for MuJoCo and 0 otherwise.
+        extrapolate: whether test bodies lie outside of the ranges of train bodies.
+        seed: seed of bodies, initial states and actions.
 
     Attributes:
-        inputs: the steps, a state and an action each, standardised; padded with NaN where an
-            episode has begun fewer than `h` steps ago.
-        answers: the change of the state after the last step, standardised.
-        groups: the body of each item.
-        episodes: the episode of each transition of each body.
-        bodies: the parameters of each body.
-        parameter_names, state_names: what they are.
-        input_mean, input_std, answer_mean, answer_std: of train, by which all splits are
-            standardised; `x * input_std + input_mean` gives back the raw values.
+        inputs: steps, each a state and an action, standardized; padded with NaN if the episode has
+            fewer than `h` steps so far.
+        answers: change of the state after the last step, standardized.
+        groups: body of each item.
+        episodes: episode of each transition of each body.
+        bodies: parameters of each body.
+        parameter_names, state_names: names of the parameters and of the state variables.
+        input_mean, input_std, target_mean, target_std: mean and standard deviation of the train
+            split, which standardize all splits; `x * input_std + input_mean` restores raw inputs.
 
     Shapes:
         inputs (items, h, state + action) float32; answers (items, state) float32; groups (items,);
         episodes (G, transitions) int64; bodies (G, parameters) float64.
 
     Raises:
-        UnknownNameError: `mode` or `environment` is not known.
-        ArgumentError: a count is not a positive integer, `bodies` is less than 4, `broken` no share
-            from 0 to 1, `seed` no integer of 0 or more, or `extrapolate` no bool.
-        MissingExtraError: gymnasium, or mujoco where it is needed, is not installed.
+        UnknownNameError: `split` or `environment` is unknown.
+        ArgumentError: a number is out of range, or `extrapolate` is not a bool.
+        MissingExtraError: gymnasium, or mujoco if the environment needs it, is not installed.
 
     Example:
         >>> import tempfile
@@ -88,9 +91,9 @@ class Dynamics(GroupedDataset):
         >>> batch.support_x.shape, batch.query_y.shape
         (torch.Size([4, 10, 1, 4]), torch.Size([4, 5, 3]))
 
-    Source: the task: A. Nagabandi et al., 2019, Learning to Adapt in Dynamic, Real-World
-    Environments Through Meta-Reinforcement Learning, whose loads and crippled motors change within
-    an episode too; the environments: M. Towers et al., 2024, Gymnasium.
+    Source: A. Nagabandi et al., 2019, Learning to Adapt in Dynamic, Real-World Environments Through
+    Meta-Reinforcement Learning, where loads and crippled motors also change within an episode. The
+    environments: M. Towers et al., 2024, Gymnasium.
     """
 
     in_halves = True
@@ -98,7 +101,7 @@ class Dynamics(GroupedDataset):
     def __init__(
         self,
         root: str | os.PathLike[str] = "~/data",
-        mode: str = "train",
+        split: str = "train",
         *,
         environment: str = "pendulum",
         bodies: int = 200,
@@ -109,39 +112,43 @@ class Dynamics(GroupedDataset):
         extrapolate: bool = False,
         seed: int = 0,
     ) -> None:
-        _check_name("mode", mode, MODES)
-        _check_name("environment", environment, KINDS)
-        _check_numbers(bodies, transitions, horizon, history, broken, extrapolate, seed)
-        kind = KINDS[environment]
-        key = {
+        check_split("Dynamics", split)
+        check_choice("Dynamics", "environment", environment, ENVIRONMENTS)
+        spec = ENVIRONMENTS[environment]
+        if broken is not None:
+            broken = check_number("Dynamics", "broken", broken, least=0, most=1)
+        if not isinstance(extrapolate, bool):
+            raise ArgumentError(f"Dynamics: extrapolate must be True or False, got {extrapolate!r}")
+        history = check_int("Dynamics", "history", history)
+        options = {
             "environment": environment,
-            "bodies": bodies,
-            "transitions": transitions,
-            "horizon": horizon,
-            "broken": kind.broken if broken is None else float(broken),
+            "bodies": check_int("Dynamics", "bodies", bodies, least=4),
+            "transitions": check_int("Dynamics", "transitions", transitions),
+            "horizon": check_int("Dynamics", "horizon", horizon),
+            "broken": spec.broken if broken is None else broken,
             "extrapolate": extrapolate,
-            "seed": seed,
+            "seed": check_int("Dynamics", "seed", seed, least=0),
         }
-        arrays = _arrays(root, key)
-        self.root, self.mode, self.environment = os.path.expanduser(root), mode, environment
-        steps, changes = _steps(arrays, "train")
-        self.input_mean, self.input_std = _moments(steps)
-        self.answer_mean, self.answer_std = _moments(changes)
-        self.parameter_names, self.state_names = tuple(kind.ranges), kind.state
-        self.bodies = torch.from_numpy(arrays[f"{mode} bodies"])
-        steps, changes = _steps(arrays, mode)
-        standard = (steps - self.input_mean.numpy()) / self.input_std.numpy()
-        answers = (changes - self.answer_mean.numpy()) / self.answer_std.numpy()
-        inputs = _windows(standard, arrays[f"{mode} episodes"], history)
-        self.episodes = torch.from_numpy(arrays[f"{mode} episodes"])
+        arrays = recorded_transitions(root, options)
+        self.root, self.split, self.environment = os.path.expanduser(root), split, environment
+        steps, changes = steps_and_changes(arrays, "train")
+        self.input_mean, self.input_std = moments(steps)
+        self.target_mean, self.target_std = moments(changes)
+        self.parameter_names, self.state_names = tuple(spec.ranges), spec.state
+        self.bodies = torch.from_numpy(arrays[f"{split} bodies"])
+        self.episodes = torch.from_numpy(arrays[f"{split} episodes"])
+        steps, changes = steps_and_changes(arrays, split)
+        steps = (steps - self.input_mean.numpy()) / self.input_std.numpy()
+        changes = (changes - self.target_mean.numpy()) / self.target_std.numpy()
+        inputs = episode_windows(steps, arrays[f"{split} episodes"], history)
         count, each = self.episodes.shape
         super().__init__(
             torch.from_numpy(inputs.astype(np.float32)),
-            torch.from_numpy(answers.reshape(count * each, -1).astype(np.float32)),
+            torch.from_numpy(changes.reshape(count * each, -1).astype(np.float32)),
             torch.arange(count).repeat_interleave(each),
-            group_names=[f"{mode} body {i}" for i in range(count)],
+            group_names=[f"{split} body {i}" for i in range(count)],
         )
-        self._most = most_samples(self.episodes)
+        self._max_samples = max_samples(self.episodes)
 
     def draw(
         self,
@@ -163,29 +170,29 @@ class Dynamics(GroupedDataset):
     def draw_items(
         self, tasks: int, shots: int, queries: int, generator: Generator | None = None
     ) -> Tensor:
-        """Choose the items of N tasks, `(N, shots + queries)`, the support's first."""
+        """Draw the items of N tasks, `(N, shots + queries)`, the support items first."""
         self._check_samples(shots + queries)
         bodies = torch.randint(len(self.episodes), (tasks,), generator=generator)
-        places = deal_episodes(self.episodes[bodies], shots, queries, generator)
+        places = partition_episodes(self.episodes[bodies], shots, queries, generator)
         return bodies.unsqueeze(-1) * self.episodes.shape[1] + places
 
     def _check_samples(self, samples: int) -> None:
-        if samples > self._most:
+        if samples > self._max_samples:
             raise DataError(
-                f"Dynamics: samples must be at most {self._most} where support and query are of "
-                f"different episodes of a body's {self.episodes.shape[1]} transitions, got "
-                f"{samples}; raise transitions, or shorten the horizon"
+                f"Dynamics: samples must be at most {self._max_samples} to take support and query "
+                f"from different episodes of a body's {self.episodes.shape[1]} transitions, got "
+                f"{samples}; raise transitions, or lower horizon"
             )
 
 
 class _OneBody:
-    """A learn2learn task transform: half of a body's samples of some episodes, then of others."""
+    """learn2learn task transform: two halves of a body's samples, from different episodes."""
 
     def __init__(self, dataset: Dynamics, samples: int) -> None:
         self.dataset, self.halves = dataset, (samples // 2, samples - samples // 2)
 
     def __call__(self, task_description: Any) -> list[DataDescription]:
-        """Draw a task by a seed of Python's `random`, as `draw` does."""
+        """Draw a task as `draw` does, with a seed from Python's `random`."""
         generator = Generator().manual_seed(random.getrandbits(32))
         (items,) = self.dataset.draw_items(1, *self.halves, generator).tolist()
         description = []
@@ -199,7 +206,7 @@ class _OneBody:
 @register_taskset(
     "dynamics",
     TaskCard(
-        task="Foretell how an unseen pendulum's state changes in a step, from some of its steps.",
+        task="Predict the next state of an unseen pendulum from a few observed transitions.",
         source="the environments of the package gymnasium (M. Towers et al., 2024, Gymnasium)",
         license="MIT",
         classes=(200, 50, 50),
@@ -208,7 +215,7 @@ class _OneBody:
         splits="body",
         measure="mean squared error",
         chance=0.863,
-        baseline=("ridge regression on squares and products of 10 steps", 0.382),
+        baseline=("ridge regression on quadratic features of 10 transitions", 0.382),
         counted="bodies",
         extra="control",
     ),
@@ -228,7 +235,7 @@ def _dynamics(
     train, validation, test = (
         Dynamics(
             root,
-            mode,
+            split,
             environment=environment,
             bodies=bodies,
             transitions=transitions,
@@ -238,82 +245,6 @@ def _dynamics(
             extrapolate=extrapolate,
             seed=seed,
         )
-        for mode in MODES
+        for split in SPLITS
     )
     return train, validation, test
-
-
-def _arrays(root: str | os.PathLike[str], key: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """The recorded steps of all splits, from the cache under `root`."""
-    needed = {**versions(KINDS[key["environment"]]), "making": VERSION}
-    build = functools.partial(_build, key)
-    return cached_arrays(root, f"dynamics-{key['environment']}", {**key, **needed}, build)
-
-
-def _build(key: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    kind = KINDS[key["environment"]]
-    arrays = {}
-    for number, mode in enumerate(MODES):
-        generator = np.random.default_rng([key["seed"], number])
-        count = key["bodies"] if mode == "train" else key["bodies"] // 4
-        outside = key["extrapolate"] and mode == "test"
-        bodies = draw_bodies(kind, count, key["broken"], outside, generator)
-        moved = record(kind, bodies, key["transitions"], key["horizon"], generator)
-        arrays.update({f"{mode} {part}": array for part, array in moved.items()})
-        arrays[f"{mode} bodies"] = bodies
-    return arrays
-
-
-def _steps(arrays: dict[str, NDArray[Any]], mode: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Steps `(bodies, transitions, state + action)`, and the change of state after each."""
-    states, actions = arrays[f"{mode} states"], arrays[f"{mode} actions"]
-    return np.concatenate([states, actions], -1), arrays[f"{mode} following"] - states
-
-
-def _moments(values: NDArray[Any]) -> tuple[Tensor, Tensor]:
-    flat = values.reshape(-1, values.shape[-1])
-    std = flat.std(0)
-    return torch.from_numpy(flat.mean(0)), torch.from_numpy(np.where(std > 0, std, 1.0))
-
-
-def _windows(steps: NDArray[Any], episodes: NDArray[Any], history: int) -> NDArray[Any]:
-    """The last steps up to each, of its episode: `(items, h, F)`, padded with NaN."""
-    count, each, width = steps.shape
-    begins = np.diff(episodes, axis=1, prepend=-1) != 0
-    start = np.maximum.accumulate(np.where(begins, np.arange(each), 0), axis=1)
-    first = np.maximum(start, np.arange(each) - history + 1)  # (bodies, transitions)
-    at = first[..., None] + np.arange(history)
-    inside = at <= np.arange(each)[:, None]
-    windows = steps[np.arange(count)[:, None, None], np.where(inside, at, 0)]
-    windows[~inside] = np.nan
-    return windows.reshape(count * each, history, width)
-
-
-def _check_name(what: str, value: object, known: Any) -> None:
-    if value not in tuple(known):
-        raise UnknownNameError(f"Dynamics: unknown {what} {value!r}. Known: {', '.join(known)}")
-
-
-def _check_numbers(
-    bodies: object,
-    transitions: object,
-    horizon: object,
-    history: object,
-    broken: object,
-    extrapolate: object,
-    seed: object,
-) -> None:
-    least = {"bodies": (bodies, 4), "transitions": (transitions, 1), "horizon": (horizon, 1)}
-    least |= {"history": (history, 1), "seed": (seed, 0)}
-    for name, (value, lowest) in least.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-            raise ArgumentError(
-                f"Dynamics: {name} must be an integer of {lowest} or more, got {value!r}"
-            )
-    share = isinstance(broken, int | float) and not isinstance(broken, bool) and 0 <= broken <= 1
-    if broken is not None and not share:
-        raise ArgumentError(
-            f"Dynamics: broken must be a share from 0 to 1, or None for the usual, got {broken!r}"
-        )
-    if not isinstance(extrapolate, bool):
-        raise ArgumentError(f"Dynamics: extrapolate must be True or False, got {extrapolate!r}")

@@ -1,1 +1,1 @@
-"""Families of regression and memory tasks that are drawn, not stored."""
+"""Synthetic regression and recall tasks, drawn from task families."""

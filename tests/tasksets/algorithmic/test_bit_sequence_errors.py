@@ -1,7 +1,8 @@
-"""What the tasks answered bit by bit say of bad input."""
+"""Error messages of the tasks on bit vectors."""
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,14 +27,14 @@ def family(request):
     ("give", "name"), [(lambda v: (v, 2), "length"), (lambda v: (2, v), "repeats")]
 )
 @pytest.mark.parametrize("bounds", [(), (3,), (2, 1), (0, 2), (1, 2.0)])
-def test_repeated_copying_at_ranges_that_are_none(give, name, bounds):
-    told = f"^RepeatCopy.at: {name} must be two positive integers"
-    with pytest.raises(ArgumentError, match=told):
+def test_repeated_copying_rejects_invalid_ranges(give, name, bounds):
+    message = f"^RepeatCopy.at: {name} must be two positive integers"
+    with pytest.raises(ArgumentError, match=message):
         RepeatCopy().at(*give(bounds))
 
 
 @pytest.mark.parametrize("batch", [0, -1, True, 2.0])
-def test_a_batch_that_is_none(family, batch):
+def test_an_invalid_batch_size_is_rejected(family, batch):
     who = type(family).__name__
     with pytest.raises(
         ArgumentError, match=f"^{who}.sequences: batch must be a positive integer, got {batch}"
@@ -41,12 +42,15 @@ def test_a_batch_that_is_none(family, batch):
         family.sequences(batch)
 
 
-def test_outputs_of_another_shape(family):
+def test_outputs_of_another_shape_are_rejected(family):
     _, y = family.examples(family.parameters(2), 2)
     with pytest.raises(ShapeError, match=r"shaped alike, \(…, B, S, bits\), got \(2, 2, 1\)"):
         family.loss(torch.zeros(2, 2, 1), y)
     if family.optimum is not None:
-        with pytest.raises(ShapeError, match=r"give one answer a step"):
+        with pytest.raises(
+            ShapeError,
+            match=r"outputs must have the shape of the targets, .*; give one output per step",
+        ):
             family.error(torch.zeros(2, 2, 1), y)
 
 
@@ -73,7 +77,7 @@ RANGES = [(0, 3), (3, 2), (1,), (1, 2, 3), 5, None, (1.0, 2.0), (True, 2), "12"]
         *((lambda v: DynamicNGrams().at(v), "length", v) for v in COUNTS),
     ],
 )
-def test_counts_that_are_none(make, name, value):
+def test_invalid_counts_are_rejected(make, name, value):
     with pytest.raises(ArgumentError, match=f": {name} must be a positive integer, got {value!r}"):
         make(value)
 
@@ -88,7 +92,16 @@ def test_counts_that_are_none(make, name, value):
         (lambda v: AssociativeRecall(items=v), "items"),
     ],
 )
-def test_ranges_that_are_none(make, name, bounds):
+def test_invalid_ranges_are_rejected(make, name, bounds):
     with pytest.raises(ArgumentError, match=f": {name} must be two positive integers") as caught:
         make(bounds)
     assert repr(bounds) in str(caught.value)
+
+
+def test_numpy_integers_are_accepted():
+    three = np.int64(3)
+    assert repr(Copy(bits=three).at(three)) == "Copy(bits=3, lengths=(3, 3))"
+    assert RepeatCopy(lengths=np.array([1, 3])).lengths == (1, 3)
+    assert AssociativeRecall(vectors=three, items=(three, 4)).items == (3, 4)
+    assert DynamicNGrams(order=three, length=np.int32(9)).steps == 8
+    assert PrioritySort(highest=three).sequences(three).inputs.shape == (3, 24, 10)

@@ -1,4 +1,4 @@
-"""Tasks answered bit by bit: batches, padding, seeds, losses, and each one's rule as its oracle."""
+"""Tasks on bit vectors: batches, padding, seeds, losses, and exact solvers for their rules."""
 
 import math
 import random
@@ -28,7 +28,7 @@ FAMILIES = {
     "dynamic_ngrams": DynamicNGrams(order=3, length=12),
     "priority_sort": PrioritySort(bits=3, vectors=5, highest=3),
 }
-CERTAIN = [name for name in FAMILIES if name != "dynamic_ngrams"]
+DETERMINISTIC = [name for name in FAMILIES if name != "dynamic_ngrams"]
 
 
 @pytest.fixture(params=FAMILIES.values(), ids=FAMILIES)
@@ -40,80 +40,77 @@ def seeded(seed):
     return Generator().manual_seed(seed)
 
 
-def copied(steps):
+def solve_copy(steps):
     (delimiter,) = [t for t, step in enumerate(steps) if step[-1]]
     return [step[:-1] for step in steps[:delimiter]]
 
 
-def repeated(steps):
-    mean, deviation = 2, math.sqrt(2 / 3)  # of the numbers of copies: 1, 2, 3
-    (mark,) = [t for t, step in enumerate(steps) if step[-1]]
-    copies = round(steps[mark][-2] * deviation + mean)
-    rows = [[*step[:-2], 0.0] for step in steps[:mark]]
+def solve_repeat_copy(steps):
+    mean, std = 2, math.sqrt(2 / 3)  # of the numbers of repeats: 1, 2, 3
+    (flagged,) = [t for t, step in enumerate(steps) if step[-1]]
+    copies = round(steps[flagged][-2] * std + mean)
+    rows = [[*step[:-2], 0.0] for step in steps[:flagged]]
     return rows * copies + [[0.0] * (len(rows[0]) - 1) + [1.0]]
 
 
-def recalled(steps, vectors=2):
-    marks = [t for t, step in enumerate(steps) if step[-2]]
-    query, _ = [t for t, step in enumerate(steps) if step[-1]]
-    items = [[step[:-2] for step in steps[t + 1 : t + 1 + vectors]] for t in marks]
-    asked = [step[:-2] for step in steps[query + 1 : query + 1 + vectors]]
-    return items[items.index(asked) + 1]
+def solve_recall(steps, vectors=2):
+    markers = [t for t, step in enumerate(steps) if step[-2]]
+    start, _ = [t for t, step in enumerate(steps) if step[-1]]
+    items = [[step[:-2] for step in steps[t + 1 : t + 1 + vectors]] for t in markers]
+    query = [step[:-2] for step in steps[start + 1 : start + 1 + vectors]]
+    return items[items.index(query) + 1]
 
 
-def ranked(steps, highest=3):
+def solve_sort(steps, highest=3):
     (delimiter,) = [t for t, step in enumerate(steps) if step[-1]]
     by_priority = sorted(steps[:delimiter], key=lambda step: -step[-2])
     return [step[:-2] for step in by_priority[:highest]]
 
 
-RULES = {
-    "copy": copied,
-    "repeat_copy": repeated,
-    "associative_recall": recalled,
-    "priority_sort": ranked,
+SOLVERS = {
+    "copy": solve_copy,
+    "repeat_copy": solve_repeat_copy,
+    "associative_recall": solve_recall,
+    "priority_sort": solve_sort,
 }
 
 
-def by_rule(name, inputs, width):
-    """Logits of what the rule answers, read off the inputs of one sequence, in its last steps."""
+def solve(name, inputs, output_size):
+    """Return logits of the exact solution of one sequence; it fills the last steps."""
     steps = inputs[: step_lengths(inputs)].tolist()
-    answer = torch.tensor(RULES[name](steps))
-    outputs = torch.zeros(len(inputs), width)
-    outputs[len(steps) - len(answer) : len(steps)] = 100 * answer - 50
+    solution = torch.tensor(SOLVERS[name](steps))
+    outputs = torch.zeros(len(inputs), output_size)
+    outputs[len(steps) - len(solution) : len(steps)] = 100 * solution - 50
     return outputs
 
 
-@pytest.mark.parametrize("name", CERTAIN)
+@pytest.mark.parametrize("name", DETERMINISTIC)
 @pytest.mark.parametrize("ragged", [True, False])
-def test_the_rule_answers_every_bit_of_a_batch(name, ragged):
+def test_solvers_predict_every_target_of_a_batch(name, ragged):
     family = FAMILIES[name]
     inputs, targets, mask = family.sequences(40, seeded(0), ragged=ragged)
     for i in range(40):
-        outputs = by_rule(name, inputs[i], family.output_size)
+        outputs = solve(name, inputs[i], family.output_size)
         assert torch.equal(outputs[mask[i]] > 0, targets[i][mask[i]] == 1)
-        assert (outputs[~mask[i]] == 0).all()  # it is asked wherever it answers
+        assert (outputs[~mask[i]] == 0).all()  # every solved step has a target
         assert mask[i, -1] or ragged
 
 
-@pytest.mark.parametrize("name", CERTAIN)
-def test_the_rule_has_no_error_and_no_other_answer_is_as_good(name):
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_solvers_have_no_error_and_inverted_solutions_the_largest(name):
     family = FAMILIES[name]
     batch = family.draw(6, 2, 3, seeded(1))
     outputs = torch.stack(
-        [
-            torch.stack([by_rule(name, x, family.output_size) for x in task])
-            for task in batch.query_x
-        ]
+        [torch.stack([solve(name, x, family.output_size) for x in task]) for task in batch.query_x]
     )
     assert family.error(outputs, batch.query_y).tolist() == [family.optimum] * 6 == [0.0] * 6
     assert family.loss(outputs, batch.query_y).max() < 1e-6
     assert family.cost(outputs, batch.query_y).max() < 1e-6
-    asked = (~batch.query_y.isnan()).sum((-3, -2, -1)) / 3
-    torch.testing.assert_close(family.error(-outputs, batch.query_y), asked)
+    target_bits = (~batch.query_y.isnan()).sum((-3, -2, -1)) / 3
+    torch.testing.assert_close(family.error(-outputs, batch.query_y), target_bits)
 
 
-def test_batches_of_one_length_hold_no_padding(family):
+def test_batches_of_one_length_have_no_padding(family):
     lengths = set()
     for seed in range(12):
         inputs, targets, mask = family.sequences(3, seeded(seed))
@@ -130,18 +127,18 @@ def test_batches_of_one_length_hold_no_padding(family):
     assert max(lengths) <= family.steps
 
 
-def test_ragged_batches_are_padded_at_their_ends(family):
+def test_ragged_batches_are_padded_at_the_end(family):
     inputs, _, mask = family.sequences(60, seeded(2), ragged=True)
     lengths = step_lengths(inputs)
     assert int(lengths.max()) == inputs.shape[1]
-    for steps, asked, length in zip(inputs, mask, lengths.tolist(), strict=True):
+    for steps, masked, length in zip(inputs, mask, lengths.tolist(), strict=True):
         assert not steps[:length].isnan().any()
         assert steps[length:].isnan().all()
-        assert not asked[length:].any()
+        assert not masked[length:].any()
     assert len(lengths.unique()) > 1 or isinstance(family, (DynamicNGrams, PrioritySort))
 
 
-def test_tasks_are_padded_to_the_longest_there_is(family):
+def test_tasks_are_padded_to_the_longest_possible_sequence(family):
     batch = family.draw(30, 2, 3, seeded(3))
     assert batch.support_x.shape == (30, 2, family.steps, family.input_size)
     assert batch.query_y.shape == (30, 3, family.steps, family.output_size)
@@ -152,7 +149,7 @@ def test_tasks_are_padded_to_the_longest_there_is(family):
     assert not (batch.query_x.isnan().all(-1) & ~batch.query_y.isnan().all(-1)).any()
 
 
-def test_a_seed_fixes_what_is_drawn(family):
+def test_draws_are_reproducible(family):
     def drawn(seed):
         batch = family.draw(3, 2, 2, seeded(seed))
         return (*family.sequences(5, seeded(seed)), batch.support_x, batch.query_y)
@@ -163,14 +160,14 @@ def test_a_seed_fixes_what_is_drawn(family):
     assert not torch.equal(first[3].nan_to_num(9), other[3].nan_to_num(9))
 
 
-def test_sequences_of_a_batch_differ(family):
+def test_sequences_of_a_batch_are_different(family):
     inputs = family.sequences(64, seeded(1), ragged=True).inputs.nan_to_num(9)
     assert len({tuple(steps.flatten().tolist()) for steps in inputs}) > 20
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_tasksets_draw_in_the_distribution_of_draw(name):
-    """What a Taskset yields one task at a time looks like what draw gives many at once."""
+def test_tasksets_and_draw_share_one_distribution(name):
+    """Statistics of tasks from a Taskset match those of tasks drawn at once."""
     family = FAMILIES[name]
     taskset = SourceTaskset(family, ways=1, samples=3)
     random.seed(0)
@@ -179,25 +176,25 @@ def test_tasksets_draw_in_the_distribution_of_draw(name):
     assert x.shape == batch.support_x.shape
     assert y.shape == batch.support_y.shape
 
-    def figures(x, y):
-        asked = ~y.isnan()
+    def statistics(x, y):
+        mask = ~y.isnan()
         return torch.stack(
             [
                 step_lengths(x).double().mean() / family.steps,
-                asked.double().mean(),
-                y.nan_to_num(0).double().sum() / asked.sum(),
+                mask.double().mean(),
+                y.nan_to_num(0).double().sum() / mask.sum(),
                 x.nan_to_num(0).double().mean(),
             ]
         )
 
-    expected = figures(batch.support_x, batch.support_y)
-    torch.testing.assert_close(figures(x, y), expected, rtol=0, atol=0.05)
+    expected = statistics(batch.support_x, batch.support_y)
+    torch.testing.assert_close(statistics(x, y), expected, rtol=0, atol=0.05)
     first = x[:, 0].nan_to_num(9).flatten(1)
     assert len(first.unique(dim=0)) > 50
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_names_cards_and_learn2learns_usage(name):
+def test_tasksets_match_their_cards(name):
     tasksets = get_tasksets(name, train_samples=4, test_samples=6)
     card = list_tasksets()[name]
     random.seed(1)
@@ -210,10 +207,10 @@ def test_names_cards_and_learn2learns_usage(name):
     shortest = step_lengths(family.sequences(2000, seeded(0), ragged=True).inputs).min()
     assert card.lengths[0] == shortest
     batch = family.draw(2500, 1, 1, seeded(0))
-    guess = torch.randn(batch.query_y.shape, generator=seeded(1))
+    outputs = torch.randn(batch.query_y.shape, generator=seeded(1))
     if name == "dynamic_ngrams":
-        guess.zero_()
-    assert family.error(guess, batch.query_y).mean() == pytest.approx(card.chance, rel=0.04)
+        outputs.zero_()
+    assert family.error(outputs, batch.query_y).mean() == pytest.approx(card.chance, rel=0.04)
     assert repr(family).startswith(type(family).__name__ + "(")
     assert tasksets.train.source.optimum == (None if name == "dynamic_ngrams" else 0.0)
 
@@ -228,7 +225,7 @@ def test_names_cards_and_learn2learns_usage(name):
         ("priority_sort", {"bits": 4, "vectors": 6, "highest": 2}, 9),
     ],
 )
-def test_options_reach_the_families(name, options, steps):
+def test_options_reach_the_family(name, options, steps):
     for taskset in get_tasksets(name, **options):
         assert {key: getattr(taskset.source, key) for key in options} == options
         assert taskset.sample()[0].shape[1] == steps
@@ -238,21 +235,21 @@ def test_loss_cost_and_error_agree_with_a_loop():
     family = Copy(bits=2, lengths=(1, 3))
     _, y = family.examples(torch.tensor([[1], [3]]), 2, seeded(0))
     outputs = torch.randn(y.shape, generator=seeded(1), dtype=torch.float64)
-    for n, (task, answers) in enumerate(zip(outputs, y, strict=True)):
+    for n, (task, targets) in enumerate(zip(outputs, y, strict=True)):
         nats, bits, wrong = [], 0.0, 0
-        for logits, right in zip(task, answers, strict=True):
-            for logit, bit in zip(logits.flatten().tolist(), right.flatten().tolist(), strict=True):
+        for logits, row in zip(task, targets, strict=True):
+            for logit, bit in zip(logits.flatten().tolist(), row.flatten().tolist(), strict=True):
                 if not math.isnan(bit):
-                    chance = 1 / (1 + math.exp(-logit))
-                    nats.append(-math.log(chance if bit else 1 - chance))
+                    p = 1 / (1 + math.exp(-logit))
+                    nats.append(-math.log(p if bit else 1 - p))
                     bits += nats[-1] / math.log(2) / 2  # two sequences
-                    wrong += (chance > 0.5) != bool(bit)
+                    wrong += (p > 0.5) != bool(bit)
         assert family.loss(outputs, y)[n] == pytest.approx(sum(nats) / len(nats))
         assert family.cost(outputs, y)[n] == pytest.approx(bits)
         assert family.error(outputs, y)[n] == wrong / 2
 
 
-def test_a_broken_answer_is_not_taken_for_a_0():
+def test_a_nan_output_makes_the_error_nan():
     family = Copy(bits=2, lengths=(1, 2))
     _, y = family.examples(torch.tensor([[1], [2]]), 1, seeded(0))
     outputs = torch.zeros(y.shape)
@@ -262,8 +259,8 @@ def test_a_broken_answer_is_not_taken_for_a_0():
     assert family.error(outputs, y).isnan().tolist() == [False, True]
 
 
-class EachStep(nn.Module):
-    """Answers at every step; padding is read as zeros."""
+class StepwiseModel(nn.Module):
+    """Predicts bits at every step; padding is replaced by zeros."""
 
     def __init__(self, family):
         super().__init__()
@@ -274,10 +271,10 @@ class EachStep(nn.Module):
         return self.head(self.cell(x.nan_to_num(0.0))[0])
 
 
-def test_an_unchanged_learner_adapts_to_it(family):
+def test_a_learner_adapts_to_its_tasks(family):
     torch.manual_seed(0)
     batch = family.draw(3, 4, 4, seeded(0))
-    learner = MAML(EachStep(family), lr=0.3).clone(tasks=3)
+    learner = MAML(StepwiseModel(family), lr=0.3).clone(tasks=3)
     losses = []
     for _ in range(6):
         loss = family.loss(learner(batch.support_x), batch.support_y)
@@ -287,7 +284,7 @@ def test_an_unchanged_learner_adapts_to_it(family):
     assert family.error(learner(batch.query_x), batch.query_y).shape == (3,)
 
 
-def test_another_device():
+def test_families_move_to_a_device():
     placed = Copy(bits=2).to("meta")
     assert all(part.is_meta for part in placed.sequences(2))
     assert placed.draw(2, 1, 1).query_y.is_meta

@@ -1,4 +1,4 @@
-"""Copying, once and repeatedly: the exact layout, ranges, and lengths beyond those trained on."""
+"""Copying, once and repeatedly: the exact layout, ranges, and lengths beyond the range."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_layout_of_a_shorter_copy_in_a_task():
 @pytest.mark.parametrize(("repeats", "number"), [(1, -1.5), (4, 1.5), (2, -0.5)])
 def test_layout_of_repeat_copy(repeats, number):
     family = RepeatCopy(bits=1, repeats=(1, 4))
-    number /= math.sqrt(1.25)  # the deviation of 1, 2, 3, 4
+    number /= math.sqrt(1.25)  # the standard deviation of 1, 2, 3, 4
     inputs, targets, mask = family.at(2, repeats).sequences(20, seeded(0))
     for steps, bits in zip(inputs, targets.tolist(), strict=True):
         a, b = steps[:2, 0].tolist()
@@ -47,7 +47,7 @@ def test_layout_of_repeat_copy(repeats, number):
     assert mask[0].tolist() == [False] * 3 + [True] * (2 * repeats + 1)
 
 
-def test_the_number_of_copies_has_mean_0_and_variance_1():
+def test_the_number_of_repeats_has_mean_0_and_variance_1():
     family = RepeatCopy()
     values = []
     for repeats in range(1, 11):
@@ -57,7 +57,7 @@ def test_the_number_of_copies_has_mean_0_and_variance_1():
     assert sum(v * v for v in values) / 10 == pytest.approx(1)
 
 
-def test_a_number_beyond_the_range_is_scaled_as_in_training():
+def test_a_number_beyond_the_range_is_standardized_as_in_training():
     family = RepeatCopy()
     inputs, _, mask = family.at(10, 20).sequences(2, seeded(0))
     assert inputs.shape == (2, 10 + 1 + 200 + 1, 10)
@@ -66,7 +66,7 @@ def test_a_number_beyond_the_range_is_scaled_as_in_training():
     assert (family.lengths, family.repeats) == ((1, 10), (1, 10))  # unchanged
 
 
-def test_fewer_copies_are_shown_by_the_number_that_more_are():
+def test_a_smaller_range_of_repeats_keeps_the_standardization():
     family = RepeatCopy()
     few = family.at((1, 10), (1, 2))
     assert (few.lengths, few.repeats) == ((1, 10), (1, 2))
@@ -75,7 +75,7 @@ def test_fewer_copies_are_shown_by_the_number_that_more_are():
     assert numbers == {family.at(3, k).sequences(1).inputs[0, 3, 8].item() for k in (1, 2)}
 
 
-def test_a_single_number_of_copies():
+def test_a_single_number_of_repeats_is_shown_as_0():
     inputs = RepeatCopy(repeats=(3, 3)).sequences(1, seeded(0)).inputs
     assert not inputs.isnan().any()
     assert (inputs[..., 8] == 0).all()
@@ -83,7 +83,7 @@ def test_a_single_number_of_copies():
 
 
 @pytest.mark.parametrize("length", [20, 50, 120])
-def test_copies_longer_than_those_trained_on(length):
+def test_lengths_beyond_the_range(length):
     family = Copy()
     inputs, targets, _ = family.at(length).sequences(3, seeded(0))
     assert inputs.shape == (3, 2 * length + 1, 9)
@@ -91,7 +91,7 @@ def test_copies_longer_than_those_trained_on(length):
     assert family.lengths == (1, 20)
 
 
-def test_every_length_and_number_is_as_likely():
+def test_lengths_and_repeats_are_uniform():
     lengths = Copy().parameters(20_000, seeded(0))
     assert torch.bincount(lengths.flatten()).tolist() == pytest.approx([0] + [1000] * 20, abs=150)
     both = RepeatCopy(lengths=(2, 3), repeats=(4, 5)).parameters(4000, seeded(0))

@@ -1,4 +1,4 @@
-"""Dynamic n-grams: the layout, the tables, and the best predictor against exact references."""
+"""Dynamic n-grams: the layout, the tables, and the optimal predictor against exact references."""
 
 import itertools
 import math
@@ -15,19 +15,19 @@ def seeded(seed):
     return Generator().manual_seed(seed)
 
 
-def predictor_costs(bits, order, counts):
-    """Equation 10 step by step: the bits paid, and what is paid after each number of steps."""
-    paid = 0.0
+def optimal_cost(bits, order, counts):
+    """Compute the cost of a sequence in bits by equation 10, step by step; updates the counts."""
+    cost = 0.0
     for t in range(order - 1, len(bits)):
         zeros, ones = counts.setdefault(tuple(bits[t - order + 1 : t]), [0, 0])
-        chance = (ones + 0.5) / (ones + zeros + 1)
-        paid -= math.log2(chance if bits[t] else 1 - chance)
+        p = (ones + 0.5) / (ones + zeros + 1)
+        cost -= math.log2(p if bits[t] else 1 - p)
         counts[tuple(bits[t - order + 1 : t])][bits[t]] += 1
-    return paid
+    return cost
 
 
-def sequence_of(inputs, answers):
-    return [*map(int, inputs.flatten().tolist()), int(answers[-1, 0])]
+def sequence_of(inputs, targets):
+    return [*map(int, inputs.flatten().tolist()), int(targets[-1, 0])]
 
 
 def test_layout():
@@ -42,27 +42,27 @@ def test_layout():
     assert torch.equal(y[:, :, 2:-1], x[:, :, 3:])
 
 
-def test_the_table_writes_the_sequence():
-    # After 00 a 1, after 01 a 1, after 10 a 0, after 11 a 0, for certain: 0 0 1 1 0 0 …
+def test_sequences_follow_the_table():
+    # After 00 a 1, after 01 a 1, after 10 a 0, after 11 a 0, always: 0 0 1 1 0 0 …
     table = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
     x, y = DynamicNGrams(order=3, length=40).examples(table, 20, seeded(0))
     starts = set()
-    for inputs, answers in zip(x[0], y[0], strict=True):
-        bits = sequence_of(inputs, answers)
+    for inputs, targets in zip(x[0], y[0], strict=True):
+        bits = sequence_of(inputs, targets)
         starts.add(tuple(bits[:2]))
         for t in range(2, 40):
             assert bits[t] == int(table[0, 2 * bits[t - 2] + bits[t - 1]])
     assert len(starts) == 4
 
 
-def test_bits_come_as_often_as_the_table_says():
+def test_bits_are_as_frequent_as_the_table_says():
     table = torch.tensor([[0.2, 0.9]])
     x, y = DynamicNGrams(order=2, length=200).examples(table, 100, seeded(0))
-    for bit, chance in enumerate(table[0].tolist()):
-        assert y[x == bit].mean().item() == pytest.approx(chance, abs=0.02)
+    for bit, p in enumerate(table[0].tolist()):
+        assert y[x == bit].mean().item() == pytest.approx(p, abs=0.02)
 
 
-def test_tables_follow_the_arcsine_law():
+def test_tables_follow_the_arcsine_distribution():
     tables = DynamicNGrams().parameters(2000, seeded(0))
     assert tables.shape == (2000, 32)
     for level in (0.01, 0.1, 0.5, 0.8):  # the distribution function of Beta(1/2, 1/2)
@@ -70,10 +70,10 @@ def test_tables_follow_the_arcsine_law():
         assert (tables < level).double().mean().item() == pytest.approx(expected, abs=0.01)
 
 
-def test_in_a_batch_each_sequence_has_a_table_and_in_a_task_they_share_one():
+def test_sequences_share_a_table_within_a_task_but_not_within_a_batch():
     family = DynamicNGrams(order=2, length=400)
 
-    def spread(bits):  # of how often the next bit is another, from sequence to sequence
+    def spread(bits):  # over sequences, of how often the next bit is different
         x, y = bits
         return (x != y).double().mean((-2, -1)).std()
 
@@ -83,21 +83,21 @@ def test_in_a_batch_each_sequence_has_a_table_and_in_a_task_they_share_one():
 
 
 @pytest.mark.parametrize("order", [2, 3, 6])
-def test_the_best_predictor_is_that_of_the_loop(order):
+def test_the_optimal_predictor_equals_a_loop(order):
     family = DynamicNGrams(order, length=60)
     inputs, targets, _ = family.sequences(12, seeded(1))
     costs = family.bayes_bits(inputs, targets)
     for x, y, cost in zip(inputs, targets, costs, strict=True):
-        assert cost.item() == pytest.approx(predictor_costs(sequence_of(x, y), order, {}))
+        assert cost.item() == pytest.approx(optimal_cost(sequence_of(x, y), order, {}))
 
 
-def test_its_cost_is_the_probability_of_the_sequence():
-    """Of all sequences of a length: the final counts give it, and they sum up to 1."""
+def test_the_cost_is_that_of_the_exact_probability():
+    """Probabilities of all sequences of a length follow from the final counts and sum to 1."""
     order, length = 3, 9
     family = DynamicNGrams(order, length)
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=length))).unsqueeze(-1)
-    inputs, answers = every[:, :-1], every[:, 1:]
-    costs = family.bayes_bits(inputs, answers)
+    inputs, targets = every[:, :-1], every[:, 1:]
+    costs = family.bayes_bits(inputs, targets)
     assert (0.5 ** (costs + order - 1)).sum().item() == pytest.approx(1)
 
     def log_beta(a, b):
@@ -105,12 +105,12 @@ def test_its_cost_is_the_probability_of_the_sequence():
 
     for bits, cost in list(zip(every.squeeze(-1).int().tolist(), costs, strict=True))[::37]:
         counts = {}
-        predictor_costs(bits, order, counts)
+        optimal_cost(bits, order, counts)
         exact = sum(log_beta(n1 + 0.5, n0 + 0.5) - log_beta(0.5, 0.5) for n0, n1 in counts.values())
         assert cost.item() == pytest.approx(-exact / math.log(2))
 
 
-def test_no_other_predictor_costs_less():
+def test_other_predictors_cost_more():
     family = DynamicNGrams(order=3, length=60)
     batch = family.draw(500, 1, 4, seeded(0))
     best = family.bayes_logits(batch.query_x)
@@ -118,33 +118,33 @@ def test_no_other_predictor_costs_less():
     assert cost == pytest.approx(family.bayes_bits(batch.query_x, batch.query_y).mean().item())
     assert family.error(best, batch.query_y).mean() == cost
     others = {
-        "a fair coin": torch.zeros_like(best),
+        "always 1/2": torch.zeros_like(best),
         "always 1": torch.full_like(best, 1.0),
         "the last bit": 2 * batch.query_x - 1,
-        "bolder": 1.5 * best,
-        "shyer": 0.7 * best,
+        "more confident": 1.5 * best,
+        "less confident": 0.7 * best,
     }
     for logits in others.values():
         assert family.cost(logits, batch.query_y).mean() > cost + 0.5
 
 
-def test_a_support_set_lowers_the_cost_as_its_counts_say():
+def test_a_support_set_lowers_the_cost_by_its_counts():
     family = DynamicNGrams(order=3, length=30)
     batch = family.draw(4, 3, 2, seeded(0))
-    seen = batch.support_x, batch.support_y
-    costs = family.bayes_bits(batch.query_x, batch.query_y, seen)
+    support = batch.support_x, batch.support_y
+    costs = family.bayes_bits(batch.query_x, batch.query_y, support)
     assert costs.shape == (4, 2)
     for n in range(4):
         for b in range(2):
             counts = {}
             for x, y in zip(batch.support_x[n], batch.support_y[n], strict=True):
-                predictor_costs(sequence_of(x, y), 3, counts)
+                optimal_cost(sequence_of(x, y), 3, counts)
             bits = sequence_of(batch.query_x[n, b], batch.query_y[n, b])
-            assert costs[n, b].item() == pytest.approx(predictor_costs(bits, 3, counts))
+            assert costs[n, b].item() == pytest.approx(optimal_cost(bits, 3, counts))
     many = family.draw(200, 3, 2, seeded(1))
     alone = family.bayes_bits(many.query_x, many.query_y).mean()
-    told = family.bayes_bits(many.query_x, many.query_y, (many.support_x, many.support_y)).mean()
-    assert told < alone - 2
+    support = many.support_x, many.support_y
+    assert family.bayes_bits(many.query_x, many.query_y, support).mean() < alone - 2
 
 
 def test_a_prediction_does_not_see_the_bit_it_predicts():
@@ -157,7 +157,7 @@ def test_a_prediction_does_not_see_the_bit_it_predicts():
     assert not torch.equal(before[:, 12:], after[:, 12:])
 
 
-def test_the_cards_figures():
+def test_chance_level_and_baseline_of_the_card():
     card = list_tasksets()["dynamic_ngrams"]
     family = DynamicNGrams()
     inputs, targets, mask = family.sequences(2000, seeded(3))
@@ -167,12 +167,12 @@ def test_the_cards_figures():
 
 
 @pytest.mark.parametrize("length", [7, 50, 400])
-def test_other_lengths(length):
+def test_at_returns_a_family_of_another_length(length):
     assert DynamicNGrams().at(length).sequences(2).inputs.shape == (2, length - 1, 1)
 
 
 @pytest.mark.parametrize("order", [1, 13, 0, True, 2.0])
-def test_an_order_that_is_none(order):
+def test_an_invalid_order_is_rejected(order):
     with pytest.raises(ArgumentError, match=f"order must be an integer from 2 to 12, got {order}"):
         DynamicNGrams(order)
 
@@ -180,20 +180,22 @@ def test_an_order_that_is_none(order):
 @pytest.mark.parametrize(
     "make", [lambda: DynamicNGrams(length=6), lambda: DynamicNGrams().at(length=6)]
 )
-def test_a_length_that_leaves_nothing_to_predict(make):
-    with pytest.raises(ArgumentError, match="length must be more than order=6, got 6"):
+def test_a_length_without_targets_is_rejected(make):
+    with pytest.raises(ArgumentError, match="length must be greater than order=6, got 6"):
         make()
 
 
 @pytest.mark.parametrize("shape", [(20, 1), (2, 20, 2), (2, 4, 1), (2, 20)])
-def test_sequences_of_another_shape(shape):
-    with pytest.raises(ShapeError, match=r"shaped \(…, B, S, 1\) with S of 5 or more"):
+def test_sequences_of_another_shape_are_rejected(shape):
+    with pytest.raises(ShapeError, match=r"the shape \(…, B, S, 1\) with S of at least 5"):
         DynamicNGrams().bayes_logits(torch.zeros(shape))
 
 
-def test_answers_of_another_shape():
+def test_targets_of_another_shape_are_rejected():
     family, x = DynamicNGrams(), torch.zeros(2, 20, 1)
-    with pytest.raises(ShapeError, match=r"answers must be shaped \(2, 20, 1\).*got \(2, 19, 1\)"):
+    with pytest.raises(
+        ShapeError, match=r"targets must have the shape of .*\(2, 20, 1\), got \(2, 19, 1\)"
+    ):
         family.bayes_bits(x, x[:, 1:])
-    with pytest.raises(ShapeError, match="answers must be shaped"):
+    with pytest.raises(ShapeError, match="targets must have the shape"):
         family.bayes_logits(x, (x, x[:1]))

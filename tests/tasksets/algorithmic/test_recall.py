@@ -1,4 +1,4 @@
-"""Associative recall: the exact layout, which items are asked about, and longer lists."""
+"""Associative recall: the exact layout, the choice of queries, and longer lists."""
 
 import pytest
 import torch
@@ -15,30 +15,30 @@ def seeded(seed):
 def test_layout():
     family = AssociativeRecall(bits=2, vectors=2).at(3)
     inputs, targets, mask = family.sequences(60, seeded(0))
-    asked_about = set()
+    queried = set()
     for steps, bits in zip(inputs.tolist(), targets.tolist(), strict=True):
         items = [[step[:2] for step in steps[3 * i + 1 : 3 * i + 3]] for i in range(3)]
         query = [step[:2] for step in steps[10:12]]
         place = items.index(query)
-        asked_about.add(place)
-        mark, end, blank = [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]
-        expected = [row for item in items for row in (mark, *([*v, 0, 0] for v in item))]
+        queried.add(place)
+        marker, end, blank = [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]
+        expected = [row for item in items for row in (marker, *([*v, 0, 0] for v in item))]
         expected += [end, *([*v, 0, 0] for v in query), end, blank, blank]
         assert steps == expected
         assert bits == [[0, 0]] * 13 + items[place + 1]
-    assert asked_about == {0, 1}  # never about the last, which has none after it
+    assert queried == {0, 1}  # never the last item, which no item follows
     assert mask[0].tolist() == [False] * 13 + [True] * 2
 
 
-def test_items_of_a_list_are_never_alike():
-    family = AssociativeRecall(bits=1, vectors=2, items=(4, 4))  # all the items there are
+def test_items_of_a_list_are_distinct():
+    family = AssociativeRecall(bits=1, vectors=2, items=(4, 4))  # all possible items
     inputs = family.sequences(50, seeded(0)).inputs
     for steps in inputs:
         items = {tuple(steps[3 * i + 1 : 3 * i + 3, 0].tolist()) for i in range(4)}
         assert len(items) == 4
 
 
-def test_items_are_drawn_evenly():
+def test_items_are_drawn_uniformly():
     inputs = AssociativeRecall(bits=1, vectors=3).at(2).sequences(8000, seeded(0)).inputs
     for i in range(2):
         codes = inputs[:, 4 * i + 1 : 4 * i + 4, 0] @ torch.tensor([1.0, 2.0, 4.0])
@@ -47,10 +47,10 @@ def test_items_are_drawn_evenly():
     assert wide[:, 1:7, :8].mean((0, 1)).tolist() == pytest.approx([0.5] * 8, abs=0.05)
 
 
-def test_every_item_but_the_last_is_asked_about_as_often():
-    targets = AssociativeRecall(bits=4, vectors=2).at(5).sequences(4000, seeded(0))
-    items = targets.inputs[:, :15].unflatten(1, (5, 3))[:, :, 1:, :4]
-    query = targets.inputs[:, 16:18, :4].unsqueeze(1)
+def test_queries_are_uniform_over_all_items_but_the_last():
+    inputs = AssociativeRecall(bits=4, vectors=2).at(5).sequences(4000, seeded(0)).inputs
+    items = inputs[:, :15].unflatten(1, (5, 3))[:, :, 1:, :4]
+    query = inputs[:, 16:18, :4].unsqueeze(1)
     place = (items == query).all((-1, -2)).int().argmax(-1)
     assert torch.bincount(place).tolist() == pytest.approx([1000] * 4, abs=130)
 
@@ -65,14 +65,14 @@ def test_longer_lists(items):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: AssociativeRecall(items=(1, 3)), r"items must be from 2 to 262144.*got \(1, 3\)"),
         (lambda: AssociativeRecall().at(1), r"at: items must be from 2 to 262144.*got \(1, 1\)"),
         (lambda: AssociativeRecall(1, 2, (2, 5)), r"items must be from 2 to 4.*got \(2, 5\)"),
-        (lambda: AssociativeRecall(7, 7), "48 bits at most, got 7 vectors of 7 bits"),
+        (lambda: AssociativeRecall(7, 7), "at most 48 bits, got 7 vectors of 7 bits"),
     ],
 )
-def test_bad_options_get_one_clear_error(make, told):
-    with pytest.raises(ArgumentError, match=told):
+def test_invalid_options_raise_a_clear_error(make, message):
+    with pytest.raises(ArgumentError, match=message):
         make()

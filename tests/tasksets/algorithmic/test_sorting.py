@@ -1,4 +1,4 @@
-"""Priority sort: the exact layout, and priorities that are even and never alike."""
+"""Priority sort: the exact layout, and uniform, distinct priorities."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_layout():
     assert mask[0].tolist() == [False] * 4 + [True] * 2
 
 
-def test_priorities():
+def test_priorities_are_uniform_and_distinct():
     inputs = PrioritySort().sequences(2000, seeded(0)).inputs
     assert inputs.dtype == torch.float32
     priorities = inputs[:, :20, 8]
@@ -34,19 +34,19 @@ def test_priorities():
     assert priorities.var().item() == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_other_counts():
+def test_at_returns_a_family_of_another_size():
     family = PrioritySort()
     assert family.at(30, 30).sequences(2).inputs.shape == (2, 61, 10)
     assert (family.vectors, family.highest) == (20, 16)
 
 
-def test_nothing_tells_tasks_apart():
+def test_tasks_have_no_parameters():
     assert PrioritySort().parameters(4).shape == (4, 0)
 
 
 @pytest.mark.parametrize(
     "make", [lambda: PrioritySort(vectors=15), lambda: PrioritySort().at(15, 16)]
 )
-def test_more_asked_for_than_there_is(make):
+def test_more_outputs_than_inputs_are_rejected(make):
     with pytest.raises(ArgumentError, match="vectors must be from highest=16 to 16777216, got 15"):
         make()

@@ -1,5 +1,8 @@
+"""Exercises in smartwatch recordings: windows, persons, arms, figures of the card, and errors."""
+
 import collections
 import random
+import sys
 
 import learn2learn
 import numpy as np
@@ -8,13 +11,13 @@ import torch
 
 from l2l_rnn.algorithms import MAML
 from l2l_rnn.data import TaskLoader, draw_tasks
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.tasksets import Activity, get_tasksets, list_tasksets
-from l2l_rnn.tasksets.series import activity
+from l2l_rnn.tasksets.series import watch_recordings
 
 pytest.importorskip("seglearn")
-MODES = ("train", "validation", "test")
 CARD = list_tasksets()["activity"]
 
 
@@ -27,10 +30,10 @@ def watch():
 
 @pytest.fixture(scope="module")
 def splits():
-    return [Activity(mode=mode) for mode in MODES]
+    return [Activity(split=split) for split in SPLITS]
 
 
-def test_what_the_package_holds(watch):
+def test_recordings_of_the_package(watch):
     assert len(watch["X"]) == 140
     assert sum(len(x) // 100 for x in watch["X"]) == 2369
     pairs = collections.Counter(zip(watch["subject"].tolist(), watch["y"].tolist(), strict=True))
@@ -38,7 +41,7 @@ def test_what_the_package_holds(watch):
     assert set(pairs.values()) == {2}
 
 
-def test_the_card_says_how_many(splits):
+def test_the_card_counts_persons_and_items(splits):
     assert tuple(len(d.group_names) for d in splits) == CARD.classes == (6, 2, 2)
     assert tuple(map(len, splits)) == CARD.items
     assert sum(CARD.items) == 2369
@@ -47,22 +50,22 @@ def test_the_card_says_how_many(splits):
     assert all(d.inputs.isfinite().all() for d in splits)
 
 
-def test_no_person_and_no_recording_crosses(splits):
+def test_splits_share_no_person_and_no_recording(splits):
     persons = [name for d in splits for name in d.group_names]
     assert sorted(persons) == sorted(f"person {i}" for i in range(1, 11))
     recordings = [set(d.recordings.tolist()) for d in splits]
     assert sum(map(len, recordings)) == len(set.union(*recordings)) == 140
 
 
-def test_every_person_shows_every_exercise_often_enough(splits):
+def test_every_person_has_enough_windows_of_every_exercise(splits):
     for dataset in splits:
         assert dataset._counts.shape == (len(dataset.group_names), 7)
         assert int(dataset._counts.min()) >= 20
 
 
-def test_windows_are_what_was_recorded(watch):
-    for mode in MODES:
-        dataset = Activity(mode=mode, standardise=False)
+def test_windows_are_cut_from_their_recordings(watch):
+    for split in SPLITS:
+        dataset = Activity(split=split, standardize=False)
         seen = collections.Counter()
         for i in range(len(dataset)):
             number = int(dataset.recordings[i])
@@ -76,32 +79,30 @@ def test_windows_are_what_was_recorded(watch):
         assert all(count == len(watch["X"][n]) // 100 for n, count in seen.items())
 
 
-def test_channels_are_standardised_by_train_alone(splits):
-    raw = [Activity(mode=mode, standardise=False).inputs for mode in MODES]
+def test_channels_are_standardized_by_the_train_split(splits):
+    raw = [Activity(split=split, standardize=False).inputs for split in SPLITS]
     mean = raw[0].flatten(0, 1).mean(0)
-    deviation = raw[0].flatten(0, 1).std(0, unbiased=False)
+    std = raw[0].flatten(0, 1).std(0, unbiased=False)
     for dataset, windows in zip(splits, raw, strict=True):
-        torch.testing.assert_close(
-            dataset.inputs, (windows - mean) / deviation, rtol=1e-3, atol=1e-4
-        )
+        torch.testing.assert_close(dataset.inputs, (windows - mean) / std, rtol=1e-3, atol=1e-4)
     assert splits[2].inputs.flatten(0, 1).std(0).sub(1).abs().max() > 0.05
 
 
-def test_stride_leaves_gaps():
-    close, apart = (Activity(window=100, stride=s, standardise=False) for s in (None, 250))
-    assert len(apart) < len(close) / 2
-    torch.testing.assert_close(apart.inputs[0], close.inputs[0])
-    torch.testing.assert_close(apart.inputs[1, :50], close.inputs[2, 50:])
+def test_a_stride_leaves_gaps():
+    close, spaced = (Activity(window=100, stride=s, standardize=False) for s in (None, 250))
+    assert len(spaced) < len(close) / 2
+    torch.testing.assert_close(spaced.inputs[0], close.inputs[0])
+    torch.testing.assert_close(spaced.inputs[1, :50], close.inputs[2, 50:])
 
 
-def test_arms(watch):
-    left, right, both = (Activity(mode="test", arms=arm) for arm in ("left", "right", "both"))
+def test_recordings_of_one_arm_or_both(watch):
+    left, right, both = (Activity(split="test", arms=arm) for arm in ("left", "right", "both"))
     assert len(left) + len(right) == len(both)
-    for dataset, side in ((left, 0), (right, 1)):
-        assert {int(watch["side"][i]) for i in dataset.recordings.tolist()} == {side}
+    for dataset, arm in ((left, 0), (right, 1)):
+        assert {int(watch["side"][i]) for i in dataset.recordings.tolist()} == {arm}
 
 
-def test_tasks_are_of_one_person(splits):
+def test_a_task_has_one_person(splits):
     test = splits[2]
     owner = {tuple(x[0].tolist()): int(g) for x, g in zip(test.inputs, test.groups, strict=True)}
     batch = test.draw(20, 5, 5, torch.Generator().manual_seed(0), ways=5)
@@ -123,26 +124,26 @@ def centroid_accuracy(batch, ways):
     return (chosen == batch.query_y).float().mean().item()
 
 
-def test_the_card_s_baseline(splits):
+def test_chance_level_and_baseline_of_the_card(splits):
     assert CARD.chance == 1 / 5
     batch = splits[2].draw(1000, 5, 10, torch.Generator().manual_seed(1), ways=5)
     assert centroid_accuracy(batch, 5) == pytest.approx(CARD.baseline[1], abs=0.02)
 
 
-def test_a_person_s_own_support_helps(splits):
-    """What makes it a task a person: centroids of the other test person serve worse."""
+def test_the_support_set_of_the_same_person_helps(splits):
+    """Centroids of the other test person are less accurate, so a person is a task."""
     own = splits[2].draw(400, 5, 10, torch.Generator().manual_seed(1), ways=7)
     other = splits[2].draw(400, 5, 10, torch.Generator().manual_seed(2), ways=7)
     swapped = type(own)(other.support_x, other.support_y, own.query_x, own.query_y)
     assert centroid_accuracy(own, 7) > centroid_accuracy(swapped, 7) + 0.05
 
 
-@pytest.mark.parametrize("way", ["draw", "taskset"])
-def test_across_arms_no_recording_is_in_support_and_query(watch, way):
-    dataset = Activity(mode="test", across_arms=True)
-    where = {x.numpy().tobytes(): i for i, x in enumerate(dataset.inputs)}
+@pytest.mark.parametrize("method", ["draw", "taskset"])
+def test_across_arms_support_and_query_share_no_recording(watch, method):
+    dataset = Activity(split="test", across_arms=True)
+    item_of = {x.numpy().tobytes(): i for i, x in enumerate(dataset.inputs)}
     random.seed(0)
-    if way == "draw":
+    if method == "draw":
         batch = dataset.draw(40, 3, 5, torch.Generator().manual_seed(0), ways=4)
     else:
         taskset = get_tasksets("activity", test_ways=4, test_samples=9, across_arms=True).test
@@ -150,7 +151,7 @@ def test_across_arms_no_recording_is_in_support_and_query(watch, way):
     first_arms = set()
     for n in range(40):
         support, query = (
-            [where[x.numpy().tobytes()] for x in part[n]]
+            [item_of[x.numpy().tobytes()] for x in part[n]]
             for part in (batch.support_x, batch.query_x)
         )
         arms = [
@@ -160,9 +161,11 @@ def test_across_arms_no_recording_is_in_support_and_query(watch, way):
         first_arms |= arms[0]
         assert len({int(dataset.groups[i]) for i in support + query}) == 1
         exercises = [dataset.answers[i].item() for i in support]
-        named = dict(zip(batch.support_y[n].tolist(), exercises, strict=True))
-        assert len(set(named.values())) == 4
-        assert [named[y] for y in batch.query_y[n].tolist()] == dataset.answers[query].tolist()
+        exercise_of = dict(zip(batch.support_y[n].tolist(), exercises, strict=True))
+        assert len(set(exercise_of.values())) == 4
+        assert [exercise_of[y] for y in batch.query_y[n].tolist()] == dataset.answers[
+            query
+        ].tolist()
         assert len(set(support + query)) == len(support) + len(query)
     assert first_arms == {0, 1}
 
@@ -170,13 +173,13 @@ def test_across_arms_no_recording_is_in_support_and_query(watch, way):
 @pytest.mark.parametrize(
     ("options", "accuracy"), [({"arms": "right"}, 0.95), ({}, 0.79), ({"across_arms": True}, 0.59)]
 )
-def test_how_hard_it_is_with_one_arm_both_and_across(options, accuracy):
-    dataset = Activity(mode="test", **options)
+def test_accuracy_with_one_arm_both_arms_and_across_arms(options, accuracy):
+    dataset = Activity(split="test", **options)
     batch = dataset.draw(600, 5, 5, torch.Generator().manual_seed(1), ways=5)
     assert centroid_accuracy(batch, 5) == pytest.approx(accuracy, abs=0.02)
 
 
-def test_across_arms_one_by_one_half_of_the_samples_are_shots(watch):
+def test_across_arms_a_taskset_needs_half_of_the_samples_as_shots(watch):
     options = {"train_samples": 15, "across_arms": True}
     fixed = get_tasksets("activity", num_tasks=20, **options).train
     for shots in (5, 8):
@@ -186,7 +189,7 @@ def test_across_arms_one_by_one_half_of_the_samples_are_shots(watch):
             draw_tasks(fixed, tasks=4, shots=shots)
     endless = get_tasksets("activity", **options).train
     arms = torch.from_numpy(watch["side"])[fixed.source.recordings]
-    where = {row.numpy().tobytes(): i for i, row in enumerate(fixed.source.inputs)}
+    item_of = {row.numpy().tobytes(): i for i, row in enumerate(fixed.source.inputs)}
     for loader in (
         TaskLoader(fixed, 4, 7, 5, seed=0),
         TaskLoader(endless, 4, 7, 5, seed=0),
@@ -194,14 +197,14 @@ def test_across_arms_one_by_one_half_of_the_samples_are_shots(watch):
     ):
         batch = next(loader)
         for s, q in zip(batch.support_x, batch.query_x, strict=True):
-            sides = [{int(arms[where[row.numpy().tobytes()]]) for row in part} for part in (s, q)]
-            assert sorted(map(sorted, sides)) == [[0], [1]]
+            found = [{int(arms[item_of[row.numpy().tobytes()]]) for row in part} for part in (s, q)]
+            assert sorted(map(sorted, found)) == [[0], [1]]
 
 
-def test_across_arms_with_more_than_there_is():
-    with pytest.raises(DataError, match="no person has 60 windows of either arm of each of 7"):
+def test_across_arms_with_too_few_windows():
+    with pytest.raises(DataError, match="no person has 60 windows of each arm for 7"):
         Activity(across_arms=True).draw(2, 60, 5)
-    with pytest.raises(DataError, match="no person has 30 windows of either arm of each of 5"):
+    with pytest.raises(DataError, match="no person has 30 windows of each arm for 5"):
         get_tasksets("activity", test_samples=60, across_arms=True)
 
 
@@ -221,7 +224,7 @@ def test_a_classifier_adapts():
     assert accuracy > 0.35
 
 
-def test_nothing_is_written(tmp_path):
+def test_root_is_not_written(tmp_path):
     get_tasksets("activity", root=tmp_path / "nowhere")
     assert not list(tmp_path.iterdir())
 
@@ -229,8 +232,12 @@ def test_nothing_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'. Known: train, validation, test"),
-        ({"arms": "Left"}, UnknownNameError, "unknown arms 'Left'. Known: both, left, right"),
+        (
+            {"split": "val"},
+            UnknownNameError,
+            "unknown split 'val'.* Known: train, validation, test",
+        ),
+        ({"arms": "Left"}, UnknownNameError, "unknown arms 'Left'.* Known: both, left, right"),
         ({"window": 0}, ArgumentError, "window must be a positive integer, got 0"),
         ({"window": 2.0}, ArgumentError, "window must be a positive integer, got 2.0"),
         ({"stride": 50}, ArgumentError, "stride must be at least window=100.*got 50"),
@@ -238,14 +245,14 @@ def test_nothing_is_written(tmp_path):
         ({"window": 3000}, DataError, "no recording has window=3000 steps, the longest has 2618"),
     ],
 )
-def test_bad_input(options, error, message):
+def test_invalid_options_raise_a_clear_error(options, error, message):
     with pytest.raises(error, match=message) as caught:
         Activity(**options)
     assert str(caught.value).startswith("Activity: ")
 
 
-def test_without_seglearn(monkeypatch):
-    activity._recorded.cache_clear()
-    monkeypatch.setitem(__import__("sys").modules, "seglearn.datasets", None)
+def test_without_seglearn_the_error_says_how_to_install_it(monkeypatch):
+    watch_recordings.load_recordings.cache_clear()
+    monkeypatch.setitem(sys.modules, "seglearn.datasets", None)
     with pytest.raises(MissingExtraError, match=r"task set 'activity'.*pip install seglearn"):
         Activity()

@@ -1,3 +1,5 @@
+"""Dynamics of changed bodies: physics, splits, episodes, the cache, the card, and errors."""
+
 import hashlib
 import importlib.util
 import os
@@ -10,12 +12,12 @@ import pytest
 import torch
 
 from l2l_rnn.data import SourceTaskset
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 from l2l_rnn.functional.padding import step_lengths
 from l2l_rnn.tasksets import Dynamics, get_tasksets, list_tasksets
-from l2l_rnn.tasksets.series import dynamics
+from l2l_rnn.tasksets.series import transitions
 
-MODES = ("train", "validation", "test")
 FEW = {"bodies": 16, "transitions": 30, "horizon": 7}
 
 
@@ -26,15 +28,15 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def splits():
-    return {mode: Dynamics(mode=mode) for mode in MODES}
+    return {split: Dynamics(split=split) for split in SPLITS}
 
 
 def raw(dataset):
-    """States, actions, next states and the body's parameters of each item, by name."""
+    """Return states, actions, next states and body parameters of each item, by name."""
     last = step_lengths(dataset.inputs) - 1
     steps = dataset.inputs[torch.arange(len(last)), last].double()
     steps = steps * dataset.input_std + dataset.input_mean
-    changes = dataset.answers.double() * dataset.answer_std + dataset.answer_mean
+    changes = dataset.answers.double() * dataset.target_std + dataset.target_mean
     names = dataset.state_names
     state = dict(zip(names, steps[:, : len(names)].unbind(-1), strict=True))
     following = {name: state[name] + changes[:, i] for i, name in enumerate(names)}
@@ -44,16 +46,16 @@ def raw(dataset):
     return state, steps[:, len(names) :].squeeze(-1), following, body
 
 
-def test_the_card_is_true(splits):
+def test_figures_and_chance_level_of_the_card(splits):
     card = list_tasksets()["dynamics"]
-    assert tuple(len(splits[mode].group_names) for mode in MODES) == card.classes
-    assert tuple(len(splits[mode]) for mode in MODES) == card.items
-    lengths = torch.cat([step_lengths(splits[mode].inputs) for mode in MODES])
+    assert tuple(len(splits[split].group_names) for split in SPLITS) == card.classes
+    assert tuple(len(splits[split]) for split in SPLITS) == card.items
+    lengths = torch.cat([step_lengths(splits[split].inputs) for split in SPLITS])
     assert (int(lengths.min()), int(lengths.max())) == card.lengths
     assert abs(float(splits["test"].answers.square().mean()) - card.chance) < 0.001
 
 
-def test_the_baseline_of_the_card(splits):
+def test_baseline_of_the_card(splits):
     batch = splits["test"].draw(500, 10, 20, torch.Generator().manual_seed(0))
 
     def products(x):
@@ -70,18 +72,17 @@ def test_the_baseline_of_the_card(splits):
     assert abs(error - list_tasksets()["dynamics"].baseline[1]) < 0.02
 
 
-def test_train_is_standardised_and_the_others_by_train(splits):
-    inputs, answers = splits["train"].inputs.squeeze(1), splits["train"].answers
-    for values in (inputs, answers):
+def test_all_splits_are_standardized_by_the_train_split(splits):
+    for values in (splits["train"].inputs.squeeze(1), splits["train"].answers):
         torch.testing.assert_close(values.mean(0), torch.zeros(values.shape[1]), atol=1e-4, rtol=0)
         torch.testing.assert_close(
             values.std(0, unbiased=False), torch.ones(values.shape[1]), atol=1e-4, rtol=0
         )
-    assert torch.equal(splits["test"].answer_std, splits["train"].answer_std)
+    assert torch.equal(splits["test"].target_std, splits["train"].target_std)
 
 
 @pytest.mark.parametrize("broken", [0.0, 0.5])
-def test_a_pendulum_obeys_the_textbook(root, broken):
+def test_a_pendulum_obeys_its_equation_of_motion(root, broken):
     """A rod about its end: angular acceleration 3 g sin(angle) / 2 l + 3 torque / m l^2."""
     dataset = Dynamics(root, "train", broken=broken, **FEW)
     state, torque, following, body = raw(dataset)
@@ -97,8 +98,8 @@ def test_a_pendulum_obeys_the_textbook(root, broken):
 
 
 @pytest.mark.parametrize("broken", [0.0, 0.5])
-def test_a_cart_obeys_the_textbook(root, broken):
-    """Both equations of motion (Barto, Sutton and Anderson 1983), solved as two unknowns."""
+def test_a_cart_obeys_its_equations_of_motion(root, broken):
+    """The two equations of Barto, Sutton and Anderson (1983), solved for both accelerations."""
     dataset = Dynamics(root, "train", environment="cartpole", broken=broken, **FEW)
     state, sign, following, body = raw(dataset)
     cart, pole, half = body["cart mass"], body["pole mass"], body["half length"]
@@ -128,7 +129,7 @@ def test_a_cart_obeys_the_textbook(root, broken):
 
 
 @pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
-def test_broken_motors(root, environment):
+def test_broken_motors_have_no_force(root, environment):
     dataset = Dynamics(root, "train", environment=environment, broken=0.25, **FEW)
     force = dataset.bodies[:, -1]
     assert (force == 0).sum() == 4
@@ -137,9 +138,9 @@ def test_broken_motors(root, environment):
 
 
 @pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
-def test_no_body_and_no_range_crosses_where_test_extrapolates(root, environment):
+def test_extrapolation_puts_test_bodies_outside_of_the_train_ranges(root, environment):
     options = {"environment": environment, "extrapolate": True, **FEW}
-    bodies = {mode: Dynamics(root, mode, **options).bodies for mode in MODES}
+    bodies = {split: Dynamics(root, split, **options).bodies for split in SPLITS}
     assert len(torch.cat(list(bodies.values())).unique(dim=0)) == 16 + 4 + 4
     drawn = bodies["train"].std(0) > 0
     low, high = bodies["train"].amin(0)[drawn], bodies["train"].amax(0)[drawn]
@@ -149,7 +150,7 @@ def test_no_body_and_no_range_crosses_where_test_extrapolates(root, environment)
     assert torch.equal(usual.bodies, bodies["train"])
 
 
-def test_history_holds_the_last_steps_of_the_episode(root):
+def test_history_is_the_last_steps_of_the_episode(root):
     one, four = (Dynamics(root, "test", history=h, **FEW) for h in (1, 4))
     assert four.inputs.shape == (4 * 30, 4, 4)
     assert torch.equal(one.answers, four.answers)
@@ -163,35 +164,35 @@ def test_history_holds_the_last_steps_of_the_episode(root):
         assert four.inputs[item, steps:].isnan().all()
 
 
-def test_a_step_begins_where_the_last_one_ended(root):
+def test_a_transition_starts_where_the_last_one_ended(root):
     dataset = Dynamics(root, "test", **FEW)
     state, _, following, _ = raw(dataset)
-    goes_on = (torch.arange(len(dataset)) % 30 % 7 != 6) & (torch.arange(len(dataset)) % 30 != 29)
+    continues = (torch.arange(len(dataset)) % 30 % 7 != 6) & (torch.arange(len(dataset)) % 30 != 29)
     for name in dataset.state_names:
         torch.testing.assert_close(
-            state[name][1:][goes_on[:-1]], following[name][:-1][goes_on[:-1]], atol=1e-5, rtol=0
+            state[name][1:][continues[:-1]], following[name][:-1][continues[:-1]], atol=1e-5, rtol=0
         )
-        assert (state[name][1:] - following[name][:-1])[~goes_on[:-1]].abs().max() > 0.1
+        assert (state[name][1:] - following[name][:-1])[~continues[:-1]].abs().max() > 0.1
 
 
-def test_a_task_is_one_body(splits):
+def test_a_task_has_one_body(splits):
     dataset = splits["test"]
     batch = dataset.draw(20, 5, 5, torch.Generator().manual_seed(0))
-    where = {tuple(row.flatten().tolist()): i for i, row in enumerate(dataset.inputs)}
+    item_of = {tuple(row.flatten().tolist()): i for i, row in enumerate(dataset.inputs)}
     for x in torch.cat([batch.support_x, batch.query_x], 1):
-        items = [where[tuple(row.flatten().tolist())] for row in x]
+        items = [item_of[tuple(row.flatten().tolist())] for row in x]
         assert len(set(items)) == 10
         assert len(dataset.groups[items].unique()) == 1
 
 
 def items_of(dataset, x):
-    where = {row.numpy().tobytes(): i for i, row in enumerate(dataset.inputs)}
-    return torch.tensor([where[row.numpy().tobytes()] for row in x])
+    item_of = {row.numpy().tobytes(): i for i, row in enumerate(dataset.inputs)}
+    return torch.tensor([item_of[row.numpy().tobytes()] for row in x])
 
 
 @pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
 @pytest.mark.parametrize(("shots", "queries"), [(1, 1), (10, 10), (20, 4), (3, 21)])
-def test_support_and_query_are_of_different_episodes(root, environment, shots, queries):
+def test_support_and_query_come_from_different_episodes(root, environment, shots, queries):
     dataset = Dynamics(root, "test", environment=environment, history=2, **FEW)
     episodes = dataset.episodes.flatten() + 100 * dataset.groups
     batch = dataset.draw(100, shots, queries, torch.Generator().manual_seed(0))
@@ -207,7 +208,7 @@ def test_support_and_query_are_of_different_episodes(root, environment, shots, q
         assert not set(episodes[s].tolist()) & set(episodes[q].tolist())
 
 
-def test_both_ways_of_drawing_have_one_distribution(root, chance_of):
+def test_tasksets_and_draw_share_one_distribution(root, chance_of):
     dataset = Dynamics(root, "test", **FEW)
     taskset = SourceTaskset(dataset, 1, 12)
     random.seed(0)
@@ -215,15 +216,15 @@ def test_both_ways_of_drawing_have_one_distribution(root, chance_of):
     fast = dataset.draw(1500, 6, 6, torch.Generator().manual_seed(0))
     found = []
     for x in (slow, torch.cat([fast.support_x, fast.query_x], 1)):
-        support, query = (items_of(dataset, x[:, place]) for place in (0, 6))
-        sides = 5 * dataset.episodes.flatten()[support] + dataset.episodes.flatten()[query]
-        found.append([(support, 120), (query, 120), (sides, 25)])
+        support, query = (items_of(dataset, x[:, sample]) for sample in (0, 6))
+        pairs = 5 * dataset.episodes.flatten()[support] + dataset.episodes.flatten()[query]
+        found.append([(support, 120), (query, 120), (pairs, 25)])
     for (a, count), (b, _) in zip(*found, strict=True):
         tables = torch.stack([torch.bincount(part, minlength=count) for part in (a, b)])
         assert chance_of(tables[:, tables.sum(0) > 0].tolist()) > 1e-4
 
 
-def test_more_samples_than_episodes_can_be_kept_apart_for(root):
+def test_more_samples_than_can_be_partitioned_are_rejected(root):
     dataset = Dynamics(root, "test", **FEW)
     assert SourceTaskset(dataset, 1, 24).sample()[0].shape == (24, 1, 4)
     message = "samples must be at most 24 .* 30 transitions, got 25; raise transitions"
@@ -236,11 +237,12 @@ def test_more_samples_than_episodes_can_be_kept_apart_for(root):
             dataset.draw(1, count, 5)
 
 
-def test_it_is_cached_and_a_damaged_cache_made_anew(tmp_path):
+def test_transitions_are_cached_and_a_damaged_cache_is_rebuilt(tmp_path):
     first = Dynamics(tmp_path, "test", **FEW)
     (file,) = (tmp_path / "l2l_rnn").glob("dynamics-pendulum-*.npz")
     written = file.stat().st_mtime_ns
     Dynamics(tmp_path, "train", history=3, **FEW)
+    Dynamics(tmp_path, "train", **{name: np.int64(value) for name, value in FEW.items()})
     assert file.stat().st_mtime_ns == written
     file.write_bytes(file.read_bytes()[:1000])
     assert torch.equal(Dynamics(tmp_path, "test", **FEW).inputs, first.inputs)
@@ -248,21 +250,21 @@ def test_it_is_cached_and_a_damaged_cache_made_anew(tmp_path):
     assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
 
 
-def test_arrays_of_another_version_are_not_read(tmp_path, monkeypatch):
+def test_a_cache_of_another_version_is_not_read(tmp_path, monkeypatch):
     Dynamics(tmp_path, "test", **FEW)
-    monkeypatch.setattr(dynamics, "VERSION", dynamics.VERSION + 1)
+    monkeypatch.setattr(transitions, "VERSION", transitions.VERSION + 1)
     Dynamics(tmp_path, "test", **FEW)
     assert len(list((tmp_path / "l2l_rnn").glob("*.npz"))) == 2
 
 
 @pytest.mark.slow
-def test_hash_randomisation_changes_nothing(tmp_path):
+def test_hash_randomization_changes_nothing(tmp_path):
     code = (
         "import hashlib, sys; from l2l_rnn.tasksets import Dynamics;"
         "d = Dynamics(sys.argv[1], 'test', bodies=8, transitions=9, environment='cartpole');"
         "print(hashlib.sha256(d.inputs.numpy().tobytes()).hexdigest())"
     )
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "there")],
         env={**os.environ, "PYTHONHASHSEED": "1"},
         capture_output=True,
@@ -270,20 +272,20 @@ def test_hash_randomisation_changes_nothing(tmp_path):
         check=True,
     ).stdout
     here = Dynamics(tmp_path / "here", "test", bodies=8, transitions=9, environment="cartpole")
-    assert told.split() == [hashlib.sha256(here.inputs.numpy().tobytes()).hexdigest()]
+    assert printed.split() == [hashlib.sha256(here.inputs.numpy().tobytes()).hexdigest()]
 
 
-def test_task_sets_and_their_options(tmp_path):
+def test_options_reach_the_dataset(tmp_path):
     tasksets = get_tasksets("dynamics", train_samples=12, root=tmp_path, history=2, **FEW)
-    inputs, answers = tasksets.train.sample()
+    inputs, targets = tasksets.train.sample()
     assert inputs.shape == (12, 2, 4)
-    assert answers.shape == (12, 3)
+    assert targets.shape == (12, 3)
     assert not list(tmp_path.glob("*.TXT"))
 
 
 @pytest.mark.parametrize("environment", ["halfcheetah", "reacher"])
 def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it is
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its log to the working directory
     if importlib.util.find_spec("mujoco") is None:
         with pytest.raises(MissingExtraError, match=r"task set 'dynamics'.*pip install mujoco"):
             Dynamics(tmp_path, "test", environment=environment, bodies=4)
@@ -298,27 +300,41 @@ def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'. Known: train, validation, test"),
-        ({"environment": "ant"}, UnknownNameError, "unknown environment 'ant'. Known: pendulum"),
+        (
+            {"split": "val"},
+            UnknownNameError,
+            "unknown split 'val'.* Known: train, validation, test",
+        ),
+        ({"environment": "ant"}, UnknownNameError, "unknown environment 'ant'.* Known: pendulum"),
         *(
-            ({name: value}, ArgumentError, f"{name} must be an integer of")
-            for name in ("bodies", "transitions", "horizon", "history")
+            ({name: value}, ArgumentError, f"{name} must be a positive integer, got {value!r}")
+            for name in ("transitions", "horizon", "history")
             for value in (0, 2.0, True, "9")
         ),
-        ({"bodies": 3}, ArgumentError, "4 or more, got 3"),
-        ({"seed": -1}, ArgumentError, "seed must be an integer of 0 or more"),
-        *(({"broken": b}, ArgumentError, "from 0 to 1") for b in (-0.1, 1.5, "half", True)),
+        *(
+            (
+                {"bodies": value},
+                ArgumentError,
+                f"bodies must be an integer of at least 4, got {value!r}",
+            )
+            for value in (0, 3, 8.0, True, "9")
+        ),
+        ({"seed": -1}, ArgumentError, "seed must be a non-negative integer, got -1"),
+        *(
+            ({"broken": b}, ArgumentError, "of at least 0 and of at most 1")
+            for b in (-0.1, 1.5, "half", True)
+        ),
         ({"extrapolate": 1}, ArgumentError, "True or False, got 1"),
     ],
 )
-def test_bad_input(tmp_path, options, error, message):
+def test_invalid_options_raise_a_clear_error(tmp_path, options, error, message):
     with pytest.raises(error, match=message) as caught:
         Dynamics(tmp_path, **options)
     assert str(caught.value).startswith("Dynamics: ")
     assert not list(tmp_path.iterdir())
 
 
-def test_without_gymnasium(tmp_path, monkeypatch):
+def test_without_gymnasium_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(MissingExtraError, match=r"task set 'dynamics'.*pip install gymnasium"):
         Dynamics(tmp_path)

@@ -1,6 +1,7 @@
+"""Few-shot tasks from archived datasets: unseen datasets, unseen classes, options and errors."""
+
 import collections
 import random
-import sys
 
 import learn2learn
 import numpy as np
@@ -8,14 +9,8 @@ import pytest
 import torch
 
 from l2l_rnn.algorithms import MAML
-from l2l_rnn.data import GroupedDataset, SequenceDataset, from_arrays
-from l2l_rnn.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    DataError,
-    MissingExtraError,
-    UnknownNameError,
-)
+from l2l_rnn.data import GroupedDataset, SequenceDataset
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.functional import step_lengths
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.tasksets import (
@@ -25,20 +20,10 @@ from l2l_rnn.tasksets import (
     unseen_classes,
     unseen_datasets,
 )
+from tests.tasksets.series.archive_files import SHIPPED, tiny
 
 pytest.importorskip("sktime")
 CARD = list_tasksets()["series"]
-# Classes, cases, shortest, longest, channels, and cases that are there twice.
-SHIPPED = {
-    "ACSF1": (10, 200, 1460, 1460, 1, 0),
-    "ArrowHead": (3, 211, 251, 251, 1, 1),
-    "BasicMotions": (4, 80, 100, 100, 6, 0),
-    "GunPoint": (2, 200, 150, 150, 1, 0),
-    "ItalyPowerDemand": (2, 1096, 24, 24, 1, 0),
-    "JapaneseVowels": (9, 640, 7, 29, 12, 0),
-    "OSULeaf": (6, 442, 427, 427, 1, 0),
-    "PLAID": (11, 1074, 100, 1344, 1, 5),
-}
 
 
 @pytest.fixture(scope="module")
@@ -51,116 +36,6 @@ def classes():
     return unseen_classes()
 
 
-# ---------------------------------------------------------------- archives
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_what_ships(name):
-    classes, cases, shortest, longest, channels, twice = SHIPPED[name]
-    series, labels = archived_series(name, root="nowhere")
-    assert len(series) == len(labels) == cases - twice
-    assert len(set(labels)) == classes
-    assert {s.shape[0] for s in series} == {channels}
-    assert (min(s.shape[1] for s in series), max(s.shape[1] for s in series)) == (shortest, longest)
-    assert len({s.tobytes() for s in series}) == len(series)
-
-
-def test_what_is_read_is_one_s_own():
-    first = archived_series("GunPoint")
-    first.series[0][:] = 0
-    assert archived_series("GunPoint").series[0].any()
-
-
-def tiny(classes=6, cases=4, channels=1, steps=5):
-    head = f"@univariate false\n@dimensions {channels}\n@classLabel true "
-    lines = [head + " ".join(f"k{c}" for c in range(classes)), "@data"]
-    for c in range(classes):
-        for case in range(cases):
-            rows = [
-                ",".join(str((c + 1) * 100 + case * 10 + s + channel / 8) for s in range(steps))
-                for channel in range(channels)
-            ]
-            lines.append(":".join([*rows, f"k{c}"]))
-    return "\n".join(lines) + "\n"
-
-
-@pytest.mark.parametrize("inside", ["Mine", "."])
-@pytest.mark.parametrize("files", [("Mine.ts",), ("Mine_TRAIN.ts", "Mine_TEST.ts")])
-def test_files_of_one_s_own(tmp_path, inside, files):
-    (tmp_path / inside).mkdir(exist_ok=True)
-    for i, file in enumerate(files):
-        (tmp_path / inside / file).write_text(tiny().replace(".0,", f".{i},"))
-    series, labels = archived_series("Mine", tmp_path)
-    assert len(series) == len(labels) == 24 * len(files)
-    np.testing.assert_array_equal(series[5], [[210, 211, 212, 213, 214]])
-    assert labels[5] == "k1"
-
-
-def test_root_comes_before_the_packages_and_changes_are_seen(tmp_path):
-    path = tmp_path / "GunPoint.ts"
-    for cases in (3, 4):
-        path.write_text(tiny(cases=cases))
-        assert len(archived_series("GunPoint", tmp_path).series) == 6 * cases
-
-
-def test_a_half_fetched_set(tmp_path):
-    (tmp_path / "Mine").mkdir()
-    (tmp_path / "Mine" / "Mine_TRAIN.ts").write_text(tiny())
-    with pytest.raises(DataError, match=r"Mine_TEST.ts is missing, and Mine_TRAIN.ts is there"):
-        archived_series("Mine", tmp_path)
-
-
-def test_a_damaged_file(tmp_path):
-    (tmp_path / "Mine.ts").write_text(tiny().replace("312.0", "3l2.0"))
-    with pytest.raises(DataError, match=r"line 14 of .*Mine.ts: value 2 is '3l2.0'"):
-        archived_series("Mine", tmp_path)
-
-
-def offline(*args, **options):
-    raise OSError("no network")
-
-
-@pytest.mark.parametrize("download", [True, False])
-def test_what_cannot_be_fetched(tmp_path, monkeypatch, download):
-    for name in ("getaddrinfo", "create_connection"):
-        monkeypatch.setattr("socket." + name, offline)
-    monkeypatch.setattr("socket.socket.connect", offline)
-    with pytest.raises(DataError, match=r"download Beef.zip.*Beef/Beef_TRAIN.ts") as caught:
-        archived_series("Beef", tmp_path, download)
-    assert ("no network" in str(caught.value)) == download
-    assert "\n" not in str(caught.value)
-    assert not any(path.is_file() for path in tmp_path.rglob("*.ts"))
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "message"),
-    [
-        ("OSULeav", UnknownNameError, "unknown set 'OSULeav'; did you mean 'OSULeaf'"),
-        ("../OSULeaf", UnknownNameError, "a name has letters, digits, - and _ alone"),
-        ("", UnknownNameError, "unknown set ''"),
-        (7, ArgumentTypeError, "name must be a str, got int"),
-    ],
-)
-def test_bad_names(name, error, message, tmp_path):
-    with pytest.raises(error, match=message):
-        archived_series(name, tmp_path)
-
-
-def test_without_sktime(monkeypatch, tmp_path):
-    (tmp_path / "Mine.ts").write_text(tiny())
-    for module in ("sktime", "sktime.datasets.tsc_dataset_names", "aeon"):
-        monkeypatch.setitem(sys.modules, module, None)
-    assert len(archived_series("Mine", tmp_path).series) == 24
-    with pytest.raises(MissingExtraError, match=r"'GunPoint' is not in .*pip install sktime"):
-        archived_series("GunPoint", tmp_path)
-
-
-def test_from_arrays_takes_what_is_read():
-    dataset = from_arrays(*archived_series("JapaneseVowels"))
-    assert dataset.sequences.shape == (640, 29, 12)
-    assert dataset.grouping.counts.tolist() == [61, 65, 118, 74, 59, 54, 70, 80, 59]
-
-
 # ---------------------------------------------------------------- unseen datasets
 
 
@@ -168,14 +43,14 @@ def names_of(dataset):
     return {name.partition("[")[0] for name in dataset.group_names}
 
 
-def test_the_card_says_how_many(datasets):
+def test_the_card_counts_datasets_and_items(datasets):
     assert tuple(len(d.group_names) for d in datasets) == CARD.classes
     assert tuple(map(len, datasets)) == CARD.items
     lengths = torch.cat([step_lengths(d.inputs) for d in datasets])
     assert (int(lengths.min()), int(lengths.max())) == CARD.lengths
 
 
-def test_no_dataset_and_no_series_crosses(datasets):
+def test_splits_share_no_dataset_and_no_series(datasets):
     found = [names_of(d) for d in datasets]
     assert found == [
         {"ACSF1", "BasicMotions", "GunPoint", "ItalyPowerDemand", "PLAID"},
@@ -186,7 +61,7 @@ def test_no_dataset_and_no_series_crosses(datasets):
     assert not rows[0] & rows[1] | rows[0] & rows[2] | rows[1] & rows[2]
 
 
-def test_classes_are_those_of_their_group(datasets):
+def test_classes_belong_to_the_dataset_of_their_group(datasets):
     for dataset in datasets:
         for group, answer in zip(dataset.groups.tolist(), dataset.answers.tolist(), strict=True):
             name = dataset.group_names[group].partition("[")[0]
@@ -197,59 +72,61 @@ def test_classes_are_those_of_their_group(datasets):
     assert numbered == [f"PLAID/{i}" for i in range(11)]
 
 
-def test_series_are_those_of_the_archive_normalised(datasets):
+def test_series_are_the_normalized_ones_of_the_archive(datasets):
     series, labels = archived_series("JapaneseVowels")
     dataset = datasets[1]
     case, channel = 17, 3
-    place = channel * len(series) + case
-    assert dataset.group_names[dataset.groups[place]] == "JapaneseVowels[3]"
-    assert dataset.classes[dataset.answers[place]] == f"JapaneseVowels/{labels[case]}"
+    item = channel * len(series) + case
+    assert dataset.group_names[dataset.groups[item]] == "JapaneseVowels[3]"
+    assert dataset.classes[dataset.answers[item]] == f"JapaneseVowels/{labels[case]}"
     raw = series[case][channel]
-    row = dataset.inputs[place].squeeze(-1)
+    row = dataset.inputs[item].squeeze(-1)
     np.testing.assert_allclose(row[: len(raw)], (raw - raw.mean()) / raw.std(), rtol=1e-4)
     assert row[len(raw) :].isnan().all()
 
 
-def test_every_series_has_mean_0_and_deviation_1(datasets):
+def test_series_have_mean_0_and_standard_deviation_1(datasets):
     for dataset in datasets:
         mean = dataset.inputs.nanmean(1)
         square = dataset.inputs.square().nanmean(1)
         torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-4, rtol=0)
-        still = square == 0  # a constant series stays 0
+        constant = square == 0  # a constant series becomes 0
         torch.testing.assert_close(
-            square[~still], torch.ones_like(square[~still]), atol=1e-3, rtol=0
+            square[~constant], torch.ones_like(square[~constant]), atol=1e-3, rtol=0
         )
 
 
-def test_tasks_draw_from_one_dataset(datasets):
+def test_a_task_draws_from_one_dataset(datasets):
     train = datasets[0]
-    kind = {x.numpy().tobytes(): int(g) for x, g in zip(train.inputs, train.groups, strict=True)}
+    group_of = {
+        x.numpy().tobytes(): int(g) for x, g in zip(train.inputs, train.groups, strict=True)
+    }
     for ways, expected in ((5, {"ACSF1", "PLAID"}), (2, names_of(train))):
         batch = train.draw(100, 2, 2, torch.Generator().manual_seed(0), ways=ways)
         drawn = set()
         for support, query in zip(batch.support_x, batch.query_x, strict=True):
-            groups = {kind[x.numpy().tobytes()] for x in (*support, *query)}
+            groups = {group_of[x.numpy().tobytes()] for x in (*support, *query)}
             assert len(groups) == 1
             drawn.add(train.group_names[groups.pop()].partition("[")[0])
         assert drawn == expected
 
 
-def neighbour_accuracy(batch):
+def neighbor_accuracy(batch):
     support, query = (x.flatten(2).nan_to_num() for x in (batch.support_x, batch.query_x))
     nearest = torch.cdist(query, support).argmin(-1)
     return (batch.support_y.gather(1, nearest) == batch.query_y).float().mean().item()
 
 
-def test_the_card_s_baseline(datasets):
+def test_chance_level_and_baseline_of_the_card(datasets):
     assert CARD.chance == 1 / 5
     batch = datasets[2].draw(1000, 5, 10, torch.Generator().manual_seed(1), ways=5)
-    assert neighbour_accuracy(batch) == pytest.approx(CARD.baseline[1], abs=0.02)
+    assert neighbor_accuracy(batch) == pytest.approx(CARD.baseline[1], abs=0.02)
 
 
 # ---------------------------------------------------------------- unseen classes
 
 
-def test_no_class_crosses_and_large_datasets_are_dealt(classes):
+def test_splits_share_no_class_and_large_datasets_are_in_all_three(classes):
     assert [type(d) for d in classes] == [SequenceDataset] * 3
     counts = [collections.Counter(c.partition("/")[0] for c in d.classes) for d in classes]
     assert counts[0] == {
@@ -263,7 +140,7 @@ def test_no_class_crosses_and_large_datasets_are_dealt(classes):
     assert not rows[0] & rows[1] | rows[0] & rows[2] | rows[1] & rows[2]
 
 
-def test_classes_of_one_dataset_with_its_channels():
+def test_a_multivariate_dataset_keeps_its_channels():
     train, validation, test = unseen_classes(datasets=["JapaneseVowels"])
     assert {d.sequences.shape[-1] for d in (train, validation, test)} == {12}
     assert train.classes == tuple(f"JapaneseVowels/{i}" for i in range(1, 6))
@@ -272,7 +149,7 @@ def test_classes_of_one_dataset_with_its_channels():
     assert test.grouping.counts.tolist() == [80, 59]
 
 
-def test_padding_that_a_split_shares_is_cut(tmp_path):
+def test_padding_common_to_a_split_is_removed(tmp_path):
     for name, steps in (("Long", 9), ("Short", 4)):
         classes = 3 if name == "Long" else 6
         (tmp_path / f"{name}.ts").write_text(tiny(classes=classes, steps=steps))
@@ -283,50 +160,50 @@ def test_padding_that_a_split_shares_is_cut(tmp_path):
 # ---------------------------------------------------------------- options
 
 
-def of_one(tmp_path, text, **options):
+def one_dataset(tmp_path, text, **options):
     (tmp_path / "Mine.ts").write_text(text)
     return unseen_classes(tmp_path, ("Mine",), **options)[2]
 
 
-def test_long_series_become_means_of_stretches(tmp_path):
-    dataset = of_one(tmp_path, tiny(steps=12), length=4, normalise=False)
+def test_long_series_are_averaged(tmp_path):
+    dataset = one_dataset(tmp_path, tiny(steps=12), length=4, normalize=False)
     assert dataset.classes == ("Mine/k4", "Mine/k5")
     assert dataset.sequences[0].squeeze(-1).tolist() == [501, 504, 507, 510]
 
 
-def test_long_series_are_cut_if_asked(tmp_path):
-    dataset = of_one(tmp_path, tiny(steps=12), length=4, normalise=False, shorten="cut")
+def test_long_series_are_truncated_on_request(tmp_path):
+    dataset = one_dataset(tmp_path, tiny(steps=12), length=4, normalize=False, shorten="truncate")
     assert dataset.sequences[0].squeeze(-1).tolist() == [500, 501, 502, 503]
 
 
-def test_short_series_stay(tmp_path):
+def test_short_series_stay_as_they_are(tmp_path):
     text = tiny(steps=12) + "1,2,3:k5\n"
-    dataset = of_one(tmp_path, text, length=4, normalise=False)
+    dataset = one_dataset(tmp_path, text, length=4, normalize=False)
     assert dataset.sequences[-1, :3].squeeze(-1).tolist() == [1, 2, 3]
     assert dataset.sequences[-1, 3].isnan().all()
 
 
 def test_a_constant_series_becomes_0(tmp_path):
-    dataset = of_one(tmp_path, tiny() + "0.1,0.1,0.1,0.1,0.1:k5\n")
+    dataset = one_dataset(tmp_path, tiny() + "0.1,0.1,0.1,0.1,0.1:k5\n")
     assert not dataset.sequences[-1].any()
     assert dataset.sequences.isfinite().all()
 
 
-def test_channels_together_or_apart(tmp_path):
+def test_channels_are_kept_together_or_separated(tmp_path):
     for name in "ABC":
         (tmp_path / f"{name}.ts").write_text(tiny(channels=2))
     splits = (("A",), ("B",), ("C",))
-    together = unseen_datasets(tmp_path, splits, channels="together", normalise=False)[2]
-    apart = unseen_datasets(tmp_path, splits, normalise=False)[2]
+    together = unseen_datasets(tmp_path, splits, channels="together", normalize=False)[2]
+    separate = unseen_datasets(tmp_path, splits, normalize=False)[2]
     assert together.group_names == ("C",)
     assert together.inputs.shape == (24, 5, 2)
-    assert apart.group_names == ("C[0]", "C[1]")
-    assert apart.inputs.shape == (48, 5, 1)
-    assert torch.equal(apart.inputs[24:, :, 0], together.inputs[..., 1])
-    assert apart.classes == together.classes == tuple(f"C/k{i}" for i in range(6))
+    assert separate.group_names == ("C[0]", "C[1]")
+    assert separate.inputs.shape == (48, 5, 1)
+    assert torch.equal(separate.inputs[24:, :, 0], together.inputs[..., 1])
+    assert separate.classes == together.classes == tuple(f"C/k{i}" for i in range(6))
 
 
-def test_the_benchmark_takes_the_protocol_and_seeds():
+def test_get_tasksets_takes_the_protocol_and_is_reproducible():
     for protocol, kind in (("datasets", GroupedDataset), ("classes", SequenceDataset)):
         drawn = []
         for seed in (3, 3, 4):
@@ -357,7 +234,7 @@ def test_a_classifier_adapts():
     assert accuracy > 0.35
 
 
-def test_names_in_a_set_are_taken_in_order():
+def test_names_in_a_set_are_sorted():
     one, other = (
         unseen_classes(datasets=names) for names in ({"OSULeaf", "ACSF1"}, ("ACSF1", "OSULeaf"))
     )
@@ -368,20 +245,28 @@ def test_names_in_a_set_are_taken_in_order():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"protocol": "class"}, UnknownNameError, "unknown protocol 'class'. Known: datasets, cl"),
-        ({"channels": "both"}, UnknownNameError, "unknown channels 'both'. Known: apart, together"),
+        ({"protocol": "class"}, UnknownNameError, "unknown protocol 'class'.* Known: datasets, cl"),
+        (
+            {"channels": "both"},
+            UnknownNameError,
+            "unknown channels 'both'.* Known: separate, together",
+        ),
         *(
             ({"protocol": "classes", "channels": channels}, ArgumentError, f"got '{channels}' with")
-            for channels in ("apart", "together", "nonsense")
+            for channels in ("separate", "together", "nonsense")
         ),
-        ({"shorten": "max"}, UnknownNameError, "unknown shorten 'max'. Known: mean, cut"),
+        ({"shorten": "max"}, UnknownNameError, "unknown shorten 'max'.* Known: mean, truncate"),
         ({"length": 0}, ArgumentError, "length must be a positive integer, got 0"),
-        ({"channels": "together"}, ArgumentError, r"as many channels, got \[1, 6\]"),
+        ({"channels": "together"}, ArgumentError, r"same number of channels, got \[1, 6\]"),
         ({"datasets": "OSULeaf"}, ArgumentTypeError, "three sequences of names"),
         ({"datasets": ("A", "B", "C")}, ArgumentTypeError, "three sequences of names"),
-        ({"datasets": (["A"], ["B"], [])}, ArgumentError, "at least one dataset in every split"),
-        ({"datasets": (["A"], ["B"], ["A"])}, ArgumentError, "'A' is named twice"),
-        ({"datasets": (["A"], ["B"], [3])}, ArgumentTypeError, "a dataset's name must be a str"),
+        (
+            {"datasets": (["A"], ["B"], [])},
+            ArgumentError,
+            "every split must have at least one dataset",
+        ),
+        ({"datasets": (["A"], ["B"], ["A"])}, ArgumentError, "must be distinct, got 'A' twice"),
+        ({"datasets": (["A"], ["B"], [3])}, ArgumentTypeError, "names of datasets must be str"),
         ({"protocol": "classes", "datasets": "OSULeaf"}, ArgumentTypeError, r"pass \('OSULeaf',\)"),
         ({"protocol": "classes", "datasets": [["A"]]}, ArgumentTypeError, "takes three sequences"),
         (
@@ -392,23 +277,23 @@ def test_names_in_a_set_are_taken_in_order():
         (
             {"protocol": "classes", "datasets": ("OSULeaf", "BasicMotions")},
             ArgumentError,
-            r"as many channels, got \[1, 6\]; .*channels='apart' with protocol='datasets'",
+            r"number of channels, got \[1, 6\]; .*channels='separate' with protocol='datasets'",
         ),
     ],
 )
-def test_bad_options(options, error, message):
+def test_invalid_options_raise_a_clear_error(options, error, message):
     with pytest.raises(error, match=message) as caught:
         get_tasksets("series", **options)
     assert str(caught.value).startswith("series: ")
 
 
-def test_channels_that_differ_between_splits(tmp_path):
+def test_splits_with_different_channels_are_rejected(tmp_path):
     for name, channels in (("A", 2), ("B", 2), ("C", 3)):
         (tmp_path / f"{name}.ts").write_text(tiny(channels=channels))
-    with pytest.raises(ArgumentError, match=r"as many channels, got \[2, 3\]"):
+    with pytest.raises(ArgumentError, match=r"same number of channels, got \[2, 3\]"):
         unseen_datasets(tmp_path, (("A",), ("B",), ("C",)), channels="together")
 
 
-def test_missing_values_within_a_series(tmp_path):
+def test_missing_values_inside_a_series_are_rejected(tmp_path):
     with pytest.raises(DataError, match=r"series: Mine: case 9 has a NaN at step 2 of channel 0"):
-        of_one(tmp_path, tiny().replace("312.0", "?"))
+        one_dataset(tmp_path, tiny().replace("312.0", "?"))

@@ -1,0 +1,96 @@
+"""Recorded transitions of all splits, from the cache, and their inputs and targets."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from l2l_rnn.data.cache import cached_arrays
+from l2l_rnn.data.splits import SPLITS
+from l2l_rnn.tasksets.series.environments import ENVIRONMENTS, draw_bodies
+from l2l_rnn.tasksets.series.rollouts import record_transitions, simulator_versions
+
+VERSION = 1  # of the recording; arrays cached by another version are not read
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def recorded_transitions(root: str | os.PathLike[str], options: dict[str, Any]) -> Arrays:
+    """Return the transitions of all splits, recorded at first use and cached under `root`.
+
+    Args:
+        root: folder of the cache.
+        options: those of `Dynamics` that the transitions depend on.
+
+    Returns:
+        For each split, named like `"train states"`: the arrays of `record_transitions`, and
+        `bodies`, the parameters of each body.
+
+    Raises:
+        MissingExtraError: a package that simulates the environment is not installed.
+    """
+    environment = options["environment"]
+    versions = {**simulator_versions(ENVIRONMENTS[environment]), "making": VERSION}
+    build = functools.partial(_record_splits, options)
+    return cached_arrays(root, f"dynamics-{environment}", {**options, **versions}, build)
+
+
+def steps_and_changes(arrays: Arrays, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the steps of a split, and the change of the state after each step.
+
+    Shapes:
+        steps `(bodies, transitions, state + action)`, changes `(bodies, transitions, state)`.
+    """
+    states, actions = arrays[f"{split} states"], arrays[f"{split} actions"]
+    return np.concatenate([states, actions], -1), arrays[f"{split} following"] - states
+
+
+def moments(values: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    """Compute the mean and standard deviation of each feature; that of a constant is set to 1.
+
+    Shapes:
+        values `(…, F)` -> `(F,)` and `(F,)`.
+    """
+    flat = values.reshape(-1, values.shape[-1])
+    std = flat.std(0)
+    return torch.from_numpy(flat.mean(0)), torch.from_numpy(np.where(std > 0, std, 1.0))
+
+
+def episode_windows(steps: NDArray[Any], episodes: NDArray[Any], history: int) -> NDArray[Any]:
+    """Return the last h steps up to each step, within its episode, padded with NaN at the end.
+
+    Shapes:
+        steps `(bodies, transitions, F)`, episodes `(bodies, transitions)` ->
+        `(bodies * transitions, h, F)`.
+    """
+    count, each, features = steps.shape
+    begins = np.diff(episodes, axis=1, prepend=-1) != 0
+    start = np.maximum.accumulate(np.where(begins, np.arange(each), 0), axis=1)
+    first = np.maximum(start, np.arange(each) - history + 1)  # (bodies, transitions)
+    at = first[..., None] + np.arange(history)
+    inside = at <= np.arange(each)[:, None]
+    windows = steps[np.arange(count)[:, None, None], np.where(inside, at, 0)]
+    windows[~inside] = np.nan
+    return windows.reshape(count * each, history, features)
+
+
+def _record_splits(options: dict[str, Any]) -> Arrays:
+    environment = ENVIRONMENTS[options["environment"]]
+    arrays = {}
+    for number, split in enumerate(SPLITS):
+        generator = np.random.default_rng([options["seed"], number])
+        count = options["bodies"] if split == "train" else options["bodies"] // 4
+        outside = options["extrapolate"] and split == "test"
+        bodies = draw_bodies(environment, count, options["broken"], outside, generator)
+        recorded = record_transitions(
+            environment, bodies, options["transitions"], options["horizon"], generator
+        )
+        arrays.update({f"{split} {part}": array for part, array in recorded.items()})
+        arrays[f"{split} bodies"] = bodies
+    return arrays
