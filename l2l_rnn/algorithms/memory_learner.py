@@ -13,15 +13,16 @@ from learn2learn.utils import clone_module
 from torch import Tensor
 
 from l2l_rnn.algorithms.encodings import LastEncoding
-from l2l_rnn.algorithms.inner_loop.steps import (
-    adapted_names,
+from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
     check_loss,
-    not_finite,
-    stepped,
-    unchanged,
+    check_tasks,
+    non_finite_tasks,
+    unchanged_error,
 )
-from l2l_rnn.algorithms.labels import check_tensors, members_of
+from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
+from l2l_rnn.algorithms.inner_loop.selection import adapted_names
+from l2l_rnn.algorithms.labels import check_tensor, one_hot
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
@@ -153,15 +154,7 @@ class MemoryLearner(BaseLearner):
             ArgumentTypeError: a hybrid's model has layers that know no task axis.
         """
         if tasks is not None:
-            if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
-                raise ArgumentError(
-                    f"MemoryLearner.clone: tasks must be a positive integer, got {tasks!r}"
-                )
-            if self.tasks is not None:
-                raise ArgumentError(
-                    f"MemoryLearner.clone: this learner holds {self.tasks} tasks already; call "
-                    "clone(tasks=…) on the learner that holds the initialisation"
-                )
+            tasks = check_tasks("MemoryLearner.clone", tasks, self.tasks)
             if self.adapted is not None and not knows_tasks(self.module):
                 raise ArgumentTypeError(
                     "MemoryLearner.clone: the model has layers that know no task axis, whose "
@@ -206,7 +199,7 @@ class MemoryLearner(BaseLearner):
             x `(…, B, …)`, y `(…, B)` or, in regression, `(…, B, V)`.
         """
         who = "MemoryLearner.write"
-        check_tensors(who, y=y)
+        check_tensor(who, "y", y)
         if self._is_empty(x):
             return
         if isinstance(times, bool) or not isinstance(times, int) or times < 1:
@@ -214,7 +207,7 @@ class MemoryLearner(BaseLearner):
         vectors, state = self._vectors(who, x), self.state
         members = None
         if not self.module.regression:
-            members = members_of(who, y, vectors, self.module.memory.value_size)
+            members = one_hot(who, y, vectors, self.module.memory.value_size)
         keys = self.module.keys(vectors)
         for _ in range(times):
             look = self.module.look(vectors, state, keys)
@@ -240,7 +233,7 @@ class MemoryLearner(BaseLearner):
         """
         who = "MemoryLearner.adapt"
         if self._last is None:
-            raise unchanged(
+            raise unchanged_error(
                 who,
                 "no outputs to learn from; call the learner on the support set first, with "
                 "gradients on",
@@ -259,14 +252,14 @@ class MemoryLearner(BaseLearner):
         )
         if gradient is None:
             what = "the loss does not depend on the learner's last outputs; compute it from them"
-            raise unchanged(who, what)
+            raise unchanged_error(who, what)
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]
         state = self.module.bind(self.state, self._last, errors)
         self._check_state(who, state)
         if self.lr is not None:
-            self.module = stepped(
+            self.module = gradient_step(
                 who, self.module, loss, self.adapted or (), self.lr, self.first_order, self.tasks
             )
             self._encoding.forget()
@@ -297,8 +290,8 @@ class MemoryLearner(BaseLearner):
 
     def _check_state(self, who: str, state: Any) -> None:
         """Tell a state that is not finite, and of which tasks."""
-        of = not_finite([part for part in state if part.is_floating_point()], self.tasks)
+        of = non_finite_tasks([part for part in state if part.is_floating_point()], self.tasks)
         if of is not None:
-            raise unchanged(
+            raise unchanged_error(
                 who, f"what would be written{of} is NaN or infinite; look at the inputs"
             )

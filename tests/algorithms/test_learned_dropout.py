@@ -8,11 +8,11 @@ from l2l_rnn.algorithms import (
     ANIL,
     BOIL,
     MAML,
-    LearnedPull,
     MAMLPlusPlus,
     MetaCurvature,
     MetaSGD,
     ProtoMAML,
+    ProximalRegularizer,
     Reptile,
 )
 from l2l_rnn.errors import ArgumentError
@@ -26,7 +26,7 @@ RATE = "encoder.dropout.log_odds"
 LEARNERS = {
     "MAML": lambda model: MAML(model, 0.3),
     "MAML, pull and momentum": lambda model: MAML(
-        model, 0.3, pull=LearnedPull(model, 0.5), momentum=0.9, max_grad_norm=1.0
+        model, 0.3, regularizer=ProximalRegularizer(model, 0.5), momentum=0.9, max_grad_norm=1.0
     ),
     "MAML, meta-curvature": lambda model: MAML(model, MetaCurvature(model, 0.3)),
     "MAML of the encoder": lambda model: MAML(model, 0.3, adapts=["encoder", "head"]),
@@ -138,7 +138,9 @@ def test_what_adapts_where_a_module_leaves_its_own_to_the_outer_loop():
     body = {name for name in every if name.startswith("encoder.")} - {RATE}
     assert MAML(model, 0.1, adapts="encoder").adapted == body == BOIL(model, 0.1).adapted
     assert MAML(SequenceClassifier(WAYS, input_size=2), 0.1).adapted is None
-    with pytest.raises(ArgumentError, match="no parameter '0', nor any under it that adapts"):
+    with pytest.raises(
+        ArgumentError, match="no parameter '0' and no module of that name with parameters to adapt"
+    ):
         MAML(nn.Sequential(nn.Sequential(LearnedDropout(0.5)), model), 0.1, adapts="0")
 
 

@@ -584,10 +584,10 @@ def test_a_loss_for_each_task_needs_a_task_axis():
 def test_gradients_must_be_on(adapting, off):
     learner, loss = adapting
     before = snapshot(learner)
-    with pytest.raises(AdaptationError, match="gradients are off"), off():
+    with pytest.raises(AdaptationError, match="gradients are disabled"), off():
         learner.adapt(loss())
     good = loss()
-    with pytest.raises(AdaptationError, match="gradients are off"), off():
+    with pytest.raises(AdaptationError, match="gradients are disabled"), off():
         learner.adapt(good)
     with off():
         blind = loss()
@@ -600,7 +600,9 @@ def test_an_unused_parameter_is_named(adapting):
     learner, loss = adapting
     learner.module.spare = Linear(2, 1).double()
     before = snapshot(learner)
-    with pytest.raises(AdaptationError, match=r"'spare\.weight', 'spare\.bias' .*allow_unused"):
+    with pytest.raises(
+        AdaptationError, match=r"on parameter 'spare\.weight', 'spare\.bias'; .*allow_unused"
+    ):
         learner.adapt(loss())
     assert same_parameters(learner, before)
     spare = learner.module.spare.weight
@@ -613,7 +615,7 @@ def test_a_loss_of_another_learner_is_told(adapting):
     learner, loss = adapting
     other = learner.clone()
     before = snapshot(other)
-    with pytest.raises(AdaptationError, match=r"and 3 more plays no part in the loss"):
+    with pytest.raises(AdaptationError, match=r"does not depend on parameter .* and 3 more"):
         other.adapt(loss())
     assert same_parameters(other, before)
 
@@ -664,12 +666,12 @@ def test_allowances_are_learn2learns(frozen, unused):
         (
             (nn.Linear(1, 1), float("nan")),
             ArgumentError,
-            "a finite number or a GradientTransform, .* got nan",
+            "lr must be a finite number, got nan; .* GradientTransform",
         ),
         (
             (nn.Linear(1, 1), float("inf")),
             ArgumentError,
-            "a finite number or a GradientTransform, .* got inf",
+            "lr must be a finite number, got inf; .* GradientTransform",
         ),
         ((nn.Linear(1, 1), "0.1"), (ArgumentError, ArgumentTypeError), "lr must be .*'0.1'"),
         ((nn.Linear(1, 1), None), (ArgumentError, ArgumentTypeError), "lr must be .*None"),
@@ -688,7 +690,7 @@ def test_bad_number_of_tasks(count):
 
 def test_tasks_of_tasks():
     learner = MAML(Linear(2, 2), lr=0.1).clone(tasks=2)
-    with pytest.raises(ArgumentError, match="holds 2 tasks already"):
+    with pytest.raises(ArgumentError, match="already holds 2 tasks"):
         learner.clone(tasks=3)
 
 

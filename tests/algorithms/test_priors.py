@@ -138,7 +138,9 @@ def test_bad_size(size):
 
 @pytest.mark.parametrize("shrinkage", [0, -0.1, 1.1, float("nan")])
 def test_bad_shrinkage(shrinkage):
-    with pytest.raises(ArgumentError, match=r"shrinkage must lie in \(0, 1\]"):
+    with pytest.raises(
+        ArgumentError, match="shrinkage must be a number above 0 and of at most 1, got"
+    ):
         GaussianPrior(2, shrinkage)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import MAML, PerTensorRates, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import MAML, PerTensorLR, ProtoMAML, ProtoNet
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
@@ -58,7 +58,7 @@ def test_tasks_at_once_equal_a_loop(model, batch, first_order, rates):
     learners = []
     for run in ("loop", "once"):
         own = copy.deepcopy(model)
-        lr = PerTensorRates(own, 0.2) if rates else 0.2
+        lr = PerTensorLR(own, 0.2) if rates else 0.2
         maml = ProtoMAML(own, lr, first_order=first_order)
         learners.append(maml)
         parts = list(zip(*batch, strict=True)) if run == "loop" else [batch]
@@ -161,7 +161,7 @@ def test_it_is_a_maml_and_clones_keep_the_class(model, batch):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_and_state_dicts(model, batch, copied):
-    maml = ProtoMAML(model, PerTensorRates(model, 0.1))
+    maml = ProtoMAML(model, PerTensorLR(model, 0.1))
     other = copied(maml)
     other.load_state_dict(maml.state_dict())
     x, y, query_x, _ = batch

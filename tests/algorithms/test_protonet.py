@@ -302,8 +302,8 @@ def unchanged(learner, before):
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        (torch.full((BATCH,), WAYS), ArgumentError, r"labels must lie in 0 … 2, got 3 … 3"),
-        (torch.full((BATCH,), -1), ArgumentError, r"got -1 … -1"),
+        (torch.full((BATCH,), WAYS), ArgumentError, r"labels must be from 0 to 2, got 3 to 3"),
+        (torch.full((BATCH,), -1), ArgumentError, r"got -1 to -1"),
         (torch.zeros(BATCH - 1).long(), ShapeError, r"y must have shape \(9,\).*got \(8,\)"),
         (torch.zeros(BATCH, 1).long(), ShapeError, r"got \(9, 1\)"),
         (torch.zeros(BATCH), ArgumentTypeError, r"float32"),
