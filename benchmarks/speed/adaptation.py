@@ -4,8 +4,8 @@
 what `learner = base.clone()` and K times `learner.adapt(loss(learner(x), y))` take, of one task:
 
 - second-order steps of MAML;
-- a `MemoryLearner` with each of the memories that the experiments use. It encodes the support set
-  once for all of its steps;
+- a `MemoryLearner` with each of the memories that the experiments use. `encode(x)` encodes the
+  support set once for all of its steps;
 - the same by `write(x, y, times=K)`.
 
 The encoders are alike: a bidirectional LSTM. It prints a table of medians and writes them as JSON.
@@ -63,6 +63,8 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         x, y = tasks[0]
         tasks.append(tasks.pop(0))
         learner = base.clone()
+        if isinstance(learner, MemoryLearner):
+            x = learner.encode(x)
         for _ in range(steps):
             learner.adapt(loss(learner(x), y))
         return learner

@@ -1,5 +1,6 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
+from l2l_rnn.algorithms.encoded import Encoded
 from l2l_rnn.algorithms.inner_loop.curvature import MetaCurvature
 from l2l_rnn.algorithms.inner_loop.learning_rates import LearnedLR, PerElementLR, PerTensorLR
 from l2l_rnn.algorithms.inner_loop.regularizers import ProximalRegularizer
@@ -18,6 +19,7 @@ __all__ = [
     "ANIL",
     "BOIL",
     "MAML",
+    "Encoded",
     "GaussianPrior",
     "GradientTransform",
     "LearnedLR",
