@@ -11,30 +11,10 @@ from torch.nn import functional as F
 from l2l_rnn.algorithms import Encoded, MemoryLearner
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error
-from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, KeyValueMemory
 from l2l_rnn.models import MemoryModel, SequenceEncoder
 
-WAYS, SIZE, TASKS = 3, 4, 2
-STORES = {
-    "key-value": lambda: KeyValueMemory(None, SIZE, WAYS, slots=20, similarity="cosine"),
-    "delta": lambda: DeltaFastWeights(None, SIZE, WAYS, features="unit"),
-    "hebbian": lambda: HebbianFastWeights(None, key_size=SIZE, value_size=WAYS),
-}
+WAYS, BATCH, SIZE, TASKS = 3, 9, 4, 2
 STALE = r"x was encoded by another learner, or before .* changed; encode it again with"
-
-
-def make(store="delta", dropout=0.0, regression=False, **options):
-    torch.manual_seed(0)
-    encoder = SequenceEncoder(input_size=2, hidden_size=SIZE, cell="gru", dropout=dropout)
-    model = MemoryModel(encoder, STORES[store](), regression=regression).double()
-    return MemoryLearner(model, **options)
-
-
-def data(*lead, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(*lead, 6, 5, 2, generator=generator, dtype=torch.float64)
-    x[..., 0, 3:, :] = float("nan")
-    return x, torch.tensor([0, 1, 2, 0, 1, 2]).expand(*lead, 6)
 
 
 def encoded(learner, x):
@@ -68,11 +48,10 @@ def adapt(learner, x, y, times=3):
 
 @pytest.mark.parametrize("tasks", [None, TASKS])
 @pytest.mark.parametrize("first_order", [False, True], ids=["second-order", "first-order"])
-@pytest.mark.parametrize("store", STORES)
-def test_values_and_gradients_equal_the_plain_loop(store, first_order, tasks, calls):
-    base = make(store, first_order=first_order)
+def test_values_and_gradients_equal_the_plain_loop(store, first_order, tasks, calls, helpers):
+    base = helpers.make(store, first_order=first_order)
     lead = () if tasks is None else (tasks,)
-    (x, y), (query, query_y) = data(*lead), data(*lead, seed=2)
+    (x, y), (query, query_y) = helpers.data(*lead), helpers.data(*lead, seed=2)
     found = []
     for prepare in (encoded, plain):
         calls.clear()
@@ -90,8 +69,8 @@ def test_values_and_gradients_equal_the_plain_loop(store, first_order, tasks, ca
     assert all(gradient.abs().max() > 0 for gradient in ours[-3:])
 
 
-def test_the_meta_gradient_is_a_finite_difference():
-    base, (x, y), (query, query_y) = make(), data(), data(seed=2)
+def test_the_meta_gradient_is_a_finite_difference(helpers):
+    base, (x, y), (query, query_y) = helpers.make("delta"), helpers.data(), helpers.data(seed=2)
 
     def outer():
         learner = base.clone()
@@ -111,9 +90,9 @@ def test_the_meta_gradient_is_a_finite_difference():
 
 
 @pytest.mark.parametrize("regression", [False, True])
-def test_write_takes_encoded_sequences(regression, calls):
-    base, (x, y) = make(regression=regression), data(TASKS)
-    y = torch.randn(TASKS, 6, WAYS, dtype=torch.float64) if regression else y
+def test_write_takes_encoded_sequences(regression, calls, helpers):
+    base, (x, y) = helpers.make("delta", regression=regression), helpers.data(TASKS)
+    y = torch.randn(TASKS, BATCH, WAYS, dtype=torch.float64) if regression else y
     loss = mean_squared_error if regression else cross_entropy
     states = []
     for prepare in (encoded, plain):
@@ -126,8 +105,8 @@ def test_write_takes_encoded_sequences(regression, calls):
     torch.testing.assert_close(*states)
 
 
-def test_encoding_changes_nothing():
-    learner, (x, y) = make().clone(), data()
+def test_encoding_changes_nothing(helpers):
+    learner, (x, y) = helpers.make("delta").clone(), helpers.data()
     learner.write(x, y)
     scores, state = learner(x), learner.state
     learner.encode(x)
@@ -136,19 +115,19 @@ def test_encoding_changes_nothing():
 
 
 @pytest.mark.parametrize("tasks", [None, TASKS])
-def test_an_empty_batch(tasks):
-    learner = make().clone(tasks=tasks)
-    x, y = data() if tasks is None else data(tasks)
+def test_an_empty_batch(tasks, helpers):
+    learner = helpers.make("delta").clone(tasks=tasks)
+    x, y = helpers.data() if tasks is None else helpers.data(tasks)
     empty = learner.encode(x[..., :0, :, :])
     learner.write(empty, y[..., :0])
     scores = learner(empty)
     assert scores.shape == (*y.shape[:-1], 0, WAYS)
     learner.adapt(cross_entropy(scores, y[..., :0]))
-    torch.testing.assert_close(learner.state, make().clone(tasks=tasks).state)
+    torch.testing.assert_close(learner.state, helpers.make("delta").clone(tasks=tasks).state)
 
 
-def test_dropout_masks_are_those_of_the_encoding_call():
-    learner, (x, y) = make(dropout=0.5).clone(), data()
+def test_dropout_masks_are_those_of_the_encoding_call(helpers):
+    learner, (x, y) = helpers.make("delta", dropout=0.5).clone(), helpers.data()
     learner.write(x, y)
     vectors = learner.encode(x)
     assert torch.equal(learner(vectors), learner(vectors))
@@ -158,8 +137,8 @@ def test_dropout_masks_are_those_of_the_encoding_call():
 # ------------------------------------------------------------------ gradient modes
 
 
-def test_vectors_encoded_without_gradients_have_none():
-    base, (x, y) = make(), data()
+def test_vectors_encoded_without_gradients_have_none(helpers):
+    base, (x, y) = helpers.make("delta"), helpers.data()
     learner = base.clone()
     with torch.no_grad():
         vectors = learner.encode(x)
@@ -171,15 +150,15 @@ def test_vectors_encoded_without_gradients_have_none():
     assert base.module.log_scale.grad.abs() > 0
 
 
-def test_inference_mode():
-    base, (x, y) = make(), data()
+def test_inference_mode(helpers):
+    base, (x, y) = helpers.make("delta"), helpers.data()
     learner = base.clone()
     with torch.inference_mode():
         vectors = learner.encode(x)
         assert torch.equal(learner(vectors), learner(x))
         learner.write(vectors, y)
     with torch.no_grad():
-        assert learner(vectors).shape == (6, WAYS)
+        assert learner(vectors).shape == (BATCH, WAYS)
     with pytest.raises(ArgumentError, match=r"^MemoryLearner: x was encoded in .*inference_mode"):
         learner(vectors)
     with torch.inference_mode():  # a clone whose parameters are inference tensors too
@@ -187,8 +166,8 @@ def test_inference_mode():
         learner.write(learner.encode(x), y)
 
 
-def test_a_graph_that_backward_freed_needs_encoding_again():
-    base, (x, y) = make(), data()
+def test_a_graph_that_backward_freed_needs_encoding_again(helpers):
+    base, (x, y) = helpers.make("delta"), helpers.data()
     learner = base.clone()
     vectors = learner.encode(x)
     adapt(learner, vectors, y, 1)
@@ -202,33 +181,33 @@ def test_a_graph_that_backward_freed_needs_encoding_again():
 # ------------------------------------------------------------------ stale vectors
 
 
-def other_learner(learner):
+def other_learner(learner, helpers):
     return learner.clone()
 
 
-def deep_copy(learner):
+def deep_copy(learner, helpers):
     with torch.no_grad():
         return copy.deepcopy(learner.clone())
 
 
-def gradient_step(learner):
-    x, y = data()
+def gradient_step(learner, helpers):
+    x, y = helpers.data()
     learner.adapt(cross_entropy(learner(x), y))
     return learner
 
 
-def change_in_place(learner):
+def change_in_place(learner, helpers):
     with torch.no_grad():
         next(learner.module.encoder.parameters()).mul_(2)
     return learner
 
 
-def load_parameters(learner):
+def load_parameters(learner, helpers):
     learner.load_state_dict({name: 2 * p for name, p in learner.state_dict().items()})
     return learner
 
 
-def replace_the_encoder(learner):
+def replace_the_encoder(learner, helpers):
     learner.module.encoder = nn.Identity()
     return learner
 
@@ -244,11 +223,11 @@ STALE_WAYS = [
 
 
 @pytest.mark.parametrize("make_stale", STALE_WAYS, ids=lambda each: each.__name__)
-def test_stale_vectors_are_refused(make_stale):
-    (x, y), learner = data(), make(lr=0.5).clone()
+def test_stale_vectors_are_refused(make_stale, helpers):
+    (x, y), learner = helpers.data(), helpers.make("delta", lr=0.5).clone()
     learner.write(x, y)
     vectors = learner.encode(x)
-    learner = make_stale(learner)
+    learner = make_stale(learner, helpers)
     state = learner.state
     with pytest.raises(ArgumentError, match=rf"^MemoryLearner: {STALE}"):
         learner(vectors)
@@ -259,19 +238,19 @@ def test_stale_vectors_are_refused(make_stale):
         learner.adapt(torch.ones((), requires_grad=True))
 
 
-def test_a_step_outside_the_encoder_keeps_vectors_valid():
+def test_a_step_outside_the_encoder_keeps_vectors_valid(helpers):
     """A hybrid that adapts another part of the model equals the plain loop."""
-    (x, y), found = data(), []
+    (x, y), found = helpers.data(), []
     for prepare in (encoded, plain):
-        learner = make(lr=0.5, adapts="log_scale").clone()
+        learner = helpers.make("delta", lr=0.5, adapts="log_scale").clone()
         learner.write(x, y)
         adapt(learner, prepare(learner, x), y)
         found.append(learner(x))
     assert torch.equal(*found)
 
 
-def test_an_optimizer_step_makes_vectors_stale():
-    base, (x, y) = make(), data()
+def test_an_optimizer_step_makes_vectors_stale(helpers):
+    base, (x, y) = helpers.make("delta"), helpers.data()
     optimizer = torch.optim.SGD(base.parameters(), 0.1)
     vectors = base.encode(x)
     base.write(vectors, y)
@@ -282,16 +261,18 @@ def test_an_optimizer_step_makes_vectors_stale():
         base(vectors)
 
 
-def test_inputs_must_have_the_learners_tasks():
-    x, _ = data(TASKS)
-    learner = make().clone(tasks=TASKS + 1)
+def test_inputs_must_have_the_learners_tasks(helpers):
+    x, _ = helpers.data(TASKS)
+    learner = helpers.make("delta").clone(tasks=TASKS + 1)
     with pytest.raises(ShapeError, match=r"^MemoryLearner\.encode: x must be \(N, B, …\) with N=3"):
         learner.encode(x)
-    model = MemoryModel(Features(), STORES["delta"]())  # without parameters: any learner may encode
-    vectors = MemoryLearner(model).clone(tasks=TASKS).encode(torch.ones(TASKS, 6, SIZE))
-    assert MemoryLearner(model).clone(tasks=TASKS)(vectors).shape == (TASKS, 6, WAYS)
+    model = MemoryModel(
+        Features(), helpers.stores["delta"](WAYS)
+    )  # without parameters: any learner may encode
+    vectors = MemoryLearner(model).clone(tasks=TASKS).encode(torch.ones(TASKS, BATCH, SIZE))
+    assert MemoryLearner(model).clone(tasks=TASKS)(vectors).shape == (TASKS, BATCH, WAYS)
     with pytest.raises(
-        ShapeError, match=r"^MemoryLearner: x must be \(B, …\), got shape \(2, 6, 4\)"
+        ShapeError, match=r"^MemoryLearner: x must be \(B, …\), got shape \(2, 9, 4\)"
     ):
         MemoryLearner(model).clone()(vectors)
 
@@ -304,16 +285,16 @@ class Features(nn.Identity):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_a_learner_that_encoded_can_be_copied(copied):
-    base, (x, y) = make(), data()
+def test_a_learner_that_encoded_can_be_copied(copied, helpers):
+    base, (x, y) = helpers.make("delta"), helpers.data()
     base.write(base.encode(x), y)
     base(base.encode(x))
     twin = copied(base)
     torch.testing.assert_close(twin(twin.encode(x)), base(base.encode(x)))
 
 
-def test_vectors_cannot_be_replaced():
-    vectors = make().encode(data()[0])
+def test_vectors_cannot_be_replaced(helpers):
+    vectors = helpers.make("delta").encode(helpers.data()[0])
     assert isinstance(vectors, Encoded)
     with pytest.raises(AttributeError):
         vectors.vectors = vectors.vectors + 1
