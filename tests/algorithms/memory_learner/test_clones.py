@@ -15,25 +15,25 @@ TASKS = 4
 
 
 def test_tasks_at_once_equal_a_loop(store, helpers):
-    maml = helpers.make(store)
+    base = helpers.make(store)
     (x, y), (query, query_y) = helpers.data(TASKS), helpers.data(TASKS, seed=2)
     y = torch.stack([y[0].roll(n) for n in range(TASKS)])
-    learner = maml.clone(tasks=TASKS)
+    learner = base.clone(tasks=TASKS)
     for _ in range(2):
         learner.adapt(cross_entropy(learner(x), y))
     scores = learner(query)
-    parameters = list(maml.parameters())
+    parameters = list(base.parameters())
     together = torch.autograd.grad(cross_entropy(scores, query_y).sum(), parameters)
     total = 0
     for n in range(TASKS):
-        one = maml.clone()
+        one = base.clone()
         for _ in range(2):
             one.adapt(cross_entropy(one(x[n]), y[n]))
         helpers.assert_close(type(one.state)(*(part[n] for part in learner.state)), one.state)
         torch.testing.assert_close(scores[n], one(query[n]))
         total = total + cross_entropy(one(query[n]), query_y[n])
     apart = torch.autograd.grad(total, parameters)
-    for (name, _), a, b in zip(maml.named_parameters(), together, apart, strict=True):
+    for (name, _), a, b in zip(base.named_parameters(), together, apart, strict=True):
         torch.testing.assert_close(a, b, msg=name)
         assert a.abs().max() > 0, name
 
@@ -47,17 +47,17 @@ def test_a_scalar_loss_is_the_sum_over_tasks(helpers):
 
 
 def test_the_meta_gradient_is_a_finite_difference(store, helpers):
-    maml = helpers.make(store)
+    base = helpers.make(store)
     (x, y), (query, query_y) = helpers.data(), helpers.data(seed=2)
 
     def outer():
-        learner = maml.clone()
+        learner = base.clone()
         for _ in range(2):
             learner.adapt(F.cross_entropy(learner(x), y))
         return F.cross_entropy(learner(query), query_y)
 
     outer().backward()
-    moves = [(p, torch.randn_like(p)) for p in maml.parameters()]
+    moves = [(p, torch.randn_like(p)) for p in base.parameters()]
     slope = sum((p.grad * move).sum().item() for p, move in moves)
     ends = []
     for step in (1e-5, -2e-5):
@@ -72,24 +72,24 @@ def test_first_order_ignores_how_errors_depend_on_parameters(helpers):
     whole, part = helpers.make("delta"), helpers.make("delta", first_order=True)
     (x, y), (query, query_y) = helpers.data(), helpers.data(seed=2)
     found = []
-    for maml in (whole, part):
-        learner = maml.clone()
+    for base in (whole, part):
+        learner = base.clone()
         for _ in range(2):
             learner.adapt(F.cross_entropy(learner(x), y))
         loss = F.cross_entropy(learner(query), query_y)
         loss.backward()
-        found.append((loss.detach(), maml.module.log_scale.grad))
+        found.append((loss.detach(), base.module.log_scale.grad))
     torch.testing.assert_close(found[0][0], found[1][0])
     assert not torch.allclose(found[0][1], found[1][1])
 
 
 def test_clones_have_separate_memories(store, helpers):
-    maml = helpers.make(store)
-    first, second = maml.clone(), maml.clone()
+    base = helpers.make(store)
+    first, second = base.clone(), base.clone()
     first.write(*helpers.data())
-    blank = maml.module.memory.blank()
+    blank = base.module.memory.blank()
     assert helpers.same(second.state, blank)
-    assert helpers.same(maml.state, blank)
+    assert helpers.same(base.state, blank)
     assert helpers.same(first.clone().state, blank)
     held = first.state
     second.write(*helpers.data(seed=3))
@@ -100,15 +100,15 @@ def test_clones_have_separate_memories(store, helpers):
 
 
 def test_a_state_can_be_saved_and_restored(store, tmp_path, helpers):
-    maml = helpers.make(store)
-    learner = maml.clone()
+    base = helpers.make(store)
+    learner = base.clone()
     learner.write(*helpers.data())
     scores = learner(helpers.data(seed=2)[0])
     torch.save({k: v.detach() for k, v in learner.state._asdict().items()}, tmp_path / "state.pt")
-    later = maml.clone()
+    later = base.clone()
     later.state = torch.load(tmp_path / "state.pt", weights_only=True)
     torch.testing.assert_close(later(helpers.data(seed=2)[0]), scores)
-    third = maml.clone()
+    third = base.clone()
     third.state = learner.state
     assert third.state is learner.state
 
@@ -126,18 +126,18 @@ def test_detach_keeps_the_memory_without_its_graph(store, helpers):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_and_state_dicts(store, copied, helpers):
-    maml = helpers.make(store)
-    maml.write(*helpers.data())
-    maml(helpers.data()[0])
-    other, fresh = copied(maml), helpers.make(store, seed=9)
-    assert helpers.same(other.state, maml.state)
-    fresh.load_state_dict(maml.state_dict())
-    wanted = maml.clone()
+    base = helpers.make(store)
+    base.write(*helpers.data())
+    base(helpers.data()[0])
+    other, fresh = copied(base), helpers.make(store, seed=9)
+    assert helpers.same(other.state, base.state)
+    fresh.load_state_dict(base.state_dict())
+    wanted = base.clone()
     wanted.write(*helpers.data())
     for learner in (other.clone(), fresh.clone()):
         learner.write(*helpers.data())
         helpers.assert_close(learner.state, wanted.state)
-    assert all(name.startswith("module.") for name in maml.state_dict())
+    assert all(name.startswith("module.") for name in base.state_dict())
 
 
 def test_a_subclass_keeps_its_class_and_attributes(helpers):
@@ -183,17 +183,17 @@ def test_the_hybrid_writes_and_takes_a_maml_step(helpers):
 
 @pytest.mark.parametrize("first_order", [False, True])
 def test_hybrid_tasks_at_once_equal_a_loop(store, first_order, helpers):
-    maml = helpers.make(store, lr=0.3, first_order=first_order)
+    base = helpers.make(store, lr=0.3, first_order=first_order)
     (x, y), (query, query_y) = helpers.data(TASKS), helpers.data(TASKS, seed=2)
-    learner = maml.clone(tasks=TASKS)
+    learner = base.clone(tasks=TASKS)
     for _ in range(2):
         learner.adapt(cross_entropy(learner(x), y))
     scores = learner(query)
-    parameters = list(maml.parameters())
+    parameters = list(base.parameters())
     together = torch.autograd.grad(cross_entropy(scores, query_y).sum(), parameters)
     total = 0
     for n in range(TASKS):
-        one = maml.clone()
+        one = base.clone()
         for _ in range(2):
             one.adapt(cross_entropy(one(x[n]), y[n]))
         torch.testing.assert_close(scores[n], one(query[n]))

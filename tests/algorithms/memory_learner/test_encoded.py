@@ -266,9 +266,8 @@ def test_inputs_must_have_the_learners_tasks(helpers):
     learner = helpers.make("delta").clone(tasks=TASKS + 1)
     with pytest.raises(ShapeError, match=r"^MemoryLearner\.encode: x must be \(N, B, …\) with N=3"):
         learner.encode(x)
-    model = MemoryModel(
-        Features(), helpers.stores["delta"](WAYS)
-    )  # without parameters: any learner may encode
+    # An encoder without parameters: any learner may encode for any other.
+    model = MemoryModel(Features(), helpers.stores["delta"](WAYS))
     vectors = MemoryLearner(model).clone(tasks=TASKS).encode(torch.ones(TASKS, BATCH, SIZE))
     assert MemoryLearner(model).clone(tasks=TASKS)(vectors).shape == (TASKS, BATCH, WAYS)
     with pytest.raises(

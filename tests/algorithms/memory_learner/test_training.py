@@ -18,7 +18,7 @@ def test_meta_training_learns_to_classify_unseen_classes():
     torch.manual_seed(0)
     encoder = SequenceEncoder(input_size=7, hidden_size=16, cell="gru", pooling="mean")
     memory = KeyValueMemory(None, 16, 5, similarity="cosine")
-    maml = MemoryLearner(MemoryModel(encoder, memory))
+    base = MemoryLearner(MemoryModel(encoder, memory))
 
     def tasks(count):
         """Sequences `(N, classes, samples, S, F)`; a class is a direction in two features."""
@@ -32,13 +32,13 @@ def test_meta_training_learns_to_classify_unseen_classes():
         x = tasks(count)
         y = torch.arange(5).repeat_interleave(2).expand(count, 10)
         support, query = x[:, :, :2].flatten(1, 2), x[:, :, 2:].flatten(1, 2)
-        learner = maml.clone(tasks=count)
+        learner = base.clone(tasks=count)
         learner.adapt(cross_entropy(learner(support), y))
         scores = learner(query)
         return cross_entropy(scores, y).mean(), (scores.argmax(-1) == y).float().mean().item()
 
     assert solve(100)[1] < 0.45
-    optimizer = torch.optim.Adam(maml.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(base.parameters(), 1e-2)
     for _ in range(80):
         loss, _ = solve(8)
         optimizer.zero_grad()
@@ -52,17 +52,17 @@ def test_meta_training_learns_to_regress():
     torch.manual_seed(0)
     encoder = SequenceEncoder(input_size=2, hidden_size=16, cell="gru")
     memory = DeltaFastWeights(None, 16, 1, features="unit")
-    maml = MemoryLearner(MemoryModel(encoder, memory, regression=True))
+    base = MemoryLearner(MemoryModel(encoder, memory, regression=True))
 
     def solve(count):
         x, weights = torch.randn(count, 20, 3, 2), torch.randn(count, 1, 2)
         y = (x[:, :, 0] * weights).sum(-1, keepdim=True)
-        learner = maml.clone(tasks=count)
+        learner = base.clone(tasks=count)
         learner.adapt(mean_squared_error(learner(x[:, :10]), y[:, :10]))
         return mean_squared_error(learner(x[:, 10:]), y[:, 10:]).mean()
 
     assert solve(100) > 1.5
-    optimizer = torch.optim.Adam(maml.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(base.parameters(), 1e-2)
     for _ in range(100):
         loss = solve(16)
         optimizer.zero_grad()
@@ -77,15 +77,15 @@ def test_it_runs_in_the_unchanged_learn2learn_loop():
     torch.manual_seed(0)
     tasksets = get_tasksets("languages", train_ways=3, train_samples=4, test_ways=3, test_samples=4)
     encoder = SequenceEncoder(vocab_size=tasksets.vocab_size, embedding_size=8, hidden_size=8)
-    maml = MemoryLearner(MemoryModel(encoder, DeltaFastWeights(None, 8, 3, features="unit")))
-    optimizer = torch.optim.Adam(maml.parameters(), 1e-2)
+    base = MemoryLearner(MemoryModel(encoder, DeltaFastWeights(None, 8, 3, features="unit")))
+    optimizer = torch.optim.Adam(base.parameters(), 1e-2)
     for _ in range(2):
         optimizer.zero_grad()
         error, score = fast_adapt(
-            tasksets.train.sample(), maml.clone(), nn.CrossEntropyLoss(), 2, 2, "cpu"
+            tasksets.train.sample(), base.clone(), nn.CrossEntropyLoss(), 2, 2, "cpu"
         )
         error.backward()
-        for parameter in maml.parameters():
+        for parameter in base.parameters():
             parameter.grad.data.mul_(0.5)
             assert parameter.grad.abs().max() > 0
         optimizer.step()

@@ -60,9 +60,9 @@ def test_one_adapt_lowers_the_loss_of_the_support_set(store, helpers):
 
 @pytest.mark.parametrize("calls", [1, 3])
 def test_write_equals_adapt_with_cross_entropy(store, calls, helpers):
-    maml = helpers.make(store)
+    base = helpers.make(store)
     (x, y), (query, _) = helpers.data(), helpers.data(seed=2)
-    one, other = maml.clone(), maml.clone()
+    one, other = base.clone(), base.clone()
     for _ in range(calls):
         one.adapt(F.cross_entropy(one(x), y))
         other.write(x, y)
@@ -81,9 +81,9 @@ def test_times_repeats_the_write(store, helpers):
 
 
 def test_write_equals_adapt_with_the_squared_error(store, helpers):
-    maml = helpers.make(store, values=2, regression=True)
+    base = helpers.make(store, values=2, regression=True)
     x, y = helpers.data()[0], torch.randn(BATCH, 2).double()
-    one, other = maml.clone(), maml.clone()
+    one, other = base.clone(), base.clone()
     for _ in range(2):
         one.adapt(mean_squared_error(one(x), y))
         other.write(x, y)
@@ -156,10 +156,10 @@ def test_a_support_set_in_slices(helpers):
 
 
 def test_permuted_classes_permute_their_scores(key_matching_store, helpers):
-    maml = helpers.make(key_matching_store)
+    base = helpers.make(key_matching_store)
     (x, y), (query, _) = helpers.data(), helpers.data(seed=2)
     order = torch.tensor([2, 0, 1])
-    one, other = maml.clone(), maml.clone()
+    one, other = base.clone(), base.clone()
     for _ in range(2):
         one.adapt(F.cross_entropy(one(x), y))
         other.adapt(F.cross_entropy(other(x), order[y]))
