@@ -42,11 +42,8 @@ class MemoryLearner(BaseLearner):
     is proportional to target minus output. Several `adapt` calls add up: each one writes the error
     that remains. `write(x, y)` does the same for given labels.
 
-    Each call encodes its sequences. To adapt several times to one support set, encode it once:
-
-        encoded = learner.encode(x)
-        for _ in range(3):
-            learner.adapt(loss(learner(encoded), y))
+    Each call encodes its sequences. To adapt several times to one support set, encode it once and
+    pass `encode(x)` in place of `x`, as in the example.
 
     With `lr`, the learner is a hybrid: `adapt` also takes a gradient step on the parameters that
     `adapts` names, with gradients through what was written before.
@@ -86,7 +83,9 @@ class MemoryLearner(BaseLearner):
         >>> memory = DeltaFastWeights(None, key_size=8, value_size=2, features="unit")
         >>> learner = MemoryLearner(MemoryModel(encoder, memory)).clone()
         >>> x, y = torch.randn(4, 7, 3), torch.tensor([0, 1, 0, 1])
-        >>> learner.adapt(cross_entropy(learner(x), y))
+        >>> encoded = learner.encode(x)
+        >>> for _ in range(3):
+        ...     learner.adapt(cross_entropy(learner(encoded), y))
         >>> learner(x).shape, learner.state.weights.shape
         (torch.Size([4, 2]), torch.Size([2, 8]))
 
