@@ -4,7 +4,8 @@
 task of `languages`, interleaved in one process:
 
 - MAML with K second-order steps;
-- `MemoryLearner` with each memory that the experiments use, K calls of `adapt`;
+- `MemoryLearner` with each memory that the experiments use: the support set is encoded once, by
+  `encode(x)`, and `adapt` is called K times;
 - the same by `write(x, y, times=K)`.
 
 All encoders are bidirectional LSTMs of the same size. The time includes the graph for the
@@ -63,6 +64,8 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         x, y = tasks[0]
         tasks.append(tasks.pop(0))
         learner = base.clone()
+        if isinstance(learner, MemoryLearner):
+            x = learner.encode(x)
         for _ in range(steps):
             learner.adapt(loss(learner(x), y))
         return learner

@@ -1,8 +1,9 @@
-"""Learners with learn2learn's `clone()` and `adapt()`, and what they may learn beside weights."""
+"""Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
+from l2l_rnn.algorithms.encoded import Encoded
 from l2l_rnn.algorithms.inner_loop.curvature import MetaCurvature
-from l2l_rnn.algorithms.inner_loop.rates import PerElementRates, PerTensorRates, Rates
-from l2l_rnn.algorithms.inner_loop.regularizers import LearnedPull
+from l2l_rnn.algorithms.inner_loop.learning_rates import LearnedLR, PerElementLR, PerTensorLR
+from l2l_rnn.algorithms.inner_loop.regularizers import ProximalRegularizer
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
@@ -18,17 +19,18 @@ __all__ = [
     "ANIL",
     "BOIL",
     "MAML",
+    "Encoded",
     "GaussianPrior",
     "GradientTransform",
-    "LearnedPull",
+    "LearnedLR",
     "MAMLPlusPlus",
     "MemoryLearner",
     "MetaCurvature",
     "MetaSGD",
-    "PerElementRates",
-    "PerTensorRates",
+    "PerElementLR",
+    "PerTensorLR",
     "ProtoMAML",
     "ProtoNet",
-    "Rates",
+    "ProximalRegularizer",
     "Reptile",
 ]

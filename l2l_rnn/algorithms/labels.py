@@ -1,4 +1,4 @@
-"""Reading labels off the gradient of a loss, for learners that need them in learn2learn's loop."""
+"""Labels of a support set: given as integers, or recovered from the gradient of a loss."""
 
 from __future__ import annotations
 
@@ -11,72 +11,82 @@ from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, Sh
 
 
 def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell the label of each sequence from a loss of its scores.
+    """Recover the label of each sequence from a classification loss of its scores.
 
-    The gradient of a classification loss is negative in the score of the label alone.
+    The gradient of such a loss is negative with respect to the score of the label, and only there.
 
     Args:
-        who: the learner, for messages.
-        loss: any classification loss of the scores, summed or averaged, scalar or `(N,)`.
-        scores: what it was computed from, `(…, B, C)`.
+        who: begins the error message.
+        loss: a scalar or `(N,)`, summed or averaged over sequences.
+        scores: what the loss was computed from, `(…, B, C)`.
 
     Returns:
-        The labels `(…, B)`, and whether the loss asks for more of them, `(…, B)`. A sequence for
-        which it does not has its label's score as high as the loss wants: its largest score.
+        The labels `(…, B)`, and a mask `(…, B)` of the sequences with a nonzero loss gradient.
+        Where the gradient is zero, the loss is already minimal, and the label is the class with the
+        largest score.
 
     Raises:
         ArgumentTypeError: the loss is not a tensor.
-        AdaptationError: the loss is not finite or has no graph, does not depend on the scores, or
-            asks for several classes of one sequence.
+        AdaptationError: the loss is not finite, has no graph, does not depend on the scores, or
+            rewards several classes of one sequence.
     """
     if not isinstance(loss, Tensor):
         raise ArgumentTypeError(f"{who}: loss must be a tensor, got {type(loss).__name__}")
     if not (torch.is_grad_enabled() and loss.requires_grad and loss.isfinite().all()):
         raise AdaptationError(
             f"{who}: the loss must be finite and have a graph; compute it from the "
-            "learner's last outputs, outside of torch.no_grad()"
+            "learner's last outputs, outside torch.no_grad()"
         )
-    (error,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True, allow_unused=True)
-    if error is None:
+    (gradient,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True, allow_unused=True)
+    if gradient is None:
         raise AdaptationError(
             f"{who}: the loss does not depend on the learner's last outputs; compute it from them"
         )
-    if ((error < 0).sum(-1) > 1).any():
+    if ((gradient < 0).sum(-1) > 1).any():
         raise AdaptationError(
-            f"{who}: the loss asks for more than one class of a sequence to score "
-            "higher, so its label cannot be told; use cross-entropy, or write(x, y)"
+            f"{who}: the loss rewards several classes of one sequence, so its label is ambiguous; "
+            "use cross-entropy, or write(x, y)"
         )
-    asks = (error < 0).any(-1)
-    return torch.where(asks, error.argmin(-1), scores.argmax(-1)), asks
+    labeled = (gradient < 0).any(-1)
+    return torch.where(labeled, gradient.argmin(-1), scores.argmax(-1)), labeled
 
 
-def check_tensors(who: str, **given: object) -> None:
-    """Tell what is no tensor, by its name.
-
-    Raises:
-        ArgumentTypeError: there is one.
-    """
-    for name, value in given.items():
-        if not isinstance(value, Tensor):
-            raise ArgumentTypeError(
-                f"{who}: {name} must be a tensor, got {type(value).__name__}; make it one with "
-                "torch.as_tensor"
-            )
-
-
-def members_of(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
-    """Turn given labels into 0 and 1: y `(…, B)`, vectors `(…, B, E)` -> `(…, B, C)`.
+def check_tensor(who: str, name: str, value: object) -> None:
+    """Check that an argument is a tensor.
 
     Raises:
-        ArgumentTypeError: labels are not integers.
-        ShapeError: there is not one for each vector.
-        ArgumentError: one is not in `0 … ways - 1`.
+        ArgumentTypeError: it is not.
     """
+    if not isinstance(value, Tensor):
+        raise ArgumentTypeError(
+            f"{who}: {name} must be a tensor, got {type(value).__name__}; convert it with "
+            "torch.as_tensor"
+        )
+
+
+def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
+    """Encode labels as one-hot rows of the vectors' data type.
+
+    Args:
+        who: begins the error message.
+        y: labels, integers from 0 to `ways - 1`.
+        vectors: the vectors of the labeled sequences.
+        ways: `C`, the number of classes.
+
+    Shapes:
+        y `(…, B)`, vectors `(…, B, E)` -> `(…, B, C)`.
+
+    Raises:
+        ArgumentTypeError: the labels are not an integer tensor.
+        ShapeError: the number of labels is not the number of vectors.
+        ArgumentError: a label is out of range.
+    """
+    check_tensor(who, "y", y)
     if y.is_floating_point() or y.dtype == torch.bool:
         raise ArgumentTypeError(f"{who}: labels must be integers, got {y.dtype}")
     if y.shape != vectors.shape[:-1]:
         raise ShapeError(
-            f"{who}: y must have shape {tuple(vectors.shape[:-1])}, one label a sequence, got "
+            f"{who}: y must have shape {tuple(vectors.shape[:-1])}, one label per sequence, got "
             f"{tuple(y.shape)}"
         )
     values = readable_values(y)
@@ -84,6 +94,6 @@ def members_of(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
         low, high = map(int, values.aminmax())
         if low < 0 or high >= ways:
             raise ArgumentError(
-                f"{who}: labels must lie in 0 … {ways - 1}, got {low} … {high}; set ways"
+                f"{who}: labels must be from 0 to {ways - 1}, got {low} to {high}; set ways"
             )
     return F.one_hot(y.long(), ways).to(vectors.dtype)

@@ -1,10 +1,8 @@
-"""Model-agnostic meta-learning, one task at a time or many at once."""
+"""Model-agnostic meta-learning, for one task or for many at once."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import learn2learn as l2l
@@ -12,65 +10,72 @@ import torch
 from learn2learn.algorithms.maml import maml_update
 from learn2learn.utils import clone_module
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.utils._pytree import tree_map
 
-from l2l_rnn.algorithms.inner_loop.regularizers import LearnedPull
-from l2l_rnn.algorithms.inner_loop.steps import (
-    adapted_names,
-    added,
-    check_finite,
+from l2l_rnn.algorithms.inner_loop.checks import (
+    check_gradients,
     check_loss,
-    clipped,
-    gradients_of,
-    unchanged,
+    check_tasks,
+    unchanged_error,
 )
+from l2l_rnn.algorithms.inner_loop.gradients import add_gradients, clip_gradients, inner_gradients
+from l2l_rnn.algorithms.inner_loop.regularizers import ProximalRegularizer
+from l2l_rnn.algorithms.inner_loop.selection import adapted_names
+from l2l_rnn.algorithms.inner_loop.task_axis import call_per_task
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.axes import expand_parameters, knows_tasks
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.checks import check_number
+from l2l_rnn.errors import ArgumentTypeError
 
 
 class MAML(l2l.algorithms.MAML):
-    """Learn an initialisation `theta` from which a few gradient steps solve a task.
+    """Learn an initialization `theta` from which a few gradient steps solve a task.
 
-    `min over theta of sum_i L_i(theta - alpha grad L_i(theta))`: `alpha` is `lr`, a `clone()` holds
-    the parameters of one task, `adapt(loss)` takes the inner step, and `backward()` of the adapted
-    clone's loss reaches `theta`, through the step unless `first_order`.
+    `min over theta of sum_i L_i(theta - alpha grad L_i(theta))`
 
-    It is a `learn2learn.algorithms.MAML` and gives the same gradients, with these differences.
-    `clone(tasks=N)` makes one learner for N tasks: its inputs and losses have the leading axis `N`,
-    and each task has parameters of its own. `clone()` keeps the class. `adapt` says what is wrong
-    and leaves the learner as it was where learn2learn prints, or carries on with NaN.
+    `clone()` returns a learner for one task, `adapt(loss)` takes an inner step with learning rate
+    `alpha`, and `backward()` of the adapted learner's loss reaches `theta`. With
+    `first_order=True`, the gradient ignores how the inner step depends on `theta`.
+
+    The class is a `learn2learn.algorithms.MAML` with the same gradients. It differs in three ways:
+
+    - `clone(tasks=N)` returns one learner for N tasks. Each task has its own parameters; inputs and
+      losses have a leading axis `N`.
+    - `clone()` keeps the class of the learner.
+    - Where learn2learn prints a message or continues with NaN, `adapt` raises an error and leaves
+      the learner unchanged.
 
     Args:
-        model: the module to meta-learn. With `clone(tasks=N)`, a model of other layers than this
-            package's runs through `torch.func.vmap`.
-        lr: `alpha`, the step size of the inner loop: a number, or a `GradientTransform` that is
-            meta-learned with `theta`: `Rates` learns step sizes, `MetaCurvature` matrices.
-        first_order: whether to leave out the second derivative.
-        allow_unused: whether a parameter may play no part in the loss; it then stays as it is. None
-            means as `allow_nograd`.
-        allow_nograd: whether parameters may have `requires_grad=False`; they stay as they are.
-        adapts: names of the parameters that the inner loop adapts, or of modules that hold them;
-            the others serve all tasks as they are. None for all but those of modules that leave
-            theirs to the outer loop (`inner_loop = False` in their class), as `nn.LearnedDropout`.
-        max_grad_norm: largest norm of an inner gradient, each task's over all parameters; longer
-            ones are scaled down to it. None for no bound.
-        momentum: `mu` of the inner loop's velocity `v <- mu v + grad`, which starts at 0 and takes
-            the gradient's place.
-        pull: a learned regulariser, which adds to each inner gradient a pull back to where the
-            first clone started; None for none.
+        model: the model to meta-learn. With `clone(tasks=N)`, a model with layers from outside this
+            package runs under `torch.func.vmap`.
+        lr: `alpha`, the learning rate of the inner loop: a number, or a meta-learned
+            `GradientTransform` such as `PerTensorLR` or `MetaCurvature`.
+        first_order: whether to ignore second derivatives.
+        allow_unused: whether the loss may be independent of a parameter, which then stays
+            unchanged. None means the value of `allow_nograd`.
+        allow_nograd: whether parameters may have `requires_grad=False`. They stay unchanged.
+        adapts: names of the parameters to adapt in the inner loop, or of modules that hold them.
+            All tasks share the other parameters. None adapts every parameter except those of
+            modules whose class sets `inner_loop = False`, such as `nn.LearnedDropout`.
+        max_grad_norm: largest norm of an inner gradient, over all parameters of a task. Longer
+            gradients are scaled down to it. None does not clip.
+        momentum: `mu` in `v <- mu v + grad`, where `v`, which starts at 0, takes the place of the
+            gradient.
+        regularizer: a learned penalty on the distance from the initialization, or None.
+
+    Attributes:
+        module: the model, with the parameters of this learner.
+        adapted: names of the parameters that the inner loop adapts; None means all of them.
+        tasks: `N`, or None without a task axis.
+        steps_taken: number of inner steps since the initialization.
 
     Shapes:
-        forward: as the model; after `clone(tasks=N)` every tensor is `(N, …)`, in and out.
-        adapt: a scalar loss, or `(N,)`, one for each task. A scalar counts as the sum over tasks.
+        forward: as the model; after `clone(tasks=N)` each input and output tensor is `(N, …)`.
+        adapt: a scalar loss, or `(N,)` with one loss per task. A scalar is the sum over tasks.
 
     Raises:
-        ArgumentTypeError: the model is not a module.
-        ArgumentError: `lr` is not a finite number, `tasks` not a positive integer, `adapts` names
-            nothing in the model, `max_grad_norm` is not positive or `momentum` not in [0, 1).
-        AdaptationError: the loss or a gradient is NaN or infinite, the loss has no graph, or does
-            not depend on a parameter; see `adapt`.
+        ArgumentTypeError: the model is not a `torch.nn.Module`.
+        ArgumentError: `lr`, `max_grad_norm` or `momentum` is out of range, or `adapts` selects no
+            parameter.
 
     Example:
         >>> maml = MAML(nn.Linear(4, 2), lr=0.1)
@@ -82,7 +87,7 @@ class MAML(l2l.algorithms.MAML):
         torch.Size([2, 4])
 
     Source: C. Finn, P. Abbeel and S. Levine, 2017, Model-Agnostic Meta-Learning for Fast Adaptation
-    of Deep Networks, eq. 1; the interface of learn2learn's `MAML`.
+    of Deep Networks, eq. 1; the interface is that of learn2learn's `MAML`.
     """
 
     def __init__(
@@ -96,38 +101,31 @@ class MAML(l2l.algorithms.MAML):
         adapts: str | Iterable[str] | None = None,
         max_grad_norm: float | None = None,
         momentum: float = 0.0,
-        pull: LearnedPull | None = None,
+        regularizer: ProximalRegularizer | None = None,
     ) -> None:
         self._check_model(model)
-        number = isinstance(lr, Real) and math.isfinite(lr)
-        if not number and not isinstance(lr, (Tensor, GradientTransform)):
-            raise ArgumentError(
-                f"{type(self).__name__}: lr must be a finite number or a GradientTransform, such "
-                f"as PerTensorRates or MetaCurvature, got {lr!r}"
-            )
-        if max_grad_norm is not None and not max_grad_norm > 0:
-            raise ArgumentError(
-                f"{type(self).__name__}: max_grad_norm must be positive, got {max_grad_norm!r}"
-            )
-        if not 0 <= momentum < 1:
-            raise ArgumentError(
-                f"{type(self).__name__}: momentum must lie in [0, 1), got {momentum!r}"
-            )
+        who = type(self).__name__
+        if not isinstance(lr, (Tensor, GradientTransform)):
+            fix = "to learn it, pass a GradientTransform such as PerTensorLR"
+            lr = check_number(who, "lr", lr, fix=fix)
+        if max_grad_norm is not None:
+            max_grad_norm = check_number(who, "max_grad_norm", max_grad_norm, above=0)
+        momentum = check_number(who, "momentum", momentum, least=0, below=1)
         super().__init__(model, lr, first_order, allow_unused, allow_nograd)
         self.module: nn.Module
-        names = adapted_names(type(self).__name__, model, adapts)
+        names = adapted_names(who, model, adapts)
         every = adapts is None and len(names) == len(list(model.parameters()))
         self.adapted = None if every else names
-        self.max_grad_norm, self.momentum, self.pull = max_grad_norm, momentum, pull
+        self.max_grad_norm, self.momentum, self.regularizer = max_grad_norm, momentum, regularizer
         self.tasks: int | None = None
         self.steps_taken = 0
         self._velocity: dict[str, Tensor] = {}
-        self._pending: dict[str, Tensor] = {}  # gradients to add to the next step's
-        self._start: dict[str, Tensor] = {}  # a clone's parameters before any step
+        self._pending: dict[str, Tensor] = {}  # accumulated gradients, added to the next step's
+        self._start: dict[str, Tensor] = {}  # parameters of a clone before its first step
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        # A learner of a recurrent layer has its flatten_parameters, by which learn2learn chooses
-        # whom to apply the identity to; torch would warn of the gradients of non-leaf parameters.
+        # learn2learn applies the identity to modules with flatten_parameters, and a learner has
+        # that attribute if its model does. torch would warn about .grad of non-leaf parameters.
         with torch.no_grad():
             if all(fn(tensor) is tensor for tensor in (*self.parameters(), *self.buffers())):
                 return self
@@ -137,16 +135,10 @@ class MAML(l2l.algorithms.MAML):
         return self._call(self.module, *args, **kwargs)
 
     def _call(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        """Call a part of the adapted module, with the task axis if this learner has it."""
-        if self.tasks is None or knows_tasks(module):
+        """Call the model or a part of it, on the task axis if the learner has one."""
+        if self.tasks is None:
             return module(*args, **kwargs)
-
-        def one_task(parameters: dict[str, Tensor], args: Any, kwargs: Any) -> Any:
-            return functional_call(module, parameters, args, kwargs)
-
-        axes = tree_map(lambda given: 0 if isinstance(given, Tensor) else None, (args, kwargs))
-        mapped = vmap(one_task, in_dims=(0, *axes), randomness="different")
-        return mapped(dict(module.named_parameters()), args, kwargs)
+        return call_per_task(module, args, kwargs)
 
     def clone(
         self,
@@ -156,29 +148,22 @@ class MAML(l2l.algorithms.MAML):
         *,
         tasks: int | None = None,
     ) -> MAML:
-        """Return a learner whose parameters are copies that backpropagate to this one's.
+        """Return a learner with copies of the parameters that backpropagate to the originals.
 
-        A clone of a clone goes on where that one is: its start, velocity, number of steps and what
-        it accumulated too.
+        A clone of an adapted clone continues from there: it keeps the initialization, the momentum,
+        the number of steps and the accumulated gradients.
 
         Args:
-            first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
-            tasks: `N`, how many tasks the clone learns at once; None for one, without a task axis.
+            first_order, allow_unused, allow_nograd: override the learner's own; None keeps them.
+            tasks: `N`, the number of tasks to learn at once; None for one task, without a task
+                axis.
 
         Raises:
-            ArgumentError: `tasks` is not a positive integer, or this learner has tasks already.
+            ArgumentError: `tasks` is not a positive integer, or the learner already holds tasks.
         """
         if tasks is not None:
-            if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
-                raise ArgumentError(
-                    f"{type(self).__name__}.clone: tasks must be a positive integer, got {tasks!r}"
-                )
-            if self.tasks is not None:
-                raise ArgumentError(
-                    f"{type(self).__name__}.clone: this learner holds {self.tasks} tasks already; "
-                    "call clone(tasks=…) on the learner that holds the initialisation"
-                )
-        learner: MAML = clone_module(self)  # all of it: a subclass may have parameters of its own
+            tasks = check_tasks(f"{type(self).__name__}.clone", tasks, self.tasks)
+        learner: MAML = clone_module(self)  # the whole learner: a subclass may own parameters
         for name, flag in {
             "first_order": first_order,
             "allow_unused": allow_unused,
@@ -187,13 +172,12 @@ class MAML(l2l.algorithms.MAML):
             if flag is not None:
                 setattr(learner, name, flag)
         if tasks is not None:
-            # Where the model knows the task axis, layers that do not adapt do without it.
+            # Under vmap, every parameter needs the axis. Otherwise only the adapted layers do.
             some = self.adapted if knows_tasks(learner.module) else None
             expand_parameters(learner.module, tasks, some)
             learner.tasks = tasks
-            for kept in ("_velocity", "_pending"):
-                each = {n: g.expand(tasks, *g.shape) for n, g in getattr(self, kept).items()}
-                setattr(learner, kept, each)
+            learner._velocity = _repeated(self._velocity, tasks)
+            learner._pending = _repeated(self._pending, tasks)
         learner._start = self._start or dict(self.module.named_parameters())
         return learner
 
@@ -204,29 +188,31 @@ class MAML(l2l.algorithms.MAML):
         allow_unused: bool | None = None,
         allow_nograd: bool | None = None,
     ) -> None:
-        """Take the step `theta <- theta - alpha grad L(theta)`, each task its own.
+        """Take one inner step, `theta <- theta - alpha grad L(theta)`, in each task separately.
 
-        `L` is the loss and those that were given to `accumulate` since the last step.
+        `L` is the loss plus the losses passed to `accumulate` since the last step.
 
         Args:
-            loss: a scalar or, for N tasks, `(N,)`. Never averaged over tasks, so that a task's step
-                does not depend on how many there are.
-            first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
+            loss: a scalar, or `(N,)` for N tasks. It is summed over tasks, not averaged, so that
+                the step of a task does not depend on the number of tasks.
+            first_order, allow_unused, allow_nograd: override the learner's own; None keeps them.
 
         Raises:
-            AdaptationError: gradients are off, the loss or a gradient is not finite, the loss has
-                no graph, or a parameter is frozen or unused without leave. The learner is then
-                unchanged.
+            ArgumentTypeError: the loss is not a tensor.
             ShapeError: the loss is neither a scalar nor `(N,)`.
+            AdaptationError: gradients are disabled, the loss or a gradient is not finite, the loss
+                has no graph, or a parameter is frozen or unused without permission. The learner is
+                then unchanged.
         """
         who = f"{type(self).__name__}.adapt"
         gradients = self._gradients(who, loss, first_order, allow_unused, allow_nograd)
-        if self.pull is not None:
-            self._check_is_clone()
-            gradients = self.pull(gradients, dict(self.module.named_parameters()), self._start)
-        check_finite(who, gradients, self.tasks)
+        if self.regularizer is not None:
+            self._check_is_clone("adapt")
+            now = dict(self.module.named_parameters())
+            gradients = self.regularizer(gradients, now, self._start)
+        check_gradients(who, gradients, self.tasks)
         if self.max_grad_norm is not None:
-            gradients = clipped(gradients, self.max_grad_norm, self.tasks)
+            gradients = clip_gradients(gradients, self.max_grad_norm, self.tasks)
         if self.momentum:
             gradients = {
                 name: g + self.momentum * self._velocity[name] if name in self._velocity else g
@@ -249,25 +235,26 @@ class MAML(l2l.algorithms.MAML):
         allow_unused: bool | None = None,
         allow_nograd: bool | None = None,
     ) -> None:
-        """Add the gradient of one slice's loss to what the next `adapt` steps along.
+        """Add the gradient of a loss to the next inner step.
 
-        A support set too large for the memory goes in slices: `accumulate` takes the losses of all
-        but the last, `adapt` the last one's, and the step is that of their sum. Clipping, momentum,
-        pull and step sizes see the sum alone. The parameters stay as they are until then. Of first
-        order each slice's graph is freed at once; the second derivative needs all of them until
-        `backward()`.
+        Use it for a support set that does not fit in memory at once. Call `accumulate` with the
+        loss of each slice but the last, and `adapt` with the loss of the last slice. The step is
+        that of the summed losses: regularizer, clipping, momentum and learning rates see only the
+        summed gradient. The parameters do not change until `adapt`. With `first_order=True`, each
+        slice's graph is freed immediately; second derivatives need all graphs until `backward()`.
 
         Args:
-            loss: as in `adapt`: the slice's part of the whole loss, so of a mean over B sequences
-                the sum over the slice's, divided by B.
-            first_order, allow_unused, allow_nograd: override this learner's; None keeps them.
+            loss: the slice's part of the total loss, of the shape that `adapt` takes. For a mean
+                over B sequences, sum the slice's losses and divide by B.
+            first_order, allow_unused, allow_nograd: override the learner's own; None keeps them.
 
         Raises:
-            As `adapt`. What was added before is kept.
+            ArgumentTypeError, ShapeError, AdaptationError: as `adapt`. The gradients accumulated
+                before are kept.
         """
         who = f"{type(self).__name__}.accumulate"
         gradients = self._gradients(who, loss, first_order, allow_unused, allow_nograd)
-        check_finite(who, gradients, self.tasks)
+        check_gradients(who, gradients, self.tasks)
         self._pending = gradients
 
     def _gradients(
@@ -278,10 +265,10 @@ class MAML(l2l.algorithms.MAML):
         allow_unused: bool | None,
         allow_nograd: bool | None,
     ) -> dict[str, Tensor]:
-        """The gradients of a loss and what is pending, by name, of every parameter that moves."""
+        """Return the gradients of a loss, plus the accumulated ones, by parameter name."""
         check_loss(who, loss, self.tasks)
         first_order = self.first_order if first_order is None else first_order
-        gradients = gradients_of(
+        gradients = inner_gradients(
             who,
             loss,
             {
@@ -293,12 +280,12 @@ class MAML(l2l.algorithms.MAML):
             allow_unused=self.allow_unused if allow_unused is None else allow_unused,
             allow_nograd=self.allow_nograd if allow_nograd is None else allow_nograd,
         )
-        return added(self._pending, gradients)
+        return add_gradients(self._pending, gradients)
 
-    def _check_is_clone(self) -> None:
+    def _check_is_clone(self, method: str) -> None:
         if not self._start:
-            what = "it needs a start to measure from; call clone() first"
-            raise unchanged(f"{type(self).__name__}.adapt", what)
+            what = "this learner holds the initialization; call clone() first"
+            raise unchanged_error(f"{type(self).__name__}.{method}", what)
 
     @classmethod
     def _check_model(cls, model: nn.Module) -> None:
@@ -306,3 +293,8 @@ class MAML(l2l.algorithms.MAML):
             raise ArgumentTypeError(
                 f"{cls.__name__}: model must be a torch.nn.Module, got {type(model).__name__}"
             )
+
+
+def _repeated(gradients: dict[str, Tensor], tasks: int) -> dict[str, Tensor]:
+    """Repeat gradients for each task: `(…)` -> `(N, …)`."""
+    return {name: g.expand(tasks, *g.shape) for name, g in gradients.items()}

@@ -1,10 +1,8 @@
-"""Learning a task by writing to a memory, behind `clone()` and `adapt()`."""
+"""A learner that adapts by writing to a memory, behind `clone()` and `adapt()`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import torch
@@ -12,64 +10,70 @@ from learn2learn.algorithms.base_learner import BaseLearner
 from learn2learn.utils import clone_module
 from torch import Tensor
 
-from l2l_rnn.algorithms.encodings import LastEncoding
-from l2l_rnn.algorithms.inner_loop.steps import (
-    adapted_names,
+from l2l_rnn.algorithms.encoded import Encoded, vectors_of
+from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
     check_loss,
-    not_finite,
-    stepped,
-    unchanged,
+    check_tasks,
+    non_finite_tasks,
+    unchanged_error,
 )
-from l2l_rnn.algorithms.labels import check_tensors, members_of
+from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
+from l2l_rnn.algorithms.inner_loop.selection import adapted_names
+from l2l_rnn.algorithms.labels import check_tensor, one_hot
 from l2l_rnn.axes import expand_parameters, knows_tasks
+from l2l_rnn.checks import check_choice, check_int, check_number
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
 from l2l_rnn.models.memory_model import Look
 
 
 class MemoryLearner(BaseLearner):
-    """Adapt to a task by writing to a memory, `M <- write(M, k(x), -dL/dy)`.
+    """Adapt to a task by writing to a memory.
 
-    A `clone()` starts with a blank memory and shares the model's parameters, the slow weights:
-    `backward()` reaches them. `forward(x)` reads the memory with the vectors of x as keys and never
-    changes it. `adapt(loss)` writes: keys are those of the last call's inputs, and what is written
-    is made of the gradient of the loss with respect to that call's outputs, so any loss of them
-    will do. With cross-entropy it is label minus prediction; with a squared error, how far off an
-    output is. Several `adapt` calls add up, each writing what is still wrong; where nothing has
-    changed that the vectors of x are made of, a clone encodes it once for all of them. `write(x,
-    y)` does the same for given labels.
+    `M <- write(M, k(x), -dL/dy)`, where `k(x)` are the keys of the support sequences, `y` the
+    learner's outputs and `L` the loss.
 
-    With `lr` it is a hybrid: `adapt` takes a step of MAML on named parameters as well; its gradient
-    goes through what they have written too.
+    `clone()` returns a learner with a blank memory. It shares the model's parameters, the slow
+    weights, and `backward()` reaches them. `forward(x)` reads the memory and never changes it.
+    `adapt(loss)` writes to it: the keys are those of the last call, and the values are made of the
+    gradient of the loss with respect to the outputs of that call. Any loss of those outputs works.
+    With cross-entropy, the negative gradient is label minus prediction; with the squared error, it
+    is proportional to target minus output. Several `adapt` calls add up: each one writes the error
+    that remains. `write(x, y)` does the same for given labels.
+
+    Each call encodes its sequences. To adapt several times to one support set, encode it once and
+    pass `encode(x)` in place of `x`, as in the example.
+
+    With `lr`, the learner is a hybrid: `adapt` also takes a gradient step on the parameters that
+    `adapts` names, with gradients through what was written before.
 
     Args:
-        model: a `models.MemoryModel`: encoder, memory, and the outputs made of what is read.
-        reduction: whether a task's loss is the `"mean"` over its sequences, torch's default, or
-            their `"sum"`; so that what is written does not depend on how many there are.
-        first_order: whether to leave out how the gradients that are written, or stepped along,
-            depend on the parameters.
-        lr: step size of the hybrid; None takes no gradient steps.
-        adapts: names of the parameters that the hybrid steps on, or of modules that hold them; None
-            for all.
+        model: a `models.MemoryModel`, made of an encoder and a memory.
+        reduction: how the loss of a task combines its sequences, `"mean"` (the default of torch's
+            losses) or `"sum"`. With the right value, what is written for a sequence does not depend
+            on the number of sequences.
+        first_order: whether to ignore how the written or subtracted gradients depend on the
+            parameters.
+        lr: learning rate of the hybrid; None takes no gradient steps.
+        adapts: names of the parameters that the hybrid adapts, or of modules that hold them. None
+            adapts all.
 
     Attributes:
-        state: what the memory holds, an immutable NamedTuple of tensors. Set it, from such or from
-            a mapping with the same names, to go on with a memory that was kept. Where the memory
-            has slots, it counts what was overwritten for want of them.
+        module: the model, with the parameters of this learner.
+        state: the content of the memory, an immutable NamedTuple of tensors. Assign a state, or a
+            mapping with the same names, to restore a memory. A memory with slots also counts the
+            entries that were overwritten because all slots were full.
+        adapted: names of the parameters that the hybrid adapts; None without `lr`.
         tasks: `N`, or None without a task axis.
 
     Shapes:
-        forward: x `(B, …)` -> `(B, V)`; after `clone(tasks=N)`, x `(N, B, …)` -> `(N, B, V)`.
-        adapt: a scalar loss, or `(N,)`, one for each task; a scalar counts as the sum over tasks.
+        forward: x `(B, …)` -> `(B, V)`; after `clone(tasks=N)` x `(N, B, …)` -> `(N, B, V)`.
+        adapt: a scalar loss, or `(N,)` with one loss per task. A scalar is the sum over tasks.
 
     Raises:
-        ArgumentTypeError: the model is no `MemoryModel`, or labels or a state are of another type.
-        ArgumentError: `reduction`, `lr`, `adapts` or `tasks` is not as above, or a label is not
-            among the outputs.
-        ShapeError: x, y or a state does not fit.
-        AdaptationError: `adapt` has no outputs to learn from, or the loss is not of the last ones,
-            has no graph or is not finite. The memory is then as it was.
+        ArgumentTypeError: the model is not a `MemoryModel`.
+        ArgumentError: `reduction` or `lr` is invalid, or `adapts` selects no parameter.
 
     Example:
         >>> from l2l_rnn.functional import cross_entropy
@@ -79,13 +83,15 @@ class MemoryLearner(BaseLearner):
         >>> memory = DeltaFastWeights(None, key_size=8, value_size=2, features="unit")
         >>> learner = MemoryLearner(MemoryModel(encoder, memory)).clone()
         >>> x, y = torch.randn(4, 7, 3), torch.tensor([0, 1, 0, 1])
-        >>> learner.adapt(cross_entropy(learner(x), y))
+        >>> encoded = learner.encode(x)
+        >>> for _ in range(3):
+        ...     learner.adapt(cross_entropy(learner(encoded), y))
         >>> learner(x).shape, learner.state.weights.shape
         (torch.Size([4, 2]), torch.Size([2, 8]))
 
     Source: T. Munkhdalai and H. Yu, 2017, Meta Networks, and T. Munkhdalai et al., 2018, Rapid
-    Adaptation with Conditionally Shifted Neurons, where the loss gradient at a network's outputs is
-    what a memory is written for a key. What is written and read here is in the outputs' space.
+    Adaptation with Conditionally Shifted Neurons, where a memory stores for each key a function of
+    the loss gradient at the network's outputs. Here the memory is read in the space of the outputs.
     """
 
     module: MemoryModel
@@ -100,78 +106,64 @@ class MemoryLearner(BaseLearner):
         adapts: str | Iterable[str] | None = None,
     ) -> None:
         super().__init__(model)
+        who = "MemoryLearner"
         if not isinstance(model, MemoryModel):
             raise ArgumentTypeError(
-                f"MemoryLearner: model must be a models.MemoryModel, got {type(model).__name__}"
+                f"{who}: model must be a models.MemoryModel, got {type(model).__name__}"
             )
-        if reduction not in ("mean", "sum"):
-            raise ArgumentError(
-                f"MemoryLearner: reduction must be 'mean' or 'sum', got {reduction!r}"
-            )
-        if lr is not None and not (isinstance(lr, Real) and math.isfinite(lr)):
-            raise ArgumentError(f"MemoryLearner: lr must be a finite number or None, got {lr!r}")
+        self.reduction = check_choice(who, "reduction", reduction, ("mean", "sum"))
+        self.first_order = first_order
+        self.lr = None if lr is None else check_number(who, "lr", lr)
         if lr is None and adapts is not None:
-            raise ArgumentError("MemoryLearner: adapts= names what gradient steps move; give lr=")
-        self.reduction, self.first_order, self.lr = reduction, first_order, lr
-        self.adapted = adapted_names("MemoryLearner", model, adapts) if lr is not None else None
+            raise ArgumentError(
+                f"{who}: adapts names the parameters of gradient steps and needs a learning rate, "
+                "got lr=None; set lr"
+            )
+        self.adapted = None if lr is None else adapted_names(who, model, adapts)
         self.tasks: int | None = None
-        self._encoding = LastEncoding(keeps=False)  # clones keep one: their parameters stay
         self.reset()
 
     def reset(self) -> None:
-        """Blank the memory. What gradient steps moved stays."""
+        """Clear the memory. Gradient steps are not undone."""
         self._state: Any = None  # None: blank
-        self._last: Look | None = None
-        self._encoding.forget()
+        self._last: Look | None = None  # what the last forward call read
 
     def detach(self) -> None:
-        """Keep what the memory holds, and forget how it was computed."""
-        if self._state is not None:
-            self._state = type(self._state)(*(part.detach() for part in self._state))
-        self._last = None
-        self._encoding.forget()
+        """Keep the content of the memory, without its graph."""
+        self._state, self._last = _detached(self._state), None
 
     @property
     def state(self) -> Any:
-        """What the memory holds."""
-        return self._blank() if self._state is None else self._state
+        """The content of the memory."""
+        return self.module.memory.blank(*self._batch()) if self._state is None else self._state
 
     @state.setter
     def state(self, state: Any) -> None:
         self._state, self._last = self.module.memory.take_state(state, *self._batch()), None
-        self._encoding.forget()
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
         """Return a learner with a blank memory whose parameters backpropagate to this one's.
 
         Args:
-            tasks: `N`, how many tasks the clone learns at once, each with a memory of its own; None
-                for one, without a task axis.
+            tasks: `N`, the number of tasks to learn at once, each with its own memory; None for one
+                task, without a task axis.
 
         Raises:
-            ArgumentError: `tasks` is not a positive integer, or this learner has tasks already.
-            ArgumentTypeError: a hybrid's model has layers that know no task axis.
+            ArgumentError: `tasks` is not a positive integer, or the learner already holds tasks.
+            ArgumentTypeError: the learner is a hybrid and its model has layers without a task axis.
         """
+        who = "MemoryLearner.clone"
         if tasks is not None:
-            if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
-                raise ArgumentError(
-                    f"MemoryLearner.clone: tasks must be a positive integer, got {tasks!r}"
-                )
-            if self.tasks is not None:
-                raise ArgumentError(
-                    f"MemoryLearner.clone: this learner holds {self.tasks} tasks already; call "
-                    "clone(tasks=…) on the learner that holds the initialisation"
-                )
+            tasks = check_tasks(who, tasks, self.tasks)
             if self.adapted is not None and not knows_tasks(self.module):
                 raise ArgumentTypeError(
-                    "MemoryLearner.clone: the model has layers that know no task axis, whose "
-                    "parameters cannot differ by task; take them from l2l_rnn.nn, or clone() for "
-                    "one task at a time"
+                    f"{who}: the model has layers without a task axis, so its parameters cannot "
+                    "differ between tasks; take the layers from l2l_rnn.nn, or clone() one task at "
+                    "a time"
                 )
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         learner._modules["module"] = clone_module(self.module)
-        learner._encoding = LastEncoding()
         learner.reset()
         if tasks is not None:
             learner.tasks = tasks
@@ -180,41 +172,58 @@ class MemoryLearner(BaseLearner):
         return learner
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = self._state
-        if kept is not None:
-            kept = type(kept)(*(part.detach() for part in kept))
-        fresh = {"_state": kept, "_last": None, "_encoding": LastEncoding(keeps=False)}
-        return {**super().__getstate__(), **fresh}
+        return {**super().__getstate__(), "_state": _detached(self._state), "_last": None}
 
-    def forward(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Encoded:
+        """Encode sequences once, for several calls of the learner.
+
+        `learner(encoded)` and `write(encoded, y)` give the values and gradients of `learner(x)` and
+        `write(x, y)`. Vectors encoded in `torch.no_grad()` carry no gradients to the encoder.
+
+        Args:
+            x: sequences, `(B, …)` or, with a task axis, `(N, B, …)`.
+
+        Raises:
+            ShapeError: x does not have the learner's task axis.
+        """
+        return Encoded.by(self.module.encoder, self._vectors("MemoryLearner.encode", x))
+
+    def forward(self, x: Tensor | Encoded) -> Tensor:
         self._last = None
         look = self.module.look(self._vectors("MemoryLearner", x), self.state)
-        # The loss must be of this very tensor, not of one that the caller has changed since.
+        # A copy: the caller may change the outputs in place, and adapt differentiates these.
         look = look._replace(outputs=look.outputs.clone())
         self._last = look if torch.is_grad_enabled() else None
         return look.outputs
 
-    def write(self, x: Tensor, y: Tensor, times: int = 1) -> None:
-        """Write labelled sequences, as `adapt` does with cross-entropy or the mean squared error.
+    def write(self, x: Tensor | Encoded, y: Tensor, times: int = 1) -> None:
+        """Write labeled sequences, as `adapt` does for cross-entropy or the mean squared error.
 
         Args:
-            x: sequences; none at all change nothing.
-            y: their classes, integers in `0 … V - 1`, or in regression the right outputs.
-            times: how often, each time what is still wrong; the sequences are encoded once.
+            x: sequences, or what `encode` returned for them. An empty batch changes nothing.
+            y: their classes, integers from 0 to `V - 1`; in regression, their target outputs.
+            times: number of writes. Each one writes the error that remains; the sequences are
+                encoded once.
 
         Shapes:
-            x `(…, B, …)`, y `(…, B)` or, in regression, `(…, B, V)`.
+            x `(…, B, …)`; y `(…, B)` or, in regression, `(…, B, V)`.
+
+        Raises:
+            ArgumentTypeError: y is not a tensor, or the labels are not integers.
+            ShapeError: x does not have the learner's task axis, or y does not fit x.
+            ArgumentError: a label is out of range, `times` is not a positive integer, or x was
+                encoded by another learner or before a gradient step.
+            AdaptationError: the memory would not be finite. It is then unchanged.
         """
         who = "MemoryLearner.write"
-        check_tensors(who, y=y)
-        if self._is_empty(x):
-            return
-        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-            raise ArgumentError(f"{who}: times must be a positive integer, got {times!r}")
+        check_tensor(who, "y", y)
+        times = check_int(who, "times", times)
         vectors, state = self._vectors(who, x), self.state
+        if vectors.shape[-2] == 0:
+            return
         members = None
         if not self.module.regression:
-            members = members_of(who, y, vectors, self.module.memory.value_size)
+            members = one_hot(who, y, vectors, self.module.memory.value_size)
         keys = self.module.keys(vectors)
         for _ in range(times):
             look = self.module.look(vectors, state, keys)
@@ -224,28 +233,35 @@ class MemoryLearner(BaseLearner):
                 errors = (y - look.outputs) * (2 / y.shape[-1])
             else:
                 raise ShapeError(
-                    f"{who}: y must have shape {tuple(look.outputs.shape)}, as the outputs, got "
-                    f"{tuple(y.shape)}"
+                    f"{who}: y must have the shape of the outputs, {tuple(look.outputs.shape)}, "
+                    f"got {tuple(y.shape)}"
                 )
             state = self.module.bind(state, look, errors.detach() if self.first_order else errors)
         self._check_state(who, state)
         self._state, self._last = state, None
 
     def adapt(self, loss: Tensor) -> None:
-        """Write what the loss says of the last outputs; a hybrid takes its gradient step too.
+        """Write the error that a loss assigns to the last outputs; a hybrid also takes a step.
 
         Args:
-            loss: of the last call's outputs, a scalar or, for N tasks, `(N,)`; if that call had no
-                sequences, any at all, which changes nothing.
+            loss: a loss of the last call's outputs, scalar or, for N tasks, `(N,)`. If that call
+                had an empty batch, nothing changes.
+
+        Raises:
+            ArgumentTypeError: the loss is not a tensor.
+            ShapeError: the loss is neither a scalar nor `(N,)`.
+            AdaptationError: there was no call since the last write, or the loss does not depend on
+                its outputs, has no graph or is not finite, or gradients are disabled, or the memory
+                would not be finite. The learner is then unchanged.
         """
         who = "MemoryLearner.adapt"
         if self._last is None:
-            raise unchanged(
+            raise unchanged_error(
                 who,
                 "no outputs to learn from; call the learner on the support set first, with "
                 "gradients on",
             )
-        if self._last.outputs.numel() == 0:  # of no sequences: there is nothing to write
+        if self._last.outputs.numel() == 0:  # an empty batch: there is nothing to write
             self._last = None
             return
         check_finite_loss(who, loss, self._last.outputs, self.tasks)
@@ -259,46 +275,32 @@ class MemoryLearner(BaseLearner):
         )
         if gradient is None:
             what = "the loss does not depend on the learner's last outputs; compute it from them"
-            raise unchanged(who, what)
+            raise unchanged_error(who, what)
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]
         state = self.module.bind(self.state, self._last, errors)
         self._check_state(who, state)
         if self.lr is not None:
-            self.module = stepped(
+            self.module = gradient_step(
                 who, self.module, loss, self.adapted or (), self.lr, self.first_order, self.tasks
             )
-            self._encoding.forget()
         self._state, self._last = state, None
 
-    def _vectors(self, who: str, x: Tensor) -> Tensor:
-        if self._is_empty(x):
-            size: Any = self.module.encoder.output_size
-            return self.module.log_rate.new_zeros(*self._batch(), 0, size)
-        vectors = self._encoding.vectors(self.module.encoder, x)
-        if vectors.shape[:-2] != self._batch():
-            axes = "(B, …)" if self.tasks is None else f"(N, B, …) with N={self.tasks} tasks first"
-            raise ShapeError(
-                f"{who}: x must be {axes}, got shape {tuple(x.shape)}; see clone(tasks=…)"
-            )
-        return vectors
-
-    def _is_empty(self, x: Any) -> bool:
-        """Tell whether there are no sequences, which is legal."""
-        none = (*self._batch(), 0)
-        return isinstance(x, Tensor) and x.shape[: len(none)] == none
+    def _vectors(self, who: str, x: Tensor | Encoded) -> Tensor:
+        return vectors_of(who, self.module.encoder, x, self._batch(), like=self.module.log_rate)
 
     def _batch(self) -> tuple[int, ...]:
         return () if self.tasks is None else (self.tasks,)
 
-    def _blank(self) -> Any:
-        return self.module.memory.blank(*self._batch())
-
     def _check_state(self, who: str, state: Any) -> None:
-        """Tell a state that is not finite, and of which tasks."""
-        of = not_finite([part for part in state if part.is_floating_point()], self.tasks)
-        if of is not None:
-            raise unchanged(
-                who, f"what would be written{of} is NaN or infinite; look at the inputs"
+        """Check that a state is finite, and name the tasks where it is not."""
+        where = non_finite_tasks([s for s in state if s.is_floating_point()], self.tasks)
+        if where is not None:
+            raise unchanged_error(
+                who, f"the memory{where} would become NaN or infinite; check the inputs"
             )
+
+
+def _detached(state: Any) -> Any:
+    return None if state is None else type(state)(*(part.detach() for part in state))

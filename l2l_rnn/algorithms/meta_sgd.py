@@ -1,4 +1,4 @@
-"""Meta-SGD: an initialisation and a step size for every entry of it."""
+"""Meta-SGD: an initialization and a learning rate for every element of it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ from typing import Any
 
 from torch import nn
 
-from l2l_rnn.algorithms.inner_loop.rates import PerElementRates
+from l2l_rnn.algorithms.inner_loop.learning_rates import PerElementLR
 from l2l_rnn.algorithms.maml import MAML
 
 
 class MetaSGD(MAML):
-    """Learn an initialisation `theta` and step sizes `alpha` shaped like it.
+    """Learn an initialization `theta` and learning rates `alpha` of the same shape.
 
-    `min over theta, alpha of sum_i L_i(theta - alpha * grad L_i(theta))`, `*` entry by entry: `lr`
-    holds `alpha`, its sign and direction learned too. Everything else is as in `MAML`.
+    `min over theta, alpha of sum_i L_i(theta - alpha * grad L_i(theta))`, where `*` is elementwise
+
+    Elements of `alpha` may become negative, so the step learns its direction too. `lr.lrs` holds
+    `alpha`. Everything else works as in `MAML`.
 
     Args:
-        model: the module to meta-learn.
-        lr: every step size at the start.
+        model: the model to meta-learn.
+        lr: initial value of every learning rate.
         first_order, allow_unused, allow_nograd, options: as in `MAML`.
 
     Raises:
-        As `MAML`; ArgumentError if `lr` is not positive and finite.
+        ArgumentTypeError: as `MAML`.
+        ArgumentError: as `MAML`; also if `lr` is not a positive finite number.
 
     Example:
         >>> import torch
-        >>> meta = MetaSGD(nn.Linear(4, 2), lr=0.1)
-        >>> learner = meta.clone(tasks=3)
+        >>> meta_sgd = MetaSGD(nn.Linear(4, 2), lr=0.1)
+        >>> learner = meta_sgd.clone(tasks=3)
         >>> x = torch.randn(3, 5, 4)
         >>> learner.adapt(learner(x).square().mean((1, 2)))
         >>> learner(x).square().mean((1, 2)).sum().backward()
-        >>> [tuple(rate.grad.shape) for rate in meta.lr.rates]
+        >>> [tuple(alpha.grad.shape) for alpha in meta_sgd.lr.lrs]
         [(2, 4), (2,)]
 
     Source: Z. Li, F. Zhou, F. Chen and H. Li, 2017, Meta-SGD: Learning to Learn Quickly for
-    Few-Shot Learning; learn2learn's `MetaSGD` keeps the step sizes in a list `lrs`.
+    Few-Shot Learning, eq. 2; learn2learn's `MetaSGD` keeps the learning rates in `lrs`.
     """
 
     def __init__(
@@ -48,5 +51,5 @@ class MetaSGD(MAML):
         **options: Any,
     ) -> None:
         self._check_model(model)
-        rates = PerElementRates(model, lr)
-        super().__init__(model, rates, first_order, allow_unused, allow_nograd, **options)
+        lrs = PerElementLR(model, lr)
+        super().__init__(model, lrs, first_order, allow_unused, allow_nograd, **options)

@@ -1,4 +1,4 @@
-"""MAML that adapts a part of the model: the head alone, or all but the head."""
+"""MAML that adapts a part of the model: only the head (ANIL) or only the body (BOIL)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.steps import adapted_names
+from l2l_rnn.algorithms.inner_loop.selection import adapted_names
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.errors import ArgumentError
 
 
 class ANIL(MAML):
-    """MAML whose inner loop adapts the head alone ("almost no inner loop").
+    """MAML whose inner loop adapts only the head ("almost no inner loop").
 
-    The body is meta-learned and serves every task as it is, so a step costs hardly more than a
-    forward call. With `clone(tasks=N)` and layers that know the task axis, its parameters get none.
+    `min over theta of sum_i L_i(theta_body, theta_head - alpha grad_head L_i(theta))`
+
+    The outer loop trains the body, which all tasks share. A step therefore costs little more than a
+    forward pass. With `clone(tasks=N)` and layers of this package, the body gets no task axis.
 
     Args:
-        model: the module to meta-learn.
+        model: the model to meta-learn.
         lr: as in `MAML`.
-        head: name of the module in `model` that adapts.
-        options: the other arguments of `MAML`, but `adapts`.
+        head: name of the module in `model` to adapt.
+        options: the other arguments of `MAML`, except `adapts`.
 
     Raises:
-        As `MAML`.
+        ArgumentTypeError, ArgumentError: as `MAML`.
 
     Example:
         >>> from l2l_rnn.models import SequenceClassifier
         >>> sorted(ANIL(SequenceClassifier(5, input_size=3), lr=0.1).adapted)
         ['head.bias', 'head.weight']
 
-    Source: A. Raghu et al., 2020, Rapid Learning or Feature Reuse? Towards Understanding the
-    Effectiveness of MAML, section 4.
+    Source: A. Raghu, M. Raghu, S. Bengio and O. Vinyals, 2020, Rapid Learning or Feature Reuse?
+    Towards Understanding the Effectiveness of MAML, section 4.
     """
 
     def __init__(
@@ -49,13 +51,19 @@ class ANIL(MAML):
 
 
 class BOIL(MAML):
-    """MAML whose inner loop adapts all but the head ("body only update in inner loop").
+    """MAML whose inner loop adapts everything but the head ("body only update in inner loop").
+
+    `min over theta of sum_i L_i(theta_body - alpha grad_body L_i(theta), theta_head)`
 
     Args:
-        model, lr, head, options: as in `ANIL`; the head is what does not adapt.
+        model: the model to meta-learn.
+        lr: as in `MAML`.
+        head: name of the module in `model` that the inner loop does not adapt.
+        options: the other arguments of `MAML`, except `adapts`.
 
     Raises:
-        As `MAML`; ArgumentError if there is nothing but the head.
+        ArgumentTypeError: as `MAML`.
+        ArgumentError: as `MAML`; also if the model has no parameters outside the head.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
@@ -78,5 +86,8 @@ class BOIL(MAML):
         who = type(self).__name__
         body = adapted_names(who, model, None) - adapted_names(who, model, head)
         if not body:
-            raise ArgumentError(f"BOIL: the model has no parameter but those under {head!r}")
+            raise ArgumentError(
+                f"{who}: the model has no parameters outside {head!r}; set head to the name of its "
+                "output layer"
+            )
         super().__init__(model, lr, adapts=body, **options)

@@ -1,40 +1,47 @@
-"""What the training classes tell of a class not yet seen: where it may lie and how it spreads."""
+"""Gaussian prior over classes, estimated from the training classes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ArgumentError, ShapeError
 
 
 class GaussianPrior(nn.Module):
-    """Classes as Gaussians that share a covariance, their means drawn from a Gaussian too.
+    """Model classes as Gaussians with a shared covariance and normally distributed means.
 
-    `f ~ N(m_c, Sigma_w)` within class c and `m_c ~ N(mu, Sigma_b)` over classes. From k vectors of
-    a class, the class mean's posterior is the prior drawn toward their mean, the more the larger k:
-    with one example, a class is mostly what classes are wont to be. The score of a class is the
-    logarithm of what it then predicts for a vector.
+    `f ~ N(m_c, Sigma_w)` within class c, and `m_c ~ N(mu, Sigma_b)` over classes.
 
-    `fit` estimates `mu`, `Sigma_w` and `Sigma_b` from the vectors of training classes, and `T`, in
-    whose coordinates `z = T (f - mu)` both are diagonal: `T Sigma_w T^T = I`,
-    `T Sigma_b T^T = diag(lambda)`. There, with `zbar` the mean of a class's k vectors, it expects
-    `m = zbar k lambda / (k lambda + 1)` with the variance `v = 1 + lambda / (k lambda + 1)`, and
+    Given k vectors of a class, the posterior of its mean shrinks their average toward `mu`. The
+    fewer vectors, the stronger the shrinkage. The score of a class is the log density of its
+    posterior predictive distribution.
+
+    `fit` estimates `mu`, `Sigma_w` and `Sigma_b` from the vectors of the training classes. It also
+    computes `T`, with `T Sigma_w T^T = I` and `T Sigma_b T^T = diag(lambda)`, so that both
+    covariances are diagonal in the coordinates `z = T (f - mu)`. There, with `zbar` the average of
+    a class's k vectors, the posterior predictive distribution has the mean
+    `m = zbar k lambda / (k lambda + 1)` and the variance `v = 1 + lambda / (k lambda + 1)`, and
     `score = -1/2 sum ((z - m)^2 / v + log v)`.
 
     Args:
-        size: `E`, features of a vector.
-        shrinkage: how far both covariances are drawn toward the multiple of the identity that has
-            the same trace, 0 (not at all) to 1; what keeps them from fitting the training classes
-            too closely.
+        size: `E`, the size of a vector.
+        shrinkage: weight of the shrinkage of both covariances toward a multiple of the identity
+            with the same trace: near 0 keeps them, 1 replaces them. It limits overfitting to the
+            training classes.
 
     Attributes:
         mean: `mu`, `(E,)`.
         transform: `T`, `(E, E)`.
-        variances: `lambda`, `(E,)`; 0 before `fit`, when all classes score alike.
+        variances: `lambda`, `(E,)`; 0 before `fit`, which gives all classes the same score.
+
+    Shapes:
+        forward: vectors `(…, B, E)`, sums `(…, C, E)`, counts `(…, C, 1)` -> `(…, B, C)`.
 
     Raises:
-        ArgumentError: `size` is not a positive integer, or `shrinkage` not in (0, 1].
+        ArgumentError: `size` is not a positive integer, or `shrinkage` is not above 0 and at most
+            1.
 
     Example:
         >>> torch.manual_seed(0)
@@ -46,9 +53,9 @@ class GaussianPrior(nn.Module):
         >>> prior(vectors[:3, 1], sums, counts).argmax(-1)
         tensor([0, 1, 2])
 
-    Source: S. Ioffe, 2006, Probabilistic Linear Discriminant Analysis, with the moments of the
-    training classes for its estimates; shrinkage as O. Ledoit and M. Wolf, 2004, A Well-conditioned
-    Estimator for Large-dimensional Covariance Matrices, its weight given.
+    Source: S. Ioffe, 2006, Probabilistic Linear Discriminant Analysis, here with moment estimates
+    from the training classes; the shrinkage is that of O. Ledoit and M. Wolf, 2004, A
+    Well-conditioned Estimator for Large-dimensional Covariance Matrices, with a fixed weight.
     """
 
     mean: Tensor
@@ -57,18 +64,15 @@ class GaussianPrior(nn.Module):
 
     def __init__(self, size: int, shrinkage: float = 0.5) -> None:
         super().__init__()
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"GaussianPrior: size must be a positive integer, got {size!r}")
-        if not 0 < shrinkage <= 1:
-            raise ArgumentError(f"GaussianPrior: shrinkage must lie in (0, 1], got {shrinkage!r}")
-        self.shrinkage = shrinkage
+        size = check_int("GaussianPrior", "size", size)
+        self.shrinkage = check_number("GaussianPrior", "shrinkage", shrinkage, above=0, most=1)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("transform", torch.eye(size))
         self.register_buffer("variances", torch.zeros(size))
 
     @torch.no_grad()
     def fit(self, vectors: Tensor, labels: Tensor) -> GaussianPrior:
-        """Estimate the Gaussians from labelled vectors of training classes.
+        """Estimate the Gaussians from labeled vectors of the training classes.
 
         Args:
             vectors: encoded sequences of the training classes.
@@ -78,12 +82,12 @@ class GaussianPrior(nn.Module):
             vectors `(B, E)`, labels `(B,)`.
 
         Returns:
-            Itself.
+            The prior itself.
 
         Raises:
             ShapeError: the shapes do not fit.
-            ArgumentError: a vector is not finite, or there are not two classes with more than one
-                vector in the mean.
+            ArgumentError: a vector is not finite, or there are fewer than two classes, or no more
+                vectors than classes.
         """
         size = len(self.mean)
         if vectors.dim() != 2 or vectors.shape[1] != size or labels.shape != vectors.shape[:1]:
@@ -92,12 +96,14 @@ class GaussianPrior(nn.Module):
                 f"{tuple(vectors.shape)} and {tuple(labels.shape)}"
             )
         if not vectors.isfinite().all():
-            raise ArgumentError("GaussianPrior.fit: a vector holds NaN or infinity; mend the model")
+            raise ArgumentError(
+                "GaussianPrior.fit: vectors must be finite, got NaN or infinity; check the encoder"
+            )
         classes, index, counts = labels.unique(return_inverse=True, return_counts=True)
         if len(classes) < 2 or len(vectors) <= len(classes):
             raise ArgumentError(
-                "GaussianPrior.fit: give at least two classes and more vectors than classes, got "
-                f"{len(classes)} classes and {len(vectors)} vectors"
+                "GaussianPrior.fit: expected at least two classes and more vectors than classes, "
+                f"got {len(classes)} classes and {len(vectors)} vectors"
             )
         x = vectors.double()
         weights = counts.to(x).unsqueeze(-1)
@@ -105,8 +111,9 @@ class GaussianPrior(nn.Module):
         mean = means.mean(0)
         inner, outer = x - means[index], means - mean
         within = inner.mT @ inner / (len(x) - len(classes))
-        # The class means are spread by their own uncertainty too, which is no part of Sigma_b.
+        # The average of n vectors has the covariance Sigma_b + Sigma_w / n; subtract the latter.
         between = outer.mT @ outer / (len(classes) - 1) - within * (1 / weights).mean()
+        # With Sigma_w = L L^T and U diag(lambda) U^T = L^-1 Sigma_b L^-T, T = U^T L^-1.
         root = torch.linalg.cholesky(self._shrunk(within))
         whitened = torch.linalg.solve_triangular(root, self._shrunk(between), upper=False)
         whitened = torch.linalg.solve_triangular(root, whitened.mT, upper=False)
@@ -124,15 +131,20 @@ class GaussianPrior(nn.Module):
         return (1 - self.shrinkage) * covariance + self.shrinkage * level * identity
 
     def forward(self, vectors: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
-        """Score vectors against classes of which some vectors are known.
+        """Score vectors for each class.
+
+        Args:
+            vectors: the vectors to classify.
+            sums: the sum of the support vectors of each class.
+            counts: `k`, the number of support vectors of each class. A class with none is scored
+                by the prior alone.
 
         Shapes:
-            vectors `(…, B, E)`, sums of the known vectors of each class `(…, C, E)`, their numbers
-            `(…, C, 1)` -> `(…, B, C)`. A class of which none is known scores as any class may.
+            vectors `(…, B, E)`, sums `(…, C, E)`, counts `(…, C, 1)` -> `(…, B, C)`.
         """
         z = (vectors - self.mean) @ self.transform.mT
-        known = (sums - counts * self.mean) @ self.transform.mT  # k zbar, (…, C, E)
+        total = (sums - counts * self.mean) @ self.transform.mT  # k zbar, (…, C, E)
         gain = self.variances / (counts * self.variances + 1)
-        expected, variance = known * gain, 1 + gain
+        expected, variance = total * gain, 1 + gain
         squares = (z.unsqueeze(-2) - expected.unsqueeze(-3)).square() / variance.unsqueeze(-3)
         return -(squares + variance.log().unsqueeze(-3)).sum(-1) / 2

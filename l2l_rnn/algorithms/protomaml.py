@@ -7,39 +7,46 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.steps import unchanged
+from l2l_rnn.algorithms.inner_loop.checks import unchanged_error
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
-from l2l_rnn.algorithms.labels import members_of, read_labels
+from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.axes import replace_parameters
+from l2l_rnn.checks import check_int
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 
 
 class ProtoMAML(MAML):
-    """MAML whose linear head starts at the class means of the support set.
+    """MAML whose linear head starts from the class means of the support set.
 
-    With `p_c` the mean of the encoder's vectors `f(x)` over the support sequences of class c, the
-    head starts as `W_c = 2 p_c`, `b_c = -|p_c|^2`: its scores are `-|f(x) - p_c|^2` but for a term
-    that all classes share. The head and the encoder then take MAML's gradient steps, as parameters
-    apart; `backward()` reaches the encoder's initialisation through the class means too.
+    `W_c = 2 p_c` and `b_c = -|p_c|^2`, where `p_c` is the mean of the encoder's vectors `f(x)` over
+    the support sequences of class c.
 
-    `write(x, y)` sets the head. In an unchanged learn2learn loop the first `adapt(loss)` does,
-    reading the labels of its support outputs off the loss gradient; each later one takes a gradient
-    step.
+    The scores then equal `-|f(x) - p_c|^2` up to a term that is the same for all classes. From
+    there, encoder and head take MAML's gradient steps as separate parameters. `backward()` reaches
+    the encoder's initialization through the class means too.
+
+    `write(x, y)` sets the head. In an unchanged learn2learn loop, the first `adapt(loss)` sets it
+    instead: it reads the labels of the support set from the gradient of the loss. Every later
+    `adapt` takes a gradient step.
 
     Args:
-        model: a module with an `encoder` and a linear `head` on its vectors, such as
-            `models.SequenceClassifier`. The head's own parameters only say how many classes there
-            are; the outputs before the head is set are not to be used.
+        model: a module with an `encoder` and a linear `head`, such as `models.SequenceClassifier`.
+            The head only determines the number of classes; its own weights are not used. Ignore
+            the outputs before the head is set.
         lr, first_order, allow_unused, allow_nograd: as in `MAML`.
 
+    Attributes:
+        has_prototypes: whether the head is set.
+
     Shapes:
-        As `MAML`; the outputs are `(…, B, C)`.
+        forward: as the model, to `(…, B, C)`; after `clone(tasks=N)` x is `(N, B, …)`.
+        adapt: a scalar loss, or `(N,)` with one loss per task. A scalar is the sum over tasks.
 
     Raises:
-        As `MAML`; ArgumentTypeError if the model has no encoder or no linear head with a bias,
-        AdaptationError if there is nothing to read labels from or the learner is not a clone,
-        ArgumentError if a class has no support sequence.
+        ArgumentTypeError: as `MAML`; also if the model has no encoder or no linear head with a
+            bias.
+        ArgumentError: as `MAML`.
 
     Example:
         >>> from l2l_rnn.models import SequenceClassifier
@@ -52,7 +59,7 @@ class ProtoMAML(MAML):
         torch.Size([4, 6, 2])
 
     Source: E. Triantafillou et al., 2020, Meta-Dataset: A Dataset of Datasets for Learning to Learn
-    from Few Examples, section 3. Reading labels off the loss gradient is this package's.
+    from Few Examples, section 3. Reading labels from the loss gradient is new here.
     """
 
     def __init__(
@@ -68,21 +75,23 @@ class ProtoMAML(MAML):
             if not isinstance(getattr(model, name, None), kind):
                 raise ArgumentTypeError(
                     f"ProtoMAML: model must have {name!r}, a torch.nn.{kind.__name__}, got "
-                    f"{type(model).__name__}; use models.SequenceClassifier, or name its parts so"
+                    f"{type(model).__name__}; use models.SequenceClassifier, or rename its parts"
                 )
         if model.head.bias is None:
-            raise ArgumentTypeError("ProtoMAML: the model's head must have a bias")
+            raise ArgumentTypeError(
+                "ProtoMAML: the model's head must have a bias; create it with bias=True"
+            )
         self.has_prototypes = False
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._last: tuple[Tensor, Tensor] | None = None  # vectors and scores of the last forward
 
     def clone(self, *args: Any, **options: Any) -> ProtoMAML:
-        """Return a learner whose head is to be set; as `MAML.clone`."""
+        """Return a learner as `MAML.clone` does. A clone of the initialization has no head yet."""
         learner = super().clone(*args, **options)
         learner._last = None
         return learner
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_last": None}  # outputs of a call are no state
+        return {**super().__getstate__(), "_last": None}  # the last outputs are not state
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self._call(self.module.encoder, x)
@@ -92,24 +101,45 @@ class ProtoMAML(MAML):
         return scores
 
     def write(self, x: Tensor, y: Tensor, ways: int | None = None) -> None:
-        """Set the head to the class means of labelled sequences.
+        """Set the head to the class means of labeled sequences.
 
         Args:
-            x: support sequences, `(…, B, …)`.
-            y: their labels, `(…, B)`, classes `0 … C - 1`.
-            ways: `C`; None for as many as the model's head has.
+            x: support sequences.
+            y: their labels, integers from 0 to `C - 1`.
+            ways: `C`, the number of classes; None uses that of the model's head.
+
+        Shapes:
+            x `(…, B, …)`, y `(…, B)`.
+
+        Raises:
+            AdaptationError: the learner is not a clone.
+            ArgumentTypeError: the labels are not integers.
+            ShapeError: the labels do not fit the sequences.
+            ArgumentError: `ways` is not a positive integer, a label is out of range, or a class has
+                no support sequence.
         """
-        self._check_is_clone()
+        self._check_is_clone("write")
         vectors = self._call(self.module.encoder, x)
-        ways = self.module.head.weight.shape[-2] if ways is None else ways
-        self._set_head(vectors, members_of("ProtoMAML.write", y, vectors, ways))
+        if ways is None:
+            ways = self.module.head.weight.shape[-2]
+        ways = check_int("ProtoMAML.write", "ways", ways)
+        self._set_head(vectors, one_hot("ProtoMAML.write", y, vectors, ways))
 
     def adapt(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Set the head if it is not set, from the last outputs; take a gradient step if it is.
+        """Take a gradient step, or set the head if it is not set.
 
-        Args and errors are those of `MAML.adapt`.
+        Args:
+            loss: as in `MAML.adapt`. To set the head, it must be a classification loss of the last
+                outputs.
+            args, kwargs: the other arguments of `MAML.adapt`.
+
+        Raises:
+            ArgumentTypeError, ShapeError: as `MAML.adapt`.
+            AdaptationError: as `MAML.adapt`; also if the learner is not a clone, or if the head is
+                not set and the loss does not show the labels of the last outputs.
+            ArgumentError: a class has no support sequence.
         """
-        self._check_is_clone()
+        self._check_is_clone("adapt")
         if self.has_prototypes:
             super().adapt(loss, *args, **kwargs)
             return
@@ -120,21 +150,24 @@ class ProtoMAML(MAML):
             )
         vectors, scores = self._last
         labels, _ = read_labels("ProtoMAML.adapt", loss, scores)
-        self._set_head(vectors, members_of("ProtoMAML.adapt", labels, vectors, scores.shape[-1]))
+        self._set_head(vectors, one_hot("ProtoMAML.adapt", labels, vectors, scores.shape[-1]))
 
     def accumulate(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """As `MAML.accumulate`, once the head is set: its class means are of all slices together.
+        """Add the gradient of a loss to the next inner step, as `MAML.accumulate` does.
+
+        Set the head first, because the class means need the whole support set.
 
         Raises:
-            AdaptationError: the head is not set.
+            ArgumentTypeError, ShapeError: as `MAML.accumulate`.
+            AdaptationError: as `MAML.accumulate`; also if the head is not set.
         """
         if not self.has_prototypes:
             what = "the head is not set; call write(x, y) on the whole support set first"
-            raise unchanged("ProtoMAML.accumulate", what)
+            raise unchanged_error("ProtoMAML.accumulate", what)
         super().accumulate(loss, *args, **kwargs)
 
     def _set_head(self, vectors: Tensor, members: Tensor) -> None:
-        """Put the class means of vectors `(…, B, E)` in the head; members `(…, B, C)`."""
+        """Set the head to the class means of vectors `(…, B, E)`; one-hot rows `(…, B, C)`."""
         counts = members.sum(-2)
         if (counts == 0).any():
             missing = int((counts == 0).nonzero()[0, -1])
@@ -142,11 +175,12 @@ class ProtoMAML(MAML):
                 f"ProtoMAML: class {missing} has no support sequence; give each class at least one"
             )
         prototypes = members.mT @ vectors / counts.unsqueeze(-1)
-        # The steps to come hold the encoder and the head apart: the head was made of these
-        # parameters, not of the copies that they will differentiate.
+        # The head is a function of the encoder's parameters, but inner steps treat the two as
+        # independent. They differentiate with respect to copies of the encoder's parameters, on
+        # which the head does not depend.
         replace_parameters(self.module.encoder, torch.clone)
         start = {"weight": 2 * prototypes, "bias": -prototypes.square().sum(-1)}
-        for name, value in start.items():  # of a frozen encoder it has no graph, but must adapt
+        for name, value in start.items():  # with a frozen encoder, the head must still adapt
             value = value if value.requires_grad else value.requires_grad_()
             self.module.head._parameters[name] = value
         self._start = dict(self.module.named_parameters())

@@ -10,40 +10,42 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from l2l_rnn.algorithms.labels import members_of, read_labels
+from l2l_rnn.algorithms.inner_loop.checks import check_tasks
+from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
-from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
+from l2l_rnn.checks import check_int
+from l2l_rnn.errors import AdaptationError, ShapeError
 
 
 class ProtoNet(BaseLearner):
-    """Classify by the nearest class mean in a learned space: `score_c = -|f(x) - p_c|^2`.
+    """Classify by the nearest class mean in a learned space.
 
-    `f` is `module`, the encoder, and `p_c` the mean of `f` over the support sequences of class c. A
-    `clone()` starts without prototypes and scores every class 0; `write(x, y)` adds labelled
-    sequences to the class means. `adapt(loss)` does so in an unchanged learn2learn script: the
-    loss of the support outputs tells their labels, since its gradient is negative in the label's
-    score alone. The encoder is never changed by it, and `backward()` reaches it through both sets.
+    `score_c = -|f(x) - p_c|^2`, where `f` is the encoder and the prototype `p_c` is the mean of `f`
+    over the support sequences of class c.
+
+    `clone()` returns a learner without prototypes, which gives every class the score 0.
+    `write(x, y)` adds labeled sequences to the class means. `adapt(loss)` does the same in an
+    unchanged learn2learn script: it reads the labels from the gradient of the loss, which is
+    negative only with respect to the label's score. Neither changes the encoder. `backward()`
+    reaches the encoder through support and query set.
 
     Args:
         model: `f`, an encoder of sequences, such as `models.SequenceEncoder`.
         ways: `C`, the number of classes.
-        prior: what a class may look like, learned from classes seen before, and then the score of
-            a class is this `GaussianPrior`'s; fit it on the trained encoder's vectors. None takes
-            the mean of few examples at its word.
+        prior: a `GaussianPrior` over classes, fitted to the vectors of the trained encoder. It then
+            computes the scores, and shrinks class means toward the training average. None uses the
+            plain class means.
 
     Attributes:
         prototypes: `p`, `(C, E)` or `(N, C, E)`; None before the first support sequence. A class
-            without a support sequence has the mean of no example: zeros.
+            without support sequences has zeros.
 
     Shapes:
-        forward, x `(…, B, …)` -> `(…, B, C)`. A leading axis `N` of the inputs is the task axis:
-        each task has its own prototypes, the encoder is shared.
+        forward: x `(…, B, …)` -> `(…, B, C)`. A leading axis `N` is the task axis: each task has
+            its own prototypes, and all tasks share the encoder.
 
     Raises:
-        ArgumentError: `ways` is not a positive integer, or a label is not one of them.
-        ShapeError: labels do not fit the sequences.
-        AdaptationError: `adapt` without a forward call before it, or with a loss that does not
-            depend on its outputs or is not finite.
+        ArgumentError: `ways` is not a positive integer.
 
     Example:
         >>> learner = ProtoNet(nn.Identity(), ways=2).clone()
@@ -52,26 +54,24 @@ class ProtoNet(BaseLearner):
         tensor([[-1.0000, -6.2500]])
 
     Source: J. Snell, K. Swersky and R. Zemel, 2017, Prototypical Networks for Few-shot Learning,
-    eq. 1-2. Reading labels off the loss gradient is this package's, to serve learn2learn's loop.
+    eq. 1-2. Reading labels from the loss gradient is new here; it makes learn2learn's loop work.
     """
 
     def __init__(self, model: nn.Module, ways: int, prior: GaussianPrior | None = None) -> None:
         super().__init__(model)
-        if isinstance(ways, bool) or not isinstance(ways, int) or ways < 1:
-            raise ArgumentError(f"ProtoNet: ways must be a positive integer, got {ways!r}")
-        self.ways = ways
+        self.ways = check_int("ProtoNet", "ways", ways)
         self.prior = prior
         self.reset()
 
     def reset(self) -> None:
         """Forget all support sequences."""
-        self._sums: Tensor | None = None  # (…, C, E), sums of support vectors by class
-        self._counts: Tensor | None = None  # (…, C, 1), how many
+        self._sums: Tensor | None = None  # (…, C, E), sum of the support vectors of each class
+        self._counts: Tensor | None = None  # (…, C, 1), number of support vectors of each class
         self._last: tuple[Tensor, Tensor] | None = None  # vectors and scores of the last forward
 
     @property
     def prototypes(self) -> Tensor | None:
-        """The class means `p`, or None."""
+        """The class means `p`, or None before the first support sequence."""
         if self._sums is None or self._counts is None:
             return None
         return self._sums / self._counts.clamp_min(1)
@@ -80,8 +80,14 @@ class ProtoNet(BaseLearner):
         """Return a learner without prototypes whose encoder backpropagates to this one's.
 
         Args:
-            tasks: `N`; taken for the common interface. The task axis follows from the inputs.
+            tasks: `N`, accepted as in the other learners. It has no effect, because the inputs
+                determine the task axis.
+
+        Raises:
+            ArgumentError: `tasks` is not a positive integer.
         """
+        if tasks is not None:
+            check_tasks("ProtoNet.clone", tasks, None)
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         learner._modules["module"] = clone_module(self.module)
@@ -89,7 +95,7 @@ class ProtoNet(BaseLearner):
         return learner
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_last": None}  # outputs of a call are no state
+        return {**super().__getstate__(), "_last": None}  # the last outputs are not state
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self.module(x)
@@ -100,7 +106,7 @@ class ProtoNet(BaseLearner):
         else:
             if prototypes.shape[:-2] != vectors.shape[:-2]:
                 raise ShapeError(
-                    f"ProtoNet: x must have the support's leading axes "
+                    f"ProtoNet: x must have the leading axes of the support set, "
                     f"{tuple(prototypes.shape[:-2])}, got {tuple(vectors.shape[:-2])}"
                 )
             if self.prior is None:
@@ -112,19 +118,34 @@ class ProtoNet(BaseLearner):
         return scores
 
     def write(self, x: Tensor, y: Tensor) -> None:
-        """Add labelled sequences to the class means.
-
-        Shapes:
-            x `(…, B, …)`, y `(…, B)`, classes `0 … C - 1`.
-        """
-        vectors = self.module(x)
-        self._bind(vectors, members_of("ProtoNet.write", y, vectors, self.ways))
-
-    def adapt(self, loss: Tensor) -> None:
-        """Add the sequences of the last forward call to the class means, labels read off `loss`.
+        """Add labeled sequences to the class means.
 
         Args:
-            loss: any classification loss of the last outputs, summed or averaged, scalar or `(N,)`.
+            x: support sequences.
+            y: their labels, integers from 0 to `C - 1`.
+
+        Shapes:
+            x `(…, B, …)`, y `(…, B)`.
+
+        Raises:
+            ArgumentTypeError: the labels are not integers.
+            ShapeError: the labels do not fit the sequences.
+            ArgumentError: a label is out of range.
+        """
+        vectors = self.module(x)
+        self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways))
+
+    def adapt(self, loss: Tensor) -> None:
+        """Add the sequences of the last forward call to the class means.
+
+        Args:
+            loss: a classification loss of the last outputs, which shows their labels: a scalar or
+                `(N,)`, summed or averaged over sequences.
+
+        Raises:
+            ArgumentTypeError: the loss is not a tensor.
+            AdaptationError: there was no forward call since the last write, or the loss does not
+                depend on its outputs, is not finite, or rewards several classes of one sequence.
         """
         if self._last is None:
             raise AdaptationError(
@@ -132,14 +153,14 @@ class ProtoNet(BaseLearner):
                 "first, with gradients on"
             )
         vectors, scores = self._last
-        labels, asks = read_labels("ProtoNet.adapt", loss, scores)
+        labels, labeled = read_labels("ProtoNet.adapt", loss, scores)
         members = F.one_hot(labels, self.ways).to(vectors.dtype)
-        if self._sums is None:  # without prototypes, a row that asks for no class has no part
-            members = members * asks.unsqueeze(-1)
+        if self._sums is None:  # all scores are 0, so a zero gradient means the loss skips the row
+            members = members * labeled.unsqueeze(-1)
         self._bind(vectors, members)
 
     def _bind(self, vectors: Tensor, members: Tensor) -> None:
-        """Add vectors `(…, B, E)` to the classes of which they are `members`, `(…, B, C)`."""
+        """Add vectors `(…, B, E)` to the classes given by one-hot rows `(…, B, C)`."""
         sums, counts = members.mT @ vectors, members.sum(-2).unsqueeze(-1)
         self._sums = sums if self._sums is None else self._sums + sums
         self._counts = counts if self._counts is None else self._counts + counts

@@ -1,4 +1,4 @@
-"""Reptile: move the initialisation toward where training on each task ends."""
+"""Reptile: move the initialization toward the parameters that each task's training reaches."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.steps import squared_length
+from l2l_rnn.algorithms.inner_loop.gradients import squared_norm
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
 
 
 class Reptile(MAML):
-    """Learn an initialisation `theta` close to the tasks' solutions `phi_i`.
+    """Learn an initialization `theta` that is close to the adapted parameters `phi_i` of each task.
 
-    A `clone()` takes plain gradient steps, of first order, from `theta` to `phi_i`, and
-    `learner.distance()` stands where MAML has the query loss: `1/2 |theta - phi_i|^2`, whose
-    gradient `theta - phi_i` an optimiser descends. With SGD and the mean over tasks that is
-    `theta <- theta + epsilon mean_i(phi_i - theta)`.
+    `theta <- theta + epsilon mean_i(phi_i - theta)`
+
+    A clone takes first-order gradient steps from `theta` to `phi_i`. `distance()` then replaces the
+    query loss: it is `1/2 |theta - phi_i|^2`, and its gradient is `theta - phi_i`. SGD with
+    learning rate `epsilon` on the mean over tasks is the update above; any other optimizer works
+    too.
 
     Args:
-        model, lr, options: as in `MAML`, but `first_order`, which is always so. A transform or a
-            pull stays as it is: the distance says nothing of how `phi` was reached.
+        model: the model to meta-learn.
+        lr: as in `MAML`. A `GradientTransform` is not trained, because `distance()` does not depend
+            on it. The same holds for a `regularizer`.
+        options: the other arguments of `MAML`, except `first_order`, which is always True.
 
     Raises:
-        As `MAML`.
+        ArgumentTypeError, ArgumentError: as `MAML`.
 
     Example:
         >>> import torch
@@ -33,7 +37,7 @@ class Reptile(MAML):
         >>> x = torch.randn(4, 5, 3)
         >>> for _ in range(3):
         ...     learner.adapt(learner(x).square().mean((1, 2)))
-        >>> learner.distance().sum().backward()
+        >>> learner.distance().mean().backward()
         >>> reptile.module.weight.grad.shape
         torch.Size([1, 3])
 
@@ -47,11 +51,18 @@ class Reptile(MAML):
         super().__init__(model, lr, first_order=True, **options)
 
     def distance(self) -> Tensor:
-        """Compute `1/2 |theta - phi|^2` over what adapts: a scalar, or `(N,)` with tasks."""
-        self._check_is_clone()
-        gaps = [
+        """Compute `1/2 |theta - phi|^2` over the adapted parameters.
+
+        Shapes:
+            -> a scalar, or `(N,)` with a task axis.
+
+        Raises:
+            AdaptationError: the learner is not a clone.
+        """
+        self._check_is_clone("distance")
+        differences = [
             self._start[name] - phi.detach()
             for name, phi in self.module.named_parameters()
             if self.adapted is None or name in self.adapted
         ]
-        return squared_length(gaps, self.tasks) / 2
+        return squared_norm(differences, self.tasks) / 2

@@ -1,4 +1,4 @@
-"""The Gaussian prior over classes: against Gaussians whose parameters are known."""
+"""The Gaussian prior over classes, against Gaussians with known parameters."""
 
 import copy
 
@@ -16,7 +16,7 @@ MEAN = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 
 
 def draw(classes, each, seed=0):
-    """Vectors of classes drawn from the known Gaussians: `(C, K, E)`."""
+    """Draw vectors of classes from the known Gaussians: `(C, K, E)`."""
     generator = torch.Generator().manual_seed(seed)
 
     def gaussian(covariance, *axes):
@@ -33,7 +33,7 @@ def fitted():
     return GaussianPrior(SIZE, shrinkage=1e-6).double().fit(vectors.flatten(0, 1), labels)
 
 
-def test_it_finds_the_covariances(fitted):
+def test_fit_finds_the_covariances(fitted):
     inverse = torch.linalg.inv(fitted.transform)
     torch.testing.assert_close(fitted.mean, MEAN, rtol=0.1, atol=0.1)
     torch.testing.assert_close(inverse @ inverse.mT, WITHIN, rtol=0.1, atol=0.05)
@@ -42,8 +42,8 @@ def test_it_finds_the_covariances(fitted):
 
 
 @pytest.mark.parametrize("known", [0, 1, 4])
-def test_scores_are_what_the_gaussians_predict(fitted, known):
-    """Against conditioning one big Gaussian over the known vectors and the query."""
+def test_scores_are_posterior_predictive_densities(fitted, known):
+    """Against conditioning one joint Gaussian of the support vectors and the query."""
     inverse = torch.linalg.inv(fitted.transform)
     within, between = inverse @ inverse.mT, inverse @ fitted.variances.diag() @ inverse.mT
     vectors = draw(2, known + 1, seed=5)[:, : known + 1]
@@ -66,7 +66,7 @@ def test_scores_are_what_the_gaussians_predict(fitted, known):
     torch.testing.assert_close(ours - ours[0], theirs - theirs[0], rtol=1e-8, atol=1e-8)
 
 
-def test_it_beats_the_nearest_mean_where_it_is_right(fitted):
+def test_it_beats_the_nearest_mean_if_the_prior_is_right(fitted):
     vectors = draw(5 * 200, 6, seed=9).unflatten(0, (200, 5))
     support, query = vectors[:, :, :1].flatten(1, 2), vectors[:, :, 1:].flatten(1, 2)
     labels = torch.arange(5).repeat_interleave(5)
@@ -78,7 +78,7 @@ def test_it_beats_the_nearest_mean_where_it_is_right(fitted):
     assert accuracy[1] > accuracy[0] + 0.05
 
 
-def test_known_vectors_add_up_over_calls(fitted):
+def test_support_vectors_add_up_over_calls(fitted):
     x, query = draw(4, 3, seed=2).unsqueeze(0)[:, :, :2], draw(4, 1, seed=3)[None, :, 0]
     y = torch.arange(4).expand(1, 4)
     whole, sliced = (ProtoNet(torch.nn.Identity(), 4, fitted).clone() for _ in range(2))
@@ -88,13 +88,13 @@ def test_known_vectors_add_up_over_calls(fitted):
     torch.testing.assert_close(whole(query), sliced(query))
 
 
-def test_before_fit_all_classes_score_alike():
+def test_before_fit_all_classes_have_the_same_score():
     scores = GaussianPrior(SIZE)(torch.randn(2, SIZE), torch.randn(4, SIZE), torch.ones(4, 1))
     assert torch.equal(scores, scores[:, :1].expand(2, 4))
 
 
 def test_fewer_vectors_than_features():
-    """Shrinkage makes covariances of few vectors usable."""
+    """Shrinkage makes singular covariances invertible."""
     vectors = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
     prior = GaussianPrior(50).fit(vectors, torch.tensor([0, 0, 1, 1, 2, 2]))
     assert prior(vectors, vectors, torch.ones(6, 1)).isfinite().all()
@@ -107,7 +107,7 @@ def test_equal_vectors_of_a_class():
     assert scores.argmax(-1).tolist() == [0, 1, 2, 3]
 
 
-def test_clones_share_it_and_copies_and_state_dicts_keep_it(fitted):
+def test_clones_share_the_prior_and_copies_keep_it(fitted):
     learner = ProtoNet(torch.nn.Identity(), 4, fitted)
     assert learner.clone().prior is fitted
     other = ProtoNet(torch.nn.Identity(), 4, GaussianPrior(SIZE).double())
@@ -118,7 +118,7 @@ def test_clones_share_it_and_copies_and_state_dicts_keep_it(fitted):
         )
 
 
-def test_gradients_reach_the_encoder_through_it(fitted):
+def test_gradients_reach_the_encoder(fitted):
     encoder = torch.nn.Linear(2, SIZE).double()
     learner = ProtoNet(encoder, 2, fitted).clone()
     x = torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -127,7 +127,7 @@ def test_gradients_reach_the_encoder_through_it(fitted):
     assert encoder.weight.grad.abs().min() > 0
 
 
-# ------------------------------------------------------------------ bad input
+# ------------------------------------------------------------------ errors
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, None, True])
@@ -138,7 +138,9 @@ def test_bad_size(size):
 
 @pytest.mark.parametrize("shrinkage", [0, -0.1, 1.1, float("nan")])
 def test_bad_shrinkage(shrinkage):
-    with pytest.raises(ArgumentError, match=r"shrinkage must lie in \(0, 1\]"):
+    with pytest.raises(
+        ArgumentError, match="shrinkage must be a number above 0 and of at most 1, got"
+    ):
         GaussianPrior(2, shrinkage)
 
 

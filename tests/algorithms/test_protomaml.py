@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import MAML, PerTensorRates, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import MAML, PerTensorLR, ProtoMAML, ProtoNet
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
@@ -39,8 +39,8 @@ def test_before_any_step_it_is_a_prototypical_network(model, batch):
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
-def test_learn2learns_loop_is_write_and_steps(model, batch):
-    """The first adapt sets the head by labels that it reads off the loss."""
+def test_the_learn2learn_loop_equals_write_and_steps(model, batch):
+    """The first adapt reads the labels from the loss and sets the head."""
     x, y, query_x, _ = (part[0] for part in batch)
     maml = ProtoMAML(model, 0.1)
     looped, written = maml.clone(), maml.clone()
@@ -52,13 +52,13 @@ def test_learn2learns_loop_is_write_and_steps(model, batch):
     torch.testing.assert_close(looped(query_x), written(query_x), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("rates", [False, True])
+@pytest.mark.parametrize("learned_lr", [False, True])
 @pytest.mark.parametrize("first_order", [False, True])
-def test_tasks_at_once_equal_a_loop(model, batch, first_order, rates):
+def test_tasks_at_once_equal_a_loop(model, batch, first_order, learned_lr):
     learners = []
     for run in ("loop", "once"):
         own = copy.deepcopy(model)
-        lr = PerTensorRates(own, 0.2) if rates else 0.2
+        lr = PerTensorLR(own, 0.2) if learned_lr else 0.2
         maml = ProtoMAML(own, lr, first_order=first_order)
         learners.append(maml)
         parts = list(zip(*batch, strict=True)) if run == "loop" else [batch]
@@ -76,8 +76,8 @@ def test_tasks_at_once_equal_a_loop(model, batch, first_order, rates):
             torch.testing.assert_close(many[name], one[name], rtol=1e-9, atol=1e-12)
 
 
-def test_the_meta_gradient_is_the_formulas(model, batch):
-    """Against the equations written out with torch.func, for one task and one step."""
+def test_the_meta_gradient_equals_the_formula(model, batch):
+    """Against the equations with torch.func, for one task and one step."""
     x, y, query_x, query_y = (part[0] for part in batch)
     maml = ProtoMAML(model, 0.3)
     learner = maml.clone()
@@ -94,7 +94,7 @@ def test_the_meta_gradient_is_the_formulas(model, batch):
         return nn.functional.cross_entropy(encode(parameters, x) @ weight.T + bias, y)
 
     means = torch.stack([encode(theta, x)[y == c].mean(0) for c in range(WAYS)])
-    copies = {n: p.clone() for n, p in theta.items()}  # apart from the head, which is made of theta
+    copies = {n: p.clone() for n, p in theta.items()}  # the head is made of theta, not of these
     start = [*copies.values(), 2 * means, -means.square().sum(-1)]
     steps = torch.autograd.grad(loss(copies, *start[-2:], x, y), start, create_graph=True)
     adapted = [p - 0.3 * g for p, g in zip(start, steps, strict=True)]
@@ -114,7 +114,7 @@ def test_other_numbers_of_classes(model, batch):
     assert model.head.weight.shape[0] == WAYS
 
 
-def test_layers_that_know_no_tasks(batch):
+def test_layers_without_the_task_axis(batch):
     class Mean(nn.Module):
         def __init__(self):
             super().__init__()
@@ -161,7 +161,7 @@ def test_it_is_a_maml_and_clones_keep_the_class(model, batch):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_and_state_dicts(model, batch, copied):
-    maml = ProtoMAML(model, PerTensorRates(model, 0.1))
+    maml = ProtoMAML(model, PerTensorLR(model, 0.1))
     other = copied(maml)
     other.load_state_dict(maml.state_dict())
     x, y, query_x, _ = batch
@@ -174,10 +174,10 @@ def test_copies_and_state_dicts(model, batch, copied):
     assert torch.equal(*outputs)
 
 
-# ------------------------------------------------------------------ bad input
+# ------------------------------------------------------------------ errors
 
 
-def test_a_model_without_its_parts():
+def test_a_model_needs_an_encoder():
     with pytest.raises(ArgumentTypeError, match=r"must have 'encoder', a torch\.nn\.Module"):
         ProtoMAML(nn.Linear(2, 2), 0.1)
 
@@ -189,13 +189,13 @@ def test_a_model_without_its_parts():
         (nn.Linear(4, 2, bias=False), "head must have a bias"),
     ],
 )
-def test_a_head_that_cannot_take_prototypes(head, message):
+def test_a_model_needs_a_linear_head_with_a_bias(head, message):
     with pytest.raises(ArgumentTypeError, match=message):
         ProtoMAML(nn.ModuleDict({"encoder": nn.Identity(), "head": head}), 0.1)
 
 
 @pytest.mark.parametrize("call", ["write", "adapt"])
-def test_the_initialisation_is_never_written(model, batch, call):
+def test_the_initialization_is_never_written(model, batch, call):
     maml = ProtoMAML(model, 0.1)
     x, y = batch[0][0], batch[1][0]
     with pytest.raises(AdaptationError, match=r"call clone\(\) first"):
@@ -204,7 +204,7 @@ def test_the_initialisation_is_never_written(model, batch, call):
     assert all(p.is_leaf for p in maml.parameters())
 
 
-def test_outputs_of_a_call_are_no_part_of_a_clone_or_a_copy(model, batch):
+def test_clones_and_copies_do_not_keep_the_last_outputs(model, batch):
     maml = ProtoMAML(model, 0.1)
     x, y = batch[0][0], batch[1][0]
     loss = cross_entropy(maml(x), y)

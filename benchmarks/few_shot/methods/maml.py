@@ -12,7 +12,7 @@ from benchmarks.few_shot.methods.protonet import MetaLearnedMetric
 from benchmarks.few_shot.problems.problem import Problem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, train
-from l2l_rnn.algorithms import PerTensorRates, ProtoMAML
+from l2l_rnn.algorithms import PerTensorLR, ProtoMAML
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import SequenceClassifier
@@ -54,7 +54,7 @@ class MetaLearnedStart(Classification):
         classifier = SequenceClassifier(
             problem.spec.ways, vocab_size=problem.vocab_size, **model
         ).to(problem.device)
-        rates = PerTensorRates(classifier, inner_lr, inner_steps)
+        rates = PerTensorLR(classifier, inner_lr, inner_steps)
         self.maml = ProtoMAML(classifier, rates, first_order=first_order)
 
     def fit(self) -> History:

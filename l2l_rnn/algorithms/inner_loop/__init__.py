@@ -1,1 +1,1 @@
-"""The inner loop: one adaptation step, and what may be learned about it."""
+"""One step of the inner loop: parameters, checks, gradients, and what is learned about the step."""

@@ -1,4 +1,4 @@
-"""Meta-Curvature: learned matrices that turn and stretch the gradients of the inner loop."""
+"""Meta-Curvature: learned matrices that precondition the gradients of the inner loop."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
-from l2l_rnn.errors import AdaptationError, ArgumentError
+from l2l_rnn.checks import check_int
+from l2l_rnn.errors import AdaptationError
 
 
 class MetaCurvature(GradientTransform):
-    """Multiply each gradient by one learned matrix along each of its axes.
+    """Multiply each gradient by a learned square matrix along each of its axes.
 
-    `step = lr * (G x_1 M_1 x_2 M_2 … x_d M_d)`, where `x_k` is the product along axis k and `M_k`
-    is square; of a weight matrix that is `lr * M_1 G M_2^T`, of a bias `lr * M_1 g`. All start at
-    the identity, so that the first meta-step is plain MAML's. A scalar has one number. With tasks,
-    all of them share the matrices, as they share the initialisation.
+    `step = lr * (G x_1 M_1 x_2 M_2 … x_d M_d)`, where `x_k` is the product along axis k. For a
+    weight matrix this is `lr * M_1 G M_2^T`; for a bias, `lr * M_1 g`; for a scalar, the same with
+    `M_1` of shape `(1, 1)`. Every matrix starts as the identity, so the first meta-step equals that
+    of plain MAML. All tasks share the matrices.
 
-    An axis of n entries takes `n^2` numbers, and as many for each meta-gradient and for each state
-    that an optimiser keeps of it: of a vocabulary of 30,000 that is 3.6 GB apiece in float32.
-    `diagonal_above` keeps the diagonals alone of such axes, n numbers each.
+    An axis of size n needs `n^2` numbers, and as many again for each meta-gradient and each state
+    of the optimizer. For a vocabulary of 30,000, each of these takes 3.6 GB in float32. Set
+    `diagonal_above` to learn only the n diagonal entries for such axes.
 
     Args:
-        model: the module that is adapted; its parameters are known by name from then on.
-        lr: step size, which is not learned: the matrices scale too.
-        diagonal_above: longest axis that has a whole matrix; longer ones have a diagonal. None for
-            whole matrices everywhere.
+        model: the model to adapt.
+        lr: learning rate. It is fixed; the matrices learn the scale.
+        diagonal_above: largest axis with a full matrix. Longer axes have a diagonal matrix. None
+            gives every axis a full matrix.
 
     Attributes:
-        matrices: for each parameter, by its place in `names`, `M_1 … M_d`; `(n, n)` or, where
-            diagonal, `(n,)`.
+        matrices: `M_1 … M_d` of each parameter, in the order of `names`. Each is `(n, n)`, or
+            `(n,)` if diagonal.
 
     Shapes:
         as `GradientTransform`.
 
     Raises:
-        ArgumentError: `lr` is not positive and finite, or `diagonal_above` not a non-negative
-            integer.
-        AdaptationError: at a call, when a gradient is of a parameter that the model does not have,
-            or shaped otherwise.
+        ArgumentError: `lr` is not a positive finite number, or `diagonal_above` is not a
+            non-negative integer.
+        AdaptationError: in `forward`, a gradient belongs to a parameter that `model` does not have,
+            or has another shape.
 
     Example:
         >>> from l2l_rnn.algorithms import MAML
@@ -51,22 +52,15 @@ class MetaCurvature(GradientTransform):
         >>> [tuple(matrix.grad.shape) for matrix in maml.lr.matrices[0]]
         [(2, 2), (3, 3)]
 
-    Source: E. Park and J. B. Oliva, 2019, Meta-Curvature; here for any number of axes.
-    learn2learn's `MetaCurvatureTransform` has `M_2` transposed, a diagonal for a bias, and one
-    matrix for both filter axes of a convolution.
+    Source: E. Park and J. B. Oliva, 2019, Meta-Curvature, section 3; here for any number of axes.
+    learn2learn's `MetaCurvatureTransform` transposes `M_2`, uses a diagonal for a bias, and shares
+    one matrix between the two filter axes of a convolution.
     """
 
     def __init__(self, model: nn.Module, lr: float, diagonal_above: int | None = None) -> None:
         super().__init__(model, lr)
-        if diagonal_above is not None and (
-            isinstance(diagonal_above, bool)
-            or not isinstance(diagonal_above, int)
-            or diagonal_above < 0
-        ):
-            raise ArgumentError(
-                "MetaCurvature: diagonal_above must be a non-negative integer, got "
-                f"{diagonal_above!r}"
-            )
+        if diagonal_above is not None:
+            diagonal_above = check_int("MetaCurvature", "diagonal_above", diagonal_above, least=0)
         self.lr = lr
         self.shapes = tuple(p.shape for p in model.parameters())
         self.matrices = nn.ModuleList(
@@ -79,19 +73,20 @@ class MetaCurvature(GradientTransform):
         if gradient.shape not in (shape, (*gradient.shape[:1], *shape)):
             raise AdaptationError(
                 f"MetaCurvature: parameter {self.names[index]!r} must have shape {tuple(shape)}, "
-                f"or (N, …) with tasks, got {tuple(gradient.shape)}; make it of the model that is "
-                "adapted"
+                f"or (N, …) with a task axis, got {tuple(gradient.shape)}; create the transform "
+                "from the model that the learner adapts"
             )
-        turned = gradient if shape else gradient.unsqueeze(-1)
-        for axis, matrix in enumerate(matrices, start=-len(matrices)):  # from the end: past tasks
-            last = turned.movedim(axis, -1)
+        product = gradient if shape else gradient.unsqueeze(-1)
+        # Axes are counted from the end, so that a leading task axis is left alone.
+        for axis, matrix in enumerate(matrices, start=-len(matrices)):
+            last = product.movedim(axis, -1)
             last = last * matrix if matrix.dim() == 1 else last @ matrix.mT
-            turned = last.movedim(-1, axis)
-        return self.lr * turned.reshape(gradient.shape)
+            product = last.movedim(-1, axis)
+        return self.lr * product.reshape(gradient.shape)
 
 
 def _identity(parameter: Tensor, size: int, diagonal_above: int | None) -> nn.Parameter:
-    """The identity for an axis of a parameter: `(size, size)`, or `(size,)` where too long."""
-    whole = diagonal_above is None or size <= diagonal_above
+    """Identity matrix for one axis of a parameter: `(size, size)`, or `(size,)` if diagonal."""
+    full = diagonal_above is None or size <= diagonal_above
     ones = torch.ones(size, dtype=parameter.dtype, device=parameter.device)
-    return nn.Parameter(ones.diag() if whole else ones)
+    return nn.Parameter(ones.diag() if full else ones)

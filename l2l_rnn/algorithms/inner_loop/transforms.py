@@ -1,55 +1,73 @@
-"""Learned transforms of inner gradients: modules that may stand where a learner takes `lr`."""
+"""Base class of learned gradient transforms, which learners accept as `lr`."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from l2l_rnn.errors import AdaptationError, ArgumentError
+from l2l_rnn.checks import check_number
+from l2l_rnn.errors import AdaptationError
 
 
 class GradientTransform(nn.Module, ABC):
-    """Turn the gradients of an inner step into the step that is subtracted.
+    """Transform the gradients of an inner step into the step itself.
 
-    Its parameters are meta-parameters: they are trained with the initialisation, through what the
-    inner steps did to the query loss.
+    The inner loop computes `theta <- theta - T(grad L(theta))`, where `T` is the transform. The
+    parameters of `T` are meta-parameters: the query loss trains them together with the
+    initialization. A subclass implements `transform`.
 
     Args:
-        model: the module that is adapted; its parameters are known by name from then on.
-        lr: the step size at the start.
+        model: the model to adapt. The transform looks up its parameters by name.
+        lr: initial learning rate.
 
     Attributes:
-        names: the parameters' names.
+        names: the names of the model's parameters, in the model's order.
 
     Shapes:
-        a gradient `(…)`, shaped like its parameter, or `(N, …)` with tasks -> the same.
+        forward: gradients `(…)`, shaped like their parameters -> steps `(…)`; with a task axis
+            `(N, …)` -> `(N, …)`.
 
     Raises:
-        ArgumentError: `lr` is not positive and finite.
-        AdaptationError: at a call, when a gradient is of a parameter that the model does not have.
+        ArgumentError: `lr` is not a positive finite number.
+        AdaptationError: in `forward`, a gradient belongs to a parameter that `model` does not have.
+
+    Example:
+        >>> class SignDescent(GradientTransform):
+        ...     def transform(self, step, index, gradient):
+        ...         return 0.1 * gradient.sign()
+        >>> transform = SignDescent(nn.Linear(3, 2), lr=0.1)
+        >>> transform(0, {"bias": Tensor([2.0, -3.0])})
+        {'bias': tensor([ 0.1000, -0.1000])}
     """
 
     def __init__(self, model: nn.Module, lr: float) -> None:
         super().__init__()
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
-            raise ArgumentError(
-                f"{type(self).__name__}: lr must be a positive finite number, got {lr!r}"
-            )
+        check_number(type(self).__name__, "lr", lr, above=0)
         self.names = tuple(name for name, _ in model.named_parameters())
 
     @abstractmethod
     def transform(self, step: int, index: int, gradient: Tensor) -> Tensor:
-        """Turn one tensor's gradient, by its place in `names`, into its step."""
+        """Transform the gradient of one parameter.
+
+        Args:
+            step: number of the inner step, from 0.
+            index: position of the parameter in `names`.
+            gradient: its gradient.
+        """
 
     def forward(self, step: int, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Turn the gradients of an inner step, counted from 0, by name."""
+        """Transform the gradients of one inner step.
+
+        Args:
+            step: number of the inner step, from 0.
+            gradients: gradients by parameter name.
+        """
         unknown = [name for name in gradients if name not in self.names]
         if unknown:
             raise AdaptationError(
-                f"{type(self).__name__}: there is nothing for parameter {unknown[0]!r}; make it of "
-                "the model that is adapted"
+                f"{type(self).__name__}: unknown parameter {unknown[0]!r}; create the transform "
+                "from the model that the learner adapts"
             )
         return {
             name: self.transform(step, self.names.index(name), gradient)

@@ -28,7 +28,7 @@ class Holder(nn.Module):
         )
 
 
-def randomised(transform, seed=3):
+def randomized(transform, seed=3):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in transform.parameters():
@@ -57,7 +57,7 @@ def batch():
 @pytest.mark.parametrize("tasks", [None, 3])
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (3, 3), (2, 3, 4), (2, 1, 3, 2)])
 def test_it_is_a_product_along_each_axis(shape, tasks):
-    curvature = randomised(MetaCurvature(Holder(shape), 0.5))
+    curvature = randomized(MetaCurvature(Holder(shape), 0.5))
     gradient = torch.randn(shape if tasks is None else (tasks, *shape), dtype=torch.float64)
     (step,) = curvature(0, {"held.0": gradient}).values()
     assert step.shape == gradient.shape
@@ -72,7 +72,7 @@ def test_it_is_a_product_along_each_axis(shape, tasks):
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3), (3, 5), (2, 3, 5)])
 def test_a_long_axis_has_a_diagonal(shape):
-    short = randomised(MetaCurvature(Holder(shape), 0.5, diagonal_above=4))
+    short = randomized(MetaCurvature(Holder(shape), 0.5, diagonal_above=4))
     assert [m.shape for m in short.matrices[0]] == [(n, n) if n < 5 else (n,) for n in shape]
     whole = MetaCurvature(Holder(shape), 0.5)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_tied_parameters_have_one_set_of_matrices(batch):
             return self.head(self.embedding(tokens).mean(-2))
 
     model = Tied().double()
-    maml = MAML(model, randomised(MetaCurvature(model, 0.3)))
+    maml = MAML(model, randomized(MetaCurvature(model, 0.3)))
     assert [len(m) for m in maml.lr.matrices] == [2]
     y = batch[1]
     x = torch.randint(0, WAYS, (*y.shape, 5))
@@ -107,7 +107,7 @@ def test_tied_parameters_have_one_set_of_matrices(batch):
 
 
 def test_the_outer_step_lowers_the_query_loss(batch):
-    """The matrices alone are trained, the initialisation stays."""
+    """Only the matrices are trained; the initialization stays fixed."""
     model = classifier()
     maml = MAML(model, MetaCurvature(model, 0.3))
     optimizer = torch.optim.Adam(maml.lr.parameters(), 0.1)
@@ -126,8 +126,8 @@ def test_the_outer_step_lowers_the_query_loss(batch):
 # ------------------------------------------------------------------ learn2learn's transform
 
 
-def give_learn2learns(curvature, transforms):
-    """Set our matrices to the like of learn2learn's."""
+def copy_learn2learns_matrices(curvature, transforms):
+    """Set our matrices to learn2learn's."""
     with torch.no_grad():
         for matrices, theirs in zip(curvature.matrices, transforms, strict=True):
             if theirs.dim == 1:
@@ -138,20 +138,20 @@ def give_learn2learns(curvature, transforms):
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 5), (4, 4)])
-def test_the_step_is_learn2learns(shape):
+def test_the_step_equals_learn2learns(shape):
     model = Holder(shape)
-    theirs = randomised(MetaCurvatureTransform(model.held[0], lr=0.3).double())
+    theirs = randomized(MetaCurvatureTransform(model.held[0], lr=0.3).double())
     ours = MetaCurvature(model, 0.3)
-    give_learn2learns(ours, [theirs])
+    copy_learn2learns_matrices(ours, [theirs])
     gradient = torch.randn(shape, dtype=torch.float64)
     torch.testing.assert_close(ours(0, {"held.0": gradient})["held.0"], theirs(gradient))
 
 
-def test_the_step_of_a_convolution_is_learn2learns():
-    """Its one matrix of both filter axes may be a product of ours."""
+def test_the_step_of_a_convolution_equals_learn2learns():
+    """Its one matrix for both filter axes is set to the product of our two."""
     model = Holder((2, 3, 4, 5))
-    theirs = randomised(MetaCurvatureTransform(model.held[0], lr=0.3).double())
-    ours = randomised(MetaCurvature(model, 0.3))
+    theirs = randomized(MetaCurvatureTransform(model.held[0], lr=0.3).double())
+    ours = randomized(MetaCurvature(model, 0.3))
     with torch.no_grad():
         first, second, third, fourth = ours.matrices[0]
         first.copy_(theirs.mc_in)
@@ -165,7 +165,7 @@ def gbml_loop(learner, batch, steps=2):
     """Adapt to each task in learn2learn's way, backpropagate, return the losses."""
     losses = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # learn2learn reads gradients of tensors that are no leaves
+        warnings.simplefilter("ignore")  # learn2learn reads .grad of non-leaf tensors
         for x, y, query_x, query_y in zip(*batch, strict=True):
             clone = learner.clone()
             for _ in range(steps):
@@ -177,14 +177,14 @@ def gbml_loop(learner, batch, steps=2):
 
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_meta_gradients_are_those_of_learn2learns_gbml(cell, first_order, batch):
+def test_meta_gradients_equal_those_of_learn2learns_gbml(cell, first_order, batch):
     model = classifier(cell)
     theirs = learn2learn.algorithms.GBML(
         copy.deepcopy(model), MetaCurvatureTransform, lr=0.3, first_order=first_order
     ).double()
-    transforms = randomised(theirs.compute_update).transforms_modules
+    transforms = randomized(theirs.compute_update).transforms_modules
     curvature = MetaCurvature(model, 0.3)
-    give_learn2learns(curvature, transforms)
+    copy_learn2learns_matrices(curvature, transforms)
     ours = MAML(model, curvature, first_order=first_order)
     wanted = gbml_loop(theirs, batch)
     x, y, query_x, query_y = batch
@@ -224,9 +224,9 @@ def gbml(cell, kind, **options):
 
 @pytest.mark.parametrize("kind", GBMLS)
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_learn2learns_gbml_is_of_second_order_on_our_layers(cell, kind, batch):
+def test_learn2learns_gbml_is_second_order_on_our_layers(cell, kind, batch):
     learner = gbml(cell, kind)
-    randomised(learner.compute_update)
+    randomized(learner.compute_update)
     gbml_loop(learner, batch)
     parameters = list(learner.parameters())
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in parameters)
@@ -269,7 +269,7 @@ def test_bad_bounds(bound):
 
 
 @pytest.mark.parametrize("tasks", [None, TASKS])
-def test_a_model_of_another_size_is_told(tasks, batch):
+def test_a_transform_of_another_model_raises(tasks, batch):
     x, y = (batch[0], batch[1]) if tasks else (batch[0][0], batch[1][0])
     other = SequenceClassifier(WAYS, input_size=2, hidden_size=5)
     learner = MAML(classifier(), MetaCurvature(other, 0.1)).clone(tasks=tasks)

@@ -1,4 +1,4 @@
-"""Learned transforms: Meta-SGD against learn2learn's, one size for each tensor and step."""
+"""Learned learning rates and other transforms; Meta-SGD against learn2learn's."""
 
 import copy
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import MAML, MetaCurvature, MetaSGD, PerElementRates, PerTensorRates
+from l2l_rnn.algorithms import MAML, MetaCurvature, MetaSGD, PerElementLR, PerTensorLR
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 from l2l_rnn.nn import LSTM, Linear
 
@@ -68,17 +68,17 @@ def gradients(learner):
     return [p.grad for p in learner.parameters()]
 
 
-RATES = {
-    "per tensor": lambda model: PerTensorRates(model, 0.3, steps=STEPS),
-    "per tensor, one step": lambda model: PerTensorRates(model, 0.3),
-    "per element": lambda model: PerElementRates(model, 0.3),
+TRANSFORMS = {
+    "per tensor": lambda model: PerTensorLR(model, 0.3, steps=STEPS),
+    "per tensor, one step": lambda model: PerTensorLR(model, 0.3),
+    "per element": lambda model: PerElementLR(model, 0.3),
     "curvature": lambda model: MetaCurvature(model, 0.3),
 }
 
 
-@pytest.fixture(params=RATES)
-def rates(request, model):
-    made = RATES[request.param](model)
+@pytest.fixture(params=TRANSFORMS)
+def lr(request, model):
+    made = TRANSFORMS[request.param](model)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for p in made.parameters():
@@ -88,7 +88,7 @@ def rates(request, model):
 
 @pytest.mark.parametrize("run", [loop, at_once])
 @pytest.mark.parametrize("first_order", [False, True])
-def test_meta_sgd_is_learn2learns(model, batch, run, first_order):
+def test_meta_sgd_equals_learn2learns(model, batch, run, first_order):
     ours = MetaSGD(model, 0.3, first_order=first_order)
     theirs = learn2learn.algorithms.MetaSGD(copy.deepcopy(model), 0.3, first_order=first_order)
     run(ours, batch)
@@ -99,8 +99,8 @@ def test_meta_sgd_is_learn2learns(model, batch, run, first_order):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_tasks_at_once_equal_a_loop(model, rates, batch):
-    one, many = (MAML(*copy.deepcopy((model, rates))) for _ in range(2))
+def test_tasks_at_once_equal_a_loop(model, lr, batch):
+    one, many = (MAML(*copy.deepcopy((model, lr))) for _ in range(2))
     loop(one, batch)
     at_once(many, batch)
     assert all(g is not None and g.abs().max() > 0 for g in gradients(one))
@@ -108,9 +108,9 @@ def test_tasks_at_once_equal_a_loop(model, rates, batch):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_gradients_of_the_rates_are_finite_differences(model, rates, batch):
-    """What the outer loss says of every step size is what changing it does."""
-    learner = MAML(model, rates)
+def test_gradients_of_learned_learning_rates_are_finite_differences(model, lr, batch):
+    """The outer loss changes with the learning rates as its gradient predicts."""
+    learner = MAML(model, lr)
     x, y, query_x, query_y = batch
 
     def outer():
@@ -120,7 +120,7 @@ def test_gradients_of_the_rates_are_finite_differences(model, rates, batch):
         return error(clone(query_x), query_y).sum()
 
     outer().backward()
-    for p in rates.parameters():
+    for p in lr.parameters():
         direction = torch.randn(p.shape, generator=torch.Generator().manual_seed(3)).to(p)
         ends = []
         for sign in (1, -1):
@@ -133,13 +133,13 @@ def test_gradients_of_the_rates_are_finite_differences(model, rates, batch):
         assert (p.grad * direction).sum().item() == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
-def test_equal_rates_are_plain_maml(model, batch):
+def test_equal_learning_rates_are_plain_maml(model, batch):
     x, y = batch[:2]
     adapted = []
     for lr in (
         0.3,
-        PerTensorRates(model, 0.3, steps=STEPS),
-        PerElementRates(model, 0.3),
+        PerTensorLR(model, 0.3, steps=STEPS),
+        PerElementLR(model, 0.3),
         MetaCurvature(model, 0.3),
         MetaCurvature(model, 0.3, diagonal_above=4),
     ):
@@ -152,11 +152,11 @@ def test_equal_rates_are_plain_maml(model, batch):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 
-def test_each_step_has_its_own_size(model, batch):
-    rates = PerTensorRates(model, 0.1, steps=2)
+def test_each_step_has_its_own_learning_rate(model, batch):
+    lr = PerTensorLR(model, 0.1, steps=2)
     with torch.no_grad():
-        rates.log_rates[1] = -torch.inf  # the second step and all after it move nothing
-    learner = MAML(model, rates).clone(tasks=TASKS)
+        lr.log_lr[1] = -torch.inf  # all steps after the first have learning rate 0
+    learner = MAML(model, lr).clone(tasks=TASKS)
     seen = []
     for _ in range(3):
         learner.adapt(error(learner(batch[0]), batch[1]))
@@ -164,13 +164,13 @@ def test_each_step_has_its_own_size(model, batch):
     assert not torch.equal(seen[0][0][0], model.lstm.weight_ih_l0)
     for later in seen[1:]:
         assert all(torch.equal(a, b) for a, b in zip(seen[0], later, strict=True))
-    again = MAML(model, rates).clone(tasks=TASKS)
+    again = MAML(model, lr).clone(tasks=TASKS)
     assert again.steps_taken == 0
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_and_state_dicts(model, rates, copied, batch):
-    learner = MAML(model, rates)
+def test_copies_and_state_dicts(model, lr, copied, batch):
+    learner = MAML(model, lr)
     other = copied(learner)
     with torch.no_grad():
         for p in other.parameters():
@@ -182,31 +182,31 @@ def test_copies_and_state_dicts(model, rates, copied, batch):
         assert torch.equal(a, b)
 
 
-def test_the_class_is_kept_by_clones(model):
+def test_clones_keep_the_class(model):
     assert type(MetaSGD(model, 0.1).clone(tasks=2)) is MetaSGD
 
 
 @pytest.mark.parametrize("lr", [0.0, -0.1, float("nan"), float("inf"), "0.1", None, True])
-@pytest.mark.parametrize("kind", [PerTensorRates, PerElementRates, MetaCurvature, MetaSGD])
-def test_bad_rates(model, kind, lr):
-    with pytest.raises(ArgumentError, match="lr must be a positive finite number"):
+@pytest.mark.parametrize("kind", [PerTensorLR, PerElementLR, MetaCurvature, MetaSGD])
+def test_bad_learning_rates(model, kind, lr):
+    with pytest.raises(ArgumentError, match="lr must be a number above 0, got"):
         kind(model, lr)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1.0, None, True])
 def test_bad_steps(model, steps):
     with pytest.raises(ArgumentError, match="steps must be a positive integer"):
-        PerTensorRates(model, 0.1, steps)
+        PerTensorLR(model, 0.1, steps)
 
 
-def test_a_model_that_is_none():
+def test_a_model_must_be_a_module():
     with pytest.raises(ArgumentTypeError, match=r"^MetaSGD: model must be a torch.nn.Module"):
         MetaSGD("model", 0.1)
 
 
-def test_rates_of_another_model(model, batch):
-    learner = MAML(model, PerTensorRates(nn.Linear(2, 2), 0.1)).clone(tasks=TASKS)
+def test_learning_rates_of_another_model(model, batch):
+    learner = MAML(model, PerTensorLR(nn.Linear(2, 2), 0.1)).clone(tasks=TASKS)
     before = [p.detach().clone() for p in learner.module.parameters()]
-    with pytest.raises(AdaptationError, match=r"nothing for parameter 'lstm\.weight_ih_l0'"):
+    with pytest.raises(AdaptationError, match=r"unknown parameter 'lstm\.weight_ih_l0'; create"):
         learner.adapt(error(learner(batch[0]), batch[1]))
     assert all(torch.equal(a, b) for a, b in zip(before, learner.module.parameters(), strict=True))

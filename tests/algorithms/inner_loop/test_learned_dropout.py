@@ -1,20 +1,10 @@
-"""A learned dropout in a learner: the outer loop trains its rate, the inner loop does not."""
+"""Learned dropout in a learner: the outer loop trains its rate, the inner loop leaves it alone."""
 
 import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import (
-    ANIL,
-    BOIL,
-    MAML,
-    LearnedPull,
-    MAMLPlusPlus,
-    MetaCurvature,
-    MetaSGD,
-    ProtoMAML,
-    Reptile,
-)
+from l2l_rnn.algorithms import BOIL, MAML
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
@@ -23,33 +13,19 @@ from l2l_rnn.nn import LearnedDropout
 WAYS, TASKS = 3, 4
 RATE = "encoder.dropout.log_odds"
 
-LEARNERS = {
-    "MAML": lambda model: MAML(model, 0.3),
-    "MAML, pull and momentum": lambda model: MAML(
-        model, 0.3, pull=LearnedPull(model, 0.5), momentum=0.9, max_grad_norm=1.0
-    ),
-    "MAML, meta-curvature": lambda model: MAML(model, MetaCurvature(model, 0.3)),
-    "MAML of the encoder": lambda model: MAML(model, 0.3, adapts=["encoder", "head"]),
-    "MAML++": lambda model: MAMLPlusPlus(model, 0.3, 2),
-    "MetaSGD": lambda model: MetaSGD(model, 0.3),
-    "ANIL": lambda model: ANIL(model, 0.3),
-    "BOIL": lambda model: BOIL(model, 0.3),
-    "ProtoMAML": lambda model: ProtoMAML(model, 0.3),
-    "Reptile": lambda model: Reptile(model, 0.3),
-}
 
-
-def make(foreign=False, rate=0.3, temperature=0.5):
+def classifier(under_vmap=False, rate=0.3, temperature=0.5):
     torch.manual_seed(0)
     dropout = LearnedDropout(rate, temperature)
     model = SequenceClassifier(WAYS, input_size=2, hidden_size=4, dropout=dropout).double()
-    if foreign:  # a layer that knows no task axis
+    if under_vmap:  # a layer without the task axis
         model.head = nn.Linear(4, WAYS).double()
     return model
 
 
 @pytest.fixture
 def batch():
+    """Real-valued sequences: support and query `(N, B, S, F)` with labels `(N, B)`."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(2, TASKS, 6, 4, 2, generator=generator, dtype=torch.float64)
     y = torch.arange(6).remainder(WAYS).expand(TASKS, 6)
@@ -57,7 +33,7 @@ def batch():
 
 
 def outer(learner, batch, tasks, steps=2):
-    """The query losses of adapted clones, the support sets read with dropout alone."""
+    """The sum of query losses after adapting with dropout; the query is read without it."""
     torch.manual_seed(7)
     total = 0
     for x, y, query_x, query_y in [batch] if tasks else zip(*batch, strict=True):
@@ -70,10 +46,10 @@ def outer(learner, batch, tasks, steps=2):
 
 
 @pytest.mark.parametrize("tasks", [None, TASKS])
-@pytest.mark.parametrize("foreign", [False, True], ids=["direct", "vmap"])
-def test_the_rates_meta_gradient_is_a_finite_difference(batch, foreign, tasks):
-    """The query is read without dropout: all of the gradient comes through the inner steps."""
-    learner = MAML(make(foreign), 0.5)
+@pytest.mark.parametrize("under_vmap", [False, True], ids=["direct", "vmap"])
+def test_the_meta_gradient_of_the_rate_is_a_finite_difference(batch, under_vmap, tasks):
+    """The query is read without dropout, so the gradient comes only through the inner steps."""
+    learner = MAML(classifier(under_vmap), 0.5)
     log_odds = learner.module.encoder.dropout.log_odds
     outer(learner, batch, tasks).backward()
     ends = []
@@ -86,15 +62,14 @@ def test_the_rates_meta_gradient_is_a_finite_difference(batch, foreign, tasks):
 
 
 def test_without_the_second_derivative_the_rate_has_no_gradient(batch):
-    learner = MAML(make(), 0.5, first_order=True)
+    learner = MAML(classifier(), 0.5, first_order=True)
     outer(learner, batch, TASKS).backward()
     assert learner.module.encoder.dropout.log_odds.grad is None
 
 
-@pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("tasks", [None, TASKS])
-def test_the_inner_loop_leaves_the_rate(batch, name, tasks):
-    learner = LEARNERS[name](make())
+def test_the_inner_loop_leaves_the_rate_alone(batch, gradient_name, tasks, learners):
+    learner = learners[gradient_name](classifier())
     x, y = (batch[0], batch[1]) if tasks else (batch[0][0], batch[1][0])
     clone = learner.clone(tasks=tasks)
     for _ in range(3):
@@ -104,14 +79,23 @@ def test_the_inner_loop_leaves_the_rate(batch, name, tasks):
     assert any((after[n] != p).any() for n, p in before.items())
 
 
-def test_a_rate_that_plays_no_part_is_no_error(batch):
-    """In evaluation the loss does not depend on it."""
-    clone = MAML(make().eval(), 0.3).clone(tasks=TASKS)
+def test_modules_that_hold_the_dropout_leave_it_out(batch):
+    learner = MAML(classifier(), 0.3, adapts=["encoder", "head"])
+    assert RATE not in learner.adapted
+    clone = learner.clone()
+    clone.adapt(cross_entropy(clone(batch[0][0]), batch[1][0]))
+    before = learner.module.encoder.dropout.log_odds
+    assert torch.equal(clone.module.encoder.dropout.log_odds, before)
+
+
+def test_an_unused_rate_is_allowed(batch):
+    """In evaluation mode, the loss does not depend on the rate."""
+    clone = MAML(classifier().eval(), 0.3).clone(tasks=TASKS)
     clone.adapt(cross_entropy(clone(batch[0]), batch[1]))
 
 
-def test_a_frozen_rate_is_no_error(batch):
-    model = make()
+def test_a_frozen_rate_is_allowed(batch):
+    model = classifier()
     model.encoder.dropout.requires_grad_(False)
     clone = MAML(model, 0.3).clone(tasks=TASKS)
     clone.adapt(cross_entropy(clone(batch[0]), batch[1]))
@@ -119,8 +103,8 @@ def test_a_frozen_rate_is_no_error(batch):
 
 @pytest.mark.parametrize("name", ["encoder.dropout", RATE])
 @pytest.mark.parametrize("tasks", [None, TASKS])
-def test_a_rate_that_is_named_adapts(batch, name, tasks):
-    learner = MAML(make(), 0.3, adapts=["head", name])
+def test_a_named_rate_adapts(batch, name, tasks):
+    learner = MAML(classifier(), 0.3, adapts=["head", name])
     assert learner.adapted == {"head.weight", "head.bias", RATE}
     x, y = (batch[0], batch[1]) if tasks else (batch[0][0], batch[1][0])
     clone = learner.clone(tasks=tasks)
@@ -131,24 +115,26 @@ def test_a_rate_that_is_named_adapts(batch, name, tasks):
     assert len(set(log_odds.flatten().tolist())) == (tasks or 1)
 
 
-def test_what_adapts_where_a_module_leaves_its_own_to_the_outer_loop():
-    model = make()
+def test_names_of_adapted_parameters():
+    model = classifier()
     every = {name for name, _ in model.named_parameters()}
     assert MAML(model, 0.1).adapted == every - {RATE}
     body = {name for name in every if name.startswith("encoder.")} - {RATE}
     assert MAML(model, 0.1, adapts="encoder").adapted == body == BOIL(model, 0.1).adapted
     assert MAML(SequenceClassifier(WAYS, input_size=2), 0.1).adapted is None
-    with pytest.raises(ArgumentError, match="no parameter '0', nor any under it that adapts"):
+    with pytest.raises(
+        ArgumentError, match="no parameter '0' and no module of that name with parameters to adapt"
+    ):
         MAML(nn.Sequential(nn.Sequential(LearnedDropout(0.5)), model), 0.1, adapts="0")
 
 
-def test_one_dropout_at_two_places_is_left_at_both():
+def test_a_dropout_used_twice_is_left_out_twice():
     dropout = LearnedDropout(0.5)
     model = nn.Sequential(nn.Linear(2, 2), dropout, nn.Sequential(nn.Linear(2, 2), dropout))
     assert not any("log_odds" in name for name in MAML(model, 0.1).adapted)
 
 
-def test_the_children_of_such_a_module_are_left_too():
+def test_children_of_an_outer_loop_module_are_left_out():
     class Outer(nn.Module):
         inner_loop = False
 

@@ -1,0 +1,109 @@
+"""Encoded sequences, for learners that read the same sequences several times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn.errors import ArgumentError, ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """The vectors that an encoder computed for sequences.
+
+    `learner.encode(x)` returns one. The learner accepts it in place of `x` and then skips the
+    encoder. The vectors keep their graph, so gradients are those of encoding `x` at every call.
+    After a `backward()` has freed that graph, encode `x` again.
+
+    A learner refuses vectors from another learner, and vectors from before a change of the
+    encoder's parameters. It does not check buffers or the training mode: the vectors keep the
+    dropout masks of the call that computed them.
+
+    Attributes:
+        vectors: `f(x)`, `(B, E)`, or `(N, B, E)` with a task axis.
+
+    Example:
+        >>> encoder = nn.Linear(3, 2)
+        >>> encoded = Encoded.by(encoder, encoder(torch.randn(4, 3)))
+        >>> encoded.vectors.shape
+        torch.Size([4, 2])
+    """
+
+    vectors: Tensor
+    _versions: tuple[tuple[Tensor, int], ...] = field(repr=False)
+
+    @classmethod
+    def by(cls, encoder: nn.Module, vectors: Tensor) -> Encoded:
+        """Label vectors with the current parameters of the encoder that computed them."""
+        return cls(vectors, _versions_of(encoder))
+
+    def check_encoder(self, who: str, encoder: nn.Module) -> None:
+        """Check that an encoder still has the parameters that computed the vectors.
+
+        Args:
+            who: begins the error message.
+            encoder: the encoder that would be called now.
+
+        Raises:
+            ArgumentError: the parameters are others or were changed, or the vectors cannot be
+                differentiated because they were computed in inference mode.
+        """
+        now = _versions_of(encoder)
+        same = len(now) == len(self._versions) and all(
+            p is q and version == other
+            for (p, version), (q, other) in zip(now, self._versions, strict=True)
+        )
+        if not same:
+            raise ArgumentError(
+                f"{who}: x was encoded by another learner, or before the encoder's parameters "
+                "changed; encode it again with this learner's encode(x)"
+            )
+        if self.vectors.is_inference() and torch.is_grad_enabled():
+            raise ArgumentError(
+                f"{who}: x was encoded in torch.inference_mode() and has no gradients; encode it "
+                "again outside, or call the learner in torch.no_grad()"
+            )
+
+
+def _versions_of(encoder: nn.Module) -> tuple[tuple[Tensor, int], ...]:
+    """Pair each parameter with the number of its in-place changes, which autograd counts."""
+    return tuple((p, 0 if p.is_inference() else p._version) for p in encoder.parameters())
+
+
+def vectors_of(
+    who: str, encoder: nn.Module, x: Tensor | Encoded, batch: tuple[int, ...], *, like: Tensor
+) -> Tensor:
+    """Return the vectors of sequences that were encoded before, or encode them now.
+
+    Args:
+        who: begins the error message.
+        encoder: a module with an `output_size`. It is not called on an empty batch.
+        x: sequences `(*batch, B, …)`, or what was encoded of them.
+        batch: `(N,)`, or `()` without a task axis.
+        like: a tensor with the data type and device of vectors.
+
+    Shapes:
+        -> `(*batch, B, E)`.
+
+    Raises:
+        ArgumentError: as `Encoded.check_encoder`.
+        ShapeError: x has other leading axes.
+    """
+    none = (*batch, 0)
+    if isinstance(x, Encoded):
+        x.check_encoder(who, encoder)
+        vectors = x.vectors
+    elif isinstance(x, Tensor) and x.shape[: len(none)] == none:
+        size: Any = encoder.output_size
+        vectors = like.new_zeros(*none, size)
+    else:
+        vectors = encoder(x)
+    if vectors.shape[:-2] != batch:
+        axes = f"(N, B, …) with N={batch[0]} tasks first" if batch else "(B, …)"
+        shape = tuple(x.vectors.shape if isinstance(x, Encoded) else x.shape)
+        raise ShapeError(f"{who}: x must be {axes}, got shape {shape}; see clone(tasks=…)")
+    return vectors

@@ -1,0 +1,136 @@
+"""Checks of losses, gradients and task counts that the learners share.
+
+In every function, `who` begins the error message, such as `"MAML.adapt"`, and `tasks` is `N`, or
+None for a learner without a task axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.axes import readable_values
+from l2l_rnn.checks import check_int
+from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+
+
+def check_tasks(who: str, tasks: object, held: int | None) -> int:
+    """Check the argument of `clone(tasks=N)` and return it as an int.
+
+    Args:
+        who: the learner's `clone`.
+        tasks: what the caller passed.
+        held: the number of tasks that the learner already holds, or None.
+
+    Raises:
+        ArgumentError: `tasks` is not a positive integer, or the learner already holds tasks.
+    """
+    count = check_int(who, "tasks", tasks)
+    if held is not None:
+        raise ArgumentError(
+            f"{who}: this learner already holds {held} tasks; call clone(tasks=…) on the learner "
+            "that holds the initialization"
+        )
+    return count
+
+
+def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:
+    """Check that the gradient of a loss can be taken.
+
+    Raises:
+        ArgumentTypeError: the loss is not a tensor.
+        ShapeError: the loss is neither a scalar nor `(N,)`.
+        AdaptationError: gradients are disabled, or the loss has no graph or is not finite.
+    """
+    if not isinstance(loss, Tensor):
+        raise ArgumentTypeError(f"{who}: loss must be a tensor, got {type(loss).__name__}")
+    if loss.dim() and loss.numel() != 1 and loss.shape != (tasks,):
+        expected = "a scalar" if tasks is None else f"a scalar or ({tasks},)"
+        raise ShapeError(
+            f"{who}: loss must be {expected}, got shape {tuple(loss.shape)}; average it within "
+            "each task"
+        )
+    if not torch.is_grad_enabled():
+        raise unchanged_error(
+            who,
+            "gradients are disabled; call the learner and adapt outside torch.no_grad() and "
+            "torch.inference_mode()",
+        )
+    if not loss.requires_grad:
+        raise unchanged_error(
+            who, "the loss has no graph; compute it from the learner's outputs with gradients on"
+        )
+    values = readable_values(loss)
+    if values is not None and not values.isfinite().all():
+        raise unchanged_error(
+            who, f"the loss is {values.tolist()}; look for NaN in the inputs, or lower lr"
+        )
+
+
+def check_finite_loss(who: str, loss: Tensor, outputs: Tensor, tasks: int | None) -> None:
+    """Check that a loss is finite, and name the tasks where it is not.
+
+    `check_loss` makes all other checks.
+
+    Args:
+        loss: scalar or `(N,)`.
+        outputs: what the loss was computed from.
+
+    Raises:
+        AdaptationError: the loss is not finite.
+    """
+    values = readable_values(loss) if isinstance(loss, Tensor) and loss.requires_grad else None
+    if values is None or values.isfinite().all():
+        return
+    evidence: Tensor | None = loss
+    if loss.shape != (tasks,):  # one number for all tasks: only its gradient shows which they are
+        (evidence,) = torch.autograd.grad(loss.sum(), outputs, retain_graph=True, allow_unused=True)
+    where = "" if evidence is None else non_finite_tasks([evidence], tasks) or ""
+    raise unchanged_error(who, f"the loss{where} is NaN or infinite; check the inputs")
+
+
+def check_gradients(who: str, gradients: dict[str, Tensor], tasks: int | None) -> None:
+    """Check that gradients are finite, and name the tasks where they are not.
+
+    Raises:
+        AdaptationError: a gradient is not finite.
+    """
+    where = non_finite_tasks(gradients.values(), tasks)
+    if where is not None:
+        raise unchanged_error(
+            who,
+            f"the gradient{where} is NaN or infinite although its loss is finite; lower lr, or set "
+            "max_grad_norm",
+        )
+
+
+def non_finite_tasks(tensors: Iterable[Tensor], tasks: int | None) -> str | None:
+    """Name the tasks with a non-finite value, as `" of task 1, 3"`, or `""` without a task axis.
+
+    Returns None if all values are finite.
+    """
+    with torch.no_grad():
+        sums = [values_per_task(tensor, tasks).sum(-1) for tensor in tensors]
+        values = readable_values(torch.stack(sums).sum(0)) if sums else None
+    if values is None or values.isfinite().all():
+        return None
+    which = (~values.isfinite()).nonzero().flatten().tolist()
+    return "" if tasks is None else f" of task {listed(which)}"
+
+
+def values_per_task(tensor: Tensor, tasks: int | None) -> Tensor:
+    """Flatten `(N, …)` to `(N, values)`, or without a task axis `(…)` to `(values,)`."""
+    return tensor.flatten() if tasks is None else tensor.reshape(tasks, -1)
+
+
+def listed(names: list[Any]) -> str:
+    """Join the first three names for a message, and count the others."""
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if names[3:] else "")
+
+
+def unchanged_error(who: str, what: str) -> AdaptationError:
+    """Return the error of a failed step, which ends in "the learner is unchanged"."""
+    return AdaptationError(f"{who}: {what}; the learner is unchanged")

@@ -1,0 +1,106 @@
+"""Learned learning rates of the inner loop, which learners accept as `lr`."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
+from l2l_rnn.checks import check_int
+
+
+class LearnedLR(GradientTransform):
+    """Scale gradients by learned learning rates: `step = alpha * grad`.
+
+    A subclass implements `lr_at`.
+
+    Args:
+        model: the model to adapt.
+        lr: initial value of every learning rate.
+    """
+
+    @abstractmethod
+    def lr_at(self, step: int, index: int) -> Tensor:
+        """Return the learning rate of one parameter at one inner step.
+
+        Args:
+            step: number of the inner step, from 0.
+            index: position of the parameter in `names`.
+        """
+
+    def transform(self, step: int, index: int, gradient: Tensor) -> Tensor:
+        return self.lr_at(step, index) * gradient
+
+
+class PerTensorLR(LearnedLR):
+    """One positive learning rate per parameter tensor and inner step.
+
+    `step_{k, j} = exp(a_{k, j}) grad_j` at inner step k, for parameter tensor j.
+
+    Args:
+        model: the model to adapt.
+        lr: initial value of every learning rate.
+        steps: number of inner steps with their own learning rates; later steps use the last one.
+
+    Attributes:
+        log_lr: `a`, the logarithms of the learning rates, `(steps, tensors)`.
+
+    Raises:
+        ArgumentError: `lr` is not a positive finite number, or `steps` is not a positive integer.
+
+    Example:
+        >>> lr = PerTensorLR(nn.Linear(3, 2), 0.1, steps=2)
+        >>> lr.log_lr.exp()
+        tensor([[0.1000, 0.1000],
+                [0.1000, 0.1000]], grad_fn=<ExpBackward0>)
+
+    Source: A. Antoniou, H. Edwards and A. Storkey, 2019, How to Train Your MAML, section 4 (LSLR).
+    There each layer has its own learning rates; here each tensor does, and the logarithm keeps them
+    positive.
+    """
+
+    def __init__(self, model: nn.Module, lr: float, steps: int = 1) -> None:
+        super().__init__(model, lr)
+        steps = check_int("PerTensorLR", "steps", steps)
+        start = next(model.parameters()).new_full((steps, len(self.names)), math.log(lr))
+        self.log_lr = nn.Parameter(start)
+
+    def lr_at(self, step: int, index: int) -> Tensor:
+        return self.log_lr[min(step, len(self.log_lr) - 1), index].exp()
+
+
+class PerElementLR(LearnedLR):
+    """One learning rate, of either sign, per element of each parameter, as in Meta-SGD.
+
+    `step = alpha * grad`, elementwise.
+
+    Args:
+        model: the model to adapt.
+        lr: initial value of every learning rate.
+
+    Attributes:
+        lrs: `alpha`, one tensor per parameter, of the parameter's shape.
+
+    Raises:
+        ArgumentError: `lr` is not a positive finite number.
+
+    Example:
+        >>> lr = PerElementLR(nn.Linear(3, 2), 0.1)
+        >>> [tuple(alpha.shape) for alpha in lr.lrs]
+        [(2, 3), (2,)]
+
+    Source: Z. Li, F. Zhou, F. Chen and H. Li, 2017, Meta-SGD: Learning to Learn Quickly for
+    Few-Shot Learning, eq. 2.
+    """
+
+    def __init__(self, model: nn.Module, lr: float) -> None:
+        super().__init__(model, lr)
+        self.lrs = nn.ParameterList(
+            nn.Parameter(torch.full_like(p, lr)) for p in model.parameters()
+        )
+
+    def lr_at(self, step: int, index: int) -> Tensor:
+        return self.lrs[index]

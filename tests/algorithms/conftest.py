@@ -1,0 +1,146 @@
+"""The learners under contract, and the tasks that they adapt to."""
+
+import pytest
+import torch
+
+from l2l_rnn.algorithms import (
+    ANIL,
+    BOIL,
+    MAML,
+    MAMLPlusPlus,
+    MemoryLearner,
+    MetaCurvature,
+    MetaSGD,
+    PerElementLR,
+    PerTensorLR,
+    ProtoMAML,
+    ProtoNet,
+    ProximalRegularizer,
+    Reptile,
+)
+from l2l_rnn.functional import cross_entropy
+from l2l_rnn.memory import DeltaFastWeights
+from l2l_rnn.models import MemoryModel, SequenceClassifier
+
+WAYS, TASKS, BATCH, SIZE, STEPS = 3, 4, 6, 4, 2
+
+# Every learner has an entry here, which makes it from a SequenceClassifier; the contract tests run
+# over all entries. These learners take gradient steps:
+GRADIENT_LEARNERS = {
+    "MAML": lambda model: MAML(model, 0.3),
+    "MAML, first order": lambda model: MAML(model, 0.3, first_order=True),
+    "MAML, clipped": lambda model: MAML(model, 0.3, max_grad_norm=0.5),
+    "MAML, momentum": lambda model: MAML(model, 0.3, momentum=0.9),
+    "MAML, regularized": lambda model: MAML(
+        model, 0.3, regularizer=ProximalRegularizer(model, 0.5)
+    ),
+    "MAML, all options": lambda model: MAML(
+        model,
+        0.3,
+        max_grad_norm=0.1,
+        momentum=0.9,
+        regularizer=ProximalRegularizer(model, 0.5),
+    ),
+    "MAML, per-tensor lr": lambda model: MAML(model, PerTensorLR(model, 0.3, STEPS)),
+    "MAML, per-element lr": lambda model: MAML(model, PerElementLR(model, 0.3)),
+    "MAML, meta-curvature": lambda model: MAML(model, MetaCurvature(model, 0.3)),
+    "MAML of the recurrence": lambda model: MAML(model, 0.3, adapts="encoder.recurrence"),
+    "MAML++": lambda model: MAMLPlusPlus(model, 0.3, STEPS),
+    "MetaSGD": lambda model: MetaSGD(model, 0.3),
+    "ANIL": lambda model: ANIL(model, 0.3),
+    "ANIL, per-tensor lr": lambda model: ANIL(model, PerTensorLR(model, 0.3)),
+    "BOIL": lambda model: BOIL(model, 0.3),
+    "ProtoMAML": lambda model: ProtoMAML(model, 0.3),
+    "Reptile": lambda model: Reptile(model, 0.3),
+}
+
+
+def memory_learner(model, **options):
+    memory = DeltaFastWeights(None, SIZE, WAYS, features="unit")
+    return MemoryLearner(MemoryModel(model.encoder, memory), **options)
+
+
+# These do not, or not only:
+OTHER_LEARNERS = {
+    "ProtoNet": lambda model: ProtoNet(model.encoder, WAYS),
+    "MemoryLearner": memory_learner,
+    "MemoryLearner, hybrid": lambda model: memory_learner(model, lr=0.3),
+}
+LEARNERS = GRADIENT_LEARNERS | OTHER_LEARNERS
+
+
+@pytest.fixture
+def learners():
+    """The constructors of all learners, by name."""
+    return LEARNERS
+
+
+@pytest.fixture(params=LEARNERS)
+def name(request):
+    """The name of a learner."""
+    return request.param
+
+
+@pytest.fixture(params=GRADIENT_LEARNERS)
+def gradient_name(request):
+    """The name of a learner that takes gradient steps."""
+    return request.param
+
+
+@pytest.fixture
+def make():
+    """A function that makes a learner, by name, of a small classifier of tokens."""
+
+    def make(name, cell="lstm", seed=0):
+        torch.manual_seed(seed)
+        model = SequenceClassifier(
+            WAYS, vocab_size=9, embedding_size=3, hidden_size=SIZE, cell=cell
+        )
+        return LEARNERS[name](model.double()).double()
+
+    return make
+
+
+@pytest.fixture
+def batch():
+    """Ragged tokens: support and query `(N, B, S)` with labels `(N, B)`."""
+    generator = torch.Generator().manual_seed(1)
+    sequences = torch.randint(1, 9, (2, TASKS, BATCH, 5), generator=generator)
+    lengths = torch.randint(1, 6, (2, TASKS, BATCH, 1), generator=generator)
+    sequences = sequences.masked_fill(torch.arange(5) >= lengths, 0)
+    y = torch.arange(BATCH).remainder(WAYS).expand(TASKS, BATCH)
+    return sequences[0], y, sequences[1], y
+
+
+@pytest.fixture
+def outer_loss():
+    """The losses that the outer loop minimizes, of an adapted learner and a query set."""
+
+    def outer_loss(learner, x, y):
+        return learner.distance() if isinstance(learner, Reptile) else cross_entropy(learner(x), y)
+
+    return outer_loss
+
+
+@pytest.fixture
+def run(outer_loss):
+    """A function that adapts, backpropagates and returns the outer loss of each task."""
+
+    def run(learner, batch, at_once, steps=STEPS):
+        losses = []
+        for x, y, query_x, query_y in [batch] if at_once else zip(*batch, strict=True):
+            clone = learner.clone(tasks=len(x)) if at_once else learner.clone()
+            for _ in range(steps):
+                clone.adapt(cross_entropy(clone(x), y))
+            loss = outer_loss(clone, query_x, query_y)
+            loss.sum().backward()
+            losses.append(loss.detach())
+        return losses[0] if at_once else torch.stack(losses)
+
+    return run
+
+
+@pytest.fixture
+def gradients():
+    """A function that returns the gradients of a module by parameter name."""
+    return lambda module: {n: p.grad for n, p in module.named_parameters() if p.grad is not None}

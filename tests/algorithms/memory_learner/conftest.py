@@ -1,0 +1,105 @@
+"""Memory learners with every kind of memory, and the tasks that they adapt to."""
+
+import types
+
+import pytest
+import torch
+
+from l2l_rnn.algorithms import MemoryLearner
+from l2l_rnn.functional import cross_entropy
+from l2l_rnn.memory import (
+    DNC,
+    MANN,
+    NTM,
+    DeltaFastWeights,
+    HebbianFastWeights,
+    KeyValueMemory,
+    MemoryNetwork,
+)
+from l2l_rnn.models import MemoryModel, SequenceEncoder
+
+WAYS, TASKS, BATCH, KEY = 3, 4, 9, 4
+
+# Memories of keys of size KEY, from the size of values `v` and the number of slots.
+STORES = {
+    "key-value": lambda v, slots=20: KeyValueMemory(None, KEY, v, slots=slots, similarity="cosine"),
+    "delta": lambda v, slots=0: DeltaFastWeights(None, KEY, v, features="unit"),
+    "hebbian": lambda v, slots=0: HebbianFastWeights(
+        None, key_size=KEY, value_size=v, decay=1.0, rate=0.1
+    ),
+    "ntm": lambda v, slots=20: NTM(None, slots=slots, width=KEY + v, key_size=KEY),
+    "dnc": lambda v, slots=20: DNC(None, slots=slots, width=KEY + v, key_size=KEY),
+    "mann": lambda v, slots=20: MANN(None, slots=slots, key_size=KEY, value_size=v),
+    "memory network": lambda v, slots=20: MemoryNetwork(None, KEY, v, slots=slots, hops=2),
+}
+
+
+def make(store="key-value", *, seed=0, values=WAYS, dropout=0.0, regression=False, **options):
+    """Make a learner of sequences with two features."""
+    torch.manual_seed(seed)
+    encoder = SequenceEncoder(input_size=2, hidden_size=KEY, cell="gru", dropout=dropout)
+    model = MemoryModel(encoder, STORES[store](values), regression=regression)
+    return MemoryLearner(model.double(), **options)
+
+
+def data(*lead, seed=1):
+    """Draw ragged sequences `(…, B, S, F)` with labels `(…, B)`."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(*lead, BATCH, 4, 2, generator=generator, dtype=torch.float64)
+    x[..., 0, 2:, :] = float("nan")
+    order = torch.randperm(BATCH, generator=generator)
+    y = torch.arange(BATCH).remainder(WAYS)[order].expand(*lead, BATCH)
+    return x, y
+
+
+def same(state, other):
+    """Compare two states to the last bit."""
+    return type(state) is type(other) and all(map(torch.equal, state, other))
+
+
+def assert_close(state, other):
+    """Compare two states."""
+    assert type(state) is type(other)
+    for a, b in zip(state, other, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def assert_unchanged(learner, before):
+    """Check that a learner of TASKS tasks kept its state and still adapts."""
+    assert learner.state is before
+    x, y = data(TASKS, seed=4)
+    learner.adapt(cross_entropy(learner(x), y))
+    assert not same(learner.state, before)
+
+
+@pytest.fixture
+def helpers():
+    """The functions above."""
+    return types.SimpleNamespace(
+        stores=STORES,
+        make=make,
+        data=data,
+        same=same,
+        assert_close=assert_close,
+        assert_unchanged=assert_unchanged,
+    )
+
+
+@pytest.fixture(params=STORES)
+def store(request):
+    """The name of a memory."""
+    return request.param
+
+
+@pytest.fixture(params=[name for name in STORES if name != "memory network"])
+def key_matching_store(request):
+    """The name of a memory whose answer depends on the query only through stored keys."""
+    return request.param
+
+
+@pytest.fixture
+def learner():
+    """A learner of TASKS tasks that has written their support sets."""
+    learner = make().clone(tasks=TASKS)
+    learner.write(*data(TASKS))
+    return learner
