@@ -30,18 +30,13 @@ class BenchmarkTasksets(NamedTuple):
     @property
     def vocab_size(self) -> int | None:
         """Number of token ids, a model's `vocab_size`; None for real-valued steps."""
-        vocabulary = getattr(self.train.source, "vocabulary", None)
+        vocabulary = self.train.source.vocabulary
         return None if vocabulary is None else len(vocabulary)
 
     @property
     def input_size(self) -> int | None:
         """Features of a step, `F`, a model's `input_size`; None for token ids."""
-        source: Any = self.train.source
-        found = getattr(source, "input_size", None)  # of a family
-        if found is None:
-            x = source.sequences if hasattr(source, "sequences") else source.inputs
-            found = x.shape[-1] if x.is_floating_point() else None
-        return found
+        return self.train.source.input_size
 
 
 Sources = tuple[TaskSource, TaskSource, TaskSource]
