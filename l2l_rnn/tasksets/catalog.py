@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -157,7 +157,7 @@ def get_tasksets(
 
 
 def tasksets_of(
-    sources: Sources,
+    sources: Sequence[TaskSource],
     train_ways: int = 5,
     train_samples: int = 10,
     test_ways: int = 5,
@@ -183,11 +183,11 @@ def tasksets_of(
         >>> tasksets.test.sample()[0].shape
         torch.Size([8, 7])
     """
-    sources = tuple(sources)  # type: ignore[assignment] # its length is what is checked
+    sources = tuple(sources)
     if len(sources) != 3 or not all(isinstance(source, TaskSource) for source in sources):
         raise ArgumentError(
             "tasksets_of: sources must be three task sources, for train, validation and test, got "
-            f"{[type(source).__name__ for source in sources]}; give one for each"
+            f"{[type(source).__name__ for source in sources]}; pass one for each"
         )
     counts = _check_counts(
         "tasksets_of", train_ways, train_samples, test_ways, test_samples, num_tasks
@@ -197,8 +197,8 @@ def tasksets_of(
 
 def _tasksets(
     who: str,
-    whose: str,
-    sources: Sources,
+    of_name: str,
+    sources: Sequence[TaskSource],
     counts: dict[str, int],
     device: torch.device | str | None,
 ) -> BenchmarkTasksets:
@@ -214,7 +214,7 @@ def _tasksets(
         except DataError as error:
             raise DataError(
                 f"{who}: {prefix}_ways={ways} and {prefix}_samples={samples} are too many "
-                f"for the {split} split{whose}: {error}"
+                f"for the {split} split{of_name}: {error}"
             ) from error
     return BenchmarkTasksets(*tasksets)
 

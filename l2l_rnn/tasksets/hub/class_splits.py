@@ -99,7 +99,10 @@ def _large(found: Survey, names: list[str], min_items: int, drop_small: bool) ->
 
 
 def _own(found: Survey, dataset_splits: Sequence[str], names: list[str]) -> Classes | None:
-    """Return the classes of the dataset's own three splits, or None if two share a class."""
+    """Return the classes of the dataset's own three splits, or None without three such splits.
+
+    The result is also None if two of the splits share a class.
+    """
     own = [split_of(name) for name in dataset_splits]
     if len(own) != 3 or set(own) != set(SPLITS):
         return None
@@ -136,7 +139,7 @@ def _by_share(names: list[str], shares: Any, seed: int) -> Classes:
 
 
 def _grouped(numbers: Mapping[str, int]) -> Classes:
-    """Return the classes of each split from the number of each class's split."""
+    """Return the classes of each split, given the number of the split of each class."""
     train, validation, test = (
         tuple(sorted(name for name, number in numbers.items() if number == i)) for i in range(3)
     )
