@@ -71,6 +71,7 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         names = tuple(map(str, range(count))) if group_names is None else tuple(group_names)
         _check_range(who, "groups", groups, names)
         self.inputs, self.answers, self.groups = inputs, answers, groups
+        self.input_size = inputs.shape[-1] if inputs.is_floating_point() else None
         self.group_names = names
         self.classes = None if classes is None else tuple(classes)
         if self.classes is not None:

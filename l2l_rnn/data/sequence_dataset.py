@@ -76,6 +76,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
             )
         self.sequences = sequences
         self.labels = labels
+        self.input_size = sequences.shape[-1] if sequences.is_floating_point() else None
         self.grouping = Grouping(labels, len(self.classes))
         self.transform = transform
         self.target_transform = target_transform

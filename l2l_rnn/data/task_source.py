@@ -24,10 +24,14 @@ class TaskSource(ABC):
     sources; `SourceTaskset` puts any of them behind learn2learn's `Taskset`.
 
     Attributes:
+        input_size: `F`, the features of a step, or of an example without steps; None for token ids.
+        vocabulary: the text pipeline that made the token ids; None if there is none.
         in_halves: whether a task of `recipe` keeps the first half of its samples, `samples // 2` of
             each class, apart from the rest, as of another episode: these are its shots.
     """
 
+    input_size: int | None = None
+    vocabulary: Any = None
     in_halves: bool = False
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Datasets to draw tasks from, and ready-made task sets over them."""
+"""Ready-made few-shot task sets, and the datasets and task families behind them."""
 
 from l2l_rnn.tasksets.algorithmic.bit_sequences import BitBatch, BitSequences
 from l2l_rnn.tasksets.algorithmic.copying import Copy, RepeatCopy
@@ -12,6 +12,7 @@ from l2l_rnn.tasksets.catalog import (
     register_taskset,
     tasksets_of,
 )
+from l2l_rnn.tasksets.dataset_registration import register_dataset
 from l2l_rnn.tasksets.hub.presets import PRESETS, Preset
 from l2l_rnn.tasksets.hub.texts import Texts, TextSources, from_hf
 from l2l_rnn.tasksets.series.activity import Activity
@@ -58,6 +59,7 @@ __all__ = [
     "from_hf",
     "get_tasksets",
     "list_tasksets",
+    "register_dataset",
     "register_taskset",
     "tasksets_of",
     "unseen_classes",

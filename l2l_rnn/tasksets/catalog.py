@@ -1,15 +1,15 @@
-"""Ready-made task sets by name, as `learn2learn.vision.benchmarks` has them for images."""
+"""Task sets by name, with the interface of `learn2learn.vision.benchmarks`."""
 
 from __future__ import annotations
 
 import inspect
-import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from l2l_rnn.checks import check_int
 from l2l_rnn.data import SourceTaskset, TaskCard, TaskSource
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.registry import Registry, hint
@@ -17,10 +17,10 @@ from l2l_rnn.tasksets.task_family import TaskFamily
 
 
 class BenchmarkTasksets(NamedTuple):
-    """The three task sets of a benchmark, which share no class, person, language or body.
+    """The three task sets of a benchmark. No two of them share a class, person, language or body.
 
     Attributes:
-        train, validation, test: a learn2learn `Taskset` each.
+        train, validation, test: one learn2learn `Taskset` for each split.
     """
 
     train: SourceTaskset
@@ -29,19 +29,14 @@ class BenchmarkTasksets(NamedTuple):
 
     @property
     def vocab_size(self) -> int | None:
-        """`V`, the token ids there are, for a model of these tasks; None for real-valued steps."""
-        vocabulary = getattr(self.train.source, "vocabulary", None)
+        """Number of token ids, a model's `vocab_size`; None for real-valued steps."""
+        vocabulary = self.train.source.vocabulary
         return None if vocabulary is None else len(vocabulary)
 
     @property
     def input_size(self) -> int | None:
-        """`F`, features of a step, for a model of these tasks; None for tokens."""
-        source: Any = self.train.source
-        found = getattr(source, "input_size", None)  # of a family
-        if found is None:
-            x = source.sequences if hasattr(source, "sequences") else source.inputs
-            found = x.shape[-1] if x.is_floating_point() else None
-        return found
+        """Features of a step, `F`, a model's `input_size`; None for token ids."""
+        return self.train.source.input_size
 
 
 Sources = tuple[TaskSource, TaskSource, TaskSource]
@@ -53,12 +48,12 @@ class _Entry(NamedTuple):
     card: TaskCard | None
 
 
-# Another package's entry point names its factory, which may carry its card as an attribute.
+# An entry point of another package gives a factory, with the card as an optional attribute.
 _TASKSETS: Registry[_Entry | Factory] = Registry("task set", "l2l_rnn.tasksets")
 
 
 def list_tasksets() -> dict[str, TaskCard | None]:
-    """Return the names that `get_tasksets` knows, each with its card where it has one.
+    """Return the names that `get_tasksets` accepts, each with its card, or None if it has none.
 
     Example:
         >>> "languages" in list_tasksets()
@@ -70,17 +65,20 @@ def list_tasksets() -> dict[str, TaskCard | None]:
 
 
 def register_taskset(name: str, card: TaskCard | None = None) -> Callable[[Factory], Factory]:
-    """Return a decorator that makes a factory of task sources known to `get_tasksets`.
+    """Return a decorator that registers a factory of task sources for `get_tasksets`.
+
+    The factory takes `root` and its options by keyword, and returns three `TaskSource`s, for train,
+    validation and test. `register_dataset` registers a dataset class without writing a factory.
+
+    Another package can announce a factory as an entry point of the group `l2l_rnn.tasksets`; the
+    factory's attribute `card`, if it has one, is its card.
 
     Args:
-        name: the name of the task set. A factory takes `root` and its options by keyword, and
-            returns a `TaskSource` each for train, validation and test. Another package announces
-            its factories as entry points of the group `l2l_rnn.tasksets`; such a factory gives
-            its card as an attribute `card`.
-        card: what `list_tasksets` says of it.
+        name: name of the task set.
+        card: description of the task set, shown by `list_tasksets`.
 
     Raises:
-        ArgumentError: the name is taken.
+        ArgumentError: the name is already registered.
     """
 
     def add(factory: Factory) -> Factory:
@@ -106,30 +104,31 @@ def get_tasksets(
     device: torch.device | str | None = None,
     **options: Any,
 ) -> BenchmarkTasksets:
-    """Return the meta-train, validation and meta-test task sets of a benchmark.
+    """Return the meta-train, meta-validation and meta-test task sets of a benchmark.
 
-    A task is a pair of sequences and labels, grouped by class, or of inputs and answers where
-    there are no classes; tasks are drawn by Python's `random`, so that `random.seed` fixes them.
+    A task is a pair of sequences and labels, sorted by label. Where there are no classes, it is a
+    pair of inputs and targets. Tasks are drawn with Python's `random`, so `random.seed` makes them
+    reproducible.
 
     Args:
-        name: a name of `list_tasksets()`.
-        train_ways: classes in a training task; not looked at where tasks have no classes.
-        train_samples: samples of each class in a training task, support and query together; of the
-            task where it has no classes.
+        name: a name listed by `list_tasksets()`.
+        train_ways: classes in a training task; ignored where tasks have no classes.
+        train_samples: samples per class in a training task, support and query together. Where
+            tasks have no classes, samples per task.
         test_ways: classes in a validation or test task.
-        test_samples: samples of each class in a validation or test task.
-        num_tasks: how many tasks each set holds; -1 draws new ones for ever.
-        root: where the data is stored.
-        device: where the tensors live; None leaves them on the CPU.
-        **options: what the task set itself takes, such as `scripts="all"` for `"languages"`.
+        test_samples: samples per class in a validation or test task.
+        num_tasks: number of tasks in each set; -1 draws new tasks without end.
+        root: folder where the data is stored.
+        device: device of the tensors; None leaves them on the CPU.
+        **options: options of the task set, such as `scripts="all"` for `"languages"`.
 
     Shapes:
         sequences of a task: (B, S) or (B, S, F), B = ways * samples.
         labels of a task: (B,), 0 .. C-1, C = ways.
-        answers of a task without classes: (B, …), B = samples.
+        targets of a task without classes: (B, …), B = samples.
 
     Raises:
-        UnknownNameError: the task set, or an option of it, is not known.
+        UnknownNameError: the task set, or one of its options, does not exist.
         ArgumentError: a count is not a positive integer.
         DataError: more ways than a split has classes, or more samples than a class has.
 
@@ -139,23 +138,26 @@ def get_tasksets(
         >>> sequences.shape, labels.unique()
         (torch.Size([12, 32]), tensor([0, 1, 2]))
 
-    Source: S. Arnold et al., 2020, learn2learn, `learn2learn.vision.benchmarks.get_tasksets`; the
-    transforms are its own. Labels of a task lie on `device` too; learn2learn's stay on the CPU.
+    Source: S. Arnold et al., 2020, learn2learn, `learn2learn.vision.benchmarks.get_tasksets`, with
+    learn2learn's own task transforms. Here `device` moves the labels too; learn2learn leaves them
+    on the CPU.
     """
     if not isinstance(name, str):
         raise ArgumentTypeError(
             f"get_tasksets: name must be a str, got {type(name).__name__}; "
-            f"choose one of: {', '.join(list_tasksets())}"
+            f"choose one of {', '.join(list_tasksets())}"
         )
     factory = _entry(name).factory
     _check_options(name, factory, options)
-    counts = _counts("get_tasksets", train_ways, train_samples, test_ways, test_samples, num_tasks)
+    counts = _check_counts(
+        "get_tasksets", train_ways, train_samples, test_ways, test_samples, num_tasks
+    )
     sources = factory(root=os.path.expanduser(root), **options)
     return _tasksets("get_tasksets", f" of {name!r}", sources, counts, device)
 
 
 def tasksets_of(
-    sources: Sources,
+    sources: Sequence[TaskSource],
     train_ways: int = 5,
     train_samples: int = 10,
     test_ways: int = 5,
@@ -163,14 +165,14 @@ def tasksets_of(
     num_tasks: int = -1,
     device: torch.device | str | None = None,
 ) -> BenchmarkTasksets:
-    """Return the task sets over three sources of your own, as `get_tasksets` does by a name.
+    """Return the task sets of three sources of your own.
 
     Args:
-        sources: what train, validation and test tasks are drawn from, in this order.
-        train_ways, train_samples, test_ways, test_samples, num_tasks, device: as `get_tasksets`.
+        sources: sources of the train, validation and test tasks, in this order.
+        train_ways, train_samples, test_ways, test_samples, num_tasks, device: as in `get_tasksets`.
 
     Raises:
-        ArgumentError: a count is not a positive integer, or there are not three sources.
+        ArgumentError: a count is not a positive integer, or `sources` are not three sources.
         DataError: more ways than a split has classes, or more samples than a class has.
 
     Example:
@@ -181,20 +183,22 @@ def tasksets_of(
         >>> tasksets.test.sample()[0].shape
         torch.Size([8, 7])
     """
-    sources = tuple(sources)  # type: ignore[assignment] # its length is what is checked
+    sources = tuple(sources)
     if len(sources) != 3 or not all(isinstance(source, TaskSource) for source in sources):
         raise ArgumentError(
             "tasksets_of: sources must be three task sources, for train, validation and test, got "
-            f"{[type(source).__name__ for source in sources]}; give one for each"
+            f"{[type(source).__name__ for source in sources]}; pass one for each"
         )
-    counts = _counts("tasksets_of", train_ways, train_samples, test_ways, test_samples, num_tasks)
+    counts = _check_counts(
+        "tasksets_of", train_ways, train_samples, test_ways, test_samples, num_tasks
+    )
     return _tasksets("tasksets_of", "", sources, counts, device)
 
 
 def _tasksets(
     who: str,
-    whose: str,
-    sources: Sources,
+    of_name: str,
+    sources: Sequence[TaskSource],
     counts: dict[str, int],
     device: torch.device | str | None,
 ) -> BenchmarkTasksets:
@@ -210,30 +214,30 @@ def _tasksets(
         except DataError as error:
             raise DataError(
                 f"{who}: {prefix}_ways={ways} and {prefix}_samples={samples} are too many "
-                f"for the {split} split{whose}: {error}"
+                f"for the {split} split{of_name}: {error}"
             ) from error
     return BenchmarkTasksets(*tasksets)
 
 
-def _counts(who: str, *values: int) -> dict[str, int]:
-    names = ("train_ways", "train_samples", "test_ways", "test_samples", "num_tasks")
-    return {
-        name: _count(who, name, value, or_endless=name == "num_tasks")
-        for name, value in zip(names, values, strict=True)
+def _check_counts(
+    who: str,
+    train_ways: int,
+    train_samples: int,
+    test_ways: int,
+    test_samples: int,
+    num_tasks: int,
+) -> dict[str, int]:
+    ways_and_samples = {
+        "train_ways": train_ways,
+        "train_samples": train_samples,
+        "test_ways": test_ways,
+        "test_samples": test_samples,
     }
-
-
-def _count(who: str, what: str, value: object, or_endless: bool = False) -> int:
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        count = 0
-    if isinstance(value, bool) or count < (-1 if or_endless else 1) or count == 0:
-        expected = "a positive integer, or -1 for no end" if or_endless else "a positive integer"
-        raise ArgumentError(
-            f"{who}: {what} must be {expected}, got {value!r}; set {what} to such a number"
-        )
-    return count
+    counts = {name: check_int(who, name, count) for name, count in ways_and_samples.items()}
+    fix = "pass -1 to draw new tasks without end"
+    if check_int(who, "num_tasks", num_tasks, least=-1, fix=fix) == 0:
+        raise ArgumentError(f"{who}: num_tasks must be a positive integer or -1, got 0; {fix}")
+    return {**counts, "num_tasks": int(num_tasks)}
 
 
 def _check_options(name: str, factory: Factory, options: dict[str, Any]) -> None:

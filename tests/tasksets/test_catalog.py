@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from l2l_rnn.data import SequenceDataset
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.tasksets import (
     BenchmarkTasksets,
     get_tasksets,
     list_tasksets,
+    register_dataset,
     register_taskset,
     tasksets_of,
 )
@@ -23,7 +25,7 @@ from l2l_rnn.tasksets.catalog import _TASKSETS
 
 @pytest.fixture
 def tiny():
-    """A task set of 4 classes with 6, 7, 8 and 9 items, whose factory takes the option `shift`."""
+    """A task set of 4 classes with 6, 7, 8 and 9 items, and the option `shift`."""
 
     @register_taskset("tiny")
     def factory(root, shift=0):
@@ -35,7 +37,7 @@ def tiny():
     del _TASKSETS._members["tiny"]
 
 
-def test_the_signature_is_learn2learns():
+def test_the_signature_is_that_of_learn2learn():
     ours = inspect.signature(get_tasksets).parameters.values()
     theirs = inspect.signature(learn2learn.vision.benchmarks.get_tasksets).parameters.values()
     assert [(p.default, p.kind) for p in ours] == [(p.default, p.kind) for p in theirs]
@@ -53,19 +55,18 @@ def test_ways_and_samples_of_each_split(tiny):
         assert torch.bincount(y).tolist() == [samples] * ways
 
 
-def test_labels_of_a_task_belong_together():
+def test_items_of_a_label_share_a_class():
     taskset = get_tasksets("languages").test
     dataset = taskset.dataset.dataset
-    of_sequence = {tuple(row.tolist()): set() for row in dataset.sequences}
+    classes = {tuple(row.tolist()): set() for row in dataset.sequences}
     for row, label in zip(dataset.sequences, dataset.labels.tolist(), strict=True):
-        of_sequence[tuple(row.tolist())].add(label)
+        classes[tuple(row.tolist())].add(label)
     x, y = taskset.sample()
     for c in range(5):
-        possible = [of_sequence[tuple(row.tolist())] for row in x[y == c]]
-        assert set.intersection(*possible)
+        assert set.intersection(*(classes[tuple(row.tolist())] for row in x[y == c]))
 
 
-def test_languages_takes_its_options():
+def test_options_of_languages():
     tasksets = get_tasksets("languages", held_out=("fi", "et", "hu"), test_ways=3, max_length=20)
     assert tasksets.test.dataset.dataset.classes == ("et", "fi", "hu")
     assert tasksets.train.sample()[0].shape == (50, 20)
@@ -101,16 +102,64 @@ def test_device_cuda():
     assert y.is_cuda
 
 
-def test_unused_root_is_not_made(tmp_path):
+def test_an_unused_root_is_not_created(tmp_path):
     get_tasksets("languages", root=tmp_path / "nowhere")
     assert not list(tmp_path.iterdir())
 
 
-def test_register_and_options(tiny):
+def test_a_registered_factory_and_its_options(tiny):
     assert list(list_tasksets())[-1] == "tiny"
     assert get_tasksets(tiny, 2, 2, 2, 2, shift=5).train.sample()[0].min() >= 6
     with pytest.raises(ArgumentError, match="task set 'tiny' is registered already"):
         register_taskset("tiny")(lambda root: None)
+
+
+@pytest.fixture
+def toy():
+    """A dataset class registered as a task set; its split shifts the token ids."""
+
+    @register_dataset("toy")
+    class Toy(SequenceDataset):
+        def __init__(self, root, split="train", transform=None, *, shift=0, items=4):
+            self.root, self.split = root, split
+            labels = torch.arange(3).repeat_interleave(items)
+            sequences = labels[:, None].expand(-1, 5) + 1 + shift + 10 * SPLITS.index(split)
+            super().__init__(sequences.clone(), labels, classes="abc", transform=transform)
+
+    yield Toy
+    del _TASKSETS._members["toy"]
+
+
+def test_a_registered_dataset_gives_one_source_per_split(toy, tmp_path):
+    tasksets = get_tasksets("toy", 2, 2, 2, 2, root=tmp_path, shift=3)
+    assert [type(taskset.source) for taskset in tasksets] == [toy] * 3
+    assert [taskset.source.split for taskset in tasksets] == list(SPLITS)
+    assert {taskset.source.root for taskset in tasksets} == {str(tmp_path)}
+    assert [int(taskset.source.sequences.min()) for taskset in tasksets] == [4, 14, 24]
+
+
+@pytest.mark.parametrize("option", ["split", "transform", "shfit"])
+def test_only_keyword_only_arguments_of_a_dataset_are_options(toy, option):
+    with pytest.raises(UnknownNameError, match=f"unknown option '{option}'.*Known: shift, items"):
+        get_tasksets("toy", 2, 2, 2, 2, **{option: None})
+
+
+class NoRoot(SequenceDataset):
+    def __init__(self, split, *, size=1):
+        raise NotImplementedError
+
+
+class NoSplit(SequenceDataset):
+    def __init__(self, root, *, size=1):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("dataset", "missing"), [(NoRoot, "root"), (NoSplit, "split")])
+def test_a_dataset_without_a_required_argument(dataset, missing):
+    name = dataset.__name__
+    with pytest.raises(ArgumentError, match=f"{name} must take the argument '{missing}', got"):
+        register_dataset("toy")(dataset)
+    assert "toy" not in list_tasksets()
 
 
 @pytest.mark.parametrize(
@@ -137,8 +186,11 @@ def test_register_and_options(tiny):
             for count in ("train_ways", "train_samples", "test_ways", "test_samples")
             for value in (0, -1, 2.0, "2", None, True)
         ),
-        ({"num_tasks": 0}, ArgumentError, "num_tasks must be a positive integer, or -1.*got 0"),
-        ({"num_tasks": -2}, ArgumentError, "num_tasks must be a positive integer, or -1.*got -2"),
+        ({"num_tasks": 0}, ArgumentError, "num_tasks must be a positive integer or -1, got 0"),
+        *(
+            ({"num_tasks": value}, ArgumentError, f"num_tasks must be .*at least -1, got {value}")
+            for value in (-2, -1.0, True, None)
+        ),
     ],
 )
 def test_bad_input(tiny, options, error, message):
@@ -155,14 +207,14 @@ def test_bad_input(tiny, options, error, message):
     assert "\n" not in str(caught.value)
 
 
-def test_tasksets_of_sources_are_those_of_a_name(tiny):
+def test_tasksets_of_draws_the_tasks_of_get_tasksets(tiny):
     named = get_tasksets(tiny, 2, 3, 2, 3, num_tasks=4)
     ours = tasksets_of([taskset.source for taskset in named], 2, 3, 2, 3, num_tasks=4)
     for theirs, taskset in zip(named, ours, strict=True):
         random.seed(3)
-        wanted = theirs.sample()
+        expected = theirs.sample()
         random.seed(3)
-        assert all(torch.equal(a, b) for a, b in zip(wanted, taskset.sample(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(expected, taskset.sample(), strict=True))
         assert len(taskset) == 4
 
 
@@ -175,14 +227,14 @@ def test_tasksets_of_sources_are_those_of_a_name(tiny):
         ({"sources": [1, 2, 3]}, r"got \['int', 'int', 'int'\]"),
     ],
 )
-def test_bad_input_of_tasksets_of(tiny, change, message):
+def test_bad_input_to_tasksets_of(tiny, change, message):
     sources = [taskset.source for taskset in get_tasksets(tiny, 2, 3, 2, 3)]
     arguments = {"sources": sources, "train_ways": 2, "test_ways": 2, "train_samples": 3}
     with pytest.raises(ArgumentError, match=message):
         tasksets_of(**{**arguments, "test_samples": 3, **change})
 
 
-def test_no_test_reads_what_an_earlier_session_kept():
+def test_the_home_folder_of_the_tests_is_temporary():
     home = pathlib.Path("~").expanduser()
     assert home.parent == pathlib.Path(tempfile.gettempdir())
     assert home.name.startswith("l2l_rnn-tests-")

@@ -1,4 +1,4 @@
-"""What every task set of `list_tasksets()` keeps to, whoever adds it."""
+"""Contract of every task set in `list_tasksets()`. A new task set is tested here by itself."""
 
 import configparser
 import itertools
@@ -21,6 +21,7 @@ from l2l_rnn.data import (
     TaskLoader,
     TaskSource,
 )
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import DataError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.models import SequenceClassifier
@@ -32,13 +33,12 @@ from l2l_rnn.tasksets import (
     list_tasksets,
 )
 
-SPLITS = BenchmarkTasksets._fields
 PARTS = ("support_x", "support_y", "query_x", "query_y")
 
 
 @pytest.fixture(scope="module", params=list_tasksets())
 def named(request):
-    """A task set's name, and its three Tasksets at the options it has by default."""
+    """The name of a task set, and its three Tasksets with default options."""
     return request.param, get_tasksets(request.param)
 
 
@@ -76,17 +76,17 @@ def parts(batch):
 
 
 def equal(a, b):
-    """Whether two tensors are alike, not-a-numbers included."""
+    """Whether two tensors are equal, with NaN equal to NaN."""
     return a.shape == b.shape and torch.equal(torch.nan_to_num(a, 77.0), torch.nan_to_num(b, 77.0))
 
 
 def classified(source):
-    """Whether an answer is one of the classes of the task."""
-    return getattr(source, "classes", None) is not None
+    """Whether the targets of a task are classes."""
+    return source.classes is not None
 
 
 def inputs_of(source):
-    """Every input that is stored, or some that are drawn: `(items, S)`, `(items, S, F)`, …"""
+    """All stored inputs, or some drawn ones: `(items, S)`, `(items, S, F)` or `(items, F)`."""
     if isinstance(source, SequenceDataset):
         return source.sequences
     if isinstance(source, GroupedDataset):
@@ -95,7 +95,7 @@ def inputs_of(source):
 
 
 def padding_of(inputs):
-    """Which steps are padding, `(items, S)`; an input without steps counts as one step."""
+    """Whether each step is padding, `(items, S)`; an input without steps counts as one step."""
     if not inputs.is_floating_point():
         return inputs == 0
     if inputs.ndim == 2:
@@ -104,7 +104,7 @@ def padding_of(inputs):
 
 
 def rows_of(tensor):
-    """Each item as bytes, what is padded at its end left out."""
+    """Each item as bytes, without its padding."""
     rows = []
     for row, padded in zip(tensor.numpy(), padding_of(tensor).numpy(), strict=True):
         rows.append((row if row.ndim == 1 and row.dtype.kind == "f" else row[~padded]).tobytes())
@@ -121,7 +121,7 @@ def test_it_has_a_card(card):
     assert card.extra is None or card.extra in setup["options.extras_require"]
 
 
-def test_tasksets_are_learn2learns(tasksets):
+def test_it_gives_learn2learn_tasksets(tasksets):
     assert isinstance(tasksets, BenchmarkTasksets)
     for taskset in tasksets:
         assert isinstance(taskset, SourceTaskset)
@@ -131,7 +131,7 @@ def test_tasksets_are_learn2learns(tasksets):
         assert taskset.endless
 
 
-def test_figures_of_the_card(card, tasksets):
+def test_the_numbers_on_the_card(card, tasksets):
     sources = [taskset.source for taskset in tasksets]
     lengths = [(~padding_of(inputs_of(source))).sum(-1) for source in sources]
     shortest, longest = (int(f(torch.cat(lengths))) for f in (torch.min, torch.max))
@@ -151,22 +151,22 @@ def test_figures_of_the_card(card, tasksets):
 
 
 def test_no_class_and_no_group_is_in_two_splits(tasksets):
-    owners = []
+    names = []
     for source in (taskset.source for taskset in tasksets):
         if isinstance(source, TaskFamily):
-            return  # its own tests say what its splits share
-        owners.append(source.group_names if isinstance(source, GroupedDataset) else source.classes)
-        assert len(set(owners[-1])) == len(owners[-1])
-    for a, b in itertools.combinations(owners, 2):
+            return  # the tests of a family cover its splits
+        names.append(source.group_names if isinstance(source, GroupedDataset) else source.classes)
+        assert len(set(names[-1])) == len(names[-1])
+    for a, b in itertools.combinations(names, 2):
         assert not set(a) & set(b)
 
 
-def test_no_seed_gives_one_task_in_two_splits(tasksets):
+def test_no_seed_gives_the_same_task_in_two_splits(tasksets):
     if not isinstance(tasksets.train.source, TaskFamily):
-        return  # stored items: see above
+        return  # for stored items, see the test above
     found = []
     for taskset in tasksets:
-        # A seed at once, the same one by one, and whole batches where the family has them.
+        # One task at a time, a batch of tasks, and a family's own batches of sequences.
         random.seed(0)
         drawn = [x for x, _ in (taskset.sample() for _ in range(8))]
         drawn += next(TaskLoader(taskset, tasks=8, shots=5, seed=0)).support_x.unbind()
@@ -181,15 +181,15 @@ def test_no_seed_gives_one_task_in_two_splits(tasksets):
 def test_no_item_is_in_two_splits(tasksets):
     sources = [taskset.source for taskset in tasksets]
     if any(isinstance(source, TaskFamily) for source in sources):
-        return  # items are drawn without end
+        return  # there are endless items
     if not classified(sources[0]) and not inputs_of(sources[0]).is_floating_point():
-        return  # one input has an answer in each language: see the test below
+        return  # an input has a different target in each language; see the test below
     items = [set(rows_of(inputs_of(source))) for source in sources]
     for a, b in itertools.combinations(items, 2):
         assert not a & b
 
 
-def test_no_two_groups_of_different_splits_are_nearly_alike(tasksets):
+def test_groups_of_different_splits_share_few_examples(tasksets):
     sources = [taskset.source for taskset in tasksets]
     if classified(sources[0]) or not all(isinstance(s, GroupedDataset) for s in sources):
         return
@@ -202,7 +202,7 @@ def test_no_two_groups_of_different_splits_are_nearly_alike(tasksets):
             groups[-1][group].add((row, answer))
     for one, other in itertools.combinations(groups, 2):
         for a, b in itertools.product(one, other):
-            assert len(a & b) <= min(len(a), len(b)) / 4  # short words are alike by chance
+            assert len(a & b) <= min(len(a), len(b)) / 4  # short words may be equal by chance
 
 
 def test_types_and_shapes_of_a_task(taskset):
@@ -224,7 +224,7 @@ def test_types_and_shapes_of_a_task(taskset):
         assert len(x) == len(y) == 10
 
 
-def test_padding_is_at_the_end_alone(source):
+def test_padding_is_only_at_the_end(source):
     inputs = inputs_of(source)
     padded = padding_of(inputs)
     assert not padded[:, 0].any()
@@ -236,17 +236,19 @@ def test_padding_is_at_the_end_alone(source):
         assert (inputs >= 0).all()
 
 
-def test_token_ids_fit_the_vocabulary_of_train(tasksets):
+def test_sizes_for_a_model(tasksets):
     inputs = [inputs_of(taskset.source) for taskset in tasksets]
     if inputs[0].is_floating_point():
         assert tasksets.vocab_size is None
+        assert {x.shape[-1] for x in inputs} == {tasksets.input_size}
         return
+    assert tasksets.input_size is None
     assert max(int(x.max()) for x in inputs) < tasksets.vocab_size
-    assert not (inputs[0] == 1).any()  # of train every token is known
+    assert not (inputs[0] == 1).any()  # every token of train is known
 
 
 @pytest.mark.parametrize(("ways", "shots", "queries"), [(5, 1, 9), (5, 5, 5), (3, 2, 1)])
-def test_a_draw_has_the_shapes_and_the_balance_of_a_taskset(source, ways, shots, queries):
+def test_a_draw_has_the_shapes_and_the_class_balance_of_a_taskset(source, ways, shots, queries):
     if isinstance(source, TaskFamily) and source.classes is not None:
         ways = source.classes
     batch = source.draw(4, shots, queries, seeded(0), ways=ways)
@@ -268,7 +270,7 @@ def test_a_draw_has_the_shapes_and_the_balance_of_a_taskset(source, ways, shots,
 
 def test_support_and_query_share_no_item(source):
     if isinstance(source, TaskFamily):
-        return  # its examples are drawn anew
+        return  # its examples are generated
     loaded = source.draw(20, 2, 3, seeded(1), ways=3)
     stored = {}
     for row in rows_of(inputs_of(source).float()):
@@ -278,7 +280,7 @@ def test_support_and_query_share_no_item(source):
         assert all(found.count(row) <= stored.get(row, 1) for row in found)
 
 
-def test_a_seed_fixes_the_tasks_of_a_taskset(tasksets):
+def test_a_seed_determines_the_tasks_of_a_taskset(tasksets):
     def draw(seed):
         random.seed(seed)
         return [part for taskset in tasksets for _ in range(2) for part in taskset.sample()]
@@ -288,7 +290,7 @@ def test_a_seed_fixes_the_tasks_of_a_taskset(tasksets):
     assert not all(map(equal, first[::2], other[::2]))
 
 
-def test_a_generator_fixes_the_tasks_of_a_draw(source):
+def test_a_generator_determines_the_tasks_of_a_draw(source):
     def draw(seed):
         return parts(source.draw(8, 2, 3, seeded(seed), ways=5))
 
@@ -300,7 +302,7 @@ def test_a_generator_fixes_the_tasks_of_a_draw(source):
     assert random.getstate() == state[1]
 
 
-def test_a_loader_over_it(taskset):
+def test_a_task_loader(taskset):
     loader = TaskLoader(taskset, tasks=4, shots=5, seed=0, prefetch=1)
     assert loader.at_once
     first, state = next(loader), loader.state_dict()
@@ -325,7 +327,7 @@ def test_it_moves_to_a_device(source):
     assert not any(part.is_meta for part in parts(source.draw(2, 1, 1, seeded(0), ways=5)))
 
 
-def test_learn2learns_own_partition_of_a_task(taskset):
+def test_learn2learn_partitions_its_tasks(taskset):
     if not classified(taskset.source):
         return
     x, y = taskset.sample()
@@ -336,7 +338,7 @@ def test_learn2learns_own_partition_of_a_task(taskset):
     assert qy.tolist() == torch.arange(5).repeat_interleave(6).tolist()
 
 
-def test_a_learner_learns_on_it_where_it_is_classification(tasksets):
+def test_a_learner_adapts_to_its_tasks_of_classes(tasksets):
     batch = next(TaskLoader(tasksets.train, tasks=2, shots=3, queries=2, seed=0))
     x = batch.support_x
     if not classified(tasksets.train.source) or (x.is_floating_point() and x.ndim == 3):

@@ -1,1 +1,1 @@
-"""Few-shot text task sets from your own files or from a `datasets.Dataset`."""
+"""Few-shot text task sets from your own files or from the package `datasets`."""

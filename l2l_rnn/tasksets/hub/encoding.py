@@ -1,4 +1,4 @@
-"""Texts to rows of token ids, some thousands at a time, with a check of what a tokeniser gives."""
+"""Batches of texts as rows of token ids, with a check of what the tokenizer returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from l2l_rnn.errors import DataError
 
 
 def size_of(pipeline: Pipeline) -> int | None:
-    """Return how many ids a pipeline has, where it says so."""
+    """Return the number of ids of a pipeline, or None if it has no length."""
     try:
         return len(pipeline)  # type: ignore[arg-type] # a function has no length
     except TypeError:
@@ -24,37 +24,42 @@ def size_of(pipeline: Pipeline) -> int | None:
 def encode(
     pipeline: Pipeline,
     texts: Sequence[str],
-    width: int,
+    max_length: int,
     size: int | None,
     numbers: NDArray[np.int64],
     where: str,
 ) -> tuple[NDArray[np.int64], int]:
-    """Return the ids of texts, each cut to `width` and padded with 0, and the longest's length.
+    """Return the ids of texts, cut to `max_length` and padded with 0, and the longest length.
 
     Args:
-        pipeline: from a string to ids.
-        texts: what is encoded, one text or more.
-        width: ids that are kept of each text.
-        size: how many ids there are; None if unknown.
-        numbers: the rows that the texts stand in, and
-        where: the dataset they are rows of, for messages.
+        pipeline: maps a string to ids.
+        texts: the texts to encode, at least one.
+        max_length: number of ids kept of each text.
+        size: number of ids of the pipeline; None if unknown.
+        numbers: row number of each text, for error messages.
+        where: describes the dataset of these rows, for error messages.
+
+    Shapes:
+        returns (texts, max_length) int64.
 
     Raises:
-        DataError: the pipeline gives something else than a list of ids, 1 or more and below `size`.
+        DataError: the pipeline returns something other than a list of ids from 1 to `size` - 1.
     """
     batch = getattr(pipeline, "encode_batch", None)
     given = [pipeline(text) for text in texts] if batch is None else batch(texts)
-    lists = [_list(ids, row, where)[:width] for row, ids in zip(numbers, given, strict=True)]
+    lists = [
+        _id_list(ids, row, where)[:max_length] for row, ids in zip(numbers, given, strict=True)
+    ]
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     flat = _flat(lists)
     if flat is None or not lengths.all() or flat.min() < 1 or (size and flat.max() >= size):
-        _complain(lists, size, numbers, where)
-    rows = np.zeros((len(lists), width), np.int64)
-    rows[np.arange(width) < lengths[:, None]] = flat
+        _raise_for_ids(lists, size, numbers, where)
+    rows = np.zeros((len(lists), max_length), np.int64)
+    rows[np.arange(max_length) < lengths[:, None]] = flat
     return rows, int(lengths.max())
 
 
-def _list(ids: Any, row: np.int64, where: str) -> Any:
+def _id_list(ids: Any, row: np.int64, where: str) -> Any:
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu":
         return ids
     if hasattr(ids, "tolist"):
@@ -68,7 +73,7 @@ def _list(ids: Any, row: np.int64, where: str) -> Any:
 
 
 def _flat(lists: Sequence[Any]) -> NDArray[np.int64] | None:
-    """Return all ids as one array, or None if some are no ids."""
+    """Return all ids as one array, or None if some are not integers below 2**31."""
     try:
         if all(isinstance(ids, np.ndarray) for ids in lists):
             flat = np.concatenate(lists)
@@ -80,20 +85,21 @@ def _flat(lists: Sequence[Any]) -> NDArray[np.int64] | None:
     return flat if whole and flat.max() < 2**31 else None
 
 
-def _complain(
+def _raise_for_ids(
     lists: Sequence[Any], size: int | None, numbers: NDArray[np.int64], where: str
 ) -> None:
+    """Raise a DataError that names the first bad id or empty list."""
     above = 2**31 if size is None else size
     for row, ids in zip(numbers, lists, strict=True):
         for i in ids:
             whole = isinstance(i, int | np.integer) and not isinstance(i, bool)
             if not whole or not 0 < i < above:
                 raise DataError(
-                    f"from_hf: tokenizer must return ids from 1 to {above - 1}, for 0 is padding, "
+                    f"from_hf: tokenizer must return ids from 1 to {above - 1} (0 is padding), "
                     f"got {i!r} for row {row} of {where}; shift or convert them"
                 )
         if len(ids) == 0:
             raise DataError(
                 f"from_hf: tokenizer must return at least one id, got none for row {row} of "
-                f"{where}; return [1], unknown, for such a text"
+                f"{where}; return [1], the unknown id, for such a text"
             )

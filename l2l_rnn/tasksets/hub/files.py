@@ -1,4 +1,4 @@
-"""Local files of texts, and well-known data sets by name, opened for `from_hf`."""
+"""Opening of datasets, local files and presets, split by split, for `from_hf`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,19 @@ _FORMATS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-ROWS = 2_000  # that are read at once
+ROWS = 2_000  # rows read at once
 _SHARD = re.compile(r"-\d+-of-\d+$")
 _SPLIT = re.compile(r"(?P<split>train|val|dev|test)(ing|id|idation|elopment)?(?![a-z])")
 
 
-class Part(NamedTuple):
-    """A split of a dataset: its name, its rows, and the files they are read from, if any."""
+class DatasetSplit(NamedTuple):
+    """One of a dataset's own splits.
+
+    Attributes:
+        name: name of the split; "all" for a dataset without splits.
+        data: rows of the split, a `datasets.Dataset`, an `IterableDataset` or `JsonRows`.
+        files: files that the rows are read from; empty if `data` was given.
+    """
 
     name: str
     data: Any
@@ -40,8 +46,11 @@ class Part(NamedTuple):
 
 def open_preset(
     name: str, preset: Preset, dataset: Any, root: str | os.PathLike[str]
-) -> list[Part]:
-    """Return the splits of a preset, of the data given, the folder `root/NAME`, or by its name."""
+) -> list[DatasetSplit]:
+    """Return the splits of a preset.
+
+    They are those of `dataset`, or of the folder `root/NAME`, or else of a download.
+    """
     columns = (*preset.text, preset.label)
     folder = Path(root).expanduser() / name
     if dataset is None:
@@ -49,42 +58,42 @@ def open_preset(
     if preset.configuration is not None and isinstance(dataset, str | os.PathLike):
         within = Path(dataset).expanduser() / preset.configuration
         dataset = within if within.is_dir() else dataset
-    return open_parts(dataset, columns, preset.splits)
+    return open_splits(dataset, columns, preset.splits)
 
 
 def _downloaded(name: str, preset: Preset, folder: Path) -> Any:
     needs = f"from_hf: the preset {name!r} needs its data, which is not in {folder} and cannot be"
     if preset.repository is None:
         raise DataError(
-            f"{needs} downloaded any more; put its csv, json or parquet files at {folder}"
+            f"{needs} downloaded any more; put its csv, json or parquet files in {folder}"
         )
     options = [] if preset.configuration is None else [preset.configuration]
     try:
         return hub().load_dataset(preset.repository, *options)
-    except Exception as error:  # whatever the network and the client make of it
+    except Exception as error:  # the client and the network raise many kinds
         given = ", ".join(map(repr, [preset.repository, *options]))
         why = f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         if isinstance(error, ConnectionError | TimeoutError):
             raise DataError(
-                f"{needs} downloaded {why}; where there is a network, run "
-                f"datasets.load_dataset({given}).save_to_disk({name!r}) and put that folder, or "
-                f"its csv, json or parquet files, at {folder}"
+                f"{needs} downloaded {why}; on a machine with network access, run "
+                f"datasets.load_dataset({given}).save_to_disk({name!r}) and copy that folder, or "
+                f"csv, json or parquet files of the data, to {folder}"
             ) from error
         raise DataError(
             f"{needs} loaded by datasets.load_dataset({given}) {why}; put its csv, json or parquet "
-            f"files at {folder}"
+            f"files in {folder}"
         ) from error
 
 
-def open_parts(
+def open_splits(
     dataset: Any, columns: Iterable[str], wanted: Sequence[str] | None = None
-) -> list[Part]:
-    """Return what a caller of `from_hf` gave, split by split.
+) -> list[DatasetSplit]:
+    """Return the splits of a dataset as `from_hf` takes it.
 
     Args:
-        dataset: as `from_hf`.
-        columns: those that are read.
-        wanted: the names of the splits that are read, where the dataset has splits; None for all.
+        dataset: as in `from_hf`.
+        columns: names of the columns that are read.
+        wanted: names of the splits that are read, if the dataset has splits; None reads all.
     """
     datasets = hub()
     tables = (datasets.Dataset, datasets.IterableDataset)
@@ -92,7 +101,7 @@ def open_parts(
     if isinstance(dataset, str | os.PathLike) and Path(dataset).expanduser().is_dir():
         dataset = _folder(Path(dataset).expanduser())
     if isinstance(dataset, tables):
-        return [Part("all", dataset)]
+        return [DatasetSplit("all", dataset)]
     if not isinstance(dataset, Mapping):
         return [_files("all", dataset, columns)]
     names = [name for name in dataset if wanted is None or name in wanted]
@@ -100,10 +109,10 @@ def open_parts(
         expected = "at least one split" if wanted is None else " or ".join(map(repr, wanted))
         raise DataError(
             f"from_hf: dataset must have {expected}, got "
-            f"{', '.join(map(repr, dataset)) or 'none'}; give it data"
+            f"{', '.join(map(repr, dataset)) or 'none'}; pass one with data"
         )
     return [
-        Part(str(name), dataset[name])
+        DatasetSplit(str(name), dataset[name])
         if isinstance(dataset[name], tables)
         else _files(name, dataset[name], columns)
         for name in names
@@ -116,18 +125,18 @@ def hub() -> Any:
 
 
 def check_columns(columns: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Raise a DataError unless every one of the columns is there."""
+    """Raise a DataError unless all columns exist."""
     known = list(known)
     for column in columns:
         if column not in known:
             raise DataError(
-                f"from_hf: there is no column {column!r} in {where}"
+                f"from_hf: no column {column!r} in {where}"
                 f"{hint(str(column), known)} Its columns: {', '.join(known)}"
             )
 
 
 def first_columns(dataset: Any) -> list[str]:
-    """Return the names of the columns, looking at the first row where they are not declared."""
+    """Return the column names, from the first row if the dataset does not declare them."""
     names = dataset.column_names
     if names is None:
         for table in dataset.with_format("arrow").iter(1):
@@ -135,48 +144,54 @@ def first_columns(dataset: Any) -> list[str]:
     return list(names or ())
 
 
-def say_why_unreadable(error: Exception, files: Iterable[str], where: str) -> DataError:
-    """Return the error that says what keeps a file or a stream from being read."""
+def read_error(error: Exception, files: Iterable[str], where: str) -> DataError:
+    """Return the DataError for a file or stream that cannot be read."""
     names = ", ".join(files) or "the dataset"
     return DataError(
         f"from_hf: {names} must be readable, with one type in every column, reading stopped "
-        f"{where} ({type(error).__name__}: {' '.join(str(error).split())[:200]}); mend or write "
-        "the data anew"
+        f"{where} ({type(error).__name__}: {' '.join(str(error).split())[:200]}); repair the data "
+        "or write it again"
     )
 
 
 def split_of(name: str) -> str | None:
-    """Return which split a name such as "train_wiki", "dev" or "test-00000-of-00001" stands for."""
+    """Return the split that a name such as "train_wiki" or "dev" stands for, or None.
+
+    Example:
+        >>> split_of("train_wiki"), split_of("dev"), split_of("test-00000-of-00001")
+        ('train', 'validation', 'test')
+        >>> split_of("trainers") is None
+        True
+    """
     found = _SPLIT.match(name.lower())
-    return (
-        None
-        if found is None
-        else {"val": "validation", "dev": "validation"}.get(found["split"], found["split"])
-    )
+    if found is None:
+        return None
+    return {"val": "validation", "dev": "validation"}.get(found["split"], found["split"])
 
 
 def _folder(folder: Path) -> Any:
-    """Return the dataset that was saved in a folder, or its files, by split if their names tell."""
+    """Return the dataset saved in a folder, or its files, by split if their names say so."""
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         try:
             return hub().load_from_disk(os.fspath(folder))
         except (ArithmeticError, LookupError, OSError, ValueError) as error:
-            raise say_why_unreadable(error, [os.fspath(folder)], "at its beginning") from error
+            raise read_error(error, [os.fspath(folder)], "at its beginning") from error
     files = sorted(path for path in folder.rglob("*") if path.suffix in _FORMATS)
     if not files:
         raise DataError(
-            f"from_hf: {folder} must hold files that end in {', '.join(_FORMATS)}, or what "
-            "save_to_disk wrote, got none of them; put the data there"
+            f"from_hf: {folder} must contain files that end in {', '.join(_FORMATS)}, or a dataset "
+            "written by save_to_disk, got neither; put the data there"
         )
-    parts: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for file in files:
         stem = _SHARD.sub("", file.stem)
         names = [stem, *reversed(file.relative_to(folder).parent.parts)]
-        parts.setdefault(next(filter(split_of, names), stem), []).append(file)
-    return parts if any(map(split_of, parts)) else files
+        by_split.setdefault(next(filter(split_of, names), stem), []).append(file)
+    return by_split if any(map(split_of, by_split)) else files
 
 
-def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
+def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
+    """Open one or several files as one split."""
     several = given if isinstance(given, list | tuple) else [given]
     if not several or not all(isinstance(path, str | os.PathLike) for path in several):
         raise ArgumentTypeError(
@@ -191,11 +206,11 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
                 "datasets.load_dataset first"
             )
         if not path.is_file():
-            raise DataError(f"from_hf: there is no file {path}; give the path of one")
+            raise DataError(f"from_hf: no file {path}; pass the path of an existing file")
     kinds = sorted({path.suffix for path in paths})
     if len(kinds) > 1:
         raise DataError(
-            f"from_hf: files must be of one kind, got {' and '.join(kinds)}; give one kind"
+            f"from_hf: files must be of one kind, got {' and '.join(kinds)}; pass one kind"
         )
     if _FORMATS[kinds[0]] in ("csv", "json"):
         for path in paths:
@@ -207,15 +222,15 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> Part:
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise say_why_unreadable(error, files, "at its beginning") from error
-    return Part(name, stream, tuple(files))
+        raise read_error(error, files, "at its beginning") from error
+    return DatasetSplit(name, stream, tuple(files))
 
 
 def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) -> Any:
-    """Open files so that they are read a few rows at a time, and no copy of them is written."""
+    """Open files for reading in batches of rows, without writing a copy of them."""
     datasets = hub()
     options: dict[str, Any] = {}
-    if kind == "csv":  # has no types: "NA" is a text, and "1" a name
+    if kind == "csv":  # everything is text: "NA" is not missing, "1" is no number
         separator = "\t" if suffix == ".tsv" else ","
         quoted = suffix == ".csv" or all(map(is_quoted, files))
         for file in files:
@@ -234,7 +249,7 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
         for file in files:
             check_columns(columns, parquet.read_schema(file).names, file)
         options = {"columns": list(dict.fromkeys(columns)), "batch_size": ROWS}
-    paths = [glob.escape(file) for file in files]  # which are taken for patterns
+    paths = [glob.escape(file) for file in files]  # paths are read as patterns
     return datasets.load_dataset(
         kind, data_files={"train": paths}, split="train", streaming=True, **options
     )

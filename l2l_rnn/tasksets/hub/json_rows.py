@@ -1,4 +1,4 @@
-"""The rows of json files of texts, with every text as it is written."""
+"""Rows of JSON files, with every text exactly as it is written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from l2l_rnn.optional import require
 
 
 class JsonRows:
-    """Shows json files as a `datasets.IterableDataset` shows rows in Arrow's format.
+    """JSON files with the interface of a `datasets.IterableDataset` in Arrow format.
 
-    The reader behind `datasets` takes texts such as "2020-01-01" for times, and writes them anew.
-    What a row lacks is None.
+    The JSON reader of `datasets` parses texts such as "2020-01-01" as times and changes how they
+    are written. This one keeps them. A value that a row lacks is None.
 
     Args:
-        files: with an object on each line, a list of objects, or one object of columns.
-        columns: the names of those that are read.
+        files: files with one object per line, a list of objects, or one object of columns.
+        columns: names of the columns that are read.
     """
 
     features = None
@@ -33,10 +33,10 @@ class JsonRows:
         return self
 
     def iter(self, batch_size: int) -> Iterator[Any]:
-        """Yield Arrow tables of so many rows.
+        """Yield Arrow tables of up to `batch_size` rows.
 
         Raises:
-            ValueError: a file holds no rows, or a column several types.
+            ValueError: a file contains something other than rows, or a column has several types.
         """
         arrow = require("pyarrow", extra="hub", purpose="from_hf")
         rows = itertools.chain.from_iterable(map(_objects, self.files))
@@ -47,10 +47,10 @@ class JsonRows:
 
 
 def json_columns(file: str) -> list[str]:
-    """Return the names of the columns of a file's first row, none if it has no row.
+    """Return the column names of a file's first row; an empty list if it has no row.
 
     Raises:
-        ValueError: it begins with something else than a row.
+        ValueError: the file begins with something other than a row.
     """
     return list(next(_objects(file), {}))
 
@@ -70,12 +70,12 @@ def _objects(file: str) -> Iterator[dict[str, Any]]:
             rows = iter(_whole(json.loads("".join([*start, *lines]))))
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
-                raise ValueError(f"row {number} is no object")
+                raise ValueError(f"row {number} is not an object")
             yield row
 
 
 def _whole(content: Any) -> Sequence[Any]:
-    """Return the rows of a file that is one value: a list of them, columns, or a single one."""
+    """Return the rows of one JSON value: a list of rows, an object of columns, or a row."""
     if not isinstance(content, dict):
         return content if isinstance(content, list) else [content]
     columns = [list(v.values()) if isinstance(v, dict) else v for v in content.values()]

@@ -1,4 +1,4 @@
-"""Where the texts and labels of well-known data sets stand, for `from_hf`."""
+"""Presets of `from_hf`: the columns and splits of well-known data sets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 
 class Preset(NamedTuple):
-    """Where the texts and labels of a well-known data set stand.
+    """The columns and splits of a well-known data set.
 
     Attributes:
-        repository: what `datasets.load_dataset` knows it by; None if it is there no more, so that
-            local files alone will do.
-        configuration: which of its configurations, or None; of local files, the folder of that
-            name where there is one.
-        text: the columns of the text, joined.
-        label: the column of the class.
-        splits: those of its splits that are taken, or None for all of them.
-        left_out: classes that are not taken, unless `from_hf` is given `splits` that name them.
+        repository: name of the data set for `datasets.load_dataset`; None if it is no longer
+            available there and needs local files.
+        configuration: configuration of the data set, or None. Local files may be in a folder of
+            this name.
+        text: columns of the text, to be joined.
+        label: column of the class.
+        splits: splits of the data set that are read; None reads all of them.
+        left_out: classes that are left out, unless the argument `splits` of `from_hf` names them.
     """
 
     repository: str | None
@@ -33,7 +33,7 @@ PRESETS: Mapping[str, Preset] = {
     "ag_news": Preset("fancyzhx/ag_news", None, ("text",), "label"),
     "amazon_reviews": Preset(None, "en", ("review_title", "review_body"), "product_category"),
     "banking77": Preset("PolyAI/banking77", None, ("text",), "label"),
-    # "oos" is whatever is of no intent: the texts of such a class are not alike.
+    # "oos" holds out-of-scope texts, which have nothing in common.
     "clinc_oos": Preset("clinc/clinc_oos", "small", ("text",), "intent", left_out=("oos",)),
     "dbpedia_14": Preset("fancyzhx/dbpedia_14", None, ("title", "content"), "label"),
     "few_rel": Preset(

@@ -1,4 +1,4 @@
-"""What csv, tsv and json files of texts hold, looked at before their rows are read."""
+"""Checks of csv, tsv and JSON files before their rows are read."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def header(file: str, separator: str, quoted: bool = True) -> list[str]:
-    """Return the column names that a csv or tsv file begins with.
+    """Return the column names in the first line of a csv or tsv file.
 
     Raises:
-        DataError: a quote in them is not closed.
+        DataError: a quote in the line is not closed.
     """
     try:
         with _opened(file) as lines:
             return next(_rows(lines, separator, quoted, strict=True), [])
     except csv.Error as error:
         raise DataError(
-            f"from_hf: {file} must begin with a line of column names, it cannot be read ({error}); "
-            "close its quotes"
+            f"from_hf: {file} must begin with a line of column names, got one that cannot be read "
+            f"({error}); close its quotes"
         ) from error
 
 
 def is_quoted(file: str) -> bool:
-    """Return whether the quotes of a tsv file stand around its fields, or are signs of its texts.
+    """Return whether the quotes in a tsv file enclose fields, or are part of the texts.
 
-    Where every line has the fields of the header, they stand around them if each field that begins
-    with a quote ends with its own. Otherwise fields hold tabs or line ends, or some lines are
-    uneven: they do if all rows are even once they are taken so.
+    If every line has as many fields as the header, quotes enclose fields when each field that
+    begins with a quote also ends with one. Otherwise fields may contain tabs or line ends: quotes
+    enclose fields when this reading gives every row as many fields as the header.
     """
     with _opened(file) as lines, _long_fields():
         rows = _rows(lines, "\t", quoted=False)
@@ -61,7 +61,7 @@ def is_quoted(file: str) -> bool:
 def check_fields(file: str, separator: str, quoted: bool = True) -> None:
     """Raise a DataError that names the first row with more fields than the header, if there is one.
 
-    The reader behind `datasets` shifts or cuts such a row in silence, or not, by where it stands.
+    The csv reader of `datasets` may silently shift or cut such a row, depending on its position.
     """
     with _opened(file) as lines, _long_fields():
         rows = _rows(lines, separator, quoted)
@@ -70,7 +70,7 @@ def check_fields(file: str, separator: str, quoted: bool = True) -> None:
             if len(row) > width:
                 raise DataError(
                     f"from_hf: {file} must have {width} fields in every row, as in its header, got "
-                    f"{len(row)} in row {number}; put texts that hold {separator!r} in quotes"
+                    f"{len(row)} in row {number}; quote texts that contain {separator!r}"
                 )
 
 
@@ -81,13 +81,13 @@ def check_utf8(path: Path) -> None:
     with open(path, "rb") as opened:
         while True:
             block = opened.read(2**20)
-            kept = len(decoder.getstate()[0])  # of a character that the block before began
+            kept = len(decoder.getstate()[0])  # bytes of a character begun in the last block
             try:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 raise DataError(
                     f"from_hf: {path} must be UTF-8, got byte 0x{error.object[error.start]:02x} at "
-                    f"position {place - kept + error.start}; write the file anew as UTF-8"
+                    f"position {place - kept + error.start}; save the file as UTF-8"
                 ) from error
             if not block:
                 return
@@ -106,7 +106,7 @@ def _rows(lines: TextIO, separator: str, quoted: bool, strict: bool = False) -> 
 
 @contextlib.contextmanager
 def _long_fields() -> Iterator[None]:
-    """Let fields be as long as they are; the module's limit is one for all of its callers."""
+    """Lift the length limit of fields, which is global to the module `csv`, and restore it."""
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

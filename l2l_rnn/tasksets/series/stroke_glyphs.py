@@ -1,4 +1,4 @@
-"""Drawings of characters, read from the Hershey vector fonts, and which of them look alike."""
+"""Drawings of characters from the Hershey vector fonts, and which characters look alike."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from l2l_rnn.data.splits import Split
 from l2l_rnn.optional import require
 
-MODES = ("train", "validation", "test")
 TURNS = (0, 90, 180, 270)
 
-# The package ships some drawings under several names; these fonts draw no letter alike.
+# The package has some drawings in several fonts. No two of these fonts share a letter.
 LATIN_FONTS = (
     *("futural", "futuram", "rowmant", "timesr", "timesi", "timesib", "scripts", "scriptc"),
     *("gothgbt", "gothgrt", "gothitt"),
 )
 GREEK_FONTS = ("greeks", "greekc")
 
-_GREEK = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ"  # A .. X of the Greek fonts, and a .. x likewise
-_CYRILLIC = {  # a capital and its small letter, drawn alike, under these codes of the font
+_GREEK = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ"  # codes A .. X of the Greek fonts; the small letters are a .. x
+_CYRILLIC = {  # character -> codes in the font of the capital and the small letter, drawn alike
     **{"Б": "Bb", "Д": "Dd", "Ж": "Hh", "И": "Ii", "Л": "Ll", "Ф": "Ff", "Ц": "`%", "Ч": "Jj"},
     **{"Ш": "Qq", "Э": "Cc", "Ы": "$&", "Ю": "Uu", "Я": "^}", "Ъ": "]|", "Ь": "_~"},
 }
-# From A on and from # on; a space stands for what is drawn twice, or is too simple.
+# First code in the font -> characters of the codes from there on. A space skips a character that
+# is drawn twice or is too simple.
 _JAPANESE = {
     "A": "あ うえおかき け さ すせそたち てとなにぬね はひふ ほまみ"
     "むめもや ゆ よら るれろわゐ ゑを",
     "#": "日円年大国 東中本京出時上者    四五六七 九",
 }
 
-# Characters that look alike, upright or turned, in one font or in several, stand in one split; a
-# character that looks as another one does, in every font, is not among them (Greek capital alpha).
-LOOK_ALIKES = {
+# Characters that look alike, upright or rotated, in at least one font, are in the same split. A
+# character that looks like another one in every font is left out (such as Greek capital alpha).
+LOOK_ALIKES: dict[Split, tuple[str, ...]] = {
     "train": (
         *("lIij1tTfFsSJrL7τ", "nuUΠπημИNZz2Ц", "WwMmE3ΣεШωξ", "oO0QDΘθΩ", "Xx", "ζ", "Ξ", "Ж"),
         *("Д", "Ю", "ЪЬЫ", "".join("".join(_JAPANESE.values()).split())),
@@ -43,28 +44,28 @@ LOOK_ALIKES = {
     "validation": ("AVvλΔЛ", "Kk", "h4Ч", "B8Бβ", "H", "RЯ", "Ψψ"),
     "test": ("CcGeaαЭ", "bdpqP69gyY5ργΥσδ", "Φφ", "Ф"),
 }
-SPLIT_OF = {
-    character: mode
-    for mode, groups in LOOK_ALIKES.items()
+SPLIT_OF: dict[str, Split] = {
+    character: split
+    for split, groups in LOOK_ALIKES.items()
     for group in groups
     for character in group
 }
 
-# Turned by a quarter, they are themselves or another character; by a half, likewise.
-_ALIKE_AT_A_QUARTER = "OoXxNZ"
-_ALIKE_AT_A_HALF = "HISszl08nubqdp69ΘΞΦФЖИ中日"
+# Rotated by 90 degrees, these look like themselves or another character; then by 180 degrees.
+_ALIKE_AT_90 = "OoXxNZ"
+_ALIKE_AT_180 = "HISszl08nubqdp69ΘΞΦФЖИ中日"
 
-CAP_HEIGHT = 21.0  # units from the base line to the cap line of every font
-_MIDDLE = -1.5  # between the two; y runs downward in the fonts
+CAP_HEIGHT = 21.0  # font units from the base line to the cap line, in every font
+_MIDDLE = -1.5  # y between the two lines; y points down in the fonts
 
 
 class Drawing(NamedTuple):
-    """One character as one font draws it.
+    """One character in one font.
 
     Attributes:
-        font: the name of the font.
-        points: x to the right and y upward, in heights of a capital, about its centre; and 1 where
-            the pen lifts after the point, else 0.
+        font: name of the font.
+        points: one row `(x, y, lift)` per point. x points right and y points up, in cap heights
+            from the center of the character; lift is 1 if the pen lifts after the point, else 0.
     """
 
     font: str
@@ -72,14 +73,19 @@ class Drawing(NamedTuple):
 
 
 def turns(character: str) -> tuple[int, ...]:
-    """Return the angles at which a character is a class of its own, in degrees."""
-    if character in _ALIKE_AT_A_QUARTER:
+    """Return the angles at which a character is a class of its own, in degrees.
+
+    Example:
+        >>> turns("o"), turns("S"), turns("L")
+        ((0,), (0, 90), (0, 90, 180, 270))
+    """
+    if character in _ALIKE_AT_90:
         return TURNS[:1]
-    return TURNS[:2] if character in _ALIKE_AT_A_HALF else TURNS
+    return TURNS[:2] if character in _ALIKE_AT_180 else TURNS
 
 
 def script(character: str) -> str:
-    """Return the script that a character is named after."""
+    """Return the script of a character, as its class name gives it."""
     if character in _CYRILLIC:
         return "cyrillic"
     if character in string.ascii_letters + string.digits:
@@ -89,7 +95,7 @@ def script(character: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def drawings() -> dict[str, tuple[Drawing, ...]]:
-    """Read every character's drawings, of which no two are alike.
+    """Return the drawings of every character; no two drawings are the same.
 
     Raises:
         MissingExtraError: Hershey-Fonts is not installed.
@@ -106,7 +112,7 @@ def drawings() -> dict[str, tuple[Drawing, ...]]:
         kept = []
         for font, code in _codes(character):
             points = _points(glyphs[font][code].strokes)
-            if points.tobytes() not in seen:  # a plain l is a plain I
+            if points.tobytes() not in seen:  # in some fonts, l and I are the same drawing
                 seen.add(points.tobytes())
                 kept.append(Drawing(font, points))
         found[character] = tuple(kept)
@@ -114,7 +120,7 @@ def drawings() -> dict[str, tuple[Drawing, ...]]:
 
 
 def _codes(character: str) -> list[tuple[str, str]]:
-    """Which fonts draw a character, and under which code."""
+    """Return the font and the code in it of each drawing of a character."""
     kind = script(character)
     if kind == "latin":
         return [(font, character) for font in LATIN_FONTS]
@@ -130,8 +136,8 @@ def _codes(character: str) -> list[tuple[str, str]]:
 
 def _points(strokes: list[list[tuple[int, int]]]) -> NDArray[np.float64]:
     points = np.array([point for stroke in strokes for point in stroke], dtype=np.float64)
-    centre = (points[:, 0].min() + points[:, 0].max()) / 2
+    center = (points[:, 0].min() + points[:, 0].max()) / 2
     lifts = np.zeros(len(points))
     lifts[np.cumsum([len(stroke) for stroke in strokes]) - 1] = 1
-    x, y = points[:, 0] - centre, _MIDDLE - points[:, 1]
+    x, y = points[:, 0] - center, _MIDDLE - points[:, 1]
     return np.stack([x / CAP_HEIGHT, y / CAP_HEIGHT, lifts], -1)

@@ -1,1 +1,1 @@
-"""Task sets of text: languages, intents and translation."""
+"""Text task sets: languages, intents and translation."""

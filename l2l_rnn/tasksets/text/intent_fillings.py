@@ -1,15 +1,15 @@
-"""What fills the open slots of smart-home sentences: rooms, devices, errands, songs.
+"""Fillers for the open slots of smart-home sentences: rooms, devices, chores, songs.
 
-The templates of home-assistant-intents leave the names of a home's rooms and devices, and what is
-said freely, to the home. English gets plain English ones, the devices by their kind; every other
-language gets names that are written the same in most of them.
+In the templates of home-assistant-intents, the names of rooms and devices and any free text depend
+on the home. English gets common English names, with device names by kind of device. Every other
+language gets given names that are spelled the same in most languages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-_ANYWHERE = (
+_GIVEN_NAMES = (
     "Luna, Orion, Nova, Atlas, Aurora, Kira, Delta, Echo, Sierra, Mira, Cosmo, Vega, Stella, "
     "Bruno, Oscar, Nina, Felix, Emma, Leo, Lola"
 )
@@ -62,12 +62,12 @@ _ENGLISH_NAMES = {
 
 
 def fillings(language: str, slot: str, domains: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return what a slot without a list of its own may hold.
+    """Return the fillers of a slot for which the templates have no list.
 
     Args:
-        language: the code of the language.
-        slot: the name of the list that is missing, such as "area".
-        domains: the kinds of device that "name" may be, where the template says.
+        language: code of the language.
+        slot: name of the slot, such as "area".
+        domains: kinds of device that the slot "name" accepts; empty accepts every kind.
 
     Example:
         >>> fillings("en", "name", ["lock"])[:3]
@@ -79,5 +79,5 @@ def fillings(language: str, slot: str, domains: Iterable[str] = ()) -> tuple[str
         lists = [_ENGLISH_NAMES[kind] for kind in domains if kind in _ENGLISH_NAMES]
         words = ", ".join(lists or _ENGLISH_NAMES.values())
     else:
-        words = _ENGLISH.get(slot, _ANYWHERE) if language == "en" else _ANYWHERE
+        words = _ENGLISH.get(slot, _GIVEN_NAMES) if language == "en" else _GIVEN_NAMES
     return tuple(words.split(", "))

@@ -1,4 +1,4 @@
-"""The sentences behind the task set `intents`: drawn at random from templates, and cleaned."""
+"""Sentences behind the task sets of intents: drawn at random from templates, then filtered."""
 
 from __future__ import annotations
 
@@ -8,21 +8,55 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
+from l2l_rnn.checks import check_int
+from l2l_rnn.errors import ArgumentError
 from l2l_rnn.optional import require
+from l2l_rnn.tasksets.text.cldr import is_written_in
 from l2l_rnn.tasksets.text.intent_fillings import fillings
-from l2l_rnn.tasksets.text.language_names import usable
 
 _PURPOSE = "the task set 'intents'"
-VERSION = 1  # of how sentences are drawn; arrays kept by another are not read
+VERSION = 1  # of the drawing code; cached sentences of another version are not used
 
 _REFERENCE = re.compile(r"\{[^}]*\}|<[^>]*>")
-_CANDIDATES = 2  # forms drawn for each one that is kept: some turn out to belong to two intents
-_TRIES = 8  # draws for each form that is kept, after which an intent has no more
+_CANDIDATES = 2  # forms drawn per form that is kept, because some belong to two intents
+_TRIES = 8  # draws per form that is kept, after which an intent is taken to have no more forms
 
-Sentences = dict[str, tuple[str, ...]]
-_Piece = tuple[str, str]  # a slot or a text, and what is said
+Sentences = dict[str, tuple[str, ...]]  # intent -> its sentences
+_Piece = tuple[str, str]  # a piece of the form, with open slots, and a piece of the sentence
+
+
+class SentenceOptions(NamedTuple):
+    """Options that determine which sentences are drawn, as in `Intents`."""
+
+    min_sentences: int
+    max_sentences: int
+    max_length: int
+    seed: int
+
+
+def check_options(
+    who: str, min_sentences: object, max_sentences: object, max_length: object, seed: object
+) -> SentenceOptions:
+    """Return the options as integers.
+
+    Raises:
+        ArgumentError: an option is not an integer in its range, or `max_sentences` is less than
+            `min_sentences`.
+    """
+    options = SentenceOptions(
+        check_int(who, "min_sentences", min_sentences),
+        check_int(who, "max_sentences", max_sentences),
+        check_int(who, "max_length", max_length),
+        check_int(who, "seed", seed, least=0),
+    )
+    if options.max_sentences < options.min_sentences:
+        raise ArgumentError(
+            f"{who}: max_sentences must be at least min_sentences={options.min_sentences}, got "
+            f"{options.max_sentences}; raise it"
+        )
+    return options
 
 
 def known_languages() -> tuple[str, ...]:
@@ -32,25 +66,26 @@ def known_languages() -> tuple[str, ...]:
 
 
 def intent_count(language: str) -> int:
-    """Return how many intents a language has templates of, many or few."""
+    """Return the number of intents for which a language has templates."""
     return len(_Grammar(language).intents)
 
 
 def is_latin(language: str) -> bool:
-    """Return whether the letters of a language's templates are Latin, most of them."""
+    """Return whether most letters of a language's templates are Latin."""
     letters = _Grammar(language).letters()
-    return 2 * sum(usable(letter, "latin") for letter in letters) > len(letters)
+    return 2 * sum(is_written_in(letter, "latin") for letter in letters) > len(letters)
 
 
 @functools.lru_cache(maxsize=128)
-def build(language: str, least: int, most: int, max_length: int, seed: int) -> Sentences:
-    """Draw the sentences of every intent of a language; the arguments are those of `Intents`.
+def build(language: str, options: SentenceOptions) -> Sentences:
+    """Draw the sentences of every intent of a language.
 
-    A form is a sentence with its slots left open. Of every form comes one sentence, so that no two
-    differ only in what fills their slots; an intent with fewer forms than `least` gets further
-    sentences of them. A form, or a sentence, that two intents have is dropped from both. Intents
-    left with fewer than `least` are left out.
+    A form is a sentence with open slots. Each form gives one sentence, so that no two sentences
+    differ only in the fillers of their slots. An intent with fewer forms than `min_sentences` gets
+    further sentences of the same forms. A form or sentence that occurs in two intents is dropped
+    from both. An intent with fewer than `min_sentences` sentences is left out.
     """
+    least, most, max_length, seed = options
     grammar = _Grammar(language)
     randoms = {intent: Random(f"{seed} {language} {intent}") for intent in grammar.intents}
     drawn = {
@@ -59,7 +94,7 @@ def build(language: str, least: int, most: int, max_length: int, seed: int) -> S
     }
     intents_of_form = Counter(form for forms in drawn.values() for form in forms)
     intents_of_sentence = Counter(
-        said for forms in drawn.values() for said in {s.casefold() for s in forms.values()}
+        folded for forms in drawn.values() for folded in {s.casefold() for s in forms.values()}
     )
     kept = {}
     for intent, forms in drawn.items():
@@ -68,12 +103,12 @@ def build(language: str, least: int, most: int, max_length: int, seed: int) -> S
             for form, sentence in forms.items()
             if intents_of_form[form] == intents_of_sentence[sentence.casefold()] == 1
         }
-        sentences = list({said.casefold(): said for said in own.values()}.values())[:most]
+        sentences = list({s.casefold(): s for s in own.values()}.values())[:most]
         for _ in range(_TRIES * least if own and len(sentences) < least else 0):
             form, sentence = grammar.draw(intent, randoms[intent])
-            said = sentence.casefold()
-            if form in own and len(said) <= max_length and not intents_of_sentence[said]:
-                intents_of_sentence[said] += 1
+            folded = sentence.casefold()
+            if form in own and len(folded) <= max_length and not intents_of_sentence[folded]:
+                intents_of_sentence[folded] += 1
                 sentences.append(sentence)
             if len(sentences) == least:
                 break
@@ -85,7 +120,7 @@ def build(language: str, least: int, most: int, max_length: int, seed: int) -> S
 def _draw_forms(
     grammar: _Grammar, intent: str, count: int, max_length: int, random: Random
 ) -> dict[str, str]:
-    """Draw form -> sentence, the first of each form, in the order they came."""
+    """Draw form -> sentence, the first sentence of each form, in the order they are drawn."""
     forms: dict[str, str] = {}
     for _ in range(_TRIES * count):
         form, sentence = grammar.draw(intent, random)
@@ -99,9 +134,9 @@ def _draw_forms(
 class _Grammar:
     """Draws sentences from the templates of one language.
 
-    A template is one of the intent's at random; in it, every branch of a choice is as likely, and
-    parts in free order stand in a random one. To leave an optional part out is one branch more:
-    "[a]" stands one time in two, and "[a|b]" two times in three.
+    Each draw picks a template of the intent at random. Every branch of a choice is equally likely,
+    and parts in free order are shuffled. Leaving out an optional part counts as one more branch, so
+    "[a]" is present in one draw of two, and "[a|b]" in two draws of three.
     """
 
     def __init__(self, language: str) -> None:
@@ -123,15 +158,15 @@ class _Grammar:
         return tuple(intent for intent, templates in self._templates.items() if templates)
 
     def letters(self) -> str:
-        """Return all letters of the templates, the names of slots and rules left out."""
+        """Return all letters of the templates, without the names of slots and rules."""
         texts = [text for templates in self._templates.values() for text, _ in templates]
         return "".join(filter(str.isalpha, _REFERENCE.sub("", " ".join(texts))))
 
     def draw(self, intent: str, random: Random) -> _Piece:
-        """Draw a sentence of an intent: its form, where slots are left open, and its text."""
+        """Draw a sentence of an intent; return its form, with open slots, and its text."""
         template, domains = random.choice(self._templates[intent])
         pieces = list(self._walk(self._parse(template), domains, random))
-        form, text = ("".join(side) for side in zip(*pieces, strict=True))
+        form, text = ("".join(half) for half in zip(*pieces, strict=True))
         sentence = unicodedata.normalize("NFC", " ".join(text.split()))
         return " ".join(form.casefold().split()), sentence
 

@@ -1,10 +1,10 @@
-"""Which family every language of babel belongs to, and which split every family goes to.
+"""The family of every language in babel, and the split of every family.
 
-The grouping is genealogical and of the top level, after Glottolog and ISO 639-5. Where scholars
-disagree, the wider grouping is taken (Niger-Congo with Mande and Adamawa, Nilo-Saharan with Songhay
-and Nilotic, Afro-Asiatic with Omotic), so that no two languages that may well be related are split.
-Isolates stand alone, creoles and pidgins with the family of most of their words, and constructed
-languages in a group of their own. Codes are those of CLDR.
+Families are top-level genealogical groups, after Glottolog and ISO 639-5. Where scholars disagree,
+the wider group is used (Niger-Congo with Mande and Adamawa, Nilo-Saharan with Songhay and Nilotic,
+Afro-Asiatic with Omotic), so that languages that may be related are in the same split. An isolate
+is a family by itself. Creoles and pidgins belong to the family of most of their words. Constructed
+languages form a group of their own. Codes are those of CLDR.
 
 Source: H. Hammarström, R. Forkel, M. Haspelmath, S. Bank, Glottolog (glottolog.org); ISO 639-3 and
 ISO 639-5, the codes of languages and of language families.
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from l2l_rnn.data.splits import Split
+
 _CODES_BY_FAMILY = {
     "Indo-European": (
         "af an as ast bal be bg bgc bgn bho bn br bs ca ccp ckb co cs cu cy da de doi dsb dv el "
@@ -21,14 +23,14 @@ _CODES_BY_FAMILY = {
         "lij lld lmo lrc lt ltg lv mai mhn mk mr mzn nb nds ne nl nn no oc or os pa pl prg ps "
         "pt raj rhg rm ro ru sa sc scn sd sdh si sk skr sl sq sr sv szl tg trw uk ur vec wa wae "
         "xnr yi "
-        "ht kea mfe pap pcm pis tpi"  # creoles of French, Portuguese, Spanish and English words
+        "ht kea mfe pap pcm pis tpi"  # creoles with French, Portuguese, Spanish or English words
     ),
     "Niger-Congo": (
         "agq ak ann asa bas bem bez blo bss cch cgg dav dua dyo ebu ee ewo ff gaa guz ig jgo "
         "jmc kaj kam kcg kde ken ki kkj ksb ksf lag lg ln lu luy mer mgh mgo mua nd nmg nnh nr "
         "nso ny nyn rn rof rw rwk sbp seh sn ss st sw tn ts ve vmw vun wo xh xog yav yo zu "
         "bm kpe nqo vai "  # Mande
-        "sg"  # a creole of Ngbandi
+        "sg"  # a creole based on Ngbandi
     ),
     "Constructed": "eo ia ie io jbo tok vo",
     "Afro-Asiatic": (
@@ -71,7 +73,7 @@ FAMILY_OF: dict[str, str] = {
 }
 """The family of each CLDR language code, such as `FAMILY_OF["fi"] == "Uralic"`."""
 
-SPLIT_OF: dict[str, str] = {
+SPLIT_OF: dict[str, Split] = {
     **dict.fromkeys(_CODES_BY_FAMILY, "test"),
     **dict.fromkeys(("Indo-European", "Niger-Congo", "Constructed"), "train"),
     **dict.fromkeys(
@@ -91,11 +93,11 @@ SPLIT_OF: dict[str, str] = {
         "validation",
     ),
 }
-"""The split of each family. Constructed languages learn with those whose words they borrow."""
+"""The split of each family. Constructed languages share a split with those they borrow from."""
 
 
 def family_of(code: str) -> str:
-    """Return the family of a language, whose code may go on with a place or a script.
+    """Return the family of a language. Its code may end in a territory or a script.
 
     Example:
         >>> family_of("fi"), family_of("pt-BR"), family_of("sr_Latn")
@@ -104,13 +106,16 @@ def family_of(code: str) -> str:
     return FAMILY_OF[code.replace("_", "-").partition("-")[0]]
 
 
-def split_languages(codes: Iterable[str], held_out: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the split of each language, so that no family is in two.
+def split_languages(
+    codes: Iterable[str], held_out: Iterable[str] | None = None
+) -> dict[str, Split]:
+    """Return the split of each language. No family is in two splits.
 
     Args:
-        codes: of the languages.
-        held_out: those that shall be the test ones instead: the usual test languages, and the rest
-            of their families, then are in no split. None keeps the usual splits.
+        codes: codes of the languages.
+        held_out: codes of the languages to test on instead. The default test languages and the
+            other languages of the held-out families are then in no split. None keeps the default
+            split.
 
     Example:
         >>> split_languages(["de", "tr", "fi", "hu"])
@@ -118,14 +123,14 @@ def split_languages(codes: Iterable[str], held_out: Iterable[str] | None = None)
         >>> split_languages(["de", "tr", "fi", "hu"], held_out=["hu", "tr"])
         {'de': 'train', 'hu': 'test', 'tr': 'test'}
     """
-    modes = {code: SPLIT_OF[family_of(code)] for code in codes}
+    splits = {code: SPLIT_OF[family_of(code)] for code in codes}
     if held_out is None:
-        return modes
+        return splits
     held_out = sorted(held_out)
     families = {family_of(code) for code in held_out}
-    stay = {
-        code: mode
-        for code, mode in modes.items()
-        if mode != "test" and family_of(code) not in families
+    kept = {
+        code: split
+        for code, split in splits.items()
+        if split != "test" and family_of(code) not in families
     }
-    return {**stay, **dict.fromkeys(held_out, "test")}
+    return {**kept, **dict.fromkeys(held_out, "test")}

@@ -1,4 +1,4 @@
-"""Small datasets of known texts, for the tests of from_hf."""
+"""Small datasets of known texts for the tests of from_hf."""
 
 import json
 
@@ -6,7 +6,7 @@ CLASSES = [f"class {letter}" for letter in "abcdefghij"]
 
 
 def rows(each=4, classes=CLASSES):
-    """Return rows whose text names its class and its number: 'class a says 0', ..."""
+    """Return rows whose texts name their class and number: 'class a says 0', …"""
     return [
         {"text": f"{name} says {i}", "label": name, "other": i}
         for i in range(each)
@@ -15,7 +15,7 @@ def rows(each=4, classes=CLASSES):
 
 
 def decoded(source):
-    """Return the texts of a source with their classes' names, in order."""
+    """Return the text and the class name of each item."""
     return [
         (source.vocabulary.decode(source[i][0]), source.classes[source[i][1]])
         for i in range(len(source))
@@ -23,7 +23,7 @@ def decoded(source):
 
 
 def write(path, table):
-    """Write rows as a file of the kind that its name ends in."""
+    """Write rows as a file of the kind given by its extension."""
     import importlib
 
     arrow = importlib.import_module("pyarrow")

@@ -1,4 +1,4 @@
-"""Presets of from_hf, on small local files of the same schema."""
+"""Presets of from_hf, on small local files with the same columns."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def relations(table):
 
 @pytest.mark.parametrize("kind", ["saved", "folder", "shards", "dict", "files"])
 @pytest.mark.parametrize("given", [False, True])
-def test_a_presets_splits_alone_are_read(kind, given, tmp_path):
+def test_only_the_splits_of_a_preset_are_read(kind, given, tmp_path):
     parts = {name: datasets.Dataset.from_list(relations(t)) for name, t in PARTS.items()}
     folder = tmp_path / "few_rel"
     folder.mkdir()
@@ -99,7 +99,7 @@ def test_a_preset_without_its_splits(tmp_path):
     for name in ("train", "test"):
         write(tmp_path / f"{name}.jsonl", relations(PARTS["train_wiki"]))
     with pytest.raises(
-        DataError, match="must have 'train_wiki' or 'val_wiki', got 'test', 'train'; give"
+        DataError, match="must have 'train_wiki' or 'val_wiki', got 'test', 'train'; pass"
     ):
         from_hf(tmp_path, preset="few_rel")
 
@@ -114,7 +114,7 @@ def test_a_configuration_is_a_folder(tmp_path):
         assert sorted(c for s in sources for c in s.classes) == CLASSES[:4]
 
 
-def test_what_is_of_no_intent_is_no_class():
+def test_out_of_scope_texts_are_left_out_unless_named():
     table = rows(classes=[*CLASSES, "oos"])
     dataset = datasets.Dataset.from_list(
         [{"text": row["text"], "intent": row["label"]} for row in table]
@@ -125,13 +125,15 @@ def test_what_is_of_no_intent_is_no_class():
     assert from_hf(dataset, preset="clinc_oos", splits=splits).test.classes == ("oos",)
 
 
-def test_a_preset_that_can_be_downloaded_no_more(tmp_path):
+def test_a_preset_that_is_no_longer_available(tmp_path):
     with pytest.raises(DataError, match="cannot be downloaded any more; put its csv, json or"):
         from_hf(preset="amazon_reviews", root=tmp_path)
 
 
-def test_another_cause_than_the_network_is_told_as_it_is(tmp_path, monkeypatch):
-    (tmp_path / "PolyAI" / "banking77").mkdir(parents=True)  # which datasets takes for the data
+def test_a_failure_other_than_the_network(tmp_path, monkeypatch):
+    (tmp_path / "PolyAI" / "banking77").mkdir(
+        parents=True
+    )  # `datasets` takes this folder for the data
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"cannot be loaded by .*: .*doesn't contain") as caught:
         from_hf(preset="banking77", root=tmp_path)

@@ -1,4 +1,4 @@
-"""Few-shot tasks over texts of one's own, by from_hf."""
+"""Few-shot tasks over your own texts, with from_hf."""
 
 import json
 import random
@@ -37,19 +37,19 @@ def everything(sources):
     return sorted(pair for source in sources for pair in decoded(source))
 
 
-WANTED = sorted((row["text"], row["label"]) for row in rows())
+EXPECTED = sorted((row["text"], row["label"]) for row in rows())
 
 
-def test_every_text_stands_under_its_class_once(dataset):
+def test_every_text_is_in_its_class_once(dataset):
     sources = from_hf(dataset, "text", "label", BYTES)
-    assert everything(sources) == WANTED
+    assert everything(sources) == EXPECTED
     assert [len(source.classes) for source in sources] == [6, 2, 2]
     assert len({name for source in sources for name in source.classes}) == 10
     assert sources.train.sequences.shape == (24, len("class a says 0"))
     assert sources.train.vocabulary is BYTES
 
 
-def test_the_vocabulary_is_of_the_train_texts(dataset):
+def test_the_vocabulary_is_built_from_the_train_texts(dataset):
     train = [f"class {letter}" for letter in "abcdef"]
     splits = {"train": train, "validation": CLASSES[6:8], "test": CLASSES[8:]}
     sources = from_hf(dataset, "text", "label", splits=splits)
@@ -92,11 +92,11 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_any_dataset_shows_the_same_tasks(dataset, kind, tmp_path):
+def test_every_kind_of_dataset_gives_the_same_items(dataset, kind, tmp_path):
     (tmp_path / "given").mkdir()
     given = SOURCES[kind](dataset, tmp_path / "given")
     sources = from_hf(given, "text", "label", BYTES)
-    assert everything(sources) == WANTED
+    assert everything(sources) == EXPECTED
     assert [s.classes for s in sources] == [
         s.classes for s in from_hf(dataset, "text", "label", BYTES)
     ]
@@ -104,20 +104,20 @@ def test_any_dataset_shows_the_same_tasks(dataset, kind, tmp_path):
     assert kind == "filtered" or all(path.suffix == ".lock" for path in written)
 
 
-def test_the_order_of_rows_is_the_datasets(dataset):
+def test_rows_keep_the_order_of_the_dataset(dataset):
     shuffled = dataset.shuffle(seed=8).select(range(5, 40))
     test = from_hf(shuffled, "text", "label", BYTES, min_items=1).test
-    wanted = [(r["text"], r["label"]) for r in shuffled if r["label"] in test.classes]
-    assert decoded(test) == wanted
+    expected = [(r["text"], r["label"]) for r in shuffled if r["label"] in test.classes]
+    assert decoded(test) == expected
 
 
-def test_a_seed_parts_the_classes(dataset):
-    def parted(seed, given=dataset):
+def test_a_seed_splits_the_classes(dataset):
+    def split(seed, given=dataset):
         return [s.classes for s in from_hf(given, "text", "label", BYTES, seed=seed)]
 
-    assert parted(0) == parted(0, dataset.shuffle(seed=2))
-    assert parted(1) == parted(np.int64(1))
-    assert len({tuple(parted(seed)) for seed in range(5)}) == 5
+    assert split(0) == split(0, dataset.shuffle(seed=2))
+    assert split(1) == split(np.int64(1))
+    assert len({tuple(split(seed)) for seed in range(5)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def own_splits(names, cuts):
     )
 
 
-def test_own_splits_without_a_common_class_stay():
+def test_own_splits_without_a_common_class_are_kept():
     given = own_splits(("train_wiki", "test", "dev"), ((0, 2), (2, 5), (5, 10)))
     sources = from_hf(given, "text", "label", BYTES)
     assert sources.train.classes == tuple(CLASSES[:2])
@@ -168,7 +168,7 @@ def test_own_splits_without_a_common_class_stay():
         ("data/train/0.csv", "data/test/0.csv", "data/val/0.csv"),
     ],
 )
-def test_own_splits_of_a_folder_stay(paths, tmp_path):
+def test_own_splits_of_a_folder_are_kept(paths, tmp_path):
     for path, (low, high) in zip(paths, ((0, 2), (2, 5), (5, 10)), strict=True):
         (tmp_path / "given" / path).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / "given" / path, rows(classes=CLASSES[low:high]))
@@ -180,7 +180,7 @@ def test_own_splits_of_a_folder_stay(paths, tmp_path):
     ]
 
 
-def test_a_folder_whose_files_are_no_splits(tmp_path):
+def test_a_folder_without_splits(tmp_path):
     for name, (low, high) in {"trainers": (0, 2), "values": (2, 5), "testimony": (5, 10)}.items():
         write(tmp_path / f"{name}.csv", rows(classes=CLASSES[low:high]))
     sources = from_hf(tmp_path, "text", "label", BYTES)
@@ -196,7 +196,7 @@ def test_a_folder_whose_files_are_no_splits(tmp_path):
     ],
     ids=["a common class", "two splits", "two of a kind"],
 )
-def test_other_splits_are_put_together_and_parted_anew(names, cuts):
+def test_other_splits_are_merged_and_divided_by_class(names, cuts):
     sources = from_hf(own_splits(names, cuts), "text", "label", BYTES)
     assert [len(source.classes) for source in sources] == [6, 2, 2]
 
@@ -211,15 +211,17 @@ def test_labels_of_other_types(kind):
         dataset = dataset.cast_column("label", names)
     if kind == "bools and more":
         dataset = datasets.Dataset.from_list([{**r, "label": bool(r["label"] % 2)} for r in table])
-        with pytest.raises(DataError, match=r"3 classes or more.*got 2: 'False', 'True'"):
+        with pytest.raises(DataError, match=r"at least 3 classes.*got 2: 'False', 'True'"):
             from_hf(dataset, "text", "label")
         return
     found = everything(from_hf(dataset, "text", "label", BYTES))
-    wanted = WANTED if kind == "categories" else [(t, str(number[name])) for t, name in WANTED]
-    assert found == sorted(wanted)
+    expected = (
+        EXPECTED if kind == "categories" else [(t, str(number[name])) for t, name in EXPECTED]
+    )
+    assert found == sorted(expected)
 
 
-def test_csv_takes_texts_as_they_are(tmp_path):
+def test_csv_texts_are_read_unchanged(tmp_path):
     texts = ["NA", "null", "12", '"quoted", said she', "1.50", "nan"]
     table = [
         {"text": f"{t}{' ' if i else ''}{'!' * i}", "label": str(i)}
@@ -230,27 +232,27 @@ def test_csv_takes_texts_as_they_are(tmp_path):
     assert everything(sources) == sorted((row["text"], row["label"]) for row in table)
 
 
-def test_a_text_stands_once():
+def test_a_text_is_kept_once():
     repeated = [{**row, "text": f" {row['text'].upper()}\n"} for row in rows(2)]
     shared = [{"text": "one for both", "label": name} for name in CLASSES[:2]]
     shared += [{"text": "One for  BOTH", "label": "class a"}]
     dataset = datasets.Dataset.from_list([*rows(), *repeated, *shared])
     splits = {"train": CLASSES[:1], "validation": CLASSES[1:4], "test": CLASSES[4:]}
     sources = from_hf(dataset, "text", "label", BYTES, splits=splits)
-    assert everything(sources) == WANTED
+    assert everything(sources) == EXPECTED
     assert [source.repeats for source in sources] == [2, 6, 12]
     assert [source.ambiguous for source in sources] == [2, 1, 0]
 
 
-def test_nothing_but_repeats():
+def test_only_ambiguous_texts():
     table = [{"text": "same words", "label": name} for name in CLASSES for _ in range(4)]
     dataset = datasets.Dataset.from_list(table)
     with pytest.raises(
-        DataError, match=r"10 classes \(without 0 repeats and 40 texts that another class has"
+        DataError, match=r"10 classes \(without 0 repeats and 40 texts that another class also has"
     ):
         from_hf(dataset, "text", "label", BYTES)
     splits = {"train": CLASSES[:2], "validation": CLASSES[2:3], "test": CLASSES[3:4]}
-    with pytest.raises(DataError, match="fewer of 4 classes"):
+    with pytest.raises(DataError, match="fewer for 4 classes"):
         from_hf(dataset, "text", "label", BYTES, splits=splits)
 
 
@@ -262,9 +264,9 @@ def test_nothing_but_repeats():
         (['"x ""is"""', '"y"', "z", "w"], ['x "is"', "y", "z", "w"]),
         (['"x\tis"', '"y\n"', "z", "w"], ["x\tis", "y\n", "z", "w"]),
     ],
-    ids=["a pair far apart", "one unpaired", "all paired", "around tabs and line ends"],
+    ids=["a pair in different rows", "one unpaired", "all paired", "around tabs and line ends"],
 )
-def test_quotes_of_a_tsv_are_texts_unless_all_are_paired(lines, texts, tmp_path):
+def test_quotes_in_a_tsv_enclose_fields_only_if_all_are_paired(lines, texts, tmp_path):
     path = tmp_path / "a.tsv"
     rows_of = [f"{line}\tlabel {i}" for i, line in enumerate(lines)]
     path.write_text("\n".join(["text\tlabel", *rows_of]))
@@ -274,20 +276,20 @@ def test_quotes_of_a_tsv_are_texts_unless_all_are_paired(lines, texts, tmp_path)
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("name", ["br[1]", "br*", "br?", "br[!a]"])
-def test_a_path_is_no_pattern(name, kind, tmp_path):
+def test_a_path_is_not_a_pattern(name, kind, tmp_path):
     write(tmp_path / f"br1.{kind}", rows(5))
     sources = from_hf(write(tmp_path / f"{name}.{kind}", rows()), "text", "label", BYTES)
-    assert everything(sources) == WANTED
+    assert everything(sources) == EXPECTED
 
 
-def test_a_long_field_of_a_csv(tmp_path):
+def test_a_long_field_in_a_csv(tmp_path):
     table = [{"text": f"{i}{'a' * 200_000}", "label": f"class {i}"} for i in range(3)]
     sources = from_hf(write(tmp_path / "a.csv", table), "text", "label", BYTES, min_items=1)
     assert sum(map(len, sources)) == 3
 
 
 @pytest.mark.parametrize("dates", ["text", "label", "both"])
-def test_json_takes_texts_as_they_are(dates, tmp_path):
+def test_json_texts_are_read_unchanged(dates, tmp_path):
     table = [
         {
             "text": f"2020-{month:02}-{day:02}" if dates != "label" else f"says {month} {day}",
@@ -302,17 +304,17 @@ def test_json_takes_texts_as_they_are(dates, tmp_path):
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("layout", ["list", "columns", "numbered columns"])
-def test_json_of_one_value(layout, indent, tmp_path):
+def test_json_with_one_value(layout, indent, tmp_path):
     table = rows()
     if layout != "list":
         table = {column: [row[column] for row in table] for column in table[0]}
     if layout == "numbered columns":
         table = {column: dict(enumerate(values)) for column, values in table.items()}
     (tmp_path / "a.json").write_text(json.dumps(table, indent=indent))
-    assert everything(from_hf(tmp_path / "a.json", "text", "label", BYTES)) == WANTED
+    assert everything(from_hf(tmp_path / "a.json", "text", "label", BYTES)) == EXPECTED
 
 
-def test_columns_are_joined_and_words_too():
+def test_columns_and_lists_of_words_are_joined():
     table = [
         {"a": k, "b": None if i else "y", "c": ["p", "q"], "k": k} for k in "uvw" for i in (0, 1)
     ]
@@ -332,7 +334,7 @@ def test_lengths(dataset):
     }
 
 
-def test_a_function_is_a_tokenizer(dataset):
+def test_a_function_as_tokenizer(dataset):
     sources = from_hf(dataset, "text", "label", lambda text: np.array([ord(c) for c in text]))
     assert sources.train.vocabulary is None
     objects = from_hf(dataset, "text", "label", lambda text: np.array([*map(ord, text)], object))
@@ -342,7 +344,7 @@ def test_a_function_is_a_tokenizer(dataset):
     assert tasksets_of(sources, 2, 4, 2, 4).vocab_size is None
 
 
-def test_a_tokenizer_of_the_hub(dataset):
+def test_a_tokenizer_of_the_package_tokenizers(dataset):
     tokenizers = pytest.importorskip("tokenizers")
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0, "says": 1, "class": 2}, "?"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -351,7 +353,7 @@ def test_a_tokenizer_of_the_hub(dataset):
     assert len(sources.test.vocabulary) == 5
 
 
-def test_task_sets(dataset):
+def test_tasksets_of_the_sources(dataset):
     sources = from_hf(dataset, "text", "label", WordVocabulary(["class says"]))
     tasksets = tasksets_of(sources, 3, 4, 2, 4)
     assert tasksets.vocab_size == 4
@@ -364,11 +366,11 @@ def test_task_sets(dataset):
     assert sources.train.to("cpu").vocabulary is sources.train.vocabulary
 
 
-def test_more_than_memory_may_take_is_read_from_a_file(dataset, tmp_path):
+def test_ids_above_the_memory_limit_are_in_a_file(dataset, tmp_path):
     inside = from_hf(dataset, "text", "label", BYTES, root=tmp_path)
     assert not (tmp_path / "l2l_rnn").exists()
     outside = from_hf(dataset, "text", "label", BYTES, root=tmp_path, memory=100)
-    assert not list((tmp_path / "l2l_rnn").iterdir())  # it has no name
+    assert not list((tmp_path / "l2l_rnn").iterdir())  # the file has no name
     for ours, theirs in zip(outside, inside, strict=True):
         assert ours.sequences.dtype == torch.int16
         assert torch.equal(ours.sequences, theirs.sequences)
@@ -380,7 +382,7 @@ def test_more_than_memory_may_take_is_read_from_a_file(dataset, tmp_path):
 
 
 def made_parquet(path, number):
-    """Write texts of about 60 letters and 500 classes; 200,000 of them take 14 MB."""
+    """Write texts of about 60 letters in 500 classes; 200,000 texts take 14 MB."""
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     draws = np.random.default_rng(0)
@@ -397,19 +399,19 @@ def test_a_larger_parquet(tmp_path):
     assert sources.train.sequences.dtype == torch.int16
     assert [len(source.classes) for source in sources] == [300, 100, 100]
     chosen = set(sources.train.classes)
-    wanted = [(text, label) for text, label in zip(texts, labels, strict=True) if label in chosen]
-    assert decoded(sources.train) == wanted
+    expected = [(text, label) for text, label in zip(texts, labels, strict=True) if label in chosen]
+    assert decoded(sources.train) == expected
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc of Linux")
 @pytest.mark.slow
-def test_200_000_rows_take_a_quarter_of_a_gigabyte(tmp_path):
+def test_200_000_rows_take_at_most_250_megabytes(tmp_path):
     path = tmp_path / "large.parquet"
     made_parquet(path, 200_000)
     script = (
         "import sys, datasets, torch\n"
         "from l2l_rnn.tasksets import from_hf\n"
-        "def kilobytes(what):\n"  # ru_maxrss would be that of the process that started this one
+        "def kilobytes(what):\n"  # ru_maxrss may be that of the parent process
         "    return int(open('/proc/self/status').read().partition(what)[2].split()[0])\n"
         "torch.set_num_threads(1)\n"
         "before = kilobytes('VmRSS:')\n"
@@ -420,4 +422,4 @@ def test_200_000_rows_take_a_quarter_of_a_gigabyte(tmp_path):
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     items, kilobytes = map(int, found)
     assert items == 200_000
-    assert kilobytes < 2.5e5  # beside what is imported, which is torch mostly
+    assert kilobytes < 2.5e5  # without the imports

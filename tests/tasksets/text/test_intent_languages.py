@@ -8,12 +8,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from l2l_rnn.data import CharacterVocabulary
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.tasksets import IntentLanguages, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.text import intent_languages, intent_sentences
 from l2l_rnn.tasksets.text.language_families import FAMILY_OF, SPLIT_OF
-
-MODES = ("train", "validation", "test")
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +22,14 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def splits(root):
-    return {mode: IntentLanguages(root, mode) for mode in MODES}
+    return {split: IntentLanguages(root, split) for split in SPLITS}
 
 
 def plain(sentence):
     return "".join(c for c in unicodedata.normalize("NFKD", sentence.casefold()) if c.isalnum())
 
 
-def test_no_language_no_family_and_no_sentence_crosses(splits):
+def test_splits_share_no_language_no_family_and_no_sentence(splits):
     for a, b in itertools.combinations(splits.values(), 2):
         assert not set(a.group_names) & set(b.group_names)
         assert not set(a.families) & set(b.families)
@@ -38,10 +37,10 @@ def test_no_language_no_family_and_no_sentence_crosses(splits):
 
 
 def test_families_are_in_their_split(splits):
-    for mode, dataset in splits.items():
+    for split, dataset in splits.items():
         for code, family in zip(dataset.group_names, dataset.families, strict=True):
             assert family == FAMILY_OF[code.partition("-")[0]]
-            assert SPLIT_OF[family] == mode
+            assert SPLIT_OF[family] == split
     assert splits["validation"].group_names == ("eu",)
     assert splits["test"].group_names == ("fi", "hu", "vi")
     assert {"de", "de-CH", "en", "pt-BR", "sr-Latn"} <= set(splits["train"].group_names)
@@ -61,41 +60,41 @@ def test_a_class_is_the_same_intent_in_every_split(splits):
     assert set(splits["train"].classes) <= known.keys()
 
 
-def test_sentences_are_of_their_language_and_intent(splits):
+def test_sentences_match_their_language_and_intent(splits):
     weather = {"de": "wetter", "es": "tiempo", "eu": "eguraldi", "fi": "sää", "hu": "idő"}
     for code, word in {**weather, "vi": "thời tiết"}.items():
         (dataset,) = (d for d in splits.values() if code in d.group_names)
         group = dataset.groups == dataset.group_names.index(code)
-        asked = dataset.answers == dataset.classes.index("HassGetWeather")
-        others = dataset.answers == dataset.classes.index("HassTurnOn")
-        asks, orders = (
-            [word in dataset.sentences[i].lower() for i in (group & of).nonzero().flatten()]
-            for of in (asked, others)
+        weather_rows = dataset.answers == dataset.classes.index("HassGetWeather")
+        other_rows = dataset.answers == dataset.classes.index("HassTurnOn")
+        in_weather, in_others = (
+            [word in dataset.sentences[i].lower() for i in (group & rows).nonzero().flatten()]
+            for rows in (weather_rows, other_rows)
         )
-        assert sum(asks) >= len(asks) / 6 > 0
-        assert sum(orders) <= 1  # Finnish "säätää" is to adjust
+        assert sum(in_weather) >= len(in_weather) / 6 > 0
+        assert sum(in_others) <= 1  # Finnish "säätää" means to adjust
 
 
 def test_items_are_the_encoded_sentences(splits):
-    learnt = {c for sentence in splits["train"].sentences for c in sentence}
+    train = {c for sentence in splits["train"].sentences for c in sentence}
     for dataset in splits.values():
-        assert set(dataset.vocabulary.characters) == learnt
+        assert set(dataset.vocabulary.characters) == train
         assert dataset.inputs.shape == (len(dataset.sentences), 64)
         for index in range(0, len(dataset), 200):
             ids = dataset.vocabulary.encode(dataset.sentences[index])
             assert dataset[index][0].tolist() == ids + [0] * (64 - len(ids))
 
 
-def test_sentences_are_kept_and_read_again(splits, root, monkeypatch):
+def test_sentences_are_cached(splits, root, monkeypatch):
     assert len(list(root.rglob("intents_languages-*.npz"))) == 1
-    monkeypatch.setattr(intent_sentences, "build", None)  # cannot be drawn again
+    monkeypatch.setattr(intent_sentences, "build", None)  # sentences cannot be drawn again
     intent_languages._split_rows.cache_clear()
     again = IntentLanguages(root, "test")
     assert again.sentences == splits["test"].sentences
     assert torch.equal(again.inputs, splits["test"].inputs)
 
 
-def test_held_out_languages_are_the_test_ones(splits, root):
+def test_held_out_languages_are_the_test_split(splits, root):
     test = IntentLanguages(root, "test", held_out=("eu", "vi"))
     assert test.group_names == ("eu", "vi")
     train = IntentLanguages(root, "train", held_out=("eu", "vi"))
@@ -104,7 +103,7 @@ def test_held_out_languages_are_the_test_ones(splits, root):
         IntentLanguages(root, "validation", held_out=("eu", "vi"))
 
 
-def test_by_name(root):
+def test_get_tasksets(root):
     tasksets = get_tasksets("intents_languages", 20, 20, 20, 20, root=root)
     x, y = tasksets.test.sample()
     assert x.shape == (400, 64)
@@ -112,7 +111,7 @@ def test_by_name(root):
     assert tasksets.vocab_size == len(tasksets.train.source.vocabulary)
 
 
-def test_a_vocabulary_of_ones_own(root):
+def test_custom_vocabulary(root):
     vocabulary = CharacterVocabulary(["abc"])
     dataset = IntentLanguages(root, "test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
@@ -121,16 +120,16 @@ def test_a_vocabulary_of_ones_own(root):
 
 def test_the_card(splits):
     card = list_tasksets()["intents_languages"]
-    assert card.classes == tuple(len(splits[mode].group_names) for mode in MODES)
-    assert card.items == tuple(len(splits[mode]) for mode in MODES)
-    lengths = torch.cat([(splits[mode].inputs != 0).sum(1) for mode in MODES])
+    assert card.classes == tuple(len(splits[split].group_names) for split in SPLITS)
+    assert card.items == tuple(len(splits[split]) for split in SPLITS)
+    lengths = torch.cat([(splits[split].inputs != 0).sum(1) for split in SPLITS])
     assert card.lengths == (lengths.min(), lengths.max())
     assert baseline(splits["test"], ways=5) == pytest.approx(card.baseline[1], abs=0.03)
     assert baseline(splits["test"], ways=20, tasks=10) < 0.85
 
 
 def baseline(dataset, ways, tasks=40):
-    """Accuracy of a linear model on n-grams that is fitted on each support set of 5 shots."""
+    """Accuracy of a linear model on n-grams, fitted to each support set of 5 shots."""
     batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0), ways=ways)
     decode, scores = dataset.vocabulary.decode, []
     for task in range(tasks):
@@ -145,18 +144,18 @@ def baseline(dataset, ways, tasks=40):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "tset"}, UnknownNameError, "unknown mode 'tset'; did you mean 'test'"),
+        ({"split": "tset"}, UnknownNameError, "unknown split 'tset'; did you mean 'test'"),
         ({"scripts": "Latin"}, UnknownNameError, "did you mean 'latin'"),
         ({"held_out": "fi"}, ArgumentTypeError, r"pass \('fi',\)"),
         ({"held_out": ()}, ArgumentError, "at least one language, got none"),
         ({"held_out": ("xx",)}, UnknownNameError, "unknown language 'xx' in held_out"),
-        ({"held_out": ("et",)}, DataError, "'et' needs min_intents=20"),
-        ({"held_out": ("el",)}, DataError, "'el' needs min_intents=20.*scripts='all'"),
+        ({"held_out": ("et",)}, DataError, "'et' must have min_intents=20"),
+        ({"held_out": ("el",)}, DataError, "'el' must have min_intents=20.*scripts='all'"),
         ({"held_out": ("de",)}, DataError, "leave no language in the train split"),
-        ({"min_intents": 0}, ArgumentError, "min_intents must be an integer of 1 or more, got 0"),
+        ({"min_intents": 0}, ArgumentError, "min_intents must be a positive integer, got 0"),
         ({"min_intents": 99}, DataError, "min_intents=99.*no language in the train split"),
         ({"max_sentences": 19}, ArgumentError, "at least min_sentences=20, got 19"),
-        ({"seed": 0.5}, ArgumentError, "seed must be an integer of 0 or more, got 0.5"),
+        ({"seed": 0.5}, ArgumentError, "seed must be a non-negative integer, got 0.5"),
         ({"vocabulary": "abc"}, ArgumentTypeError, "CharacterVocabulary or None, got str"),
     ],
 )

@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -26,13 +27,12 @@ from l2l_rnn.tasksets import Intents, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.text import intent_sentences
 from l2l_rnn.tasksets.text.intent_fillings import fillings
 
-MODES = ("train", "validation", "test")
-OPEN = ("area", "floor", "name", "timer_name", "timer_command")  # slots that a home fills
+OPEN = ("area", "floor", "name", "timer_name", "timer_command")  # slots with fillers of ours
 
 
 @pytest.fixture(scope="module")
 def splits():
-    return {mode: Intents(mode=mode) for mode in MODES}
+    return {split: Intents(split=split) for split in SPLITS}
 
 
 def by_class(dataset):
@@ -42,7 +42,7 @@ def by_class(dataset):
     return groups
 
 
-def test_no_intent_crosses_and_timers_are_all_in_test(splits):
+def test_splits_share_no_intent_and_all_timers_are_in_test(splits):
     classes = [intent for dataset in splits.values() for intent in dataset.classes]
     assert len(classes) == len(set(classes)) >= 36
     assert all("Timer" in intent for intent in splits["test"].classes)
@@ -52,11 +52,11 @@ def test_no_intent_crosses_and_timers_are_all_in_test(splits):
 
 
 def test_no_sentence_belongs_to_two_intents(splits):
-    said = [s.casefold() for dataset in splits.values() for s in dataset.sentences]
-    assert len(said) == len(set(said))
+    folded = [s.casefold() for dataset in splits.values() for s in dataset.sentences]
+    assert len(folded) == len(set(folded))
 
 
-def test_every_intent_has_enough_sentences_of_fitting_length(splits):
+def test_every_intent_has_enough_sentences_of_valid_length(splits):
     for dataset in splits.values():
         assert len(dataset.classes) >= 5
         for sentences in by_class(dataset).values():
@@ -64,7 +64,7 @@ def test_every_intent_has_enough_sentences_of_fitting_length(splits):
             assert max(map(len, sentences)) <= 64
 
 
-def test_no_two_sentences_of_an_intent_differ_in_a_number_or_a_name_alone(splits):
+def test_no_two_sentences_of_an_intent_differ_only_in_a_number_or_a_name(splits):
     words = [word for slot in OPEN for word in fillings("en", slot)]
     slots = re.compile("|".join([r"\d+", *sorted(map(re.escape, words), key=len, reverse=True)]))
     for intent, sentences in by_class(splits["test"]).items():
@@ -74,7 +74,7 @@ def test_no_two_sentences_of_an_intent_differ_in_a_number_or_a_name_alone(splits
 
 @pytest.fixture(scope="module")
 def home():
-    """Hassil's own reading of the templates, in a home with the rooms and devices we draw from."""
+    """Hassil's recognizer, for a home with the rooms and devices of our fillers."""
     data = home_assistant_intents.get_intents("en")
     for slot in ("area", "floor", "name"):
         values = [{"in": value, "out": value} for value in fillings("en", slot)]
@@ -85,26 +85,26 @@ def home():
     return hassil.Intents.from_dict(data)
 
 
-def test_hassil_recognises_what_was_drawn(splits, home):
-    said = [(s, i) for d in splits.values() for i, all_ in by_class(d).items() for s in all_]
+def test_hassil_recognizes_the_sentences(splits, home):
+    pairs = [(s, i) for d in splits.values() for i, own in by_class(d).items() for s in own]
     ambiguous = 0
-    for sentence, intent in random.Random(0).sample(said, 150):
+    for sentence, intent in random.Random(0).sample(pairs, 150):
         found = {result.intent.name for result in hassil.recognize_all(sentence, home)}
         assert intent in found, sentence
         ambiguous += len(found) > 1
-    assert ambiguous <= 5  # what is said freely may say anything, as in "play …"
+    assert ambiguous <= 5  # free text may be any sentence, as in "play …"
 
 
-def test_draws_are_not_the_first_of_an_enumeration(splits):
+def test_sentences_are_varied(splits):
     for intent in ("HassTurnOn", "HassLightSet", "HassGetState"):
         sentences = by_class(splits["train"])[intent]
         assert len({sentence.split()[0] for sentence in sentences}) >= 10
     rooms = fillings("en", "area")
-    heard = collections.Counter(r for s in splits["train"].sentences for r in rooms if r in s)
-    assert min(heard[room] for room in rooms) >= 5
+    named = collections.Counter(r for s in splits["train"].sentences for r in rooms if r in s)
+    assert min(named[room] for room in rooms) >= 5
 
 
-def test_every_branch_is_as_likely():
+def test_every_branch_is_equally_likely():
     grammar = intent_sentences._Grammar("en")
     grammar._templates = {"greet": [("(hi|[good] day|(a;b)) [<all>] {timer_half}", ())]}
     grammar._rules, grammar._lists = {"all": "(all|both)"}, {"timer_half": {"values": ["x", "y"]}}
@@ -128,29 +128,29 @@ def test_every_branch_is_as_likely():
 
 
 def test_items_are_the_encoded_sentences(splits):
-    learnt = {c for sentence in splits["train"].sentences for c in sentence}
+    train = {c for sentence in splits["train"].sentences for c in sentence}
     for dataset in splits.values():
-        assert set(dataset.vocabulary.characters) == learnt
+        assert set(dataset.vocabulary.characters) == train
         assert dataset.sequences.shape == (len(dataset.sentences), 64)
         for index in random.Random(0).sample(range(len(dataset)), k=100):
             ids = dataset.vocabulary.encode(dataset.sentences[index])
             assert dataset[index][0].tolist() == ids + [0] * (64 - len(ids))
 
 
-def test_a_seed_fixes_the_sentences(splits):
+def test_a_seed_determines_the_sentences(splits):
     intent_sentences.build.cache_clear()
-    assert Intents(mode="test").sentences == splits["test"].sentences
-    other = Intents(mode="test", seed=1)
+    assert Intents(split="test").sentences == splits["test"].sentences
+    other = Intents(split="test", seed=1)
     assert other.classes == splits["test"].classes
     shared = set(other.sentences) & set(splits["test"].sentences)
     assert len(shared) < len(other) / 3
 
 
 @pytest.mark.slow
-def test_the_order_of_sets_does_not_matter(splits):
+def test_hash_randomization_changes_nothing(splits):
     code = (
         "import json; from l2l_rnn.tasksets import Intents;"
-        "print(json.dumps(Intents(mode='test').sentences))"
+        "print(json.dumps(Intents(split='test').sentences))"
     )
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     run = subprocess.run(
@@ -163,7 +163,7 @@ def test_the_order_of_sets_does_not_matter(splits):
 
 
 def test_another_language():
-    dataset = Intents(mode="test", language="fi")
+    dataset = Intents(split="test", language="fi")
     assert "HassStartTimer" in dataset.classes
     starts = by_class(dataset)["HassStartTimer"]
     assert sum("aja" in sentence or "laske" in sentence for sentence in starts) > len(starts) / 2
@@ -180,11 +180,11 @@ def test_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_transforms_and_learn2learns_own_task_dataset():
+def test_transforms_and_a_learn2learn_taskset():
     dataset = Intents("~/data", "test", lambda x: x[:3], lambda y: y + 100)
     assert dataset[0][0].shape == (3,)
     assert dataset[0][1] == 100
-    meta = learn2learn.data.MetaDataset(Intents(mode="test"))
+    meta = learn2learn.data.MetaDataset(Intents(split="test"))
     transforms = [
         learn2learn.data.transforms.FusedNWaysKShots(meta, n=5, k=4),
         learn2learn.data.transforms.LoadData(meta),
@@ -194,24 +194,24 @@ def test_transforms_and_learn2learns_own_task_dataset():
     assert len(y.unique()) == 5
 
 
-def test_a_vocabulary_of_ones_own():
+def test_custom_vocabulary():
     vocabulary = CharacterVocabulary(["abc"])
-    dataset = Intents(mode="test", vocabulary=vocabulary)
+    dataset = Intents(split="test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
     assert int(dataset.sequences.max()) == 4
 
 
 def test_the_card(splits):
     card = list_tasksets()["intents"]
-    assert card.classes == tuple(len(splits[mode].classes) for mode in MODES)
-    assert card.items == tuple(len(splits[mode]) for mode in MODES)
-    lengths = torch.cat([(splits[mode].sequences != 0).sum(1) for mode in MODES])
+    assert card.classes == tuple(len(splits[split].classes) for split in SPLITS)
+    assert card.items == tuple(len(splits[split]) for split in SPLITS)
+    lengths = torch.cat([(splits[split].sequences != 0).sum(1) for split in SPLITS])
     assert card.lengths == (lengths.min(), lengths.max())
     assert baseline(splits["test"]) == pytest.approx(card.baseline[1], abs=0.03)
 
 
 def baseline(dataset, tasks=40):
-    """Accuracy of a linear model on n-grams that is fitted on each support set, 5 ways 5 shots."""
+    """Accuracy of a linear model on n-grams, fitted to each support set of 5 ways and 5 shots."""
     batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0), ways=5)
     decode, scores = dataset.vocabulary.decode, []
     for task in range(tasks):
@@ -226,23 +226,23 @@ def baseline(dataset, tasks=40):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'; did you mean 'validation'"),
+        ({"split": "val"}, UnknownNameError, "unknown split 'val'. Known: train, validation, test"),
         ({"language": "english"}, UnknownNameError, "unknown language 'english'"),
         ({"language": "pt_BR"}, UnknownNameError, "unknown language 'pt_BR'.*mean 'pt-BR'"),
         ({"language": None}, UnknownNameError, "unknown language None"),
-        ({"language": "sw", "mode": "test"}, DataError, "'sw' has no intent.*in the test split"),
-        ({"min_sentences": 0}, ArgumentError, "min_sentences must be an integer of 1 or more"),
+        ({"language": "sw", "split": "test"}, DataError, "'sw' has no intent.*in the test split"),
+        ({"min_sentences": 0}, ArgumentError, "min_sentences must be a positive integer, got 0"),
         ({"max_sentences": 29}, ArgumentError, "at least min_sentences=30, got 29"),
-        ({"max_length": 2.5}, ArgumentError, "max_length must be an integer.*got 2.5"),
+        ({"max_length": 2.5}, ArgumentError, "max_length must be a positive integer, got 2.5"),
         ({"max_length": 1}, DataError, "max_length=1 in the train split"),
-        ({"seed": -1}, ArgumentError, "seed must be an integer of 0 or more, got -1"),
-        ({"seed": "0"}, ArgumentError, "seed must be an integer of 0 or more, got '0'"),
+        ({"seed": -1}, ArgumentError, "seed must be a non-negative integer, got -1"),
+        ({"seed": "0"}, ArgumentError, "seed must be a non-negative integer, got '0'"),
         (
             {"vocabulary": "abc"},
             ArgumentTypeError,
             "such as a CharacterVocabulary, or None, got str",
         ),
-        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a size"),
+        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a length"),
         ({"vocabulary": ByteVocabulary}, ArgumentTypeError, "got type; build one"),
     ],
 )
@@ -262,9 +262,9 @@ def test_without_the_package(monkeypatch, package):
 
 
 @pytest.mark.parametrize("make", [ByteVocabulary, lambda: WordVocabulary(["the light", "de la"])])
-def test_any_pipeline_is_a_vocabulary(make):
+def test_any_sized_pipeline_can_be_the_vocabulary(make):
     vocabulary = make()
-    dataset = Intents(mode="test", vocabulary=vocabulary)
+    dataset = Intents(split="test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
     assert dataset.sequences.shape[1] == 64
     for sequence, text in zip(dataset.sequences.tolist(), dataset.sentences, strict=True):

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -18,11 +19,11 @@ from l2l_rnn.errors import (
     UnknownNameError,
 )
 from l2l_rnn.tasksets import Languages, get_tasksets
-from l2l_rnn.tasksets.text import language_names
+from l2l_rnn.tasksets.text import cldr, language_names
+from l2l_rnn.tasksets.text.cldr import known_languages, read_names
 from l2l_rnn.tasksets.text.language_families import _CODES_BY_FAMILY, FAMILY_OF, SPLIT_OF
-from l2l_rnn.tasksets.text.language_names import fold, known_languages, read_names
+from l2l_rnn.tasksets.text.language_names import fold
 
-MODES = ("train", "validation", "test")
 OPTIONS = {
     "default": {},
     "all scripts": {"scripts": "all"},
@@ -38,7 +39,7 @@ def options(request):
 
 @pytest.fixture(scope="module")
 def splits(options):
-    return {mode: Languages(mode=mode, **options) for mode in MODES}
+    return {split: Languages(split=split, **options) for split in SPLITS}
 
 
 def by_language(dataset):
@@ -49,7 +50,7 @@ def by_language(dataset):
 
 
 def plain(name):
-    """Written apart from the library's own `fold`, to check it."""
+    """A second implementation of `fold`, to check it."""
     decomposed = unicodedata.normalize("NFKD", name.casefold())
     scripts = {unicodedata.name(c).split()[0] for c in decomposed if c.isalpha()}
     marked = scripts - {"LATIN", "MODIFIER", "GREEK", "CYRILLIC", "ARABIC", "HEBREW"}
@@ -62,17 +63,17 @@ def overlaps(sets):
     return [(a, b) for a in sets for b in sets if a < b and sets[a] & sets[b]]
 
 
-def test_no_language_and_no_family_crosses(splits):
-    assert not overlaps({mode: set(d.classes) for mode, d in splits.items()})
-    assert not overlaps({mode: set(d.families) for mode, d in splits.items()})
+def test_splits_share_no_language_and_no_family(splits):
+    assert not overlaps({split: set(d.classes) for split, d in splits.items()})
+    assert not overlaps({split: set(d.families) for split, d in splits.items()})
 
 
-def test_no_string_and_no_near_duplicate_crosses(splits):
-    assert not overlaps({mode: {n.casefold() for n in d.names} for mode, d in splits.items()})
-    assert not overlaps({mode: {plain(n) for n in d.names} for mode, d in splits.items()})
+def test_splits_share_no_name_and_no_near_duplicate(splits):
+    assert not overlaps({split: {n.casefold() for n in d.names} for split, d in splits.items()})
+    assert not overlaps({split: {plain(n) for n in d.names} for split, d in splits.items()})
 
 
-def test_no_string_is_in_two_languages(splits):
+def test_no_name_is_in_two_languages(splits):
     counts = collections.Counter(n.casefold() for d in splits.values() for n in d.names)
     assert max(counts.values()) == 1
 
@@ -89,7 +90,7 @@ def test_near_duplicate_locales_are_one_class(splits):
         assert len(classes & set(group.split())) <= 1, group
 
 
-def test_every_class_has_enough_names_of_fitting_length(splits, options):
+def test_every_class_has_enough_names_of_valid_length(splits, options):
     for dataset in splits.values():
         counts = torch.bincount(dataset.labels, minlength=len(dataset.classes))
         assert counts.min() >= options.get("min_names", 60)
@@ -117,39 +118,39 @@ def test_items_are_the_encoded_names(splits):
             assert dataset.families[label] == FAMILY_OF[dataset.classes[label]]
 
 
-def test_vocabulary_is_from_train_alone(splits):
+def test_vocabulary_is_built_from_train_only(splits):
     characters = {c for name in splits["train"].names for c in name}
     assert all(set(d.vocabulary.characters) == characters for d in splits.values())
     assert not (splits["train"].sequences == CharacterVocabulary.UNKNOWN).any()
 
 
-def test_sizes_of_the_usual_split():
-    train, validation, test = (Languages(mode=mode) for mode in MODES)
+def test_sizes_of_the_default_split():
+    train, validation, test = (Languages(split=split) for split in SPLITS)
     assert len(train.classes) >= 100
     assert len(validation.classes) >= 12
     assert len(test.classes) >= 25
     assert len(set(test.families)) >= 6
-    assert {"fr", "no", "en", "sw"} <= set(train.classes)  # none swallowed by a near-copy
+    assert {"fr", "no", "en", "sw"} <= set(train.classes)  # none is merged into a near-duplicate
     assert len(by_language(train)["fr"]) > 500
 
 
 def test_all_scripts_is_larger():
-    for mode in MODES:
-        latin, every = Languages(mode=mode), Languages(mode=mode, scripts="all")
+    for split in SPLITS:
+        latin, every = Languages(split=split), Languages(split=split, scripts="all")
         assert len(every.classes) > len(latin.classes)
     scripts = {unicodedata.name(c).split()[0] for n in every.names for c in n if c.isalpha()}
     assert {"ARABIC", "ETHIOPIC", "GEORGIAN", "HIRAGANA", "LATIN"} <= scripts
 
 
-def test_held_out_replaces_the_test_languages_and_empties_their_families():
-    usual = {mode: Languages(mode=mode) for mode in MODES}
-    other = {mode: Languages(mode=mode, held_out=["sw", "tr", "sw"]) for mode in MODES}
+def test_held_out_replaces_the_test_languages_and_removes_their_families():
+    default = {split: Languages(split=split) for split in SPLITS}
+    other = {split: Languages(split=split, held_out=["sw", "tr", "sw"]) for split in SPLITS}
     assert other["test"].classes == ("sw", "tr")
     assert set(other["train"].families) == {"Indo-European", "Constructed"}
-    assert set(other["validation"].families) == set(usual["validation"].families) - {"Turkic"}
-    # As fewer languages share names, some more may reach min_names; none is lost.
-    stay = {code for code in usual["train"].classes if FAMILY_OF[code] != "Niger-Congo"}
-    assert set(other["train"].classes) >= stay
+    assert set(other["validation"].families) == set(default["validation"].families) - {"Turkic"}
+    # Fewer languages share names, so more may reach min_names. None is lost.
+    kept = {code for code in default["train"].classes if FAMILY_OF[code] != "Niger-Congo"}
+    assert set(other["train"].classes) >= kept
 
 
 @pytest.mark.parametrize(
@@ -168,44 +169,44 @@ def test_held_out_replaces_the_test_languages_and_empties_their_families():
         ("भाषा!", "भा षा", True),
     ],
 )
-def test_accents_are_folded_and_vowels_are_not(one, other, same):
+def test_fold_removes_accents_and_keeps_vowels(one, other, same):
     assert (fold(one) == fold(other)) is same
 
 
-def test_latin_names_are_folded_to_their_letters():
+def test_fold_keeps_the_letters_of_latin_names():
     for code in known_languages():
         for name in read_names(code, "latin", 32).values():
             letters = filter(str.isalnum, unicodedata.normalize("NFKD", name.casefold()))
             assert fold(name) == "".join(letters)
 
 
-def test_a_held_out_language_stands_for_its_near_duplicates():
-    assert Languages(mode="test", held_out=("nb",)).classes == ("nb",)
+def test_a_held_out_language_represents_its_near_duplicates():
+    assert Languages(split="test", held_out=("nb",)).classes == ("nb",)
 
 
-def test_building_is_shared_and_repeatable(options):
-    first, second = Languages(mode="test", **options), Languages(mode="test", **options)
+def test_datasets_share_a_build_and_change_independently(options):
+    first, second = Languages(split="test", **options), Languages(split="test", **options)
     assert first.vocabulary is second.vocabulary
     assert first.names == second.names
     assert torch.equal(first.sequences, second.sequences)
     first.names.clear()
     first.sequences.zero_()
-    assert Languages(mode="test", **options).names == second.names
-    assert Languages(mode="test", **options).sequences.any()
+    assert Languages(split="test", **options).names == second.names
+    assert Languages(split="test", **options).sequences.any()
 
 
-def test_a_build_from_nothing_is_the_same():
-    before = Languages(mode="validation")
+def test_a_second_build_is_the_same():
+    before = Languages(split="validation")
     language_names.build.cache_clear()
-    language_names._raw.cache_clear()
-    after = Languages(mode="validation")
+    cldr._raw_names.cache_clear()
+    after = Languages(split="validation")
     assert before.names == after.names
     assert before.classes == after.classes
 
 
-def test_a_vocabulary_of_ones_own():
+def test_custom_vocabulary():
     vocabulary = CharacterVocabulary(["abc"])
-    dataset = Languages(mode="test", vocabulary=vocabulary)
+    dataset = Languages(split="test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
     assert int(dataset.sequences.max()) == 4
     assert (dataset.sequences[:, 0] > 0).all()
@@ -223,8 +224,8 @@ def test_transforms():
     assert label == 100
 
 
-def test_learn2learns_own_task_dataset_and_loader():
-    dataset = Languages(mode="validation")
+def test_learn2learn_taskset_and_torch_loader():
+    dataset = Languages(split="validation")
     meta = learn2learn.data.MetaDataset(dataset)
     assert meta.labels_to_indices == dataset.meta().labels_to_indices
     transforms = [
@@ -239,14 +240,14 @@ def test_learn2learns_own_task_dataset_and_loader():
     assert y.shape == (16,)
 
 
-def test_every_language_of_babel_has_a_family_and_every_family_a_split():
+def test_every_babel_language_has_a_family_and_every_family_a_split():
     named = {code for code in babel.localedata.locale_identifiers() if "_" not in code}
     assert named <= FAMILY_OF.keys()
     assert set(FAMILY_OF.values()) == SPLIT_OF.keys()
-    assert set(SPLIT_OF.values()) == set(MODES)
+    assert set(SPLIT_OF.values()) == set(SPLITS)
 
 
-def test_no_code_stands_in_two_families():
+def test_no_code_is_in_two_families():
     codes = " ".join(_CODES_BY_FAMILY.values()).split()
     assert len(codes) == len(set(codes)) == len(FAMILY_OF)
 
@@ -254,33 +255,38 @@ def test_no_code_stands_in_two_families():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'; did you mean 'validation'"),
-        ({"mode": "tset"}, UnknownNameError, "unknown mode 'tset'; did you mean 'test'"),
-        ({"mode": None}, UnknownNameError, "unknown mode None. Known: train, validation, test"),
+        ({"split": "val"}, UnknownNameError, "unknown split 'val'. Known: train, validation, test"),
+        ({"split": "valid"}, UnknownNameError, "unknown split 'valid'; did you mean 'validation'"),
+        ({"split": "tset"}, UnknownNameError, "unknown split 'tset'; did you mean 'test'"),
+        ({"split": None}, UnknownNameError, "unknown split None. Known: train, validation, test"),
         ({"scripts": "Latin"}, UnknownNameError, "did you mean 'latin'"),
         ({"held_out": "fi"}, ArgumentTypeError, r"pass \('fi',\)"),
-        ({"held_out": (1,)}, ArgumentTypeError, "give each code as a str"),
-        ({"held_out": ([],)}, ArgumentTypeError, "give each code as a str"),
+        ({"held_out": (1,)}, ArgumentTypeError, "pass each code as a str"),
+        ({"held_out": ([],)}, ArgumentTypeError, "pass each code as a str"),
         ({"held_out": ()}, ArgumentError, "at least one language, got none"),
         ({"held_out": ("Finnish",)}, UnknownNameError, "unknown language 'Finnish'.*mean 'fi'"),
         ({"held_out": ("fii",)}, UnknownNameError, "unknown language 'fii'.*did you mean.*'fi'"),
-        ({"held_out": 5}, ArgumentTypeError, "held_out must be a sequence of codes, got 5"),
+        (
+            {"held_out": 5},
+            ArgumentTypeError,
+            "held_out must be a sequence of language codes, got 5",
+        ),
         ({"held_out": ("xx",)}, UnknownNameError, "unknown language 'xx'"),
         ({"held_out": ("",)}, UnknownNameError, "unknown language ''"),
-        ({"held_out": ("aa",)}, DataError, "'aa' needs min_names=60"),
-        ({"held_out": ("ru",)}, DataError, "'ru' needs min_names=60.*has 0;.*scripts='all'"),
-        ({"held_out": ("nb", "no")}, DataError, "near-duplicate"),
-        ({"min_names": 0}, ArgumentError, "min_names must be an integer of 1 or more, got 0"),
-        ({"min_names": "60"}, ArgumentError, "min_names must be an integer.*got '60'"),
-        ({"max_length": -1}, ArgumentError, "max_length must be an integer.*got -1"),
-        ({"max_length": 2.5}, ArgumentError, "max_length must be an integer.*got 2.5"),
-        ({"max_length": True}, ArgumentError, "max_length must be an integer.*got True"),
+        ({"held_out": ("aa",)}, DataError, "'aa' must have min_names=60"),
+        ({"held_out": ("ru",)}, DataError, "'ru' must have min_names=60.*has 0;.*scripts='all'"),
+        ({"held_out": ("nb", "no")}, DataError, "near-duplicates, got .* keep one of the two"),
+        ({"min_names": 0}, ArgumentError, "min_names must be a positive integer, got 0"),
+        ({"min_names": "60"}, ArgumentError, "min_names must be a positive integer, got '60'"),
+        ({"max_length": -1}, ArgumentError, "max_length must be a positive integer, got -1"),
+        ({"max_length": 2.5}, ArgumentError, "max_length must be a positive integer, got 2.5"),
+        ({"max_length": True}, ArgumentError, "max_length must be a positive integer, got True"),
         (
             {"vocabulary": "abc"},
             ArgumentTypeError,
             "such as a CharacterVocabulary, or None, got str",
         ),
-        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a size"),
+        ({"vocabulary": str.split}, ArgumentTypeError, "a text pipeline with a length"),
         ({"vocabulary": ByteVocabulary}, ArgumentTypeError, "got type; build one"),
         ({"min_names": 10**6}, DataError, "no language"),
         ({"max_length": 1}, DataError, "no language"),
@@ -302,9 +308,9 @@ def test_without_babel(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [ByteVocabulary, lambda: WordVocabulary(["the light", "de la"])])
-def test_any_pipeline_is_a_vocabulary(make):
+def test_any_sized_pipeline_can_be_the_vocabulary(make):
     vocabulary = make()
-    dataset = Languages(mode="test", vocabulary=vocabulary)
+    dataset = Languages(split="test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
     assert dataset.sequences.shape[1] == 32
     for sequence, text in zip(dataset.sequences.tolist(), dataset.names, strict=True):

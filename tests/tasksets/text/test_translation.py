@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from l2l_rnn.data import CharacterVocabulary
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -17,10 +18,8 @@ from l2l_rnn.errors import (
     UnknownNameError,
 )
 from l2l_rnn.tasksets import Translation, get_tasksets, list_tasksets
-from l2l_rnn.tasksets.text import translation, translation_pairs
+from l2l_rnn.tasksets.text import translation_pairs, translation_splits
 from l2l_rnn.tasksets.text.language_families import FAMILY_OF, SPLIT_OF
-
-MODES = ("train", "validation", "test")
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +29,12 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def numbers(root):
-    return {mode: Translation(root, mode) for mode in MODES}
+    return {split: Translation(root, split) for split in SPLITS}
 
 
 @pytest.fixture(scope="module")
 def names(root):
-    return {mode: Translation(root, mode, pairs="names") for mode in MODES}
+    return {split: Translation(root, split, pairs="names") for split in SPLITS}
 
 
 @pytest.fixture(params=["numbers", "names"])
@@ -44,11 +43,11 @@ def splits(request):
 
 
 def table(splits, code):
-    """The pairs of one language, whichever split it is in."""
+    """The pairs of one language, in any split."""
     for dataset in splits.values():
         if code in dataset.group_names:
-            here = (dataset.groups == dataset.group_names.index(code)).nonzero().flatten().tolist()
-            return dict(dataset.texts[item] for item in here)
+            own = (dataset.groups == dataset.group_names.index(code)).nonzero().flatten().tolist()
+            return dict(dataset.texts[item] for item in own)
     return {}
 
 
@@ -75,7 +74,7 @@ def plain(name):
         ("es", 500, "quinientos"),
     ],
 )
-def test_numbers_as_they_are_said(numbers, code, number, words):
+def test_numbers_in_words(numbers, code, number, words):
     assert table(numbers, code)[str(number)] == words
 
 
@@ -93,19 +92,19 @@ def test_numbers_as_they_are_said(numbers, code, number, words):
         ("fr", "France", None),
     ],
 )
-def test_names_as_they_are_called(names, code, english, name):
+def test_local_names(names, code, english, name):
     assert table(names, code).get(english) == name
 
 
-def test_no_language_no_family_and_no_pair_crosses(splits):
+def test_splits_share_no_language_no_family_and_no_pair(splits):
     for a, b in itertools.combinations(splits.values(), 2):
         assert not set(a.group_names) & set(b.group_names)
         assert not set(a.families) & set(b.families)
-        pairs = [{(source, plain(answer)) for source, answer in d.texts} for d in (a, b)]
+        pairs = [{(source, plain(target)) for source, target in d.texts} for d in (a, b)]
         assert not pairs[0] & pairs[1]
-    for mode, dataset in splits.items():
+    for split, dataset in splits.items():
         for code, family in zip(dataset.group_names, dataset.families, strict=True):
-            assert SPLIT_OF[family] == mode
+            assert SPLIT_OF[family] == split
             assert FAMILY_OF[code] == family
 
 
@@ -117,7 +116,7 @@ def test_near_duplicate_locales_are_one_language(splits):
 
 
 def test_near_duplicate_numbers_are_merged(numbers):
-    """Nynorsk counts as Bokmål does, but for one."""
+    """Nynorsk has the numbers of Bokmål, except for one."""
     codes = {code for dataset in numbers.values() for code in dataset.group_names}
     assert len(codes & {"no", "nn"}) == 1
     made = translation_pairs.number_pairs("latin", 30, 40, 30).pairs
@@ -130,25 +129,25 @@ def test_every_language_has_enough_pairs_and_no_input_twice(splits):
         assert counts.min() >= 300
         keys = list(zip(dataset.groups.tolist(), (s for s, _ in dataset.texts), strict=True))
         assert len(keys) == len(set(keys))
-        assert max(len(answer) for _, answer in dataset.texts) <= 40
+        assert max(len(target) for _, target in dataset.texts) <= 40
 
 
 def test_texts_are_clean(splits, numbers):
     for dataset in splits.values():
-        for source, answer in dataset.texts:
-            assert answer == unicodedata.normalize("NFC", answer).strip()
-            assert "\xad" not in answer
-            assert "\u200b" not in answer
-            kinds = {unicodedata.name(c).split()[0] for c in answer if c.isalpha()}
+        for source, target in dataset.texts:
+            assert target == unicodedata.normalize("NFC", target).strip()
+            assert "\xad" not in target
+            assert "\u200b" not in target
+            kinds = {unicodedata.name(c).split()[0] for c in target if c.isalpha()}
             assert kinds <= {"LATIN", "MODIFIER"}
             if splits is numbers:
                 assert source.isdecimal()
-                assert not any(map(str.isdigit, answer))
+                assert not any(map(str.isdigit, target))
             else:
-                assert plain(source) != plain(answer)
+                assert plain(source) != plain(target)
 
 
-def test_answers_end_with_end_and_are_padded(splits):
+def test_targets_end_with_end_and_are_padded(splits):
     for dataset in splits.values():
         assert dataset.answers.shape == (len(dataset), 41)
         assert ((dataset.answers == Translation.END).sum(1) == 1).all()
@@ -157,7 +156,7 @@ def test_answers_end_with_end_and_are_padded(splits):
         assert ((dataset.answers == 0) == (after == 1)).all()
 
 
-def test_decode_undoes_the_encoding(splits):
+def test_decode_inverts_the_encoding(splits):
     dataset = splits["train"]
     rows = torch.arange(0, len(dataset), 97)
     assert dataset.decode(dataset.answers[rows]) == [dataset.texts[i][1] for i in rows.tolist()]
@@ -165,26 +164,26 @@ def test_decode_undoes_the_encoding(splits):
         dataset.texts[i][0] for i in rows.tolist()
     ]
     assert dataset.decode(torch.tensor([[3, 2, 3, 0], [2, 0, 0, 0], [3, 3, 3, 3]])) == [
-        dataset.answer_vocabulary.characters[1],
+        dataset.target_vocabulary.characters[1],
         "",
-        dataset.answer_vocabulary.characters[1] * 4,
+        dataset.target_vocabulary.characters[1] * 4,
     ]
 
 
-def test_vocabularies_are_from_train_alone(splits):
+def test_vocabularies_are_built_from_train_only(splits):
     train = splits["train"]
-    sources, answers = ({c for pair in train.texts for c in pair[side]} for side in (0, 1))
+    sources, targets = ({c for pair in train.texts for c in pair[i]} for i in (0, 1))
     for dataset in splits.values():
         assert set(dataset.vocabulary.characters) == sources
-        assert set(dataset.answer_vocabulary.characters) == answers | {"\x03"}
+        assert set(dataset.target_vocabulary.characters) == targets | {"\x03"}
     assert not (train.inputs == 1).any()
     assert not (train.answers == 1).any()
 
 
-def test_a_letter_that_train_has_not_is_unknown(numbers):
-    test = numbers["validation"]
-    item = test.texts.index(("6", "altı"))
-    assert test.decode(test.answers[item : item + 1]) == ["alt\ufffd"]
+def test_a_letter_that_train_lacks_is_unknown(numbers):
+    validation = numbers["validation"]
+    item = validation.texts.index(("6", "altı"))
+    assert validation.decode(validation.answers[item : item + 1]) == ["alt\ufffd"]
     for dataset in numbers.values():
         for group in range(len(dataset.group_names)):
             ids = dataset.answers[dataset.groups == group]
@@ -204,32 +203,30 @@ def test_tasks_have_one_language_and_distinct_inputs(numbers):
     ):
         assert len(x.unique(dim=0)) == 40
         digits = [test.vocabulary.decode(row) for row in x.tolist()]
-        said = test.decode(y)
-        known = [
+        words = test.decode(y)
+        matches = [
             all(
-                len(answers.get(d, "")) == len(s)
-                and all(a == b or b == "\ufffd" for a, b in zip(answers[d], s, strict=True))
-                for d, s in zip(digits, said, strict=True)
+                len(targets.get(d, "")) == len(w)
+                and all(a == b or b == "\ufffd" for a, b in zip(targets[d], w, strict=True))
+                for d, w in zip(digits, words, strict=True)
             )
-            for answers in tables.values()
+            for targets in tables.values()
         ]
-        assert sum(known) >= 1
+        assert any(matches)
 
 
-def test_pairs_are_kept_and_read_again(numbers, names, root, monkeypatch):
+def test_pairs_are_cached(numbers, names, root, monkeypatch):
     assert len(list(root.rglob("translation-n*.npz"))) >= 2
-    for made in ("number_pairs", "name_pairs"):  # cannot be made again
-        monkeypatch.setattr(
-            f"l2l_rnn.tasksets.text.translation.{made}", None
-        )  # cannot be made again
-    translation._split_pairs.cache_clear()
+    for build in ("number_pairs", "name_pairs"):
+        monkeypatch.setattr(translation_splits, build, None)  # pairs cannot be made again
+    translation_splits.split_pairs.cache_clear()
     assert Translation(root, "test").texts == numbers["test"].texts
     assert torch.equal(Translation(root, "test").answers, numbers["test"].answers)
     assert Translation(root, "test", pairs="names").texts == names["test"].texts
 
 
 @pytest.mark.slow
-def test_the_order_of_sets_does_not_matter(numbers, names, tmp_path):
+def test_hash_randomization_changes_nothing(numbers, names, tmp_path):
     code = (
         "import json, sys; from l2l_rnn.tasksets import Translation as T; root = sys.argv[1];"
         "print(json.dumps([T(root, 'test', pairs=p).texts for p in ('numbers', 'names')]))"
@@ -245,7 +242,7 @@ def test_the_order_of_sets_does_not_matter(numbers, names, tmp_path):
     assert json.loads(run.stdout) == [[list(pair) for pair in texts] for texts in expected]
 
 
-def test_held_out_languages_are_the_test_ones(numbers, root):
+def test_held_out_languages_are_the_test_split(numbers, root):
     options = {"held_out": ("sw", "tr")}
     assert Translation(root, "test", **options).group_names == ("sw", "tr")
     train = Translation(root, "train", **options)
@@ -254,13 +251,13 @@ def test_held_out_languages_are_the_test_ones(numbers, root):
 
 
 @pytest.mark.parametrize("pairs", ["numbers", "names"])
-def test_a_held_out_language_stands_for_its_near_duplicates(root, pairs):
+def test_a_held_out_language_represents_its_near_duplicates(root, pairs):
     options = {"pairs": pairs, "largest": 99, "min_pairs": 90, "held_out": ("nn",)}
     assert Translation(root, "test", **options).group_names == ("nn",)
     assert not {"no", "nb"} & set(Translation(root, "train", **options).group_names)
 
 
-def test_by_name(root):
+def test_get_tasksets(root):
     tasksets = get_tasksets("translation", train_samples=30, root=root, largest=99, min_pairs=90)
     x, y = tasksets.train.sample()
     assert x.shape == (30, 2)
@@ -268,18 +265,18 @@ def test_by_name(root):
     assert tasksets.vocab_size == len(tasksets.train.source.vocabulary) == 12
 
 
-def test_vocabularies_of_ones_own(root, numbers):
-    given = CharacterVocabulary(["0123456789"]), numbers["test"].answer_vocabulary
-    dataset = Translation(root, "test", vocabulary=given[0], answer_vocabulary=given[1])
-    assert (dataset.vocabulary, dataset.answer_vocabulary) == given
+def test_custom_vocabularies(root, numbers):
+    given = CharacterVocabulary(["0123456789"]), numbers["test"].target_vocabulary
+    dataset = Translation(root, "test", vocabulary=given[0], target_vocabulary=given[1])
+    assert (dataset.vocabulary, dataset.target_vocabulary) == given
     assert int(dataset.inputs.max()) == 11
 
 
 def test_the_card(numbers):
     card = list_tasksets()["translation"]
-    assert card.classes == tuple(len(numbers[mode].group_names) for mode in MODES)
-    assert card.items == tuple(len(numbers[mode]) for mode in MODES)
-    lengths = torch.cat([(numbers[mode].inputs != 0).sum(1) for mode in MODES])
+    assert card.classes == tuple(len(numbers[split].group_names) for split in SPLITS)
+    assert card.items == tuple(len(numbers[split]) for split in SPLITS)
+    lengths = torch.cat([(numbers[split].inputs != 0).sum(1) for split in SPLITS])
     assert card.lengths == (lengths.min(), lengths.max())
     similarity, exact = nearest(numbers["test"], tasks=60)
     assert similarity == pytest.approx(card.baseline[1], abs=0.03)
@@ -287,24 +284,25 @@ def test_the_card(numbers):
 
 
 def nearest(dataset, tasks):
-    """How alike the answer of the nearest of 5 support inputs is, and how often it is right."""
+    """Similarity of the target of the nearest of 5 support inputs, and how often it is right."""
     batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0))
-    alike, right = [], 0
+    similarities, right = [], 0
     for sx, sy, qx, qy in zip(
         batch.support_x, batch.support_y, batch.query_x, batch.query_y, strict=True
     ):
         inputs = [dataset.vocabulary.decode(row) for row in sx.tolist()]
-        answers = dataset.decode(sy)
+        targets = dataset.decode(sy)
         queries = [dataset.vocabulary.decode(row) for row in qx.tolist()]
-        for query, answer in zip(queries, dataset.decode(qy), strict=True):
-            guess = answers[min(range(5), key=lambda k: edits(query, inputs[k]))]
-            alike.append(1 - edits(guess, answer) / max(len(guess), len(answer)))
-            right += guess == answer
-    return sum(alike) / len(alike), right
+        for query, target in zip(queries, dataset.decode(qy), strict=True):
+            predicted = targets[min(range(5), key=lambda k: edits(query, inputs[k]))]
+            distance = edits(predicted, target) / max(len(predicted), len(target))
+            similarities.append(1 - distance)
+            right += predicted == target
+    return sum(similarities) / len(similarities), right
 
 
 def edits(a, b):
-    """Levenshtein's distance."""
+    """Levenshtein distance."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         diagonal, row[0] = row[0], i
@@ -316,30 +314,30 @@ def edits(a, b):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "val"}, UnknownNameError, "unknown mode 'val'; did you mean 'validation'"),
+        ({"split": "val"}, UnknownNameError, "unknown split 'val'. Known: train, validation, test"),
         ({"pairs": "number"}, UnknownNameError, "unknown pairs 'number'; did you mean 'numbers'"),
         ({"scripts": None}, UnknownNameError, "unknown scripts None. Known: latin, all"),
         ({"held_out": "fi"}, ArgumentTypeError, r"pass \('fi',\)"),
         ({"held_out": ()}, ArgumentError, "at least one language, got none"),
         ({"held_out": ("Finnish",)}, UnknownNameError, "unknown language 'Finnish'.*mean 'fi'"),
         ({"held_out": ("ru",)}, DataError, "'ru' has no numbers in words in scripts='latin'"),
-        ({"held_out": ("kl",)}, DataError, "'kl' needs min_pairs=300 pairs of its own, has "),
-        ({"held_out": ("no", "nn")}, DataError, "names 'nn' and its near-duplicate 'no'; keep"),
+        ({"held_out": ("kl",)}, DataError, "'kl' must have min_pairs=300 pairs of its own, has "),
+        ({"held_out": ("no", "nn")}, DataError, "near-duplicates, got 'nn' and 'no'; keep"),
         (
-            {"held_out": ("fi",), "answer_vocabulary": CharacterVocabulary(["\x03", "aeiou"])},
+            {"held_out": ("fi",), "target_vocabulary": CharacterVocabulary(["\x03", "aeiou"])},
             DataError,
-            r"'fi' needs four fifths of its characters known to the vocabulary, has 0\.",
+            r"'fi' must have four fifths of its characters in the vocabulary, has 0\.",
         ),
-        ({"largest": 0}, ArgumentError, "largest must be an integer of 1 or more, got 0"),
+        ({"largest": 0}, ArgumentError, "largest must be a positive integer, got 0"),
         ({"largest": 9, "min_pairs": 11}, DataError, "no language in the train split"),
-        ({"min_pairs": True}, ArgumentError, "min_pairs must be an integer.*got True"),
-        ({"max_length": "40"}, ArgumentError, "max_length must be an integer.*got '40'"),
+        ({"min_pairs": True}, ArgumentError, "min_pairs must be a positive integer, got True"),
+        ({"max_length": "40"}, ArgumentError, "max_length must be a positive integer, got '40'"),
         ({"vocabulary": "abc"}, ArgumentTypeError, "CharacterVocabulary or None, got str"),
-        ({"answer_vocabulary": {}}, ArgumentTypeError, "CharacterVocabulary or None, got dict"),
+        ({"target_vocabulary": {}}, ArgumentTypeError, "target_vocabulary must be .*, got dict"),
         (
-            {"answer_vocabulary": CharacterVocabulary(["abc"])},
+            {"target_vocabulary": CharacterVocabulary(["abc"])},
             ArgumentError,
-            r"answer_vocabulary must give the id 2 to '\\x03'.*gives 1",
+            r"target_vocabulary must give the id 2 to '\\x03'.*got the id 1",
         ),
     ],
 )
@@ -359,11 +357,13 @@ def test_without_the_package(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("pairs", ["numbers", "names"])
 def test_all_scripts(root, pairs):
-    """Languages of the other scripts of train come in, and no unseen script does."""
-    splits = {m: Translation(root, m, pairs=pairs, scripts="all") for m in MODES}
+    """Other scripts come in only if train has them."""
+    splits = {s: Translation(root, s, pairs=pairs, scripts="all") for s in SPLITS}
     assert {"ru", "hi", "el"} <= set(splits["train"].group_names)
-    kinds = {m: {unicodedata.name(c).split()[0] for _, a in d.texts for c in a if c.isalpha()}
-             for m, d in splits.items()}  # fmt: skip
+    kinds = {
+        split: {unicodedata.name(c).split()[0] for _, t in d.texts for c in t if c.isalpha()}
+        for split, d in splits.items()
+    }
     assert {"CYRILLIC", "GREEK", "DEVANAGARI", "LATIN"} <= kinds["train"]
     assert kinds["test"] <= kinds["train"]
     assert kinds["validation"] <= kinds["train"]

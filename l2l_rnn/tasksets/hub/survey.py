@@ -1,0 +1,123 @@
+"""First pass over the rows of a dataset: which texts each class keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2l_rnn.errors import DataError
+from l2l_rnn.tasksets.hub.rows import RowReader
+
+
+class Survey(NamedTuple):
+    """Result of one pass over the rows of a dataset.
+
+    Attributes:
+        counts: number of texts of each class that are kept.
+        dataset_splits: the dataset's own splits that contain each class, by index.
+        codes: class of each row, as in `Rows.codes`, batch by batch.
+        kept: whether each of those rows is kept.
+        repeats: number of rows of each class that repeat the text of an earlier row.
+        ambiguous: number of rows of each class whose text another class also has.
+    """
+
+    counts: dict[str, int]
+    dataset_splits: dict[str, set[int]]
+    codes: list[NDArray[np.int32]]
+    kept: list[NDArray[np.bool_]]
+    repeats: dict[str, int]
+    ambiguous: dict[str, int]
+
+    @property
+    def names(self) -> list[str]:
+        """All classes that have texts, sorted, even if no text of a class is kept."""
+        return sorted(self.counts.keys() | self.ambiguous.keys())
+
+
+def survey(reader: RowReader, drop_empty: bool) -> Survey:
+    """Read all rows once and count the texts of each class.
+
+    Raises:
+        DataError: a row lacks its text or label and `drop_empty` is False, or no row is left.
+    """
+    codes: list[NDArray[np.int32]] = []
+    splits: list[NDArray[np.int32]] = []
+    digests: list[NDArray[np.uint64]] = []
+    missing: dict[str, tuple[int, str]] = {}
+    for rows in reader:
+        for what, absent in (("text", rows.blank), ("label", rows.codes < 0)):
+            if absent.any():
+                first = f"row {rows.first + int(absent.argmax())} of "
+                before, place = missing.get(
+                    what, (0, first + reader.where(reader.splits[rows.split]))
+                )
+                missing[what] = before + int(absent.sum()), place
+        codes.append(rows.codes.astype(np.int32))
+        kept = np.flatnonzero(~rows.blank & (rows.codes >= 0))
+        digests.append(np.zeros(len(rows.codes), np.uint64))  # 0: no text
+        digests[-1][kept] = _digests(rows.texts.take(kept).to_pylist())
+        splits.append(np.full(len(rows.codes), rows.split, np.int32))
+    for what, (number, place) in missing.items():
+        if not drop_empty:
+            raise DataError(
+                f"from_hf: every row must have a {what}, got {number} without (null or blank), the "
+                f"first is {place}; set drop_empty=True to leave such rows out"
+            )
+    found = _count(list(reader.names), codes, splits, digests)
+    if not found.counts and not found.ambiguous:
+        raise DataError("from_hf: dataset must have rows with text and label, got none; add some")
+    return found
+
+
+def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """Return a hash of each text, the same for texts that differ only in case and spaces."""
+    return np.frombuffer(
+        b"".join(
+            hashlib.blake2b(
+                " ".join(text.casefold().split()).encode("utf-8", "surrogatepass"), digest_size=8
+            ).digest()
+            for text in texts
+        ),
+        np.uint64,
+    )
+
+
+def _count(
+    names: list[str],
+    codes: list[NDArray[np.int32]],
+    splits: list[NDArray[np.int32]],
+    digests: list[NDArray[np.uint64]],
+) -> Survey:
+    """Keep the first row of each text in its class, and no text that occurs in two classes."""
+    code = np.concatenate([*codes, np.zeros(0, np.int32)])
+    digest = np.concatenate([*digests, np.zeros(0, np.uint64)])
+    rows = np.flatnonzero((code >= 0) & (digest > 0))
+    rows = rows[np.lexsort((rows, code[rows], digest[rows]))]
+    same = digest[rows][1:] == digest[rows][:-1]
+    same_class = same & (code[rows][1:] == code[rows][:-1])
+    text = np.cumsum(np.concatenate([[0], ~same])[: len(rows)])  # index of each row's text
+    shared = np.isin(text, text[1:][same & ~same_class])
+    repeated = np.concatenate([[False], same_class])[: len(rows)] & ~shared
+    keep = np.full(len(code), False)
+    keep[rows[~shared & ~repeated]] = True
+
+    def counted(which: NDArray[np.intp]) -> dict[str, int]:
+        counts = np.bincount(code[which], minlength=len(names)).tolist()
+        return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+    dataset_splits: dict[str, set[int]] = {}
+    split = np.concatenate([*splits, np.zeros(0, np.int32)])
+    for number, index in np.unique(np.stack([code[keep], split[keep]]), axis=1).T.tolist():
+        dataset_splits.setdefault(names[number], set()).add(index)
+    return Survey(
+        counted(np.flatnonzero(keep)),
+        dataset_splits,
+        codes,
+        np.split(keep, np.cumsum([len(batch) for batch in codes])[:-1]),
+        counted(rows[repeated]),
+        counted(rows[shared]),
+    )
