@@ -15,7 +15,7 @@ from torch import Tensor
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.text.pipelines import Pipeline, as_pipeline
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary
-from l2l_rnn.data.token_store import TokenStore, width_of
+from l2l_rnn.data.token_store import TokenStore, id_dtype
 from l2l_rnn.errors import ArgumentTypeError, DataError, UnknownNameError
 from l2l_rnn.registry import hint
 from l2l_rnn.tasksets.hub.class_splits import Classes, Survey, part_classes, survey
@@ -212,7 +212,7 @@ class _Chosen:
     def stored(self, pipeline: Pipeline, width: int, memory: int, folder: Path) -> TextSources:
         size = size_of(pipeline)
         counts = [sum(self.found.counts[name] for name in names) for names in self.classes]
-        large = sum(counts) * width * width_of(size).itemsize > memory
+        large = sum(counts) * width * id_dtype(size).itemsize > memory
         stores: list[TokenStore] = []
         labels: list[list[NDArray[np.int64]]] = [[], [], []]
         longest = 1
