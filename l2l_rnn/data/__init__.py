@@ -1,4 +1,4 @@
-"""Data on its way to a learner: vocabularies, datasets, and batches of tasks."""
+"""Datasets, sources and batches of tasks, and text pipelines."""
 
 from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
@@ -10,8 +10,8 @@ from l2l_rnn.data.series.arrays import channel_moments, from_arrays
 from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
 from l2l_rnn.data.series.forecasting import ForecastingDataset, split_series
 from l2l_rnn.data.series.ts_files import TsFile, read_ts
-from l2l_rnn.data.task_batch import TaskBatch, draw_tasks
-from l2l_rnn.data.task_source import SourceTaskset, TaskSource
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import SourceTaskset, TaskSource, draw_tasks
 from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
 from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
 from l2l_rnn.data.text.pipelines import as_pipeline, load_pipeline

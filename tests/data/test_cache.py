@@ -173,9 +173,7 @@ def full_disk():
 
 def test_arrays_are_returned_if_the_disk_is_full(tmp_path):
     build = Builder({"x": np.arange(2), "y": np.arange(100_000.0)})
-    message = (
-        r"set-\w+\.npz could not be written \(File too large\).*built again next time; free"
-    )
+    message = r"set-\w+\.npz could not be written \(File too large\).*built again next time; free"
     with pytest.warns(RuntimeWarning, match=message) as caught, full_disk():
         found = cached_arrays(tmp_path, "set", {}, build)
     gc.collect()  # an unclosed file would warn here

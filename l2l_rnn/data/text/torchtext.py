@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
+from l2l_rnn.checks import check_int
 from l2l_rnn.data.text.checks import check_saved, check_text
 from l2l_rnn.data.text.word_vocabulary import WordVocabulary, basic_english
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
@@ -56,7 +57,9 @@ class TransformPipeline:
                     f"{type(step).__name__}; pass a tokenizer or a transform"
                 )
         self.steps = tuple(part for step in steps for part in _parts(step))
-        if padding is None:
+        if padding is not None:
+            padding = check_int("TransformPipeline", "padding", padding, least=0)
+        else:
             values = [step.pad_value for step in self.steps if _kind(step) == "PadTransform"]
             padding = int(values[-1]) if values else None
         self.padding = padding

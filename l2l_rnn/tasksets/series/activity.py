@@ -13,9 +13,9 @@ from learn2learn.data.task_dataset import DataDescription
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from l2l_rnn.checks import check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.grouped_dataset import GroupedDataset
-from l2l_rnn.data.padding import positive_count
 from l2l_rnn.data.sampling import Grouping
 from l2l_rnn.data.series.arrays import channel_moments
 from l2l_rnn.data.task_batch import TaskBatch
@@ -61,7 +61,7 @@ class Activity(GroupedDataset):
 
     Attributes:
         inputs: the windows.
-        answers: the exercise of each.
+        targets: the exercise of each.
         groups: the person of each.
         classes: the exercises as the recordings name them: PEN (pendulum), ABD (abduction), FEL
             (forward elevation), IR and ER (internal and external rotation), TRAP, ROW.
@@ -70,7 +70,7 @@ class Activity(GroupedDataset):
         by_arm: the windows of each arm, of each exercise, of each person.
 
     Shapes:
-        inputs (items, S, 6) float32; answers, groups, recordings (items,) int64.
+        inputs (items, S, 6) float32; targets, groups, recordings (items,) int64.
 
     Raises:
         UnknownNameError: `mode` or `arms` is not known.
@@ -104,8 +104,8 @@ class Activity(GroupedDataset):
                 raise UnknownNameError(
                     f"Activity: unknown {what} {value!r}. Known: {', '.join(known)}"
                 )
-        window = positive_count("Activity", "window", window)
-        stride = window if stride is None else positive_count("Activity", "stride", stride)
+        window = check_int("Activity", "window", window)
+        stride = window if stride is None else check_int("Activity", "stride", stride)
         if stride < window:
             raise ArgumentError(
                 f"Activity: stride must be at least window={window}, or support and query could "
@@ -116,7 +116,7 @@ class Activity(GroupedDataset):
                 f"Activity: across_arms needs arms='both', got {arms!r}; leave one of them out"
             )
         self.mode, self.across_arms = mode, across_arms
-        self.in_halves = across_arms
+        self.support_is_half = across_arms
         persons = PERSONS[mode]
         windows, self.recordings = _windows(persons, window, stride, arms)
         if standardise:
@@ -133,7 +133,7 @@ class Activity(GroupedDataset):
         )
         # A cell holds the windows of one arm, one exercise and one person.
         kinds = len(recorded.names)
-        cells = (self.groups * kinds + self.answers) * 2
+        cells = (self.groups * kinds + self.targets) * 2
         cells += torch.tensor(recorded.arms)[self.recordings]
         self.by_arm = Grouping(cells, len(persons) * kinds * 2)
 
@@ -148,7 +148,7 @@ class Activity(GroupedDataset):
     ) -> TaskBatch:
         if not self.across_arms:
             return super().draw(tasks, shots, queries, generator, ways=ways)
-        check_counts("Activity.draw", tasks, shots, queries, ways)
+        tasks, shots, queries, ways = check_counts("Activity.draw", tasks, shots, queries, ways)
         ways = self._ways(ways)
         eligible = self.eligible_across(ways, max(shots, queries))  # (G, kinds)
         able = (eligible.sum(-1) >= ways).nonzero().squeeze(-1)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from l2l_rnn.checks import check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.grouped_dataset import GroupedDataset
-from l2l_rnn.data.padding import padded_steps, positive_count
+from l2l_rnn.data.padding import padded_steps
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.series.labels import numbered_labels
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownNameError
@@ -205,7 +206,7 @@ def _read(
     normalise: bool,
 ) -> Labelled:
     """Read a dataset as steps `(items, S, F)` with the class of each."""
-    length = positive_count("series", "length", length)
+    length = check_int("series", "length", length)
     _check_choice("shorten", shorten, ("mean", "cut"))
     series, labels = archived_series(name, root, download)
     steps = padded_steps(f"series: {name}", series)

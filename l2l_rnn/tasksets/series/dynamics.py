@@ -60,7 +60,7 @@ class Dynamics(GroupedDataset):
     Attributes:
         inputs: the steps, a state and an action each, standardised; padded with NaN where an
             episode has begun fewer than `h` steps ago.
-        answers: the change of the state after the last step, standardised.
+        targets: the change of the state after the last step, standardised.
         groups: the body of each item.
         episodes: the episode of each transition of each body.
         bodies: the parameters of each body.
@@ -69,7 +69,7 @@ class Dynamics(GroupedDataset):
             standardised; `x * input_std + input_mean` gives back the raw values.
 
     Shapes:
-        inputs (items, h, state + action) float32; answers (items, state) float32; groups (items,);
+        inputs (items, h, state + action) float32; targets (items, state) float32; groups (items,);
         episodes (G, transitions) int64; bodies (G, parameters) float64.
 
     Raises:
@@ -93,7 +93,7 @@ class Dynamics(GroupedDataset):
     an episode too; the environments: M. Towers et al., 2024, Gymnasium.
     """
 
-    in_halves = True
+    support_is_half = True
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Dynamics(GroupedDataset):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        check_counts("Dynamics.draw", tasks, shots, queries, ways)
+        tasks, shots, queries, _ = check_counts("Dynamics.draw", tasks, shots, queries, ways)
         items = self.draw_items(tasks, shots, queries, generator).unsqueeze(1)  # (N, 1, samples)
         return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
 

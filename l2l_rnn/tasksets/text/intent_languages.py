@@ -61,7 +61,7 @@ class IntentLanguages(GroupedDataset):
 
     Attributes:
         inputs: the sentences as token ids, padded with 0.
-        answers: the intent of each.
+        targets: the intent of each.
         groups: the language of each.
         classes: the name of each intent, the same in all splits.
         group_names: the code of each language, sorted.
@@ -70,7 +70,7 @@ class IntentLanguages(GroupedDataset):
         vocabulary: the vocabulary in use; `len(vocabulary)` is the `vocab_size` of a model.
 
     Shapes:
-        inputs (items, S) int64, S = `max_length`; answers, groups (items,) int64.
+        inputs (items, S) int64, S = `max_length`; targets, groups (items,) int64.
 
     Raises:
         UnknownNameError: `mode`, `scripts` or a code in `held_out` is not known.

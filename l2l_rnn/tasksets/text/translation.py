@@ -79,7 +79,7 @@ class Translation(GroupedDataset):
 
     Attributes:
         END: 2, the id after the last of an answer; it stands for U+0003, END OF TEXT.
-        inputs, answers, groups: the token ids, and the language of each pair.
+        inputs, targets, groups: the token ids, and the language of each pair.
         group_names: the CLDR code of each language, sorted.
         families: the family of each language.
         texts: the pairs as they are written, one for each item.
@@ -87,7 +87,7 @@ class Translation(GroupedDataset):
             embedding and of its outputs.
 
     Shapes:
-        inputs (items, S) int64, S the length of `largest` or `max_length`; answers (items, T)
+        inputs (items, S) int64, S the length of `largest` or `max_length`; targets (items, T)
         int64, T = `max_length` + 1; groups (items,) int64.
 
     Raises:
@@ -177,7 +177,7 @@ class Translation(GroupedDataset):
         """Return the texts of answers, each up to its END where it has one.
 
         Args:
-            ids: those of `answers`, or of a model.
+            ids: those of `targets`, or of a model.
 
         Shapes:
             ids (B, T) int64; returns B texts.

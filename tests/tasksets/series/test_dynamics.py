@@ -34,7 +34,7 @@ def raw(dataset):
     last = step_lengths(dataset.inputs) - 1
     steps = dataset.inputs[torch.arange(len(last)), last].double()
     steps = steps * dataset.input_std + dataset.input_mean
-    changes = dataset.answers.double() * dataset.answer_std + dataset.answer_mean
+    changes = dataset.targets.double() * dataset.answer_std + dataset.answer_mean
     names = dataset.state_names
     state = dict(zip(names, steps[:, : len(names)].unbind(-1), strict=True))
     following = {name: state[name] + changes[:, i] for i, name in enumerate(names)}
@@ -50,7 +50,7 @@ def test_the_card_is_true(splits):
     assert tuple(len(splits[mode]) for mode in MODES) == card.items
     lengths = torch.cat([step_lengths(splits[mode].inputs) for mode in MODES])
     assert (int(lengths.min()), int(lengths.max())) == card.lengths
-    assert abs(float(splits["test"].answers.square().mean()) - card.chance) < 0.001
+    assert abs(float(splits["test"].targets.square().mean()) - card.chance) < 0.001
 
 
 def test_the_baseline_of_the_card(splits):
@@ -71,7 +71,7 @@ def test_the_baseline_of_the_card(splits):
 
 
 def test_train_is_standardised_and_the_others_by_train(splits):
-    inputs, answers = splits["train"].inputs.squeeze(1), splits["train"].answers
+    inputs, answers = splits["train"].inputs.squeeze(1), splits["train"].targets
     for values in (inputs, answers):
         torch.testing.assert_close(values.mean(0), torch.zeros(values.shape[1]), atol=1e-4, rtol=0)
         torch.testing.assert_close(
@@ -152,7 +152,7 @@ def test_no_body_and_no_range_crosses_where_test_extrapolates(root, environment)
 def test_history_holds_the_last_steps_of_the_episode(root):
     one, four = (Dynamics(root, "test", history=h, **FEW) for h in (1, 4))
     assert four.inputs.shape == (4 * 30, 4, 4)
-    assert torch.equal(one.answers, four.answers)
+    assert torch.equal(one.targets, four.targets)
     lengths = step_lengths(four.inputs).view(4, 30)
     within = torch.arange(30) % 7  # a reset every 7 steps
     assert torch.equal(lengths, (within + 1).clamp(max=4).expand(4, -1))
@@ -292,7 +292,7 @@ def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
     gears = [i for i, name in enumerate(dataset.parameter_names) if name.startswith("gear")]
     assert ((dataset.bodies[:, gears] == 0).sum(-1) == torch.tensor([0, 0, 1, 1])).all()
     assert dataset.inputs.isfinite().all()
-    assert np.allclose(dataset.answers.std(0, unbiased=False), 1, atol=1e-3)
+    assert np.allclose(dataset.targets.std(0, unbiased=False), 1, atol=1e-3)
 
 
 @pytest.mark.parametrize(

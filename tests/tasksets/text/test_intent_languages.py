@@ -66,8 +66,8 @@ def test_sentences_are_of_their_language_and_intent(splits):
     for code, word in {**weather, "vi": "thời tiết"}.items():
         (dataset,) = (d for d in splits.values() if code in d.group_names)
         group = dataset.groups == dataset.group_names.index(code)
-        asked = dataset.answers == dataset.classes.index("HassGetWeather")
-        others = dataset.answers == dataset.classes.index("HassTurnOn")
+        asked = dataset.targets == dataset.classes.index("HassGetWeather")
+        others = dataset.targets == dataset.classes.index("HassTurnOn")
         asks, orders = (
             [word in dataset.sentences[i].lower() for i in (group & of).nonzero().flatten()]
             for of in (asked, others)

@@ -150,17 +150,17 @@ def test_texts_are_clean(splits, numbers):
 
 def test_answers_end_with_end_and_are_padded(splits):
     for dataset in splits.values():
-        assert dataset.answers.shape == (len(dataset), 41)
-        assert ((dataset.answers == Translation.END).sum(1) == 1).all()
-        after = (dataset.answers == Translation.END).long().cumsum(1).roll(1, 1)
+        assert dataset.targets.shape == (len(dataset), 41)
+        assert ((dataset.targets == Translation.END).sum(1) == 1).all()
+        after = (dataset.targets == Translation.END).long().cumsum(1).roll(1, 1)
         after[:, 0] = 0
-        assert ((dataset.answers == 0) == (after == 1)).all()
+        assert ((dataset.targets == 0) == (after == 1)).all()
 
 
 def test_decode_undoes_the_encoding(splits):
     dataset = splits["train"]
     rows = torch.arange(0, len(dataset), 97)
-    assert dataset.decode(dataset.answers[rows]) == [dataset.texts[i][1] for i in rows.tolist()]
+    assert dataset.decode(dataset.targets[rows]) == [dataset.texts[i][1] for i in rows.tolist()]
     assert [dataset.vocabulary.decode(row) for row in dataset.inputs[rows].tolist()] == [
         dataset.texts[i][0] for i in rows.tolist()
     ]
@@ -178,16 +178,16 @@ def test_vocabularies_are_from_train_alone(splits):
         assert set(dataset.vocabulary.characters) == sources
         assert set(dataset.answer_vocabulary.characters) == answers | {"\x03"}
     assert not (train.inputs == 1).any()
-    assert not (train.answers == 1).any()
+    assert not (train.targets == 1).any()
 
 
 def test_a_letter_that_train_has_not_is_unknown(numbers):
     test = numbers["validation"]
     item = test.texts.index(("6", "altı"))
-    assert test.decode(test.answers[item : item + 1]) == ["alt\ufffd"]
+    assert test.decode(test.targets[item : item + 1]) == ["alt\ufffd"]
     for dataset in numbers.values():
         for group in range(len(dataset.group_names)):
-            ids = dataset.answers[dataset.groups == group]
+            ids = dataset.targets[dataset.groups == group]
             assert (ids == 1).sum() <= 0.2 * (ids > 2).sum()
 
 
@@ -224,7 +224,7 @@ def test_pairs_are_kept_and_read_again(numbers, names, root, monkeypatch):
         )  # cannot be made again
     translation._split_pairs.cache_clear()
     assert Translation(root, "test").texts == numbers["test"].texts
-    assert torch.equal(Translation(root, "test").answers, numbers["test"].answers)
+    assert torch.equal(Translation(root, "test").targets, numbers["test"].targets)
     assert Translation(root, "test", pairs="names").texts == names["test"].texts
 
 
