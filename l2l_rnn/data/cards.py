@@ -19,7 +19,7 @@ class TaskCard:
             names; None if tasks are generated.
         items: number of items in the three splits; None if tasks are generated.
         lengths: number of steps of the shortest and the longest item.
-        splits: what the splits do not share, such as "class".
+        splits: what no two splits share, such as "person".
         measure: the score, such as "accuracy" or "mean squared error".
         chance: chance level, for 5 ways if tasks have ways.
         baseline: a simple method without meta-training, and its score on meta-test tasks, for 5

@@ -166,8 +166,8 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
                 what += f" of each of {ways} classes"
                 fix += f", or for at most {most} ways" if most else ""
             raise DataError(
-                f"{type(self).__name__}: a group must have at least {samples} {what}, got none "
-                f"that has; {fix}"
+                f"{type(self).__name__}: a group must have at least {samples} {what}, got no such "
+                f"group; {fix}"
             )
         return eligible
 

@@ -71,7 +71,7 @@ def _numbers(who: str, values: Any, what: str) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):
         raise ArgumentTypeError(
             f"{who}: {what} must be numbers without a mask, got a masked array; fill in what is "
-            "missing, with .filled(np.nan) if only the end is"
+            "missing, with .filled(np.nan) at the end of a case"
         )
     try:
         array = np.asarray(values)

@@ -1,4 +1,4 @@
-"""Dataset of labeled sequences, from whose classes tasks are drawn."""
+"""Dataset of labeled sequences. A task consists of some of its classes."""
 
 from __future__ import annotations
 

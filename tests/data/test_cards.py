@@ -40,5 +40,5 @@ def test_a_card_as_text():
         ({"extra": "hub"}, "requires: pip install 'l2l_rnn[hub]'"),
     ],
 )
-def test_variants(changes, line):
+def test_variants_of_a_card(changes, line):
     assert line in str(dataclasses.replace(CARD, **changes))

@@ -80,7 +80,7 @@ class ForecastingDataset(GroupedDataset):
         horizon = check_int(who, "horizon", horizon)
         least = horizon if chronological else context + horizon
         # With a shorter stride, the targets of a query could be part of a support example.
-        fix = "raise it" if chronological else "raise it or set chronological=True"
+        fix = "raise it" if chronological else "raise it, or set chronological=True"
         stride = least if stride is None else check_int(who, "stride", stride, least=least, fix=fix)
         steps = padded_steps(who, series, "channels_last")
         if names is not None and len(names) != len(steps):
@@ -159,11 +159,12 @@ def split_series(
         >>> len(train), len(validation), len(test)
         (6, 2, 2)
     """
-    weights = np.array([check_number("split_series", "a fraction", f, above=0) for f in fractions])
-    if not len(weights):
+    if np.ndim(fractions) != 1 or not len(fractions):
         raise ArgumentError(
-            "split_series: fractions must hold one number for each set, got none; give some"
+            f"split_series: fractions must hold one number for each set, got {fractions!r}; pass a "
+            "sequence such as (0.6, 0.2, 0.2)"
         )
+    weights = np.array([check_number("split_series", "a fraction", f, above=0) for f in fractions])
     equal: dict[tuple[Any, ...], list[int]] = {}
     for i, values in enumerate(series):
         array = np.asarray(values)

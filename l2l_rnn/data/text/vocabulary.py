@@ -1,4 +1,4 @@
-"""Vocabularies, which give each token an id of its own, and the one of characters."""
+"""Base of vocabularies, and the vocabulary of characters."""
 
 from __future__ import annotations
 

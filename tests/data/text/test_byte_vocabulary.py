@@ -22,6 +22,6 @@ def test_decode_rejects_ids_out_of_range():
         ByteVocabulary().decode([258])
 
 
-def test_all_are_equal():
+def test_byte_vocabularies_are_equal():
     assert ByteVocabulary() == ByteVocabulary()
     assert hash(ByteVocabulary()) == hash(ByteVocabulary())

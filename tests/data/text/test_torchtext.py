@@ -74,7 +74,7 @@ def test_save_and_load_with_every_known_step(words, tmp_path):
     assert load_pipeline(tmp_path / "numbers.json")("5 6") == [7, 8]
 
 
-def test_without_a_default_index(words, tmp_path):
+def test_a_vocab_without_a_default_index(words, tmp_path):
     words.set_default_index(None)
     pipeline = TransformPipeline(str.split, transforms.VocabTransform(words))
     pipeline.save(tmp_path / "pipeline.json")
@@ -89,7 +89,7 @@ def test_from_torchtext(words):
     assert vocabulary("a q b") == [4, 1, 3]
 
 
-def test_bad_input(words, tmp_path):
+def test_bad_input_is_rejected(words, tmp_path):
     with pytest.raises(ArgumentTypeError, match="every step must be callable, got int"):
         TransformPipeline(3)
     with pytest.raises(ArgumentTypeError, match="known from a VocabTransform only"):

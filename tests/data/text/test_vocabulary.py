@@ -125,12 +125,12 @@ def test_load_rejects_other_files(content, tmp_path):
 
 
 @pytest.mark.parametrize("min_count", [0, -1, 1.5, True, None])
-def test_bad_min_count(min_count):
+def test_bad_min_counts_are_rejected(min_count):
     with pytest.raises(ArgumentError, match=r"min_count must be a positive integer, .*; 1 keeps"):
         CharacterVocabulary(["a"], min_count=min_count)
 
 
-def test_bad_texts(vocabulary):
+def test_bad_texts_are_rejected(vocabulary):
     with pytest.raises(ArgumentTypeError, match="got one str"):
         CharacterVocabulary("abc")
     with pytest.raises(ArgumentTypeError, match="must be a str, got bytes"):

@@ -91,13 +91,13 @@ def test_vectors_load_into_an_embedding(path):
         (b"cat " + b"1 " * 600_000, "line 1 of .* must be shorter than 1,048,576 bytes"),
     ],
 )
-def test_rejects_bad_files(path, content, message):
+def test_bad_files_are_rejected(path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_vectors(path, WORDS)
 
 
-def test_rejects_other_vocabularies(path):
+def test_other_vocabularies_are_rejected(path):
     path.write_text(GLOVE)
     with pytest.raises(ArgumentTypeError, match="a mapping from word to id, got 3"):
         read_vectors(path, 3)

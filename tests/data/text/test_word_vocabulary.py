@@ -20,7 +20,7 @@ def test_words_are_in_order_of_frequency_then_alphabet():
         ({"splitter": lambda text: text.split("b")}, ("", " a ", "a d", "c! ")),
     ],
 )
-def test_options(options, words):
+def test_options_select_the_words(options, words):
     assert set(WordVocabulary(TEXTS, **options).words) == set(words)
 
 
@@ -81,7 +81,7 @@ def test_a_failed_save_creates_nothing(tmp_path):
         ({"max_size": 0}, ArgumentError, "max_size must be a positive integer, got 0; None keeps"),
     ],
 )
-def test_bad_input(arguments, error, message):
+def test_bad_input_is_rejected(arguments, error, message):
     with pytest.raises(error, match=message):
         WordVocabulary(**arguments)
 
