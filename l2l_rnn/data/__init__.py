@@ -1,4 +1,4 @@
-"""Data on its way to a learner: vocabularies, datasets, and batches of tasks."""
+"""Datasets, sources and batches of tasks, and text pipelines."""
 
 from l2l_rnn.data.cache import cached_arrays
 from l2l_rnn.data.cards import TaskCard
@@ -10,12 +10,13 @@ from l2l_rnn.data.series.arrays import channel_moments, from_arrays
 from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
 from l2l_rnn.data.series.forecasting import ForecastingDataset, split_series
 from l2l_rnn.data.series.ts_files import TsFile, read_ts
-from l2l_rnn.data.task_batch import TaskBatch, draw_tasks
-from l2l_rnn.data.task_source import SourceTaskset, TaskSource
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import SourceTaskset, TaskSource, draw_tasks
+from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
 from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
 from l2l_rnn.data.text.pipelines import as_pipeline, load_pipeline
-from l2l_rnn.data.text.torchtext import TransformPipeline, words_of
-from l2l_rnn.data.text.vocabulary import ByteVocabulary, CharacterVocabulary
+from l2l_rnn.data.text.torchtext import TransformPipeline, from_torchtext
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary, Vocabulary
 from l2l_rnn.data.text.word_vectors import read_vectors
 from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 
@@ -34,6 +35,7 @@ __all__ = [
     "TokenizerPipeline",
     "TransformPipeline",
     "TsFile",
+    "Vocabulary",
     "WordVocabulary",
     "as_pipeline",
     "augment_support",
@@ -41,6 +43,7 @@ __all__ = [
     "channel_moments",
     "draw_tasks",
     "from_arrays",
+    "from_torchtext",
     "jitter",
     "load_pipeline",
     "read_ts",
@@ -50,5 +53,4 @@ __all__ = [
     "split_series",
     "time_warp",
     "window_slice",
-    "words_of",
 ]

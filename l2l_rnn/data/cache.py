@@ -1,11 +1,10 @@
-"""Arrays that took long to make, kept in a folder: written whole or not at all, and made once."""
+"""Cache of computed arrays in a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import secrets
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,11 +17,12 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.files import replacing
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_VERSION = 1  # of the file's layout; a new one leaves older files alone
-_PREFIX = "array."  # before each array's name, so that none is taken for the checksum
+_VERSION = 1  # of the file layout; files of another version are ignored
+_PREFIX = "array."  # of each array's name, so that no array is mistaken for the checksum
 
 
 def cached_arrays(
@@ -31,27 +31,26 @@ def cached_arrays(
     key: Mapping[str, Any],
     build: Callable[[], Arrays],
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays that `build` makes, from a file under `root` if it made them before.
+    """Return the arrays that `build` makes, from a file under `root` if they were built before.
 
-    The file lies at `root/l2l_rnn/NAME-DIGEST.npz`, where the digest is of `key`. It is written
-    beside its place and moved there, so that it is whole or absent; two processes that want it at
-    once build it once; one that is damaged, or whose contents do not match the checksum beside
-    them, is built anew. Nothing is pickled. A disk that fills up loses no arrays: they are
-    returned, with a warning that they were not kept.
+    The file is `root/l2l_rnn/NAME-DIGEST.npz`, with a digest of `key`. It is written whole or not
+    at all. If two processes need it at the same time, only one builds it. A file that is damaged,
+    or that does not match its own checksum, is built again. Nothing is pickled. If the disk is
+    full, the arrays are still returned, with a warning that they were not saved.
 
     Args:
-        root: a folder; it is made if it is not there.
-        name: of the task set, to begin the file's name.
-        key: all that the arrays depend on, as JSON can hold it: the version of the source, and
-            every option. Two keys alike in JSON name one file.
-        build: makes the arrays, of numbers, booleans or fixed-width strings.
+        root: a folder; it is created if it does not exist.
+        name: of the task set; begins the file's name.
+        key: everything that the arrays depend on, such as the version of the data and all options.
+            It must be JSON serializable. Keys with equal JSON share one file.
+        build: returns the arrays, of numbers, bools or fixed-width strings.
 
     Returns:
         The arrays by name, in memory.
 
     Raises:
-        ArgumentTypeError: the key holds what JSON does not, or an array holds objects.
-        ArgumentError: `root` is no folder that can be written to, which is found out first.
+        ArgumentTypeError: the key is not JSON serializable, or an array holds Python objects.
+        ArgumentError: `root` cannot be written to; this is checked before building.
 
     Example:
         >>> import tempfile
@@ -65,8 +64,8 @@ def cached_arrays(
         text = json.dumps([_VERSION, dict(key)], sort_keys=True, ensure_ascii=False)
     except TypeError as error:
         raise ArgumentTypeError(
-            f"cached_arrays: key must hold what JSON can, got {dict(key)!r} ({error}); "
-            "give numbers, strings, lists and dicts"
+            f"cached_arrays: key must be JSON serializable, got {dict(key)!r} ({error}); "
+            "use numbers, strings, lists and dicts"
         ) from error
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path(root).expanduser() / "l2l_rnn"
@@ -74,16 +73,16 @@ def cached_arrays(
     found = _read(path, text)
     if found is None:
         with _lock(folder, path):
-            found = _read(path, text)  # another process may have built it while this one waited
+            found = _read(path, text)  # another process may have built it in the meantime
             if found is None:
                 found = {part: np.asarray(array) for part, array in build().items()}
                 _check_types(found)
                 try:
                     _write(path, text, found)
-                except OSError as error:  # such as a full disk: what was made is in hand
+                except OSError as error:  # such as a full disk; the arrays are in memory
                     warnings.warn(
                         f"cached_arrays: {path} could not be written ({error.strerror or error}), "
-                        "so that its arrays will be made again next time; free some space, or pass "
+                        "so its arrays will be built again next time; free some space, or pass "
                         "another root",
                         RuntimeWarning,
                         stacklevel=2,
@@ -97,17 +96,17 @@ def _lock(folder: Path, path: Path) -> AbstractContextManager[Any]:
         return FileLock(folder / f".{path.name}.lock").acquire()
     except OSError as error:
         raise ArgumentError(
-            f"cached_arrays: root must be a folder that can be written to, got {folder.parent} "
+            f"cached_arrays: root must be a writable folder, got {folder.parent} "
             f"({error.strerror}); pass another root"
         ) from error
 
 
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
-    """Read the arrays, or None where the file is absent or not what `_write` wrote."""
+    """Read the arrays; return None if the file is missing or damaged, or has another key."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             contents = {part: file[part] for part in file.files}
-    except Exception:  # damage makes zipfile and numpy raise nearly anything
+    except Exception:  # for damaged files, zipfile and numpy raise nearly anything
         return None
     written = contents.pop("checksum", None)
     arrays = {part.removeprefix(_PREFIX): array for part, array in contents.items()}
@@ -119,23 +118,18 @@ def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
         if array.dtype.hasobject:
             raise ArgumentTypeError(
                 f"cached_arrays: arrays must hold numbers or text, got Python objects in {part!r}; "
-                "give it a dtype"
+                "give the array a dtype"
             )
 
 
 def _write(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> None:
     contents = {f"{_PREFIX}{part}": array for part, array in arrays.items()}
     contents["checksum"] = np.array(_checksum(key, arrays))
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        # As numpy.savez does it, but closed where the disk is full.
-        with beside.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
-            for part, array in contents.items():
-                with archive.open(f"{part}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    # Not numpy.savez, which leaves its file open when the disk is full.
+    with replacing(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for part, array in contents.items():
+            with archive.open(f"{part}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _checksum(key: str, arrays: dict[str, NDArray[Any]]) -> str:

@@ -1,29 +1,31 @@
-"""What is worth knowing of a task set before one uses it."""
+"""Cards that describe task sets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from l2l_rnn.data.splits import SPLITS
+
 
 @dataclass(frozen=True)
 class TaskCard:
-    """Describes a task set, at its default options.
+    """Describes a task set with its default options.
 
     Attributes:
-        task: what a task asks, in one sentence.
-        source: where the data is from: authors, year and title, or the package it ships in.
-        license: the data's; of drawn tasks "none needed".
-        classes: classes of the train, validation and test split, or what `counted` names; None
-            where tasks are drawn without end.
-        items: items of the three splits; None where they are drawn without end.
-        lengths: steps of the shortest and the longest item.
-        splits: what no two splits share.
-        measure: what chance and baseline are: "accuracy", "mean squared error", …
-        chance: what a guess gets, of 5 ways where a task has ways.
-        baseline: a simple method that learns nothing before it sees the task, and what it gets on
-            meta-test tasks of 5 ways and 5 shots, where a task has those.
-        counted: what `classes` counts: "classes", or "persons", "bodies", … where each is a task.
-        extra: the extra of this package that installs what the task set needs; None needs none.
+        task: the task, in one sentence.
+        source: origin of the data: authors, year and title, or the package that ships it.
+        license: license of the data; "none needed" for generated tasks.
+        classes: number of classes in the train, validation and test split, or of what `counted`
+            names; None if tasks are generated.
+        items: number of items in the three splits; None if tasks are generated.
+        lengths: number of steps of the shortest and the longest item.
+        splits: what no two splits share, such as "person".
+        measure: the score, such as "accuracy" or "mean squared error".
+        chance: chance level, for 5 ways if tasks have ways.
+        baseline: a simple method without meta-training, and its score on meta-test tasks, for 5
+            ways and 5 shots if tasks have them.
+        counted: what `classes` counts: "classes", or "persons", "bodies", … if each is a task.
+        extra: the extra of this package that installs the requirements; None if there are none.
     """
 
     task: str
@@ -40,15 +42,16 @@ class TaskCard:
     extra: str | None = None
 
     def __str__(self) -> str:
-        """Return the card as lines of text."""
+        """Return the card as text, one field per line."""
         method, score = self.baseline
+        scores = f"chance level {self.chance:g}, baseline {score:g} ({method})"
         lines = {
             "task": self.task,
             "source": f"{self.source}; license: {self.license}",
             "size": self._size(),
-            "splits": f"no two share {self.splits}",
-            "scores": f"{self.measure}: chance {self.chance:g}, {method} {score:g}",
-            "needs": f"pip install 'l2l_rnn[{self.extra}]'" if self.extra else "nothing more",
+            "splits": f"no two splits share {self.splits}",
+            "scores": f"{self.measure}: {scores}",
+            "requires": f"pip install 'l2l_rnn[{self.extra}]'" if self.extra else "no extra",
         }
         return "\n".join(f"{name}: {line}" for name, line in lines.items())
 
@@ -58,11 +61,9 @@ class TaskCard:
         if longest == 1:
             steps = "1 step"
         if self.classes is None or self.items is None:
-            return f"drawn without end, {steps}"
+            return f"generated tasks, {steps}"
         counted = ", ".join(
             f"{split} {classes:,} {self.counted} with {items:,} items"
-            for split, classes, items in zip(
-                ("train", "validation", "test"), self.classes, self.items, strict=True
-            )
+            for split, classes, items in zip(SPLITS, self.classes, self.items, strict=True)
         )
         return f"{counted}; {steps}"

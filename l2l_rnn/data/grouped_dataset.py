@@ -1,4 +1,4 @@
-"""Examples that belong to persons, languages, bodies or series, each of which is a task."""
+"""Dataset of examples in groups, such as persons or languages, each of which is a task."""
 
 from __future__ import annotations
 
@@ -22,63 +22,67 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeErr
 
 
 class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
-    """Holds examples with answers, each of one group; a task is a group, with some of its examples.
+    """Holds examples that belong to groups. A task consists of some of the examples of one group.
 
-    Where answers are classes, a task has some of the classes that its group shows, with as many
-    examples of each, renamed 0 .. C-1 in their order: a task of all classes keeps their names.
-    Where they are numbers or sequences, a task is so many examples of its group.
+    If the targets are classes, a task has some of the classes of its group, with equally many
+    examples of each. The classes are renumbered 0 .. C-1 in ascending order, so a task with all
+    classes keeps their numbers. Otherwise, a task is a number of examples of its group.
 
     Args:
-        inputs: token ids padded with 0, or real values, steps padded with NaN.
-        answers: the classes, or what is to be foretold.
-        groups: the group of each example, 0 .. G-1.
-        classes: names of the classes, by number, where answers are classes; None where they are
-            something else.
-        group_names: names of the groups, by number; None names them by their numbers.
+        inputs: token ids padded with 0, real-valued features, or steps padded with NaN.
+        targets: the classes, or other targets, such as numbers or sequences.
+        groups: the group of each example, an index into `group_names`.
+        classes: the names of the classes; None if the targets are not classes.
+        group_names: the names of the groups; None numbers them.
 
     Attributes:
-        inputs, answers, groups, classes, group_names: as given.
+        inputs, targets, groups, classes, group_names: as given.
+        grouping: the items by group, and by class if the targets are classes.
 
     Shapes:
-        inputs (items, S) int64, or (items, F) or (items, S, F) floating point; answers (items,)
-        int64 where they are classes, (items, …) otherwise; groups (items,) int64.
+        inputs (items, S) int64, or (items, F) or (items, S, F) floating point; targets (items,)
+        int64 if they are classes, else (items, …); groups (items,) int64.
 
     Raises:
-        ArgumentTypeError: an argument is no tensor of such a type.
-        ShapeError: there is not one answer and one group for each input.
-        ArgumentError: a class or a group lies outside its names, or a token id is negative.
-        DataError: there is no item, or one is infinite, all padding, or has a NaN that is none.
+        ArgumentTypeError: an argument is not a tensor of one of these types.
+        ShapeError: there is not one target and one group for each input.
+        ArgumentError: a class or a group is not an index into its names, or a token id is negative.
+        DataError: there are no items, or an item holds an infinite value or a NaN before its end,
+            or is all padding.
 
     Example:
-        >>> steps = torch.randn(8, 3, 2)  # 8 examples of 3 steps with 2 features
-        >>> moved, who = torch.tensor([0, 0, 1, 1] * 2), torch.arange(2).repeat_interleave(4)
-        >>> dataset = GroupedDataset(steps, moved, who, ("walks", "runs"), ("Ada", "Alan"))
+        >>> x = torch.randn(8, 3, 2)  # 8 examples of 3 steps with 2 features
+        >>> y, person = torch.tensor([0, 0, 1, 1] * 2), torch.arange(2).repeat_interleave(4)
+        >>> dataset = GroupedDataset(x, y, person, ("walk", "run"), ("Ada", "Alan"))
         >>> dataset.draw(tasks=5, shots=1, queries=1).support_x.shape
         torch.Size([5, 2, 3, 2])
     """
 
+    classes: tuple[str, ...] | None
+
     def __init__(
         self,
         inputs: Tensor,
-        answers: Tensor,
+        targets: Tensor,
         groups: Tensor,
         classes: Sequence[str] | None = None,
         group_names: Sequence[str] | None = None,
     ) -> None:
         who = type(self).__name__
-        _check_items(who, inputs, answers, groups, classes is not None)
+        _check_items(who, inputs, targets, groups, classes is not None)
         count = int(groups.max()) + 1
         names = tuple(map(str, range(count))) if group_names is None else tuple(group_names)
         _check_range(who, "groups", groups, names)
-        self.inputs, self.answers, self.groups = inputs, answers, groups
+        self.inputs, self.targets, self.groups = inputs, targets, groups
         self.input_size = inputs.shape[-1] if inputs.is_floating_point() else None
         self.group_names = names
         self.classes = None if classes is None else tuple(classes)
         if self.classes is not None:
-            _check_range(who, "answers", answers, self.classes)
-        # A cell holds the items of one class of one group, so that both kinds draw alike.
+            _check_range(who, "targets", targets, self.classes)
+        # A cell holds the items of one class of one group. Without classes, there is one "kind" of
+        # items in a group, so that both cases draw in the same way.
         kinds = 1 if self.classes is None else len(self.classes)
-        cells = groups * kinds if self.classes is None else groups * kinds + answers
+        cells = groups * kinds if self.classes is None else groups * kinds + targets
         self.grouping = Grouping(cells, len(names) * kinds)
         self._counts = self.grouping.counts.unflatten(0, (len(names), kinds))  # (G, kinds)
 
@@ -86,15 +90,15 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         return len(self.inputs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.inputs[index], self.answers[index]
+        return self.inputs[index], self.targets[index]
 
     def to(self, device: torch.device | str) -> GroupedDataset:
         moved = copy.copy(self)
-        moved.inputs, moved.answers = self.inputs.to(device), self.answers.to(device)
+        moved.inputs, moved.targets = self.inputs.to(device), self.targets.to(device)
         return moved
 
     def meta(self) -> MetaDataset:
-        """Return a learn2learn `MetaDataset`, whose "labels" are the groups."""
+        """Return a learn2learn `MetaDataset` with the groups as its labels."""
         groups = self.groups.cpu().numpy()
         order = np.argsort(groups, kind="stable")
         found, starts = np.unique(groups[order], return_index=True)
@@ -118,32 +122,34 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
+        tasks, shots, queries, ways = check_counts(
+            f"{type(self).__name__}.draw", tasks, shots, queries, ways
+        )
         ways = self._ways(ways)
         eligible = self._eligible(ways, shots + queries)  # (G, kinds)
-        able = (eligible.sum(-1) >= ways).nonzero().squeeze(-1)
-        groups = able[torch.randint(len(able), (tasks,), generator=generator)]
+        candidates = (eligible.sum(-1) >= ways).nonzero().squeeze(-1)
+        groups = candidates[torch.randint(len(candidates), (tasks,), generator=generator)]
         kinds = self._draw_kinds(eligible[groups], ways, generator)  # (N, C)
         cells = groups.unsqueeze(-1) * eligible.shape[1] + kinds
         items = self.grouping.draw(cells, shots + queries, generator)  # (N, C, samples)
         return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
 
     def _part(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Load items `(N, C, each)` with their answers, class after class."""
+        """Load items `(N, C, each)` with their targets, sorted by class."""
         tasks, ways, each = items.shape
         rows = items.flatten().to(self.inputs.device)
         lead = (tasks, ways * each)
         inputs = self.inputs.index_select(0, rows).unflatten(0, lead)
         if self.classes is None:
-            return inputs, self.answers.index_select(0, rows).unflatten(0, lead)
+            return inputs, self.targets.index_select(0, rows).unflatten(0, lead)
         labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
-        return inputs, labels.to(self.answers.device)
+        return inputs, labels.to(self.targets.device)
 
     @staticmethod
     def _draw_kinds(eligible: Tensor, ways: int, generator: Generator | None) -> Tensor:
-        """Draw C of the eligible classes of each task, in their order."""
-        places = draw_distinct(eligible.sum(-1), ways, generator).sort(-1).values
-        return eligible.long().argsort(dim=-1, descending=True, stable=True).gather(-1, places)
+        """Draw C of the eligible classes of each task, in ascending order."""
+        ranks = draw_distinct(eligible.sum(-1), ways, generator).sort(-1).values
+        return eligible.long().argsort(dim=-1, descending=True, stable=True).gather(-1, ranks)
 
     def _ways(self, ways: int | None) -> int:
         if self.classes is None:
@@ -151,57 +157,60 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         return len(self.classes) if ways is None else ways
 
     def _eligible(self, ways: int, samples: int) -> Tensor:
-        """Which classes of which groups have examples enough; `(G, kinds)`."""
+        """Return which classes of which groups have at least `samples` examples, `(G, kinds)`."""
         eligible = self._counts >= samples
         most = int(eligible.sum(-1).max())
         if most < ways:
-            what = "examples" if self.classes is None else f"examples of each of {ways} classes"
+            what, fix = "examples", "ask for fewer samples"
+            if self.classes is not None:
+                what += f" of each of {ways} classes"
+                fix += f", or for at most {most} ways" if most else ""
             raise DataError(
-                f"{type(self).__name__}: no group has {samples} {what}; ask for fewer samples or "
-                f"ways (at {samples} samples a group has at most {most} classes)"
+                f"{type(self).__name__}: a group must have at least {samples} {what}, got no such "
+                f"group; {fix}"
             )
         return eligible
 
 
 class _OneGroup:
-    """A learn2learn task transform: the examples of one group, balanced by class."""
+    """Task transform for learn2learn: examples of one group, balanced by class."""
 
     def __init__(self, dataset: GroupedDataset, ways: int, samples: int) -> None:
         self.dataset, self.ways, self.samples = dataset, ways, samples
         self.eligible = dataset._eligible(ways, samples)
-        self.able = (self.eligible.sum(-1) >= ways).nonzero().squeeze(-1).tolist()
+        self.candidates = (self.eligible.sum(-1) >= ways).nonzero().squeeze(-1).tolist()
 
     def __call__(self, task_description: Any) -> list[DataDescription]:
-        """Draw a task by Python's `random`, as learn2learn's transforms do."""
+        """Draw a task with Python's `random`, as learn2learn's transforms do."""
         dataset, kinds = self.dataset, self.eligible.shape[1]
-        group = random.choice(self.able)
+        group = random.choice(self.candidates)
         chosen = sorted(random.sample(self.eligible[group].nonzero().flatten().tolist(), self.ways))
         description = []
         for label, kind in enumerate(chosen):
             cell = group * kinds + kind
             start, count = dataset.grouping.starts[cell], int(dataset.grouping.counts[cell])
-            for place in random.sample(range(count), self.samples):
-                item = DataDescription(int(dataset.grouping.order[start + place]))
+            for offset in random.sample(range(count), self.samples):
+                item = DataDescription(int(dataset.grouping.order[start + offset]))
                 item.transforms.append(_Load(dataset, None if dataset.classes is None else label))
                 description.append(item)
         return description
 
 
 class _Load:
-    """Loads an example, under its class's name in the task where it has one."""
+    """Loads an example, with the label of its class in the task if it has one."""
 
     def __init__(self, dataset: GroupedDataset, label: int | None) -> None:
         self.dataset, self.label = dataset, label
 
     def __call__(self, index: int) -> tuple[Tensor, Any]:
-        x, answer = self.dataset[index]
-        return x, answer if self.label is None else self.label
+        x, target = self.dataset[index]
+        return x, target if self.label is None else self.label
 
 
 def _check_items(
-    who: str, inputs: Tensor, answers: Tensor, groups: Tensor, classified: bool
+    who: str, inputs: Tensor, targets: Tensor, groups: Tensor, classified: bool
 ) -> None:
-    for name, given in {"inputs": inputs, "answers": answers, "groups": groups}.items():
+    for name, given in {"inputs": inputs, "targets": targets, "groups": groups}.items():
         if not isinstance(given, Tensor):
             raise ArgumentTypeError(
                 f"{who}: {name} must be a tensor, got {type(given).__name__}; "
@@ -216,16 +225,16 @@ def _check_items(
     if len(inputs) == 0:
         raise DataError(f"{who}: expected at least one item, got none; pass some inputs")
     check_values(who, inputs)
-    if groups.dtype != torch.int64 or (classified and answers.dtype != torch.int64):
+    if groups.dtype != torch.int64 or (classified and targets.dtype != torch.int64):
         raise ArgumentTypeError(
-            f"{who}: groups and classes must be int64, got {groups.dtype} and {answers.dtype}; "
+            f"{who}: groups and classes must be int64, got {groups.dtype} and {targets.dtype}; "
             "use .long()"
         )
-    one_each = groups.shape == inputs.shape[:1] == answers.shape[:1]
-    if not one_each or (classified and answers.ndim != 1):
+    one_each = groups.shape == inputs.shape[:1] == targets.shape[:1]
+    if not one_each or (classified and targets.ndim != 1):
         raise ShapeError(
-            f"{who}: expected one group and one answer for each of {len(inputs)} inputs, got "
-            f"groups {tuple(groups.shape)} and answers {tuple(answers.shape)}"
+            f"{who}: expected one group and one target for each of {len(inputs)} inputs, got "
+            f"groups {tuple(groups.shape)} and targets {tuple(targets.shape)}; make them match"
         )
 
 

@@ -1,8 +1,7 @@
-"""Real-valued series as one tensor of steps, padded with NaN at the end, and checked."""
+"""Padding of real-valued series with NaN, and checks of padded values."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, UnknownNameError
+from l2l_rnn.checks import check_choice
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 LAYOUTS = {
     "channels_first": "(cases, channels, timepoints)",
@@ -20,24 +20,24 @@ LAYOUTS = {
 
 
 def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tensor:
-    """Bring series to one tensor of steps, each padded with NaN at its end.
+    """Return series as one tensor of steps, padded with NaN at the end.
 
     Args:
-        who: who asks, to begin an error's message.
-        series: an array or tensor of all cases, or a list of one array a case. Cases without an
-            axis of channels have one channel. NaN at the end of a case counts as padding.
-        layout: the order of the axes where there are channels: `"channels_first"`, as sktime and
-            aeon have them, or `"channels_last"`, as tslearn has them.
+        who: begins the error message.
+        series: an array or tensor of all cases, or a list with one array for each case. Cases
+            without an axis of channels have one channel. NaN at the end of a case is padding.
+        layout: the order of the axes of cases with channels: `"channels_first"`, as in sktime and
+            aeon, or `"channels_last"`, as in tslearn.
 
     Shapes:
-        series (items, F, S), (items, S, F) or (items, S), or items of (F, S), (S, F) or (S,);
-        returns (items, S, F) float32, S the longest case.
+        series (items, F, S), (items, S, F) or (items, S), or a list of (F, S), (S, F) or (S,);
+        returns (items, S, F) float32, where S is the length of the longest case.
 
     Raises:
-        UnknownNameError: the layout is not known.
+        UnknownNameError: the layout is unknown.
         ArgumentTypeError: the series are not numbers.
         ShapeError: they have too many axes, or differ in channels.
-        DataError: there is none, one is empty, or one holds an infinite value, or a NaN before
+        DataError: there are no series, or one is empty, or holds an infinite value or a NaN before
             its last step.
 
     Example:
@@ -45,15 +45,11 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
         tensor([[1., 2.],
                 [3., nan]])
     """
-    if layout not in LAYOUTS:
-        raise UnknownNameError(
-            f"{who}: unknown layout {layout!r}. Known: "
-            + ", ".join(f"{name}, for {axes}" for name, axes in LAYOUTS.items())
-        )
+    layout = check_choice(who, "layout", layout, LAYOUTS)
     if isinstance(series, (list, tuple)):
         steps = _from_cases(who, series, layout)
     elif isinstance(series, (np.ndarray, Tensor)):
-        steps = _from_array(who, _numbers(who, series, "the series are"), layout)
+        steps = _from_array(who, _numbers(who, series, "series"), layout)
     else:
         raise ArgumentTypeError(
             f"{who}: series must be an array, a tensor, a list of arrays or a data frame, got "
@@ -62,44 +58,32 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
     if len(steps) == 0:
         raise DataError(f"{who}: expected at least one series, got none; pass some")
     other = "channels_last" if layout == "channels_first" else "channels_first"
-    mend = f"fill it in, or set layout={other!r} if the axes are the other way round"
-    made = torch.from_numpy(steps)
-    return made[:, : int(step_counts(who, made, mend).max())]
+    fix = f"fill it in, or set layout={other!r} if the axes are swapped"
+    padded = torch.from_numpy(steps)
+    return padded[:, : int(step_counts(who, padded, fix).max())]
 
 
-def positive_count(who: str, what: str, value: object) -> int:
-    """Return a positive integer as an int, or raise an ArgumentError."""
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool):
-        raise ArgumentError(
-            f"{who}: {what} must be a positive integer, got {value!r}; set it to such a number"
-        )
-    return count
-
-
-def _numbers(who: str, values: Any, subject: str) -> NDArray[Any]:
-    """Make an array of numbers, or say that `subject` ("case 3 is") something else."""
+def _numbers(who: str, values: Any, what: str) -> NDArray[Any]:
+    """Return `values` as an array of numbers; `what` names them in the error message."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.is_floating_point() else values).numpy()
     if isinstance(values, np.ma.MaskedArray):
         raise ArgumentTypeError(
-            f"{who}: {subject} a masked array; fill what is missing, or use .filled(np.nan) where "
-            "it is missing at the end"
+            f"{who}: {what} must be numbers without a mask, got a masked array; fill in what is "
+            "missing, with .filled(np.nan) at the end of a case"
         )
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:
         raise ArgumentTypeError(
-            f"{who}: {subject} no array ({error}); give each case as one array of numbers"
+            f"{who}: {what} must be numbers, got values that form no array ({error}); pass each "
+            "case as one array"
         ) from error
     if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(
-            f"{who}: {subject} an array of {array.dtype}, expected numbers; pass ragged series as "
-            "a list of numeric arrays, and other values as floats"
+            f"{who}: {what} must be numbers, got an array of {array.dtype}; pass series of unequal "
+            "length as a list of numeric arrays"
         )
     return array
 
@@ -121,7 +105,7 @@ def _from_cases(who: str, series: Sequence[Any], layout: str) -> NDArray[np.floa
     first = layout == "channels_first"
     cases: list[NDArray[Any]] = []
     for i, values in enumerate(series):
-        array = _numbers(who, values, f"case {i} is")
+        array = _numbers(who, values, f"case {i}")
         if array.ndim == 1:
             array = array[:, np.newaxis]
         elif array.ndim == 2:
@@ -135,9 +119,9 @@ def _from_cases(who: str, series: Sequence[Any], layout: str) -> NDArray[np.floa
         if cases and array.shape[1] != cases[0].shape[1]:
             other = "channels_last" if first else "channels_first"
             raise ShapeError(
-                f"{who}: case {i} has {array.shape[1]} channels and case 0 has "
-                f"{cases[0].shape[1]}; give all the same, or set layout={other!r} if the axes are "
-                "the other way round"
+                f"{who}: case {i} must have {cases[0].shape[1]} channels like case 0, got "
+                f"{array.shape[1]}; add or drop channels, or set layout={other!r} if the axes are "
+                "swapped"
             )
         cases.append(array)
     if not cases:
@@ -150,49 +134,50 @@ def _from_cases(who: str, series: Sequence[Any], layout: str) -> NDArray[np.floa
 
 
 def _single(array: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what overflows is infinite, and reported as that
+    with np.errstate(over="ignore"):  # overflow gives infinity, which is reported later
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def check_values(who: str, values: Tensor) -> None:
-    """Check what a dataset holds: token ids, steps padded with NaN at the end alone, or features.
+    """Check the values of a dataset: token ids, steps padded with NaN, or features.
 
     Shapes:
-        values (items, S) integers, or (items, S, F) or (items, F) floating point; an item or more.
+        values (items, S) integer, or (items, S, F) or (items, F) floating point, with at least one
+        item.
 
     Raises:
         ArgumentError: a token id is negative.
-        DataError: an item holds an infinite value, or a NaN that is no padding, or is all padding.
+        DataError: an item holds an infinite value, or a NaN before its end, or is all padding.
     """
     if not values.is_floating_point():
         if values.numel() and int(values.min()) < 0:
             raise ArgumentError(
-                f"{who}: token ids must be 0 or more, got {int(values.min())}; 0 is padding"
+                f"{who}: token ids must not be negative, got {int(values.min())}; 0 is padding"
             )
         return
     if values.ndim == 3:
         step_counts(who, values)
-    elif not bool((found := values.isfinite()).all()):
-        case, feature = (~found).nonzero()[0].tolist()
+    elif not bool((finite := values.isfinite()).all()):
+        case, feature = (~finite).nonzero()[0].tolist()
         raise DataError(
-            f"{who}: case {case} has {values[case, feature].item()} as feature {feature}, expected "
-            "a finite number; mend or drop it"
+            f"{who}: feature {feature} of case {case} must be finite, got "
+            f"{values[case, feature].item()}; fix or drop the case"
         )
 
 
-def step_counts(who: str, steps: Tensor, mend: str = "fill it in") -> Tensor:
-    """Count the steps of each case, and check that NaN stands at the end of one alone.
+def step_counts(who: str, steps: Tensor, fix: str = "fill it in") -> Tensor:
+    """Count the steps of each case, and check that NaN occurs at the end only.
 
     Args:
-        who: who asks, to begin an error's message.
-        steps: an item or more.
-        mend: what is to be done about a NaN before the last step.
+        who: begins the error message.
+        steps: the steps of at least one case, padded with NaN.
+        fix: ends the message about a NaN before the last step.
 
     Shapes:
         steps (items, S, F); returns (items,).
 
     Raises:
-        DataError: a case is empty, or holds an infinite value, or a NaN before its last step.
+        DataError: a case is empty, or holds an infinite value or a NaN before its last step.
     """
     if steps.numel() and bool(steps.isfinite().all()):
         return torch.full((len(steps),), steps.shape[1], device=steps.device)
@@ -200,23 +185,23 @@ def step_counts(who: str, steps: Tensor, mend: str = "fill it in") -> Tensor:
     if bool(infinite.any()):
         case, step, channel = infinite.nonzero()[0].tolist()
         raise DataError(
-            f"{who}: case {case} is infinite, or too large for float32, at step {step} of channel "
-            f"{channel}; mend or drop it"
+            f"{who}: case {case} must be finite in float32, got an infinite value at step {step} "
+            f"of channel {channel}; fix or drop the case"
         )
     missing = steps.isnan()
-    # One step of zeros before them, so that a case without steps has 0.
+    # A leading False gives cases without steps a length of 0.
     filled = torch.nn.functional.pad(~missing.all(-1), (1, 0), value=False)
-    places = torch.arange(filled.shape[1], device=steps.device)
-    lengths = (filled * places).amax(-1)
+    numbers = torch.arange(filled.shape[1], device=steps.device)
+    lengths = (filled * numbers).amax(-1)
     if not bool(lengths.all()):
         raise DataError(
-            f"{who}: case {int(lengths.argmin())} is empty, expected a step or more; drop it"
+            f"{who}: case {int(lengths.argmin())} must have at least one step, got none; drop it"
         )
-    inside = missing & (places[:-1] < lengths.unsqueeze(-1)).unsqueeze(-1)
+    inside = missing & (numbers[:-1] < lengths.unsqueeze(-1)).unsqueeze(-1)
     if bool(inside.any()):
         case, step, channel = inside.nonzero()[0].tolist()
         raise DataError(
-            f"{who}: case {case} has a NaN at step {step} of channel {channel}, before its last "
-            f"step {int(lengths[case]) - 1}; {mend}"
+            f"{who}: case {case} must have NaN at its end only, got one at step {step} of channel "
+            f"{channel}, before its last step {int(lengths[case]) - 1}; {fix}"
         )
     return lengths

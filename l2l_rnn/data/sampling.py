@@ -1,4 +1,4 @@
-"""Draws without replacement for many tasks at once: classes of a task, items of a class."""
+"""Sampling without replacement for many tasks at once: classes of tasks and items of classes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Numbers = NDArray[np.int64]
 
 
 class Grouping:
-    """Knows which items belong to which group, and draws from many groups at once.
+    """Indexes items by group, and samples from many groups at once.
 
     Args:
-        labels: the group of each item, 0 or more; groups may be empty.
-        groups: how many there are; None takes one more than the largest label.
+        labels: the group of each item, 0 .. groups-1; groups may be empty.
+        groups: the number of groups; None takes one more than the largest label.
 
     Attributes:
-        order: the items, sorted by group and within a group by their index.
-        starts: where each group begins in `order`.
-        counts: items of each group.
+        order: the items, sorted by group and then by index.
+        starts: the start of each group in `order`.
+        counts: the number of items in each group.
         present: the groups that have items.
-        smallest: the one of them that has the fewest.
+        smallest: the group with the fewest items among these.
 
     Shapes:
         labels (items,) int64; order (items,); starts, counts (groups,); present (…,).
@@ -45,12 +45,12 @@ class Grouping:
         self.smallest = int(self.present[self.counts[self.present].argmin()]) if len(labels) else 0
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
-        """Draw items of groups, none twice in a row: every ordered choice is as likely.
+        """Draw items from groups without replacement; every ordered choice is equally likely.
 
         Args:
-            groups: the groups to draw from; each must have `each` items or more.
-            each: how many items.
-            generator: fixes what is drawn; None draws from torch's own.
+            groups: the groups to draw from; each must have at least `each` items.
+            each: the number of items to draw from each.
+            generator: makes the draw reproducible; None uses torch's global generator.
 
         Shapes:
             groups (…); returns (…, each), indices of items.
@@ -62,14 +62,14 @@ class Grouping:
 
 
 def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None) -> Tensor:
-    """Draw `count` different numbers below each of the sizes, in random order.
+    """Draw `count` distinct integers from 0 .. size-1 for each size, in random order.
 
     Time and memory grow with `count`, not with the sizes.
 
     Args:
-        sizes: how many numbers there are to draw from, each at least `count`.
-        count: how many to draw.
-        generator: fixes what is drawn; None draws from torch's own.
+        sizes: the number of integers to draw from, each at least `count`.
+        count: the number of integers to draw.
+        generator: makes the draw reproducible; None uses torch's global generator.
 
     Shapes:
         sizes (…) int64; returns (…, count) int64.
@@ -84,13 +84,14 @@ def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None)
 
 
 def _distinct(sizes: Numbers, count: int, generator: Generator | None) -> Numbers:
-    """Draw as `draw_distinct`; numpy's calls take a fraction of torch's at such sizes."""
+    """Draw as `draw_distinct`, in numpy, whose calls have less overhead than torch's."""
+    # Floyd's algorithm: draw number i from 0 .. size-count+i, and if it is taken, use the last one.
     last = sizes.reshape(1, -1) - count + np.arange(count)[:, None]  # (count, …)
     uniform = torch.rand(2, *last.shape, dtype=torch.float64, generator=generator).numpy()
-    drawn = (uniform[0] * (last + 1)).astype(np.int64)  # 0 .. last
+    drawn = (uniform[0] * (last + 1)).astype(np.int64)
     for i in range(1, count):
         taken = (drawn[:i] == drawn[i]).any(0)
         np.copyto(drawn[i], last[i], where=taken)
-    order = uniform[1].argsort(0)  # the method's own order is not random
+    order = uniform[1].argsort(0)  # Floyd's order is not uniform
     shuffled: Numbers = drawn[order, np.arange(last.shape[1])].T.reshape(*sizes.shape, count)
     return shuffled

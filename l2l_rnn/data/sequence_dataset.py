@@ -1,4 +1,4 @@
-"""Labelled sequences in memory, as a torch `Dataset` that learn2learn can draw tasks from."""
+"""Dataset of labeled sequences. A task consists of some of its classes."""
 
 from __future__ import annotations
 
@@ -23,28 +23,33 @@ _TOKENS = (torch.int64, torch.int32, torch.int16)
 
 
 class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
-    """Holds labelled sequences of unequal length in one padded tensor.
+    """Holds labeled sequences of unequal length in one padded tensor.
 
-    A task is some of the classes, renamed 0 .. C-1, with some of the items of each.
+    A task consists of some of the classes, renumbered 0 .. C-1, and some of the items of each.
 
     Args:
-        sequences: the items; token ids padded with 0, or real-valued steps padded with NaN.
-        labels: the class of each item, 0 .. C-1.
-        classes: the names of the classes, by label; None names them by their numbers.
-        transform: applied to each sequence at look-up; None leaves it.
-        target_transform: applied to each label at look-up; None leaves it. It changes what `[i]`
-            returns, not how tasks are drawn.
+        sequences: the items: token ids padded with 0, or real-valued steps padded with NaN.
+        labels: the class of each item, an index into `classes`.
+        classes: the names of the classes; None numbers them.
+        transform: applied to each sequence when it is looked up; None is the identity.
+        target_transform: applied to each label when it is looked up; None is the identity. It
+            affects `dataset[i]`, not the labels of tasks.
+
+    Attributes:
+        sequences, labels, classes, transform, target_transform: as given.
+        grouping: the items by class.
 
     Shapes:
         sequences: (items, S) int64, int32 or int16, or (items, S, F) floating point. Narrow token
-            ids stay narrow in store, and are int64 when looked up.
+            ids are stored as they are, and converted to int64 when they are looked up.
         labels: (items,) int64.
 
     Raises:
-        ArgumentTypeError: `sequences` or `labels` is not a tensor of such a type.
+        ArgumentTypeError: `sequences` or `labels` is not a tensor of one of these types.
         ShapeError: their shapes are not those above.
-        DataError: there is no item, or one is infinite, all padding, or has a NaN before its end.
-        ArgumentError: a token id is negative, or a label lies outside 0 .. C-1.
+        DataError: there are no items, or an item holds an infinite value or a NaN before its end,
+            or is all padding.
+        ArgumentError: a token id is negative, or a label is not an index into `classes`.
 
     Example:
         >>> sequences = torch.tensor([[3, 4, 0], [5, 0, 0], [4, 4, 3]])
@@ -54,6 +59,8 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         >>> dataset.meta().labels_to_indices
         {0: [0, 2], 1: [1]}
     """
+
+    classes: tuple[str, ...]
 
     def __init__(
         self,
@@ -93,24 +100,32 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
             label = self.target_transform(label)
         return sequence, label
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether the generator passed to `draw` is the only source of randomness.
+
+        A `transform` may draw random numbers from elsewhere.
+        """
+        return self.transform is None
+
     def to(self, device: torch.device | str) -> SequenceDataset:
-        """Return this dataset with its tensors on `device`; this one stays where it is."""
+        """Return a copy of this dataset with its tensors on `device`."""
         moved = copy.copy(self)
         moved.sequences = self.sequences.to(device)
         moved.labels = self.labels.to(device)
         return moved
 
     def meta(self) -> MetaDataset:
-        """Return a learn2learn `MetaDataset` over the items, its bookkeeping built at once."""
+        """Return a learn2learn `MetaDataset` over the items, without a pass over them."""
         return MetaDataset(self, labels_to_indices=self.labels_to_indices())
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         self._check_size(ways, samples)
-        plain = self
-        if self.target_transform is not None:  # a task's labels are its own
-            plain = copy.copy(self)
-            plain.target_transform = None
-        meta = plain.meta()
+        dataset = self
+        if self.target_transform is not None:  # tasks have their own labels
+            dataset = copy.copy(self)
+            dataset.target_transform = None
+        meta = dataset.meta()
         return meta, [
             FusedNWaysKShots(meta, n=ways, k=samples),
             LoadData(meta),
@@ -128,15 +143,17 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         ways: int | None = None,
     ) -> TaskBatch:
         present = self.grouping.present
+        tasks, shots, queries, ways = check_counts(
+            f"{type(self).__name__}.draw", tasks, shots, queries, ways
+        )
         ways = len(present) if ways is None else ways
-        check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
         self._check_size(ways, shots + queries)
         columns = draw_distinct(torch.tensor([len(present)] * tasks), ways, generator)
         items = self.grouping.draw(present[columns], shots + queries, generator)  # (N, C, samples)
         return self._batch(items, shots)
 
     def _batch(self, items: Tensor, shots: int) -> TaskBatch:
-        """Load items `(N, C, samples)`, the class of each by its place, class after class."""
+        """Load items `(N, C, samples)`, with labels by position, sorted by class."""
         tasks = len(items)
         parts = []
         for chosen in (items[..., :shots], items[..., shots:]):
@@ -158,18 +175,18 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         counts, present = self.grouping.counts, self.grouping.present
         if ways > len(present):
             raise DataError(
-                f"{type(self).__name__}: ways must be at most {len(present)}, the classes there "
-                f"are, got {ways}; ask for fewer ways"
+                f"{type(self).__name__}: ways must be at most {len(present)}, the number of "
+                f"classes with items, got {ways}; ask for fewer ways"
             )
         fewest = int(counts[self.grouping.smallest])
         if samples > fewest:
             raise DataError(
-                f"{type(self).__name__}: samples must be at most {fewest}, the items of class "
+                f"{type(self).__name__}: samples must be at most {fewest}, the size of class "
                 f"{self.classes[self.grouping.smallest]!r}, got {samples}; ask for fewer samples"
             )
 
     def labels_to_indices(self) -> dict[int, list[int]]:
-        """Return label -> the indices of its items, ascending; only labels that have items."""
+        """Return a mapping from each label that has items to their indices, in ascending order."""
         labels = np.asarray(self._targets)
         order = np.argsort(labels, kind="stable")
         found, starts = np.unique(labels[order], return_index=True)
@@ -208,5 +225,5 @@ def _check_labels(who: str, labels: Tensor, items: int) -> None:
     if labels.shape != (items,):
         raise ShapeError(
             f"{who}: labels must have shape ({items},), one for each sequence, got "
-            f"{tuple(labels.shape)}; give one label an item"
+            f"{tuple(labels.shape)}; pass one label per item"
         )

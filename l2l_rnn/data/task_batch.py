@@ -1,4 +1,4 @@
-"""Batches of whole tasks, support and query apart, on the task axis."""
+"""Batches of tasks, with support and query sets on the task axis."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from learn2learn.data import Taskset
 from torch import Tensor
 
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.checks import check_int
+from l2l_rnn.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class TaskBatch:
     """Holds the support and query sets of N tasks.
 
     Attributes:
-        support_x, support_y: sequences to adapt to, and their classes or other answers.
-        query_x, query_y: sequences to be judged on, and their answers.
+        support_x, support_y: sequences to adapt to, and their classes or other targets.
+        query_x, query_y: sequences to evaluate on, and their targets.
 
     Shapes:
-        support_x `(N, B, S)` or `(N, B, S, F)`, support_y `(N, B)`, B = ways * shots; the query's
-        alike with B = ways * queries. Where tasks have no classes, support_y `(N, B, …)`,
-        B = shots.
+        support_x `(N, B, S)` or `(N, B, S, F)`, support_y `(N, B)`, with B = ways * shots;
+        query_x, query_y alike, with B = ways * queries. For tasks without classes, support_y is
+        `(N, B, …)` with B = shots, and query_y alike with B = queries.
     """
 
     support_x: Tensor
@@ -36,10 +36,10 @@ class TaskBatch:
         return len(self.support_x)
 
     def chunks(self, size: int) -> Iterator[TaskBatch]:
-        """Yield the tasks `size` at a time, the last time those that are left.
+        """Yield the tasks `size` at a time; the last chunk may be smaller.
 
-        Gradients of a sum over tasks add up over chunks to those of the whole batch, while memory
-        is taken by one chunk at a time.
+        The gradients of a sum over tasks accumulate over chunks to those of the whole batch, while
+        only one chunk at a time uses memory.
 
         Args:
             size: tasks in a chunk; may exceed `N`.
@@ -47,27 +47,27 @@ class TaskBatch:
         Raises:
             ArgumentError: `size` is not a positive integer.
         """
-        _check_positive("TaskBatch.chunks", "size", size)
+        size = check_int("TaskBatch.chunks", "size", size)
         for chunk in zip(*(part.split(size) for part in self._parts()), strict=True):
             yield TaskBatch(*chunk)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TaskBatch:
-        """Return the batch on `device`; without waiting for the copy where it is non-blocking."""
+        """Return the batch on `device`; arguments as in `torch.Tensor.to`."""
         return TaskBatch(*(part.to(device, non_blocking=non_blocking) for part in self._parts()))
 
     def pin_memory(self) -> TaskBatch:
-        """Return the batch in page-locked memory, from which CUDA copies without waiting."""
+        """Return the batch in page-locked memory, for asynchronous copies to CUDA."""
         return TaskBatch(*(part if part.is_cuda else part.pin_memory() for part in self._parts()))
 
-    def share(self, start: int, stop: int) -> TaskBatch:
-        """Return the tasks from `start` up to `stop`, as a slice does."""
+    def slice(self, start: int, stop: int) -> TaskBatch:
+        """Return the tasks from `start` up to, but not including, `stop`."""
         return TaskBatch(*(part[start:stop] for part in self._parts()))
 
     def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.support_x, self.support_y, self.query_x, self.query_y
 
     @classmethod
-    def of(
+    def from_tasks(
         cls,
         tasks: Sequence[tuple[Tensor, Tensor]],
         shots: int,
@@ -75,28 +75,34 @@ class TaskBatch:
         *,
         by_class: bool | None = None,
     ) -> TaskBatch:
-        """Stack tasks and part each into support and query, class by class.
+        """Stack tasks, and split each into support and query set.
 
         Args:
-            tasks: pairs of sequences and labels as a Taskset yields them, alike in shape, with the
-                same number of examples of each class.
-            shots: examples of each class that go to the support set; the first ones.
-            queries: examples of each class that go to the query set, the next ones; None takes all
-                that are left.
-            by_class: whether the answers are classes; if not, the first `shots` examples of a task
-                are its support set. None takes answers for classes where they are one integer each.
+            tasks: pairs of sequences and targets, as a Taskset yields them, of equal shapes and
+                with equally many examples of each class.
+            shots: examples of each class in the support set, the first ones.
+            queries: examples of each class in the query set, the next ones; None takes all that are
+                left.
+            by_class: whether the targets are classes. If not, the first `shots` examples of a task
+                are its support set. None takes one integer per example for a class.
 
         Raises:
             ArgumentError: `shots` or `queries` is not a positive integer.
-            DataError: there are no examples left for queries, or classes differ in their number of
+            DataError: no examples are left for the query set, or classes differ in their number of
                 examples.
+
+        Example:
+            >>> x, y = torch.arange(6).view(6, 1), torch.tensor([0, 1] * 3)
+            >>> batch = TaskBatch.from_tasks([(x, y)], shots=1)
+            >>> batch.support_x.flatten().tolist(), batch.query_x.flatten().tolist()
+            ([0, 1], [2, 4, 3, 5])
         """
-        _check_positive("TaskBatch", "shots", shots)
+        shots = check_int("TaskBatch", "shots", shots)
         if queries is not None:
-            _check_positive("TaskBatch", "queries", queries)
+            queries = check_int("TaskBatch", "queries", queries)
         if not tasks or len({(x.shape, y.shape) for x, y in tasks}) > 1:
             raise DataError(
-                f"TaskBatch: expected one task or more, alike in shape, got the shapes "
+                "TaskBatch: expected at least one task, all of one shape, got shapes "
                 f"{sorted({tuple(x.shape) for x, _ in tasks})}; draw them from one task set"
             )
         x = torch.stack([task[0] for task in tasks])
@@ -120,7 +126,7 @@ class TaskBatch:
 
 
 def _by_class(y: Tensor, shots: int) -> Tensor:
-    """The examples of each class of each task: their places, `(N, C, samples)`."""
+    """Return the positions of the examples of each class of each task, `(N, C, samples)`."""
     ways = len(y[0].unique())
     samples, rest = divmod(y.shape[1], ways)
     order = y.argsort(stable=True, dim=-1)
@@ -140,59 +146,10 @@ def _by_class(y: Tensor, shots: int) -> Tensor:
 
 
 def _in_order(y: Tensor, shots: int) -> Tensor:
-    """The examples of each task as they come, `(N, 1, samples)`."""
+    """Return the positions of the examples of each task in their order, `(N, 1, samples)`."""
     if y.ndim < 2 or y.shape[1] <= shots:
         raise DataError(
-            f"TaskBatch: a task must have more examples than shots={shots}, got answers of shape "
+            f"TaskBatch: a task must have more examples than shots={shots}, got targets of shape "
             f"{tuple(y.shape[1:])}; raise train_samples or test_samples"
         )
     return torch.arange(y.shape[1], device=y.device).expand(len(y), 1, -1)
-
-
-def _check_positive(who: str, what: str, count: object) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ArgumentError(f"{who}: {what} must be a positive integer, got {count!r}")
-
-
-def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
-    """Draw N tasks from a learn2learn Taskset, for a learner made by `clone(tasks=N)`.
-
-    Args:
-        taskset: any Taskset whose tasks are alike in shape.
-        tasks: `N`.
-        shots: examples of each class that go to the support set; the rest are the query set.
-
-    Raises:
-        ArgumentError, DataError: as `TaskBatch.of`; DataError also where tasks keep their halves
-            apart, and `shots` is not half of the samples.
-
-    Example:
-        >>> from l2l_rnn.tasksets import get_tasksets
-        >>> tasksets = get_tasksets("languages", train_ways=5, train_samples=3)
-        >>> batch = draw_tasks(tasksets.train, tasks=4, shots=1)
-        >>> batch.support_x.shape, batch.query_y.shape
-        (torch.Size([4, 5, 32]), torch.Size([4, 10]))
-    """
-    _check_positive("draw_tasks", "tasks", tasks)
-    if not isinstance(taskset, Taskset):
-        raise ArgumentTypeError(
-            f"draw_tasks: taskset must be a learn2learn Taskset, got {type(taskset).__name__}; "
-            "pass one of get_tasksets(...), such as .train"
-        )
-    check_halves("draw_tasks", taskset, shots)
-    return TaskBatch.of([taskset.sample() for _ in range(tasks)], shots)
-
-
-def check_halves(who: str, taskset: Taskset, shots: int) -> None:
-    """Refuse shots that would bring samples of the support's half among the queries.
-
-    Raises:
-        DataError: the tasks of a source that is `in_halves` would not be parted in their middle.
-    """
-    source = getattr(taskset, "source", None)
-    if getattr(source, "in_halves", False) and shots != taskset.samples // 2:
-        raise DataError(
-            f"{who}: shots must be {taskset.samples // 2}, half of {taskset.samples} samples, "
-            f"where tasks of {type(source).__name__} are drawn one by one, got {shots}; set the "
-            f"samples to {2 * shots}, or draw new tasks for ever by a TaskLoader"
-        )

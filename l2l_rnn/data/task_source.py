@@ -1,9 +1,9 @@
-"""What tasks are drawn from, and the Taskset over it that knows how they are drawn."""
+"""Sources of tasks, and the learn2learn Taskset over a source."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,39 +11,48 @@ from learn2learn.data import MetaDataset, Taskset
 from torch import Generator
 from torch.utils.data import default_collate
 
+from l2l_rnn.checks import check_int
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import ArgumentTypeError, DataError
 
 Recipe = tuple[MetaDataset, list[Callable[[Any], Any]]]
 
 
 class TaskSource(ABC):
-    """What tasks are drawn from, one at a time or many at once. Not for direct use.
+    """Base of everything that tasks are drawn from, one or many at a time. Not for direct use.
 
-    Stored items, items that belong to persons, and families of tasks made up on the spot all are
-    sources; `SourceTaskset` puts any of them behind learn2learn's `Taskset`.
+    Datasets of items, datasets of items in groups, and families of generated tasks are sources.
+    `SourceTaskset` makes a learn2learn `Taskset` of a source.
 
     Attributes:
+        classes: the names of the classes, or their number; None if the targets are not classes.
         input_size: `F`, the features of a step, or of an example without steps; None for token ids.
         vocabulary: the text pipeline that made the token ids; None if there is none.
-        in_halves: whether a task of `recipe` keeps the first half of its samples, `samples // 2` of
-            each class, apart from the rest, as of another episode: these are its shots.
+        support_is_half: whether the first half of the samples of a task of `recipe`, `samples // 2`
+            of each class, must be its support set, because it comes from another episode than the
+            rest.
     """
 
+    classes: Sequence[str] | int | None = None
     input_size: int | None = None
     vocabulary: Any = None
-    in_halves: bool = False
+    support_is_half: bool = False
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the generator passed to `draw` is the only source of randomness."""
+        return True
 
     @abstractmethod
     def recipe(self, ways: int, samples: int) -> Recipe:
-        """Return what a learn2learn `Taskset` is made of: a dataset, and what draws a task of it.
+        """Return the arguments of a learn2learn `Taskset`: a dataset and its task transforms.
 
         Args:
-            ways: classes in a task, where it has classes.
-            samples: examples of each class, or of the task where it has no classes.
+            ways: classes in a task, if it has classes.
+            samples: examples of each class, or of a task without classes.
 
         Raises:
-            DataError: there are fewer classes than ways, or fewer examples than samples.
+            DataError: there are fewer classes than `ways`, or fewer examples than `samples`.
         """
 
     @abstractmethod
@@ -56,14 +65,14 @@ class TaskSource(ABC):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        """Draw N tasks at once, in the distribution of `recipe`.
+        """Draw N tasks at once, from the same distribution as `recipe`.
 
         Args:
             tasks: `N`.
             shots: support examples of each class, or of a task without classes.
-            queries: query examples, counted likewise.
-            generator: fixes what is drawn; None draws from torch's own.
-            ways: classes in a task, where it has classes; None takes as many as there are.
+            queries: query examples of each class, or of a task without classes.
+            generator: makes the draw reproducible; None uses torch's global generator.
+            ways: classes in a task, if it has classes; None takes all classes.
 
         Raises:
             ArgumentError: a count is not a positive integer.
@@ -72,32 +81,31 @@ class TaskSource(ABC):
 
     @abstractmethod
     def to(self, device: torch.device | str) -> TaskSource:
-        """Return this source with its tensors on `device`; this one stays where it is."""
+        """Return a copy of this source with its tensors on `device`."""
 
 
 class SourceTaskset(Taskset):
-    """A learn2learn `Taskset` over a source, which remembers what its tasks are made of.
+    """A learn2learn `Taskset` over a source.
 
     Args:
-        source: what the tasks are drawn from.
-        ways: classes in a task, where it has classes.
+        source: the source of the tasks.
+        ways: classes in a task, if it has classes.
         samples: examples of each class, or of a task without classes, support and query together.
-        num_tasks: how many tasks there are; -1 draws new ones for ever.
-        device: where labels are put; None leaves them on the CPU. The source's own tensors are to
-            be there already.
+        num_tasks: number of tasks; -1 draws new tasks endlessly.
+        device: device of the labels; None is the CPU. Put the source's own tensors there first.
 
     Attributes:
         source, ways, samples: as given.
 
     Raises:
-        ArgumentTypeError: `source` is no `TaskSource`.
+        ArgumentTypeError: `source` is not a `TaskSource`.
         ArgumentError: `ways` or `samples` is not a positive integer.
         DataError: as `TaskSource.recipe`.
 
     Example:
         >>> from l2l_rnn.tasksets import Sinusoids
-        >>> inputs, answers = SourceTaskset(Sinusoids(), ways=1, samples=10).sample()
-        >>> inputs.shape, answers.shape
+        >>> x, y = SourceTaskset(Sinusoids(), ways=1, samples=10).sample()
+        >>> x.shape, y.shape
         (torch.Size([10, 1]), torch.Size([10, 1]))
     """
 
@@ -112,13 +120,10 @@ class SourceTaskset(Taskset):
         if not isinstance(source, TaskSource):
             raise ArgumentTypeError(
                 f"SourceTaskset: source must be a TaskSource, got {type(source).__name__}; make "
-                "one of arrays by from_arrays, of tensors by SequenceDataset or GroupedDataset"
+                "one with from_arrays, SequenceDataset or GroupedDataset"
             )
-        for name, count in {"ways": ways, "samples": samples}.items():
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ArgumentError(
-                    f"SourceTaskset: {name} must be a positive integer, got {count!r}"
-                )
+        ways = check_int("SourceTaskset", "ways", ways)
+        samples = check_int("SourceTaskset", "samples", samples)
         meta, transforms = source.recipe(ways, samples)
         collate = default_collate if device is None else _CollateTo(device)
         super().__init__(meta, transforms, num_tasks, task_collate=collate)
@@ -127,30 +132,80 @@ class SourceTaskset(Taskset):
 
     @property
     def endless(self) -> bool:
-        """Whether tasks are drawn for ever, and just as the source draws them.
+        """Whether tasks are drawn endlessly and exactly as the source draws them.
 
-        They are not where `num_tasks` is set, or where `task_transforms` is no longer the source's.
+        They are not if `num_tasks` is set, or if `task_transforms` was changed.
         """
         transforms = self.task_transforms
         unchanged = isinstance(transforms, list) and tuple(transforms) == self._recipe
         return self.num_tasks == -1 and unchanged
 
 
-def check_counts(who: str, tasks: int, shots: int, queries: int, ways: int | None = None) -> None:
-    """Raise an ArgumentError unless each count is a positive integer."""
-    counts = {
-        "tasks": tasks,
-        "shots": shots,
-        "queries": queries,
-        "ways": 1 if ways is None else ways,
-    }
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ArgumentError(f"{who}: {name} must be a positive integer, got {count!r}")
+def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
+    """Draw N tasks from a learn2learn Taskset, for a learner made by `clone(tasks=N)`.
+
+    Args:
+        taskset: a Taskset whose tasks all have the same shape.
+        tasks: `N`.
+        shots: support examples of each class; the rest are the query set.
+
+    Raises:
+        ArgumentTypeError: `taskset` is not a learn2learn Taskset.
+        ArgumentError: `tasks` or `shots` is not a positive integer.
+        DataError: as `TaskBatch.from_tasks` and `check_shots`.
+
+    Example:
+        >>> from l2l_rnn.tasksets import get_tasksets
+        >>> tasksets = get_tasksets("languages", train_ways=5, train_samples=3)
+        >>> batch = draw_tasks(tasksets.train, tasks=4, shots=1)
+        >>> batch.support_x.shape, batch.query_y.shape
+        (torch.Size([4, 5, 32]), torch.Size([4, 10]))
+    """
+    tasks = check_int("draw_tasks", "tasks", tasks)
+    if not isinstance(taskset, Taskset):
+        raise ArgumentTypeError(
+            f"draw_tasks: taskset must be a learn2learn Taskset, got {type(taskset).__name__}; "
+            "pass one of get_tasksets(...), such as .train"
+        )
+    check_shots("draw_tasks", taskset, shots)
+    return TaskBatch.from_tasks([taskset.sample() for _ in range(tasks)], shots)
+
+
+def check_shots(who: str, taskset: Taskset, shots: int) -> None:
+    """Check that single tasks of a source with `support_is_half` are split in their middle.
+
+    Raises:
+        DataError: `shots` is not half of the samples, so that examples of the support half would
+            be in the query set, or the reverse.
+    """
+    if not isinstance(taskset, SourceTaskset) or not taskset.source.support_is_half:
+        return
+    if shots != taskset.samples // 2:
+        raise DataError(
+            f"{who}: shots must be {taskset.samples // 2}, half of {taskset.samples} samples, "
+            f"when tasks of {type(taskset.source).__name__} are drawn one by one, got {shots}; set "
+            f"the samples to {2 * shots}, or draw endless tasks with a TaskLoader"
+        )
+
+
+def check_counts(
+    who: str, tasks: int, shots: int, queries: int, ways: int | None = None
+) -> tuple[int, int, int, int | None]:
+    """Return the arguments of `draw` as ints.
+
+    Raises:
+        ArgumentError: one is not a positive integer.
+    """
+    return (
+        check_int(who, "tasks", tasks),
+        check_int(who, "shots", shots),
+        check_int(who, "queries", queries),
+        None if ways is None else check_int(who, "ways", ways),
+    )
 
 
 class _CollateTo:
-    """Collates samples and puts the tensors on a device; RemapLabels makes labels plain numbers."""
+    """Collates samples and moves the tensors to a device."""
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = device

@@ -1,4 +1,4 @@
-"""Token ids on their way into a dataset: in memory, or in a file where they are too many for it."""
+"""Growing table of token ids, in memory or in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from torch import Tensor
 
 
 class TokenStore:
-    """Takes rows of token ids, and gives them as one tensor.
+    """Collects rows of token ids, and returns them as one tensor.
 
-    In a file they are mapped into memory and read as they are looked up, so that they may be more
-    than fit. The file loses its name at once: its place on the disk is free again when the tensor
-    is gone, or the process, however that ends. A system that keeps the name of a file in use, as
-    Windows does, keeps the file, `.tokens-*.npy`, which may be deleted afterwards.
+    With a folder, the rows are in a memory-mapped file, so they may exceed the memory. The file is
+    unlinked immediately: its disk space is released when the tensor is deleted or the process ends,
+    for whatever reason. Windows cannot unlink an open file; there, delete `.tokens-*.npy`
+    afterwards.
 
     Args:
-        rows: how many rows there will be.
+        rows: the number of rows.
         width: ids in a row, padding included.
-        size: how many ids there are, which says how narrow they can be stored; None if unknown.
-        folder: where the file is put; None keeps the rows in memory.
+        size: the number of different ids, which sets the integer type; None if unknown.
+        folder: folder of the file; None keeps the rows in memory.
 
     Example:
         >>> store = TokenStore(2, 3, size=300)
@@ -44,7 +44,7 @@ class TokenStore:
         size: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        dtype = width_of(size)
+        dtype = id_dtype(size)
         self.path: Path | None = None
         self.filled = 0
         self._rows: NDArray[Any]
@@ -61,32 +61,32 @@ class TokenStore:
                 self.discard()
 
     def append(self, ids: NDArray[Any]) -> None:
-        """Take further rows, `(rows, width)`."""
+        """Append rows, `(rows, width)`."""
         self._rows[self.filled : self.filled + len(ids)] = ids
         self.filled += len(ids)
 
     def tensor(self, width: int) -> Tensor:
-        """Return all rows, cut to `width`; the store takes none after that."""
+        """Return all rows, cut to `width`; do not append to the store afterwards."""
         if self.path is None:
             return torch.from_numpy(np.ascontiguousarray(self._rows[:, :width]))
         self.discard()
         self._rows.flags.writeable = False
-        with warnings.catch_warnings():  # that the tensor cannot be written to is what is wanted
+        with warnings.catch_warnings():  # torch warns that the array is read-only
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(self._rows)[:, :width]
 
     def discard(self) -> None:
-        """Remove the file, if there is one."""
+        """Unlink the file, if there is one."""
         if self.path is not None:
-            with contextlib.suppress(PermissionError):  # Windows keeps a file that is in use
+            with contextlib.suppress(PermissionError):  # on Windows, while the file is open
                 self.path.unlink(missing_ok=True)
 
 
-def width_of(size: int | None) -> np.dtype[Any]:
-    """Return the narrowest of the types that a `SequenceDataset` stores ids in.
+def id_dtype(size: int | None) -> np.dtype[Any]:
+    """Return the narrowest integer type that holds `size` different ids in a `SequenceDataset`.
 
     Example:
-        >>> width_of(258), width_of(None)
+        >>> id_dtype(258), id_dtype(None)
         (dtype('int16'), dtype('int32'))
     """
     return np.dtype(np.int16 if size is not None and size <= 2**15 else np.int32)

@@ -58,7 +58,9 @@ class TaskFamily(TaskSource):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        check_counts(f"{type(self).__name__}.draw", tasks, shots, queries, ways)
+        tasks, shots, queries, ways = check_counts(
+            f"{type(self).__name__}.draw", tasks, shots, queries, ways
+        )
         if ways is not None:
             self._check_ways(ways)
         generator = self.split_generator(generator)

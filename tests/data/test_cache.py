@@ -1,4 +1,4 @@
-"""Arrays kept in a folder: whole or absent, made once, read without a pickle."""
+"""The cache of arrays: built once, complete or absent, and read without pickle."""
 
 import contextlib
 import gc
@@ -45,7 +45,7 @@ def same(found, made=MADE):
     )
 
 
-def test_made_once_and_read_again(tmp_path):
+def test_arrays_are_built_once_and_read_again(tmp_path):
     build = Builder()
     for _ in range(3):
         assert same(cached_arrays(tmp_path / "new" / "root", "set", {"v": 1}, build))
@@ -53,7 +53,7 @@ def test_made_once_and_read_again(tmp_path):
     assert len(files(tmp_path / "new" / "root")) == 1
 
 
-def test_a_home_is_expanded(tmp_path, monkeypatch):
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     cached_arrays("~/data", "set", {}, Builder())
     assert len(files(tmp_path / "data")) == 1
@@ -63,7 +63,7 @@ def test_a_home_is_expanded(tmp_path, monkeypatch):
     "other",
     [("set", {"v": 2}), ("set", {"v": "1"}), ("set", {"v": 1, "layout": 7}), ("other", {"v": 1})],
 )
-def test_another_key_or_name_is_another_file(tmp_path, other):
+def test_each_key_and_name_has_its_own_file(tmp_path, other):
     name, key = other
     cached_arrays(tmp_path, "set", {"v": 1}, Builder())
     build = Builder({"x": np.array(9)})
@@ -73,14 +73,14 @@ def test_another_key_or_name_is_another_file(tmp_path, other):
     assert same(cached_arrays(tmp_path, "set", {"v": 1}, Builder({})))
 
 
-def test_the_order_of_a_key_does_not_count(tmp_path):
+def test_the_order_of_the_key_does_not_matter(tmp_path):
     build = Builder()
     cached_arrays(tmp_path, "set", {"a": 1, "b": (2, 3)}, build)
     cached_arrays(tmp_path, "set", {"b": [2, 3], "a": 1}, build)
     assert build.calls == 1
 
 
-def test_a_file_of_another_key_is_not_taken(tmp_path):
+def test_a_file_with_another_key_is_ignored(tmp_path):
     cached_arrays(tmp_path, "set", {"v": 1}, Builder())
     (first,) = files(tmp_path)
     content = first.read_bytes()
@@ -92,7 +92,7 @@ def test_a_file_of_another_key_is_not_taken(tmp_path):
     assert build.calls == 1
 
 
-def test_no_damage_goes_unnoticed_and_every_one_is_mended(tmp_path):
+def test_a_damaged_file_is_built_again(tmp_path):
     build = Builder({"x": np.arange(3)})
     cached_arrays(tmp_path, "set", {}, build)
     (path,) = files(tmp_path)
@@ -110,11 +110,11 @@ def test_no_damage_goes_unnoticed_and_every_one_is_mended(tmp_path):
             assert found["x"].tolist() == [0, 1, 2]
             harmless += build.calls == before
             assert build.calls == before or path.read_bytes() == whole
-    assert harmless < len(whole) / 10  # a date in the zip, and the like
+    assert harmless < len(whole) / 10  # such as a date in the zip file
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", pickle.dumps({"x": 1})])
-def test_something_else_in_its_place(tmp_path, content):
+def test_another_file_in_its_place_is_replaced(tmp_path, content):
     build = Builder()
     cached_arrays(tmp_path, "set", {}, build)
     (path,) = files(tmp_path)
@@ -124,7 +124,7 @@ def test_something_else_in_its_place(tmp_path, content):
 
 
 class Trap:
-    """Makes a file when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -133,7 +133,7 @@ class Trap:
         return os.mkdir, (self.path,)
 
 
-def test_no_pickle_is_read(tmp_path):
+def test_nothing_is_unpickled(tmp_path):
     build = Builder()
     cached_arrays(tmp_path, "set", {}, build)
     (path,) = files(tmp_path)
@@ -146,13 +146,13 @@ def test_no_pickle_is_read(tmp_path):
     assert not os.path.exists(sprung)
 
 
-def test_nothing_is_left_when_building_fails(tmp_path):
+def test_no_file_is_left_if_building_fails(tmp_path):
     def build():
         raise RuntimeError("no data")
 
     with pytest.raises(RuntimeError, match="no data"):
         cached_arrays(tmp_path, "set", {}, build)
-    with pytest.raises(ArgumentTypeError, match="Python objects in 'x'; give it a dtype"):
+    with pytest.raises(ArgumentTypeError, match="Python objects in 'x'; give the array a dtype"):
         cached_arrays(tmp_path, "set", {}, Builder({"x": np.array([None])}))
     assert not files(tmp_path)
     assert [p.suffix for p in (tmp_path / "l2l_rnn").iterdir()] == [".lock"]
@@ -161,7 +161,7 @@ def test_nothing_is_left_when_building_fails(tmp_path):
 
 @contextlib.contextmanager
 def full_disk():
-    """Lets no file grow over 10 kB, as on a disk that fills up."""
+    """Limit files to 10 kB, as on a disk that is full."""
     resource = pytest.importorskip("resource")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))
@@ -171,12 +171,12 @@ def full_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
-def test_what_was_made_is_not_lost_where_it_cannot_be_kept(tmp_path):
+def test_arrays_are_returned_if_the_disk_is_full(tmp_path):
     build = Builder({"x": np.arange(2), "y": np.arange(100_000.0)})
-    message = r"set-\w+\.npz could not be written \(File too large\).*again next time; free some"
+    message = r"set-\w+\.npz could not be written \(File too large\).*built again next time; free"
     with pytest.warns(RuntimeWarning, match=message) as caught, full_disk():
         found = cached_arrays(tmp_path, "set", {}, build)
-    gc.collect()  # no half-written file is left to complain
+    gc.collect()  # an unclosed file would warn here
     assert [warning.filename for warning in caught] == [__file__]
     assert same(found, build.arrays)
     assert build.calls == 1
@@ -186,7 +186,7 @@ def test_what_was_made_is_not_lost_where_it_cannot_be_kept(tmp_path):
     assert build.calls == 2
 
 
-def test_an_error_of_building_is_no_error_of_writing(tmp_path):
+def test_an_os_error_of_build_is_raised(tmp_path):
     def build():
         raise OSError(28, "No space left on device")
 
@@ -195,16 +195,16 @@ def test_an_error_of_building_is_no_error_of_writing(tmp_path):
     assert not files(tmp_path)
 
 
-def test_a_key_that_is_no_json(tmp_path):
-    with pytest.raises(ArgumentTypeError, match=r"cached_arrays: key must hold what JSON can"):
+def test_a_key_must_be_json_serializable(tmp_path):
+    with pytest.raises(ArgumentTypeError, match=r"cached_arrays: key must be JSON serializable"):
         cached_arrays(tmp_path, "set", {"v": {1, 2}}, Builder())
 
 
-def test_a_root_that_cannot_be_written_to(tmp_path):
+def test_the_root_must_be_writable(tmp_path):
     (tmp_path / "file").touch()
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
         build = Builder()
-        with pytest.raises(ArgumentError, match="root must be a folder that can be written to"):
+        with pytest.raises(ArgumentError, match="root must be a writable folder"):
             cached_arrays(root, "set", {}, build)
         assert not build.calls
 

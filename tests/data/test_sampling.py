@@ -1,4 +1,4 @@
-"""Draws without replacement: every ordered choice as likely as every other."""
+"""Sampling without replacement: every ordered choice is equally likely."""
 
 import itertools
 
@@ -13,7 +13,7 @@ def seeded(seed=0):
 
 
 @pytest.mark.parametrize(("size", "count"), [(1, 1), (4, 1), (4, 2), (5, 3), (4, 4)])
-def test_every_ordered_choice_is_as_likely(size, count, chance_of):
+def test_every_ordered_choice_is_equally_likely(size, count, chance_of):
     choices = list(itertools.permutations(range(size), count))
     drawn = draw_distinct(torch.full((400 * len(choices),), size), count, seeded(size))
     found = dict.fromkeys(choices, 0)
@@ -22,7 +22,7 @@ def test_every_ordered_choice_is_as_likely(size, count, chance_of):
     assert chance_of([list(found.values())]) > 1e-4
 
 
-def test_each_row_is_below_its_own_size():
+def test_each_row_is_below_its_size():
     sizes = torch.tensor([[3, 50], [2**40, 3]]).repeat(500, 1)
     drawn = draw_distinct(sizes, 3, seeded())
     assert drawn.shape == (1000, 2, 3)
@@ -34,7 +34,7 @@ def test_each_row_is_below_its_own_size():
     assert (drawn[::2, 0].sort(-1).values == torch.arange(3)).all()
 
 
-def test_a_generator_fixes_the_draw_and_torchs_own_stands_in_for_none():
+def test_draws_are_reproducible_with_either_generator():
     sizes = torch.full((20,), 9)
     assert torch.equal(draw_distinct(sizes, 4, seeded(1)), draw_distinct(sizes, 4, seeded(1)))
     assert not torch.equal(draw_distinct(sizes, 4, seeded(1)), draw_distinct(sizes, 4, seeded(2)))
@@ -48,7 +48,7 @@ def test_no_rows():
     assert draw_distinct(torch.empty(0, 2, dtype=torch.int64), 3).shape == (0, 2, 3)
 
 
-def test_a_grouping_knows_its_items():
+def test_grouping_indexes_items_by_group():
     labels = torch.tensor([2, 0, 2, 5, 0, 2])
     grouping = Grouping(labels, groups=7)
     assert grouping.counts.tolist() == [2, 0, 3, 0, 0, 1, 0]
@@ -59,7 +59,7 @@ def test_a_grouping_knows_its_items():
         assert items == (labels == group).nonzero().flatten().tolist()
 
 
-def test_a_grouping_draws_only_of_the_group():
+def test_grouping_draws_from_the_given_groups_only():
     labels = torch.arange(40) % 3
     groups = torch.tensor([[0, 2], [1, 1]]).repeat(50, 1)
     drawn = Grouping(labels).draw(groups, 5, seeded())

@@ -1,4 +1,4 @@
-"""Batches of tasks against learn2learn's partition of one."""
+"""Batches of tasks, compared with learn2learn's `partition_task`."""
 
 import random
 
@@ -13,8 +13,8 @@ from learn2learn.data.transforms import (
     RemapLabels,
 )
 
-from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.data import SequenceDataset, TaskBatch
+from l2l_rnn.errors import ArgumentError, DataError
 
 WAYS, SAMPLES = 3, 5
 
@@ -33,6 +33,11 @@ def taskset(kind="tokens", consecutive=True, samples=SAMPLES, **options):
     return learn2learn.data.Taskset(meta, transforms, **options)
 
 
+def batch_of(tasks, shots=1):
+    source = taskset()
+    return TaskBatch.from_tasks([source.sample() for _ in range(tasks)], shots)
+
+
 def same(a, b):
     return a.shape == b.shape and torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0))
 
@@ -40,13 +45,13 @@ def same(a, b):
 @pytest.mark.parametrize("kind", ["tokens", "steps"])
 @pytest.mark.parametrize("shots", [1, 2, 4])
 @pytest.mark.parametrize("consecutive", [True, False])
-def test_each_task_is_parted_as_learn2learn_does(kind, shots, consecutive):
+def test_each_task_is_split_as_in_learn2learn(kind, shots, consecutive):
     random.seed(1)
     source = taskset(kind, consecutive)
     tasks = [source.sample() for _ in range(4)]
     if not consecutive:
         tasks = [(x[order], y[order]) for x, y in tasks for order in [torch.randperm(len(y))]]
-    batch = TaskBatch.of(tasks, shots)
+    batch = TaskBatch.from_tasks(tasks, shots)
     assert len(batch) == 4
     assert batch.support_x.shape[:2] == (4, WAYS * shots)
     assert batch.query_x.shape[:2] == (4, WAYS * (SAMPLES - shots))
@@ -58,21 +63,9 @@ def test_each_task_is_parted_as_learn2learn_does(kind, shots, consecutive):
         assert same(batch.query_y[n], query_y)
 
 
-def test_drawing_is_sampling():
-    random.seed(2)
-    batch = draw_tasks(taskset(), tasks=3, shots=2)
-    random.seed(2)
-    source = taskset()
-    wanted = TaskBatch.of([source.sample() for _ in range(3)], 2)
-    for field in ("support_x", "support_y", "query_x", "query_y"):
-        assert same(getattr(batch, field), getattr(wanted, field))
-    again = draw_tasks(source, tasks=3, shots=2)
-    assert not same(again.support_x, wanted.support_x)
-
-
-def test_tasks_may_have_other_labels():
+def test_tasks_may_have_different_labels():
     x = torch.arange(12).reshape(12, 1)
-    batch = TaskBatch.of(
+    batch = TaskBatch.from_tasks(
         [(x[:6], torch.tensor([0, 1] * 3)), (x[6:], torch.tensor([7, 7, 7, 4, 4, 4]))], shots=1
     )
     assert batch.support_y.tolist() == [[0, 1], [4, 7]]
@@ -80,47 +73,47 @@ def test_tasks_may_have_other_labels():
     assert batch.query_x.flatten(1).tolist() == [[2, 4, 3, 5], [10, 11, 7, 8]]
 
 
-def test_fewer_queries_than_are_left():
+def test_fewer_queries_than_examples_left():
     tasks = [taskset().sample() for _ in range(3)]
-    whole, some = TaskBatch.of(tasks, 2), TaskBatch.of(tasks, 2, queries=1)
+    whole, some = TaskBatch.from_tasks(tasks, 2), TaskBatch.from_tasks(tasks, 2, queries=1)
     assert same(some.support_x, whole.support_x)
     assert same(some.query_x, whole.query_x[:, :: SAMPLES - 2])
     assert some.query_y.tolist() == [[0, 1, 2]] * 3
     with pytest.raises(DataError, match=f"shots=2 and queries=4 need 6 .* got {SAMPLES}"):
-        TaskBatch.of(tasks, 2, queries=4)
+        TaskBatch.from_tasks(tasks, 2, queries=4)
     with pytest.raises(ArgumentError, match="queries must be a positive integer, got 0"):
-        TaskBatch.of(tasks, 2, queries=0)
+        TaskBatch.from_tasks(tasks, 2, queries=0)
 
 
 @pytest.mark.parametrize(
-    "answers",
+    "targets",
     [torch.rand(8), torch.rand(8, 2), torch.arange(16).view(8, 2)],
-    ids=["a number", "two numbers", "integers"],  # of the same names in every process
+    ids=["a number", "two numbers", "integers"],  # the same in every process
 )
-def test_tasks_without_classes_are_parted_in_their_order(answers):
+def test_tasks_without_classes_are_split_in_order(targets):
     x = torch.arange(8).view(8, 1)
-    batch = TaskBatch.of([(x, answers), (x + 8, answers)], shots=3, queries=4)
+    batch = TaskBatch.from_tasks([(x, targets), (x + 8, targets)], shots=3, queries=4)
     assert batch.support_x[..., 0].tolist() == [[0, 1, 2], [8, 9, 10]]
     assert batch.query_x[..., 0].tolist() == [[3, 4, 5, 6], [11, 12, 13, 14]]
-    assert torch.equal(batch.support_y[1], answers[:3])
-    assert torch.equal(batch.query_y[0], answers[3:7])
+    assert torch.equal(batch.support_y[1], targets[:3])
+    assert torch.equal(batch.query_y[0], targets[3:7])
     with pytest.raises(DataError, match="more examples than shots=8"):
-        TaskBatch.of([(x, answers)], shots=8)
+        TaskBatch.from_tasks([(x, targets)], shots=8)
 
 
-def test_whole_numbers_that_are_no_classes():
+def test_integers_that_are_not_classes():
     x, counts = torch.arange(6).view(6, 1), torch.tensor([5, 5, 2, 7, 5, 1])
-    batch = TaskBatch.of([(x, counts)], shots=2, by_class=False)
+    batch = TaskBatch.from_tasks([(x, counts)], shots=2, by_class=False)
     assert batch.support_y.tolist() == [[5, 5]]
     assert batch.query_y.tolist() == [[2, 7, 5, 1]]
 
 
-def test_a_share_and_a_device():
-    batch = draw_tasks(taskset(), 5, 1)
-    share = batch.share(1, 3)
-    assert len(share) == 2
-    assert same(share.query_x, batch.query_x[1:3])
-    assert same(share.support_y, batch.support_y[1:3])
+def test_slice_and_to():
+    batch = batch_of(5)
+    part = batch.slice(1, 3)
+    assert len(part) == 2
+    assert same(part.query_x, batch.query_x[1:3])
+    assert same(part.support_y, batch.support_y[1:3])
     moved = batch.to("meta", non_blocking=True)
     assert moved.support_x.is_meta
     assert moved.query_y.is_meta
@@ -128,24 +121,16 @@ def test_a_share_and_a_device():
 
 
 @pytest.mark.parametrize("shots", [0, -1, 1.0, "1", None, True])
-def test_bad_shots(shots):
-    with pytest.raises(ArgumentError, match="shots must be a positive integer"):
-        TaskBatch.of([taskset().sample()], shots)
-    with pytest.raises(ArgumentError, match="shots must be a positive integer"):
-        draw_tasks(taskset(), 2, shots)
-
-
-@pytest.mark.parametrize("tasks", [0, -1, 1.0, "1", None, True])
-def test_bad_number_of_tasks(tasks):
-    with pytest.raises(ArgumentError, match="draw_tasks: tasks must be a positive integer"):
-        draw_tasks(taskset(), tasks, 1)
+def test_bad_shots_are_rejected(shots):
+    with pytest.raises(ArgumentError, match="TaskBatch: shots must be a positive integer"):
+        batch_of(1, shots)
 
 
 @pytest.mark.parametrize("shots", [SAMPLES, SAMPLES + 1])
-def test_no_query_left(shots):
+def test_shots_must_leave_queries(shots):
     message = f"more than shots={shots}, got {WAYS * SAMPLES} examples of {WAYS} classes"
     with pytest.raises(DataError, match=message):
-        draw_tasks(taskset(), 2, shots)
+        batch_of(2, shots)
 
 
 X = torch.arange(6).reshape(6, 1)
@@ -162,28 +147,28 @@ X = torch.arange(6).reshape(6, 1)
     ],
     ids=str,
 )
-def test_classes_of_unequal_size(labels):
+def test_classes_of_unequal_size_are_rejected(labels):
     with pytest.raises(DataError, match="same number of examples"):
-        TaskBatch.of([(X, torch.tensor(y)) for y in labels], shots=1)
+        TaskBatch.from_tasks([(X, torch.tensor(y)) for y in labels], shots=1)
 
 
-def test_tasks_that_do_not_stack():
+def test_tasks_of_different_shapes_are_rejected():
     y = torch.tensor([0, 0, 1, 1])
-    with pytest.raises(DataError):
-        TaskBatch.of([(X[:4], y), (X[:4].repeat(1, 2), y)], shots=1)
-    with pytest.raises(DataError):
-        TaskBatch.of([], shots=1)
+    with pytest.raises(DataError, match="all of one shape"):
+        TaskBatch.from_tasks([(X[:4], y), (X[:4].repeat(1, 2), y)], shots=1)
+    with pytest.raises(DataError, match="at least one task"):
+        TaskBatch.from_tasks([], shots=1)
 
 
-def test_it_cannot_be_changed():
-    batch = draw_tasks(taskset(), 2, 1)
+def test_a_batch_is_immutable():
+    batch = batch_of(2)
     with pytest.raises(AttributeError):
         batch.support_x = None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
-def test_chunks_are_the_tasks_in_turn(size):
-    batch = draw_tasks(taskset(), 5, 1)
+def test_chunks_concatenate_to_the_batch(size):
+    batch = batch_of(5)
     chunks = list(batch.chunks(size))
     assert [len(chunk) for chunk in chunks] == [size] * (5 // size) + [5 % size] * (5 % size > 0)
     for field in ("support_x", "support_y", "query_x", "query_y"):
@@ -191,11 +176,6 @@ def test_chunks_are_the_tasks_in_turn(size):
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.0, None, True])
-def test_bad_chunks(size):
+def test_bad_chunk_sizes_are_rejected(size):
     with pytest.raises(ArgumentError, match="size must be a positive integer"):
-        next(draw_tasks(taskset(), 2, 1).chunks(size))
-
-
-def test_draw_tasks_of_what_is_no_taskset():
-    with pytest.raises(ArgumentTypeError, match=r"draw_tasks: taskset .* got SequenceDataset"):
-        draw_tasks(SequenceDataset(torch.ones(4, 2).long(), torch.zeros(4).long()), 2, 1)
+        next(batch_of(2).chunks(size))

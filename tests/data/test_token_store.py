@@ -16,7 +16,7 @@ IDS = np.arange(1, 25).reshape(6, 4)
     ("size", "dtype"),
     [(25, torch.int16), (2**15, torch.int16), (2**15 + 1, torch.int32), (None, torch.int32)],
 )
-def test_rows_come_back_in_the_narrowest_type(in_a_file, size, dtype, tmp_path):
+def test_rows_have_the_narrowest_integer_type(in_a_file, size, dtype, tmp_path):
     store = TokenStore(6, 4, size, tmp_path / "made" if in_a_file else None)
     for part in np.split(IDS, [1, 3]):
         store.append(part)
@@ -26,7 +26,7 @@ def test_rows_come_back_in_the_narrowest_type(in_a_file, size, dtype, tmp_path):
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_a_file_outlives_the_store(tmp_path):
+def test_the_tensor_outlives_the_store(tmp_path):
     store = TokenStore(6, 4, 25, tmp_path)
     store.append(IDS)
     dataset = SequenceDataset(store.tensor(4), torch.arange(6) // 2)
@@ -36,8 +36,8 @@ def test_a_file_outlives_the_store(tmp_path):
     assert dataset.draw(2, 1, 1).support_x.dtype == torch.int64
 
 
-@pytest.mark.skipif(os.name != "posix", reason="other systems keep the name of a file in use")
-def test_a_store_leaves_nothing_whenever_the_process_ends(tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot unlink an open file")
+def test_the_file_is_unlinked_immediately(tmp_path):
     store = TokenStore(6, 4, 25, tmp_path)
     assert not list(tmp_path.iterdir())
     store.append(IDS)

@@ -195,11 +195,11 @@ def test_groups_of_different_splits_share_few_examples(tasksets):
         return
     groups = []
     for source in sources:
-        answers = (answer.numpy().tobytes().rstrip(b"\0") for answer in source.answers)
+        targets = (target.numpy().tobytes().rstrip(b"\0") for target in source.targets)
         groups.append([set() for _ in source.group_names])
-        rows = zip(source.groups.tolist(), rows_of(source.inputs), answers, strict=True)
-        for group, row, answer in rows:
-            groups[-1][group].add((row, answer))
+        rows = zip(source.groups.tolist(), rows_of(source.inputs), targets, strict=True)
+        for group, row, target in rows:
+            groups[-1][group].add((row, target))
     for one, other in itertools.combinations(groups, 2):
         for a, b in itertools.product(one, other):
             assert len(a & b) <= min(len(a), len(b)) / 4  # short words may be equal by chance
@@ -255,7 +255,7 @@ def test_a_draw_has_the_shapes_and_the_class_balance_of_a_taskset(source, ways, 
     random.seed(0)
     taskset = SourceTaskset(source, ways, shots + queries)
     drawn = [taskset.sample() for _ in range(4)]
-    stacked = TaskBatch.of(drawn, shots, by_class=classified(source))
+    stacked = TaskBatch.from_tasks(drawn, shots, by_class=classified(source))
     for own, other in zip(parts(batch), parts(stacked), strict=True):
         assert own.shape == other.shape
         assert own.dtype == other.dtype
@@ -315,7 +315,7 @@ def test_a_task_loader(taskset):
     fixed = SourceTaskset(taskset.source, taskset.ways, taskset.samples, num_tasks=3)
     slow = next(TaskLoader(fixed, tasks=4, shots=5, seed=0))
     assert [part.shape for part in parts(slow)] == [part.shape for part in parts(first)]
-    if taskset.source.in_halves:
+    if taskset.source.support_is_half:
         with pytest.raises(DataError, match=r"shots must be 5, half of 10 samples.*got 4; set the"):
             TaskLoader(fixed, tasks=4, shots=4)
 

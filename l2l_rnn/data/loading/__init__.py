@@ -1,1 +1,1 @@
-"""Loading task batches: streams, the seeded and resumable loader, and background prefetching."""
+"""Loaders of task batches."""

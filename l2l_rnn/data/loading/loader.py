@@ -1,8 +1,7 @@
-"""Batches of tasks without end: seeded, resumable, ahead of time, and shared among processes."""
+"""Loader of task batches: seeded, resumable, prefetching, and shared among processes."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,61 +9,70 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator
 
+from l2l_rnn.checks import check_int
+from l2l_rnn.data.loading.checks import (
+    check_device,
+    check_pin_memory,
+    check_queries,
+    check_rank,
+    check_seed,
+)
 from l2l_rnn.data.loading.prefetch import Prefetcher
 from l2l_rnn.data.loading.streams import AtOnce, Drawn, OneByOne, stream
-from l2l_rnn.data.task_batch import TaskBatch, check_halves
-from l2l_rnn.data.task_source import SourceTaskset
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import SourceTaskset, check_shots
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 
 class TaskLoader(Iterator[TaskBatch]):
-    """Yields batches of N tasks each, for a learner made by `clone(tasks=N)`.
+    """Yields batches of N tasks, for a learner made by `clone(tasks=N)`.
 
-    A task set of this package that draws new tasks for ever is drawn N tasks at once. Any other
-    learn2learn `Taskset`, and one of this package with a fixed number of tasks, with transforms
-    that were changed, or over a dataset with a `transform` (which may draw noise), is drawn task by
-    task, as `Taskset.sample` does: the distribution is the same, the time is not. `seed` fixes the
-    tasks either way, and Python's, numpy's and torch's own generators stay as they were.
+    From an endless task set of this package, the loader draws N tasks at once. From any other
+    learn2learn `Taskset` it draws task by task, as `Taskset.sample` does. This includes task sets
+    of this package with a fixed number of tasks, with changed transforms, or over a dataset with a
+    `transform`, which may be random. Both ways have the same distribution; the first is faster. In
+    both, `seed` determines the tasks, and the global generators of Python, numpy and torch are left
+    unchanged.
 
-    The loader is its own iterator: `next(loader)` gives the next batch, and a loop that was left
-    early goes on where it was left. With `batches` given a loop ends after so many, and the next
-    loop goes on to new tasks.
+    The loader is its own iterator: `next(loader)` returns the next batch, and a new loop continues
+    where the last one was left. With `batches`, a loop ends after this many batches, and the next
+    loop continues with new tasks.
 
     Args:
-        taskset: what tasks are drawn from.
-        tasks: `N`, of all processes together.
+        taskset: the task set to draw from.
+        tasks: `N`, over all processes.
         shots: support examples of each class, or of a task without classes.
-        queries: query examples, counted likewise; None takes all that the task set's samples leave.
-        batches: how many batches a loop yields; None never ends.
-        seed: fixes the tasks; None draws a seed from torch's generator, which `torch.manual_seed`
-            fixes.
-        device: where the batches go; None leaves them where the task set has them.
-        pin_memory: whether batches pass through page-locked memory, so that the copy to CUDA waits
-            for nothing; None does so where `device` is a CUDA device.
-        prefetch: how many batches a thread draws ahead; 0 draws when asked. Drawing task by task
-            uses Python's own generator, which the caller's thread uses too: such batches are drawn
-            when asked, whatever is given here.
-        rank: which of the processes this is.
-        world_size: how many processes share the tasks. All draw one common stream and each takes
-            its own part of every batch, tasks `rank * N // world_size` up to
-            `(rank + 1) * N // world_size`: put together in order of rank they are the batch of one
-            process. Where `world_size` does not divide N the parts differ by one task; then add
-            up sums over tasks, not means.
+        queries: query examples of each class, or of a task without classes; None takes all that the
+            task set's samples leave.
+        batches: batches in a loop; None never ends.
+        seed: determines the tasks; None draws a seed from torch's global generator.
+        device: device of the batches; None leaves them on the task set's device.
+        pin_memory: whether to copy through page-locked memory, for asynchronous copies to CUDA;
+            None does so if `device` is a CUDA device.
+        prefetch: number of batches that a background thread draws in advance; 0 draws on demand.
+            Drawing task by task always draws on demand, because it uses Python's global generator,
+            which the main thread uses too.
+        rank: index of this process.
+        world_size: number of processes that share the tasks. All draw from the same stream, and
+            each takes its part of every batch, tasks `rank * N // world_size` up to
+            `(rank + 1) * N // world_size`. In order of rank, these parts make up the batch of a
+            single process. If `world_size` does not divide N, parts differ by one task; reduce sums
+            over tasks then, not means.
 
     Attributes:
-        taskset, tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed`
-            as drawn where it was None.
+        taskset, tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed` as
+            drawn if it was None.
         at_once: whether N tasks are drawn at once.
 
     Shapes:
-        as `TaskBatch`, N the tasks of this process.
+        as `TaskBatch`, with N the tasks of this process.
 
     Raises:
         ArgumentTypeError: `taskset` is not a learn2learn Taskset.
-        ArgumentError: a count, `seed`, `rank` or `device` cannot be used, `world_size` exceeds
-            `tasks` or comes without a seed, or `pin_memory` is asked for without CUDA.
-        DataError: the task set has too few samples for shots and queries; or its tasks, drawn one
-            by one, keep their halves apart, and `shots` is not half of the samples.
+        ArgumentError: a count, `seed`, `rank` or `device` is invalid, `world_size` exceeds `tasks`
+            or is used without a seed, or `pin_memory` is True without CUDA.
+        DataError: the task set has too few samples for shots and queries, or draws one by one from
+            a source with `support_is_half`, and `shots` is not half of its samples.
 
     Example:
         >>> from l2l_rnn.tasksets import get_tasksets
@@ -73,9 +81,9 @@ class TaskLoader(Iterator[TaskBatch]):
         >>> batch = next(loader)
         >>> batch.support_x.shape, batch.query_y.shape
         (torch.Size([16, 25, 32]), torch.Size([16, 50]))
-        >>> here = loader.state_dict()
+        >>> state = loader.state_dict()
         >>> batch = next(loader)
-        >>> loader.load_state_dict(here)
+        >>> loader.load_state_dict(state)
         >>> torch.equal(next(loader).support_x, batch.support_x)
         True
     """
@@ -101,215 +109,140 @@ class TaskLoader(Iterator[TaskBatch]):
                 f"{type(taskset).__name__}; pass one of get_tasksets(...), such as .train"
             )
         self.taskset = taskset
-        self.tasks, self.shots = _count("tasks", tasks), _count("shots", shots)
-        self.queries = _queries(taskset, self.shots, queries)
-        self.batches = None if batches is None else _count("batches", batches)
-        self.world_size = _count("world_size", world_size)
-        self.rank = _rank(rank, self.world_size, self.tasks)
-        self.seed = _seed(seed, self.world_size)
-        self.device = None if device is None else _device(device)
-        self.at_once = _at_once(taskset)
+        self.tasks = check_int("TaskLoader", "tasks", tasks)
+        self.shots = check_int("TaskLoader", "shots", shots)
+        self.queries = check_queries(taskset, self.shots, queries)
+        self.batches = None if batches is None else check_int("TaskLoader", "batches", batches)
+        self.world_size = check_int("TaskLoader", "world_size", world_size)
+        self.rank = check_rank(rank, self.world_size, self.tasks)
+        self.seed = check_seed(seed, self.world_size)
+        self.device = None if device is None else check_device(device)
+        self.at_once = (
+            isinstance(taskset, SourceTaskset) and taskset.endless and taskset.source.deterministic
+        )
         if not self.at_once:
-            check_halves("TaskLoader", taskset, self.shots)
+            check_shots("TaskLoader", taskset, self.shots)
         start, stop = (r * self.tasks // self.world_size for r in (self.rank, self.rank + 1))
         kind = AtOnce if self.at_once else OneByOne
         self._draw = kind(taskset, self.tasks, self.shots, self.queries, (start, stop), self.seed)
-        self._pin = _pin(pin_memory, self.device)
-        self._ahead = _count("prefetch", prefetch, least=0)
+        self._pin_memory = check_pin_memory(pin_memory, self.device)
+        self._prefetch = check_int("TaskLoader", "prefetch", prefetch, least=0)
         self._state = Generator().manual_seed(self.seed).get_state()
-        self._given = 0  # batches of the present loop
+        self._batch = 0  # batches of the current loop so far
         self._stream: Iterator[Drawn] | None = None
 
     def __iter__(self) -> TaskLoader:
-        if self._given == self.batches:
-            self._given = 0
+        if self._batch == self.batches:
+            self._batch = 0
         return self
 
     def __next__(self) -> TaskBatch:
-        if self._given == self.batches:
+        if self._batch == self.batches:
             raise StopIteration
         if self._stream is None:
-            self._stream = stream(self._draw, self._state, self._pin)
-            if self._ahead and self.at_once:
-                self._stream = Prefetcher(self._stream, self._ahead)
+            self._stream = stream(self._draw, self._state, self._pin_memory)
+            if self._prefetch and self.at_once:
+                self._stream = Prefetcher(self._stream, self._prefetch)
         try:
             batch, state = next(self._stream)
             if self.device is not None:
                 batch = batch.to(self.device, non_blocking=True)
         except BaseException:
-            self._close()  # the next call draws this batch again
+            self._close()  # the next call draws the same batch again
             raise
         self._state = state
-        self._given += 1
+        self._batch += 1
         return batch
 
     def __len__(self) -> int:
-        """Return how many batches a loop yields.
+        """Return the number of batches in a loop.
 
         Raises:
-            ArgumentTypeError: it has no end.
+            ArgumentTypeError: the loop is endless.
         """
         if self.batches is None:
             raise ArgumentTypeError(
-                "TaskLoader: a loader without end has no len(); set batches=, such as batches=100"
+                "TaskLoader: len() needs a number of batches, got batches=None; set it, such as "
+                "batches=100"
             )
         return self.batches
 
     def __repr__(self) -> str:
-        names = ("tasks", "shots", "queries", "batches", "seed", "rank", "world_size")
-        return f"TaskLoader({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        return (
+            f"TaskLoader(tasks={self.tasks}, shots={self.shots}, queries={self.queries}, "
+            f"batches={self.batches}, seed={self.seed}, rank={self.rank}, "
+            f"world_size={self.world_size})"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: a thread is not copied, and is not needed."""
+        """Return the state for a copy, without the thread, which cannot be copied."""
         return {**vars(self), "_stream": None}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the stream: that of the batches handed out, not of those ahead.
+        """Return the position in the stream, after the last batch that was returned.
 
-        Ranks share one stream, so that any rank's state serves all, and as many ranks as there may
-        be next time.
+        Batches drawn in advance do not count. The state is the same on all ranks, so any rank can
+        save it for all, and it can be loaded with another number of ranks.
 
         Returns:
-            `generator`, a tensor of bytes, and integers or None.
+            `generator`, a tensor of bytes, and entries that are integers, bools or None.
         """
-        return {"generator": self._state.clone(), "given": self._given, **self._counts()}
+        return {"generator": self._state.clone(), "batch": self._batch, **self._config()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+        """Continue from where `state_dict` was called.
 
         Args:
-            state: of a loader with the same tasks, shots and queries, over the same task set.
+            state: of a loader over the same task set, with the same tasks, shots and queries.
 
         Raises:
-            ArgumentTypeError: `state` is not what `state_dict` returned.
-            ArgumentError: it is of a loader with other tasks, shots or queries.
+            ArgumentTypeError: `state` was not returned by `state_dict`.
+            ArgumentError: the state's loader had other tasks, shots or queries.
         """
-        expected = {"generator", "given", "seed", *self._counts()}
+        config = self._config()
+        expected = {"generator", "batch", *config}
         if not isinstance(state, dict) or set(state) != expected:
             came = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
             raise ArgumentTypeError(
                 f"TaskLoader: state must be a dict of {sorted(expected)}, got {came}; "
-                "pass what state_dict() returned"
+                "pass the return value of state_dict()"
             )
-        for name, own in self._counts().items():
+        for name, own in config.items():
             if name != "seed" and state[name] != own:
                 raise ArgumentError(
-                    f"TaskLoader: the state is of a loader with {name}={state[name]!r}, got "
-                    f"{name}={own!r}; load it into a loader of the same task set and counts"
+                    f"TaskLoader: state must be of a loader with {name}={own!r}, got "
+                    f"{name}={state[name]!r}; load it with the same task set and counts"
                 )
         generator = state["generator"]
-        given, seed = (_count(name, state[name], least=0) for name in ("given", "seed"))
+        batch = check_int("TaskLoader", "batch", state["batch"], least=0)
+        seed = check_int("TaskLoader", "seed", state["seed"], least=0)
         try:
             Generator().set_state(generator)
         except (RuntimeError, TypeError) as error:
             raise ArgumentTypeError(
-                "TaskLoader: generator must be the bytes of a torch Generator's state, got "
-                "something else; pass what state_dict() returned"
+                "TaskLoader: generator must be the state of a torch Generator, got something else; "
+                "pass the return value of state_dict()"
             ) from error
         self._close()
         self._state, self.seed = generator.clone(), seed
         self._draw.seed = seed
-        self._given = given if self.batches is None or given <= self.batches else 0
+        self._batch = batch if self.batches is None or batch <= self.batches else 0
 
-    def _counts(self) -> dict[str, Any]:
-        own = {
-            name: getattr(self, name) for name in ("tasks", "shots", "queries", "seed", "at_once")
+    def _config(self) -> dict[str, Any]:
+        """Return what two loaders must share for one to continue the other's stream."""
+        sized = isinstance(self.taskset, SourceTaskset)
+        return {
+            "tasks": self.tasks,
+            "shots": self.shots,
+            "queries": self.queries,
+            "seed": self.seed,
+            "at_once": self.at_once,
+            "ways": self.taskset.ways if sized else None,
+            "samples": self.taskset.samples if sized else None,
+            "items": len(self.taskset.dataset),
         }
-        own |= {name: getattr(self.taskset, name, None) for name in ("ways", "samples")}
-        return own | {"items": len(self.taskset.dataset)}
 
     def _close(self) -> None:
         if isinstance(self._stream, Prefetcher):
             self._stream.close()
         self._stream = None
-
-
-def _count(what: str, value: Any, least: int = 1) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = least - 1
-    if isinstance(value, bool) or count < least:
-        expected = "a positive integer" if least else "an integer of 0 or more"
-        raise ArgumentError(
-            f"TaskLoader: {what} must be {expected}, got {value!r}; set {what} to such a number"
-        )
-    return count
-
-
-def _queries(taskset: Taskset, shots: int, queries: Any) -> int | None:
-    """Count the queries: those asked for, or all that the samples leave where those are known."""
-    asked = None if queries is None else _count("queries", queries)
-    if not isinstance(taskset, SourceTaskset):
-        return asked
-    left = taskset.samples - shots
-    if left < (asked or 1):
-        raise DataError(
-            f"TaskLoader: shots={shots} must leave {asked or 'some'} of the task set's "
-            f"{taskset.samples} samples for queries, left {max(left, 0)}; raise train_samples or "
-            "test_samples"
-        )
-    return asked or left
-
-
-def _at_once(taskset: Taskset) -> bool:
-    """Whether a source's own generator fixes all that is drawn, and nothing else draws."""
-    if not isinstance(taskset, SourceTaskset) or not taskset.endless:
-        return False
-    return getattr(taskset.source, "transform", None) is None
-
-
-def _rank(value: Any, world_size: int, tasks: int) -> int:
-    rank = _count("rank", value, least=0)
-    if world_size > tasks:
-        raise ArgumentError(
-            f"TaskLoader: tasks={tasks} must be at least world_size={world_size}, so that every "
-            "rank gets one; raise tasks"
-        )
-    if rank >= world_size:
-        raise ArgumentError(
-            f"TaskLoader: rank must be less than world_size={world_size}, got {rank}; "
-            "ranks count from 0"
-        )
-    return rank
-
-
-def _seed(seed: Any, world_size: int) -> int:
-    if seed is None and world_size > 1:
-        raise ArgumentError(
-            f"TaskLoader: world_size={world_size} needs a seed, the same on every rank, so that "
-            "all draw one stream; set seed"
-        )
-    if seed is None:
-        return int(torch.randint(2**63 - 1, ()))
-    number = _count("seed", seed, least=0)
-    if number >= 2**63:
-        raise ArgumentError(f"TaskLoader: seed must be less than 2**63, got {seed}; take another")
-    return number
-
-
-def _device(device: Any) -> torch.device:
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ArgumentError(
-            f"TaskLoader: device must be one that torch knows, got {device!r}; pass 'cuda' or 'cpu'"
-        ) from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ArgumentError(
-            f"TaskLoader: device={device!r} needs CUDA, which torch does not see here; pass 'cpu'"
-        )
-    return found
-
-
-def _pin(pin_memory: bool | None, device: torch.device | None) -> bool:
-    if pin_memory not in (None, True, False):
-        raise ArgumentError(
-            f"TaskLoader: pin_memory must be True, False or None, got {pin_memory!r}; "
-            "leave it out to pin where device is CUDA"
-        )
-    if pin_memory and not torch.cuda.is_available():
-        raise ArgumentError(
-            "TaskLoader: pin_memory=True needs CUDA, which torch does not see here; leave it out"
-        )
-    return device is not None and device.type == "cuda" if pin_memory is None else pin_memory

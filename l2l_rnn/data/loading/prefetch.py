@@ -1,4 +1,4 @@
-"""A thread that runs an iterator ahead of who reads it."""
+"""Background-thread prefetcher."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ T = TypeVar("T")
 
 
 class Prefetcher(Iterator[T], Generic[T]):
-    """Reads an iterator in a thread of its own, a few items ahead, and gives them in order.
+    """Reads items from an iterator in a background thread, and yields them in order.
 
-    An exception of the iterator is raised where its item would have been. The thread ends when the
-    iterator does, at `close`, and when this object is no longer held by anyone.
+    An exception in the iterator is raised in place of its item. The thread ends when the iterator
+    ends, at `close`, and when this object is garbage collected.
 
     Args:
-        items: what is read; it must not refer to this object or to who holds it.
-        ahead: how many items at most wait to be taken.
+        items: the iterator. It must not hold a reference to this object or its owner, or they would
+            never be garbage collected.
+        ahead: the maximum number of items that wait in the queue.
 
     Example:
         >>> list(Prefetcher(iter("abc"), ahead=2))
@@ -46,7 +47,7 @@ class Prefetcher(Iterator[T], Generic[T]):
         return taken[0]
 
     def close(self) -> None:
-        """End the thread; what it had read ahead is gone."""
+        """End the thread and discard the items in the queue."""
         self._finish()
 
 
@@ -57,7 +58,7 @@ def _fill(items: Iterator[T], into: _Items[T], stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             taken: tuple[T] | BaseException = (next(items),)
-        except BaseException as error:  # any at all: the reader waits for it
+        except BaseException as error:  # the consumer waits for an item or an error
             taken = error
         into.put(taken)
         if isinstance(taken, BaseException):
@@ -69,5 +70,5 @@ def _end(waiting: _Items[T], stop: threading.Event, thread: threading.Thread) ->
     while thread.is_alive() and thread is not threading.current_thread():
         with contextlib.suppress(queue.Empty):
             while True:
-                waiting.get_nowait()  # makes room for a thread that waits to put
+                waiting.get_nowait()  # unblocks a thread that waits in put
         thread.join(timeout=0.01)

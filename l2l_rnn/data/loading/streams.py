@@ -1,4 +1,4 @@
-"""Streams of task batches: N tasks drawn at once from a source, or one by one from a Taskset."""
+"""Streams of task batches: tasks drawn at once from a source, or one by one from a Taskset."""
 
 from __future__ import annotations
 
@@ -16,11 +16,20 @@ from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import SourceTaskset
 
-Drawn = tuple[TaskBatch, Tensor]  # a batch, and the generator's state after it
+Drawn = tuple[TaskBatch, Tensor]  # a batch, and the state of the generator after it
 
 
 class Draw(ABC):
-    """Draws a batch: of N tasks, those from `ends[0]` up to `ends[1]`."""
+    """Base of the ways to draw a batch of N tasks, of which it returns a range.
+
+    Args:
+        taskset: the task set to draw from.
+        tasks: `N`.
+        shots, queries: examples of each class, or of a task without classes; `queries` may be None
+            for all that are left.
+        part: the range of tasks to return, from `part[0]` up to, but not including, `part[1]`.
+        seed: determines the tasks of a task set with a fixed number of them.
+    """
 
     def __init__(
         self,
@@ -28,62 +37,62 @@ class Draw(ABC):
         tasks: int,
         shots: int,
         queries: int | None,
-        ends: tuple[int, int],
+        part: tuple[int, int],
         seed: int,
     ) -> None:
-        self.taskset, self.tasks, self.ends, self.seed = taskset, tasks, ends, seed
+        self.taskset, self.tasks, self.part, self.seed = taskset, tasks, part, seed
         self.shots, self.queries = shots, queries
 
     @abstractmethod
     def __call__(self, generator: Generator) -> TaskBatch:
-        """Draw the next batch of the stream that the generator makes."""
+        """Draw the next batch, and advance the generator."""
 
 
 class AtOnce(Draw):
-    """Draws from the source of a task set."""
+    """Draws all tasks at once, from the source of a task set."""
 
     def __call__(self, generator: Generator) -> TaskBatch:
-        taskset, asked = self.taskset, self.queries
-        # A group takes part if it has the task set's samples, however few of them are asked for.
+        taskset, wanted = self.taskset, self.queries
+        # Groups qualify by the task set's number of samples, even if fewer queries are wanted.
         grouped = isinstance(taskset.source, GroupedDataset)
-        queries = taskset.samples - self.shots if grouped else asked
+        queries = taskset.samples - self.shots if grouped else wanted
         batch: TaskBatch = taskset.source.draw(
             self.tasks, self.shots, queries, generator, ways=taskset.ways
         )
-        if self.ends != (0, self.tasks):
-            batch = batch.share(*self.ends)
-        if queries == asked:
+        if self.part != (0, self.tasks):
+            batch = batch.slice(*self.part)
+        if queries == wanted:
             return batch
         query_x, query_y = (
-            part.unflatten(1, (-1, queries))[:, :, :asked].flatten(1, 2)  # class after class
-            for part in (batch.query_x, batch.query_y)
+            tensor.unflatten(1, (-1, queries))[:, :, :wanted].flatten(1, 2)  # sorted by class
+            for tensor in (batch.query_x, batch.query_y)
         )
         return TaskBatch(batch.support_x, batch.support_y, query_x, query_y)
 
 
 class OneByOne(Draw):
-    """Draws from a Taskset, each task by a seed of its own, so that a rank draws only its own."""
+    """Draws task by task from a Taskset, each with its own seed, so a rank can skip the others."""
 
     def __call__(self, generator: Generator) -> TaskBatch:
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
         try:
-            drawn = [self._task(f"{seed} {n}") for n in range(*self.ends)]
+            drawn = [self._task(f"{seed} {n}") for n in range(*self.part)]
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])
             torch.random.set_rng_state(states[2])
         by_class = None
-        if isinstance(self.taskset, SourceTaskset) and hasattr(self.taskset.source, "classes"):
+        if isinstance(self.taskset, SourceTaskset):
             by_class = self.taskset.source.classes is not None
-        return TaskBatch.of(drawn, self.shots, self.queries, by_class=by_class)
+        return TaskBatch.from_tasks(drawn, self.shots, self.queries, by_class=by_class)
 
     def _task(self, seed: str) -> Any:
         taskset = self.taskset
         _seed_all(seed)
         if taskset.num_tasks == -1:
             return taskset.sample()
-        # One of a fixed number is drawn at its first use, which must not tell when that was.
+        # A fixed task is drawn at its first use. It must not depend on when that is.
         number = random.randrange(taskset.num_tasks)
         if number not in taskset.sampled_descriptions:
             _seed_all(f"{self.seed} task {number}")
@@ -100,7 +109,7 @@ def _seed_all(seed: str) -> None:
 
 
 def stream(draw: Draw, state: Tensor, pin: bool) -> Iterator[Drawn]:
-    """Yield batches without end from a generator's state on, each with the state after it."""
+    """Yield batches endlessly from a generator's state on, each with the state after it."""
     generator = Generator()
     generator.set_state(state)
     while True:

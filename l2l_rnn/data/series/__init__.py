@@ -1,1 +1,1 @@
-"""Time series as data: arrays, data frames, archive files, forecasting and augmentation."""
+"""Time series data: arrays, data frames, .ts files, forecasting and augmentation."""

@@ -1,4 +1,4 @@
-"""Datasets to draw tasks from, made of time series in the field's conventions."""
+"""Datasets of labeled time series, from arrays and data frames in the usual formats."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.padding import padded_steps
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.series.dataframes import Columns, is_frame, read_frame
-from l2l_rnn.data.series.labels import drop_single as without_single
-from l2l_rnn.data.series.labels import numbered_labels
+from l2l_rnn.data.series.labels import check_single, numbered_labels
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 Moments = tuple[Tensor, Tensor]
@@ -28,7 +27,7 @@ def from_arrays(
     case: Any = ...,
     time: Any = ...,
     channel: Any = ...,
-    standardise: Moments | None = ...,
+    standardize: Moments | None = ...,
     drop_single: bool = ...,
 ) -> SequenceDataset: ...
 
@@ -43,7 +42,7 @@ def from_arrays(
     case: Any = ...,
     time: Any = ...,
     channel: Any = ...,
-    standardise: Moments | None = ...,
+    standardize: Moments | None = ...,
     drop_single: bool = ...,
 ) -> GroupedDataset: ...
 
@@ -57,53 +56,54 @@ def from_arrays(
     case: Any = None,
     time: Any = None,
     channel: Any = None,
-    standardise: Moments | None = None,
+    standardize: Moments | None = None,
     drop_single: bool = False,
 ) -> SequenceDataset | GroupedDataset:
-    """Make a dataset of labelled time series, in any of the forms that the field keeps them in.
+    """Make a dataset of labeled time series, in any of these formats.
 
     ==========================================  ==================================================
-    form                                        `X`
+    format                                      `X`
     ==========================================  ==================================================
-    sktime's and aeon's array                   (cases, channels, timepoints)
-    one channel                                 (cases, timepoints)
-    ragged series                               a list of (channels, timepoints) or (timepoints,)
-    tslearn's array, padded with NaN            (cases, timepoints, channels), `layout` given
-    sktime's nested frame                       a row a case, a column a channel, series in cells
-    sktime's frame of two index levels          a row for each case and time, a column a channel
+    array of sktime or aeon                     (cases, channels, timepoints)
+    array of one channel                        (cases, timepoints)
+    series of unequal length                    list of (channels, timepoints) or (timepoints,)
+    array of tslearn, padded with NaN           (cases, timepoints, channels), with `layout`
+    nested frame of sktime                      row per case, column per channel, series in cells
+    frame of sktime with two index levels       row per case and time, column per channel
     long frame                                  the same, with columns for `case` and `time`
     ==========================================  ==================================================
 
-    Series of unequal length, and NaN at the end of one, become padding. The order of the axes is
-    never guessed.
+    Shorter series are padded with NaN, and NaN at the end of a series counts as padding. The order
+    of the axes is never guessed.
 
     Args:
         X: the series.
-        y: the class of each, of any hashable type, all of one; they are numbered in their own
-            order. Of a data frame also by case, as a mapping or a Series, or the name of a column
-            of a long one.
-        groups: whom or what each series belongs to, given as `y` is; None makes no groups.
-        layout: of arrays: `"channels_first"`, or `"channels_last"`.
-        case, time: of a long frame: the columns that name the series and the time.
-        channel: of a long frame: the column that names the channel, where each row has the value
-            of one; None takes every other column for a channel.
-        standardise: mean and standard deviation of each channel, from the `channel_moments` of the
-            training series; None leaves the values.
-        drop_single: whether to leave out classes of one example, rather than to raise.
+        y: the class of each series. Classes are of one hashable type and are numbered in sorted
+            order. With a data frame, `y` may also be a mapping or Series from case to class, or the
+            name of a column of a long frame.
+        groups: the group that each series belongs to, such as a person, in the same forms as `y`;
+            None makes no groups.
+        layout: the axes of arrays, `"channels_first"` or `"channels_last"`.
+        case, time: the columns of a long frame that name the series and the time.
+        channel: the column of a long frame that names the channel, if each row holds the value of
+            one channel; None makes every other column a channel.
+        standardize: mean and standard deviation of each channel, from `channel_moments` of the
+            training series; None leaves the values unchanged.
+        drop_single: whether to drop classes with a single example instead of raising an error.
 
     Returns:
         A `GroupedDataset` if there are groups, else a `SequenceDataset`.
 
     Shapes:
-        the dataset's series (items, S, F) float32, padded with NaN; moments (F,) each.
+        the series of the dataset (items, S, F) float32, padded with NaN; moments (F,) each.
 
     Raises:
         ArgumentTypeError: series are not numbers, or labels are of several types.
-        ShapeError: cases differ in channels, or there is not one label for each.
+        ShapeError: cases differ in channels, or there is not one label for each case.
         DataError: a series is empty, or holds an infinite value or a NaN before its end; a class
-            has one example; a label is missing.
-        ArgumentError: the moments do not fit, or a data frame cannot be read without more words.
-        UnknownNameError: the layout or a column is not known.
+            has a single example; a label is missing.
+        ArgumentError: the moments do not fit, or a long frame lacks the names of its columns.
+        UnknownNameError: the layout or a column is unknown.
 
     Example:
         >>> import numpy as np
@@ -125,10 +125,10 @@ def from_arrays(
             "leave them out"
         )
     steps = padded_steps(who, X, layout)
-    if standardise is not None:
-        steps = _standardised(steps, standardise)
+    if standardize is not None:
+        steps = _standardized(steps, standardize)
     numbers, names = numbered_labels(who, "y", y, len(steps))
-    kept, classes, names = without_single(who, numbers, names, drop_single)
+    kept, classes, names = check_single(who, numbers, names, drop_single)
     if groups is None:
         return SequenceDataset(steps[kept], classes, names)
     owners, owner_names = numbered_labels(who, "groups", groups, len(steps))
@@ -138,13 +138,14 @@ def from_arrays(
 
 
 def channel_moments(steps: Tensor) -> Moments:
-    """Compute the mean and standard deviation of each channel, padding left out.
+    """Compute the mean and standard deviation of each channel, ignoring padding.
 
     Args:
         steps: series, padded with NaN.
 
     Returns:
-        The two; a channel that never changes has a standard deviation of 1.
+        Mean and standard deviation. The standard deviation of a constant channel is given as 1, so
+        that dividing by it is safe.
 
     Shapes:
         steps (…, S, F); returns (F,) and (F,).
@@ -155,36 +156,36 @@ def channel_moments(steps: Tensor) -> Moments:
     """
     if not isinstance(steps, Tensor) or not steps.is_floating_point() or steps.dim() < 2:
         raise ArgumentTypeError(
-            f"channel_moments: expected steps (…, S, F) of real values, got "
+            f"channel_moments: expected real-valued steps (…, S, F), got "
             f"{tuple(steps.shape) if isinstance(steps, Tensor) else type(steps).__name__}; pass "
             "dataset.sequences or dataset.inputs"
         )
     values = steps.flatten(0, -2).double()
     mean = values.nanmean(0)
-    deviation = (values - mean).square().nanmean(0).sqrt()
-    constant = deviation <= 1e-7 * mean.abs().clamp(min=1e-30)
-    return mean.to(steps.dtype), deviation.where(~constant, 1.0).to(steps.dtype)
+    std = (values - mean).square().nanmean(0).sqrt()
+    constant = std <= 1e-7 * mean.abs().clamp(min=1e-30)
+    return mean.to(steps.dtype), std.where(~constant, 1.0).to(steps.dtype)
 
 
-def _standardised(steps: Tensor, moments: Moments) -> Tensor:
+def _standardized(steps: Tensor, moments: Moments) -> Tensor:
     try:
-        mean, deviation = (torch.as_tensor(m, dtype=steps.dtype) for m in moments)
+        mean, std = (torch.as_tensor(m, dtype=steps.dtype) for m in moments)
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError(
-            f"from_arrays: standardise must be a pair of mean and standard deviation, got "
+            f"from_arrays: standardize must be a pair of mean and standard deviation, got "
             f"{moments!r}; use channel_moments"
         ) from error
     features = steps.shape[-1]
-    shapes = {mean.shape, deviation.shape}
+    shapes = {mean.shape, std.shape}
     if not shapes <= {torch.Size(()), torch.Size((1,)), torch.Size((features,))}:
         raise ArgumentError(
-            f"from_arrays: standardise must hold a number for each of {features} channels, got "
-            f"shapes {tuple(mean.shape)} and {tuple(deviation.shape)}; use channel_moments"
+            f"from_arrays: standardize must hold one number for each of {features} channels, got "
+            f"shapes {tuple(mean.shape)} and {tuple(std.shape)}; use channel_moments"
         )
-    finite = bool(mean.isfinite().all()) and bool(deviation.isfinite().all())
-    if not finite or not bool((deviation > 0).all()):
+    finite = bool(mean.isfinite().all()) and bool(std.isfinite().all())
+    if not finite or not bool((std > 0).all()):
         raise ArgumentError(
-            "from_arrays: standardise must hold finite means and positive standard deviations, got "
-            f"{mean.tolist()} and {deviation.tolist()}; use channel_moments"
+            "from_arrays: standardize must hold finite means and positive standard deviations, got "
+            f"{mean.tolist()} and {std.tolist()}; use channel_moments"
         )
-    return (steps - mean) / deviation
+    return (steps - mean) / std

@@ -1,16 +1,16 @@
-"""Time series changed a little: noise, scale, warped time, slices; for support sets where asked."""
+"""Augmentation of time series: noise, scaling, time warping and slicing."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask
 
 Augmentation = Callable[..., Tensor]
@@ -19,21 +19,21 @@ Augmentation = Callable[..., Tensor]
 def augment_support(
     batch: TaskBatch, *augmentations: Augmentation, generator: Generator | None = None
 ) -> TaskBatch:
-    """Change the support sequences of a batch of tasks, and leave the queries as they are.
+    """Augment the support sequences of a batch of tasks, and leave the query set unchanged.
 
     Args:
-        batch: tasks of real-valued steps.
-        *augmentations: applied one after another; each takes the steps and a `generator`, as the
-            functions of this module do. `functools.partial` sets their strength.
-        generator: fixes what is drawn; None draws from torch's own.
+        batch: tasks with real-valued steps.
+        *augmentations: applied one after another. Each takes the steps and a keyword `generator`,
+            as the functions of this module do; set their strength with `functools.partial`.
+        generator: makes the draw reproducible; None uses torch's global generator.
 
     Returns:
-        A new batch; the given one stays as it is.
+        A new batch; the given one is not modified.
 
     Raises:
         ArgumentTypeError: the sequences are token ids.
-        ShapeError: the sequences are not shaped (N, B, S, F), or an augmentation changes the shape,
-            or where the padding is.
+        ShapeError: the sequences are not shaped (N, B, S, F), or an augmentation changes their
+            shape or their padding.
 
     Example:
         >>> x, y = torch.zeros(1, 2, 4, 1), torch.tensor([[0, 1]])
@@ -42,10 +42,10 @@ def augment_support(
         (True, False)
     """
     steps = _checked("augment_support", batch.support_x)
-    if steps.dim() != 4:  # examples without steps would be taken for the steps of a series
+    if steps.dim() != 4:  # otherwise, examples without steps would pass for the steps of a series
         raise ShapeError(
             f"augment_support: support_x must be (N, B, S, F), got shape {tuple(steps.shape)}; "
-            "only tasks whose examples have steps can be augmented"
+            "use tasks whose examples have steps"
         )
     padding = steps.isnan()
     for augmentation in augmentations:
@@ -54,26 +54,26 @@ def augment_support(
             name = getattr(augmentation, "__name__", type(augmentation).__name__)
             raise ShapeError(
                 f"augment_support: {name} must keep the shape {tuple(padding.shape)} and the "
-                f"padding, got {tuple(steps.shape)}; leave NaN where it is, and make no new one"
+                f"padding, got {tuple(steps.shape)}; neither add nor remove NaN"
             )
     return dataclasses.replace(batch, support_x=steps)
 
 
-def jitter(x: Tensor, deviation: float = 0.05, *, generator: Generator | None = None) -> Tensor:
+def jitter(x: Tensor, std: float = 0.05, *, generator: Generator | None = None) -> Tensor:
     """Add normal noise to every value.
 
     Args:
-        x: steps, padded with NaN, which stays.
-        deviation: standard deviation of the noise, in the unit of the values.
-        generator: fixes what is drawn; None draws from torch's own.
+        x: steps, padded with NaN; the padding stays.
+        std: standard deviation of the noise, in units of the values.
+        generator: makes the draw reproducible; None uses torch's global generator.
 
     Shapes:
-        x (…, S, F); returns the same.
+        x (…, S, F); returns the same shape.
 
     Raises:
         ArgumentTypeError: `x` holds token ids.
-        ShapeError: it has no steps, or no features.
-        ArgumentError: the deviation is negative, or no number.
+        ShapeError: `x` has no steps.
+        ArgumentError: `std` is not a non-negative number.
 
     Example:
         >>> jitter(torch.zeros(2, 1), generator=torch.Generator().manual_seed(0)).squeeze()
@@ -83,95 +83,95 @@ def jitter(x: Tensor, deviation: float = 0.05, *, generator: Generator | None = 
     Disease Monitoring using Convolutional Neural Networks.
     """
     _checked("jitter", x)
-    return x + _strength("jitter", deviation) * _normal(x.shape, x, generator)
+    return x + check_number("jitter", "std", std, least=0) * _normal(x.shape, x, generator)
 
 
-def scale(x: Tensor, deviation: float = 0.1, *, generator: Generator | None = None) -> Tensor:
-    """Multiply each channel of each series by a factor of its own, about 1.
+def scale(x: Tensor, std: float = 0.1, *, generator: Generator | None = None) -> Tensor:
+    """Multiply each channel of each series by a random factor with mean 1.
 
     Args:
-        x: steps, padded with NaN, which stays.
-        deviation: standard deviation of the normal factors.
-        generator: fixes what is drawn; None draws from torch's own.
+        x: steps, padded with NaN; the padding stays.
+        std: standard deviation of the factors, which are normal.
+        generator: makes the draw reproducible; None uses torch's global generator.
 
-    Shapes, Raises, Source: as `jitter`.
+    Shapes, Raises, Source: as for `jitter`.
     """
     _checked("scale", x)
     shape = (*x.shape[:-2], 1, x.shape[-1])
-    return x * (1 + _strength("scale", deviation) * _normal(shape, x, generator))
+    return x * (1 + check_number("scale", "std", std, least=0) * _normal(shape, x, generator))
 
 
 def time_warp(
-    x: Tensor, deviation: float = 0.2, knots: int = 4, *, generator: Generator | None = None
+    x: Tensor, std: float = 0.2, knots: int = 4, *, generator: Generator | None = None
 ) -> Tensor:
-    """Let time run faster here and slower there; the first and the last step keep their places.
+    """Warp time: parts of a series run faster, others slower, between fixed end points.
 
-    The speed is `exp(deviation * n)`, n normal, at knots spread evenly over the series, and
-    linear between them. Values between steps are interpolated.
+    The speed is `exp(std * n)` with n normal at knots that are spread evenly over the series, and
+    linear in between. Values between steps are interpolated linearly.
 
     Args:
-        x: steps, padded with NaN, which stays.
-        deviation: of the logarithm of the speed.
-        knots: how many speeds are drawn for a series, 2 or more.
-        generator: fixes what is drawn; None draws from torch's own.
+        x: steps, padded with NaN; the padding stays.
+        std: standard deviation of the logarithm of the speed.
+        knots: number of knots, at least 2.
+        generator: makes the draw reproducible; None uses torch's global generator.
 
     Shapes:
-        x (…, S, F); returns the same.
+        x (…, S, F); returns the same shape.
 
     Raises:
-        As `jitter`; ArgumentError if there are less than 2 knots.
+        As `jitter`; ArgumentError also if `knots` is not an integer of at least 2.
 
-    Source: as `jitter`; there, speeds are smooth curves through normal ones, not exponentials.
+    Source: as for `jitter`. In the paper, the speed is a smooth curve through normal values, which
+    may be negative.
     """
     steps, lengths = _checked("time_warp", x).shape[-2], step_lengths(x)
-    if isinstance(knots, bool) or not isinstance(knots, int) or knots < 2:
-        raise ArgumentError(f"time_warp: knots must be an integer of 2 or more, got {knots!r}")
-    drawn = _normal((*x.shape[:-2], knots, 1), x, generator).to(_position_type(x))
-    speeds = (_strength("time_warp", deviation) * drawn).exp()
+    knots = check_int("time_warp", "knots", knots, least=2)
+    normal = _normal((*x.shape[:-2], knots, 1), x, generator).to(_position_dtype(x))
+    speeds = (check_number("time_warp", "std", std, least=0) * normal).exp()
     last = (lengths - 1).clamp(min=1).unsqueeze(-1)  # (…, 1)
-    middles = (torch.arange(steps, device=x.device) - 0.5).clamp(min=0) / last  # of each stride
-    at_steps = _interpolated(speeds, (middles * (knots - 1)).clamp(max=knots - 1)).squeeze(-1)
-    at_steps[..., 0] = 0  # time starts at the first step
-    passed = at_steps.where(step_mask(lengths, steps), 0).cumsum(-1)
-    return _resampled(x, lengths, passed / passed[..., -1:].clamp(min=1e-12) * last)
+    # The time of step s is the sum of the speeds halfway between steps 0, 1, …, s.
+    halfway = (torch.arange(steps, device=x.device) - 0.5).clamp(min=0) / last
+    elapsed = _interpolated(speeds, (halfway * (knots - 1)).clamp(max=knots - 1)).squeeze(-1)
+    elapsed[..., 0] = 0
+    times = elapsed.where(step_mask(lengths, steps), 0).cumsum(-1)
+    return _resampled(x, lengths, times / times[..., -1:].clamp(min=1e-12) * last)
 
 
-def window_slice(x: Tensor, share: float = 0.9, *, generator: Generator | None = None) -> Tensor:
-    """Take a slice of each series at a random place, and stretch it to the series' length.
+def window_slice(x: Tensor, ratio: float = 0.9, *, generator: Generator | None = None) -> Tensor:
+    """Cut a random slice out of each series, and stretch it to the length of the series.
 
     Args:
-        x: steps, padded with NaN, which stays.
-        share: of the series that is kept, above 0 and at most 1.
-        generator: fixes what is drawn; None draws from torch's own.
+        x: steps, padded with NaN; the padding stays.
+        ratio: length of the slice relative to the series, above 0 and at most 1.
+        generator: makes the draw reproducible; None uses torch's global generator.
 
     Shapes:
-        x (…, S, F); returns the same.
+        x (…, S, F); returns the same shape.
 
     Raises:
-        As `jitter`; ArgumentError if the share is not such a number.
+        As `jitter`, for `ratio` in place of `std`.
 
     Source: A. Le Guennec, S. Malinowski and R. Tavenard, 2016, Data Augmentation for Time Series
-    Classification using Convolutional Neural Networks. There, slices are not stretched.
+    Classification using Convolutional Neural Networks. In the paper, slices are not stretched.
     """
     lengths = step_lengths(_checked("window_slice", x))
-    if not _is_number(share) or not 0 < share <= 1:
-        raise ArgumentError(f"window_slice: share must lie above 0 and up to 1, got {share!r}")
+    ratio = check_number("window_slice", "ratio", ratio, above=0, most=1)
     last = (lengths - 1).unsqueeze(-1)  # (…, 1)
-    drawn = torch.rand(last.shape, generator=generator, dtype=_position_type(x)).to(x.device)
-    places = torch.arange(x.shape[-2], device=x.device)
-    return _resampled(x, lengths, drawn * (1 - share) * last + places * share)
+    uniform = torch.rand(last.shape, generator=generator, dtype=_position_dtype(x)).to(x.device)
+    steps = torch.arange(x.shape[-2], device=x.device)
+    return _resampled(x, lengths, uniform * (1 - ratio) * last + steps * ratio)
 
 
 def _resampled(x: Tensor, lengths: Tensor, positions: Tensor) -> Tensor:
-    """Read series at positions (…, S) between 0 and their last step; padding stays."""
+    """Read series at positions (…, S) from 0 to their last step; the padding stays."""
     last = (lengths - 1).clamp(min=0).unsqueeze(-1)
     inside = step_mask(lengths, x.shape[-2])
-    read = _interpolated(x.nan_to_num(), positions.clamp(min=0).minimum(last.to(positions.dtype)))
-    return read.where(inside.unsqueeze(-1), torch.nan)
+    values = _interpolated(x.nan_to_num(), positions.clamp(min=0).minimum(last.to(positions.dtype)))
+    return values.where(inside.unsqueeze(-1), torch.nan)
 
 
 def _interpolated(values: Tensor, positions: Tensor) -> Tensor:
-    """Read values (…, S, F) at positions (…, P), linearly between steps; returns (…, P, F)."""
+    """Interpolate values (…, S, F) linearly at positions (…, L); returns (…, L, F)."""
     low = positions.floor().long()
     high = (low + 1).clamp(max=values.shape[-2] - 1)
     weight = (positions - low).to(values.dtype).unsqueeze(-1)
@@ -181,31 +181,23 @@ def _interpolated(values: Tensor, positions: Tensor) -> Tensor:
 
 
 def _normal(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
-    """Draw on the CPU, so that a seed gives the same numbers anywhere."""
+    """Draw on the CPU, so that a seed gives the same numbers on every device."""
     return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
 
 
-def _position_type(x: Tensor) -> torch.dtype:
-    """Half precision cannot count the steps of a long series."""
+def _position_dtype(x: Tensor) -> torch.dtype:
+    """Return a type that can count the steps of a long series, which half precision cannot."""
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _strength(who: str, deviation: float) -> float:
-    if not _is_number(deviation) or not 0 <= deviation < math.inf:
-        raise ArgumentError(f"{who}: deviation must be a number of 0 or more, got {deviation!r}")
-    return deviation
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _checked(who: str, x: Tensor) -> Tensor:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         came = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise ArgumentTypeError(
-            f"{who}: expected real-valued steps, got {came}; token ids cannot be changed so"
+            f"{who}: expected real-valued steps, got {came}; token ids cannot be augmented"
         )
     if x.dim() < 2 or x.shape[-2] == 0:
-        raise ShapeError(f"{who}: expected steps (…, S, F), got shape {tuple(x.shape)}")
+        raise ShapeError(
+            f"{who}: expected steps (…, S, F) with S of at least 1, got shape {tuple(x.shape)}"
+        )
     return x

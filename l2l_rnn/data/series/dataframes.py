@@ -1,4 +1,4 @@
-"""Time series out of pandas data frames: nested, of two index levels, and long ones."""
+"""Readers of time series from pandas data frames: nested, with two index levels, and long."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, UnknownNameError
 
-# What pandas infers of dates and times of day, whose order is that of time.
+# The types that pandas infers for dates, times and durations. All of them sort by time.
 _DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
 
 
 class Columns(NamedTuple):
-    """Names of the columns of a long frame that say whose and when a value is.
+    """Names of the columns of a long frame that identify a value.
 
     Attributes:
-        case: of the series.
-        time: of the time.
-        channel: of the channel, where a row holds the value of one channel; None where it holds
-            those of all.
+        case: the column that names the series.
+        time: the column of times.
+        channel: the column that names the channel, if each row holds the value of one channel; None
+            if each row holds the values of all channels.
     """
 
     case: Any = None
@@ -31,11 +31,11 @@ class Columns(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What a data frame holds.
+    """Holds the content of a data frame.
 
     Attributes:
         series: an array (timepoints, channels) for each case.
-        labels: by the names they were asked by, one value a case.
+        labels: one value for each case, under the names that were asked for.
     """
 
     series: list[NDArray[Any]]
@@ -43,34 +43,34 @@ class Frame(NamedTuple):
 
 
 def is_frame(value: object) -> bool:
-    """Say whether a value is a pandas DataFrame; without pandas there is none."""
+    """Return whether a value is a pandas DataFrame, without importing pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def read_frame(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> Frame:
-    """Read series out of a pandas DataFrame.
+    """Read series from a pandas DataFrame.
 
-    A frame whose cells hold series (sktime's `nested_univ`) has a row for each case and a column
-    for each channel. One with an index of two levels (`pd-multiindex`) has a row for each case
-    and time. So has a long one, which names the two in columns. Times give the order of the steps
-    and nothing more; numbers that are text count as numbers.
+    A nested frame (sktime's `nested_univ`) has a row for each case, a column for each channel, and
+    series in its cells. A frame with two index levels (`pd-multiindex`) has a row for each case and
+    time. A long frame has the same rows, with case and time in two columns. Times only define the
+    order of the steps. Numbers stored as text are read as numbers.
 
     Args:
-        who: who asks, to begin an error's message.
+        who: begins the error message.
         frame: the DataFrame.
-        columns: where a long frame keeps what.
-        labels: what each case is labelled with, by its name in messages: the name of a column of
-            a long frame, a mapping or a Series by case, or a sequence in the order of the cases'
-            first appearance. None is left out.
+        columns: the columns of a long frame.
+        labels: the labels of the cases, under their names in error messages. Labels are the name of
+            a column of a long frame, a mapping or Series from case to label, or a sequence in the
+            order of the cases' first appearance. Labels that are None are left out.
 
     Raises:
-        UnknownNameError: a column is not there.
-        ArgumentError: a frame of plain columns does not say which of them are case and time.
-        ArgumentTypeError: cells hold neither series nor numbers, or times neither numbers, in
-            figures or as text, nor dates.
+        UnknownNameError: a column does not exist.
+        ArgumentError: a long frame does not name the columns of case and time.
+        ArgumentTypeError: a cell is neither a series nor a number, or a time is neither a number
+            nor a date.
         ShapeError: the channels of a case differ in length.
-        DataError: a time stands twice in a case, a label changes within a case, or one is missing.
+        DataError: a case has a time twice, a label changes within a case, or a label is missing.
     """
     nested = len(frame.columns) > 0 and all(
         _is_series(frame.iloc[0, j] if len(frame) else None) for j in range(frame.shape[1])
@@ -93,14 +93,14 @@ def _nested(who: str, frame: Any) -> list[NDArray[Any]]:
         for channel, cell in zip(frame.columns, row, strict=True):
             if not _is_series(cell):
                 raise ArgumentTypeError(
-                    f"{who}: case {case!r} holds a {type(cell).__name__} in channel {channel!r}, "
-                    "expected a series of numbers; fill every cell"
+                    f"{who}: channel {channel!r} of case {case!r} must be a series of numbers, got "
+                    f"{type(cell).__name__}; fill every cell"
                 )
             cells.append(np.asarray(cell))
             if len(cells[-1]) != len(cells[0]):
                 raise ShapeError(
-                    f"{who}: case {case!r} has {len(cells[-1])} steps in channel {channel!r} and "
-                    f"{len(cells[0])} in channel {frame.columns[0]!r}; resample one"
+                    f"{who}: channel {channel!r} of case {case!r} must have {len(cells[0])} steps "
+                    f"like channel {frame.columns[0]!r}, got {len(cells[-1])}; resample one of them"
                 )
         series.append(np.stack(cells, -1))
     return series
@@ -111,10 +111,10 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
         cases, times = (frame.index.get_level_values(level) for level in (0, 1))
     elif columns.case is None or columns.time is None:
         raise ArgumentError(
-            f"{who}: a frame of plain columns must name those of case and time, got "
-            f"case={columns.case!r} and time={columns.time!r}; set both to one of its columns "
-            f"({', '.join(map(str, frame.columns))}), or pass frame[[...]].to_numpy() of the "
-            "columns that hold values if each row is a case"
+            f"{who}: a long frame needs the names of its columns of case and time, got "
+            f"case={columns.case!r} and time={columns.time!r}; set each to one of its columns "
+            f"({', '.join(map(str, frame.columns))}), or, if each row is a case, pass "
+            "frame[[...]].to_numpy() of the value columns"
         )
     else:
         cases, times = (_column(who, frame, name) for name in (columns.case, columns.time))
@@ -122,8 +122,8 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
     codes, ids = pandas.factorize(cases)
     if (codes < 0).any() or pandas.isna(times).any():
         row = int(np.flatnonzero((codes < 0) | pandas.isna(times))[0])
-        raise DataError(f"{who}: row {row} names no case or no time; fill it in or drop it")
-    # A label may itself be the name of a column; a list or a dict cannot be.
+        raise DataError(f"{who}: row {row} has no case or no time; fill it in or drop it")
+    # A str is the name of a column of labels; other labels are values.
     inside = {name: given for name, given in labels.items() if isinstance(given, str)}
     values = frame.drop(
         columns=[c for c in columns[:2] if c is not None]
@@ -134,8 +134,8 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
     for name, given in labels.items():
         if isinstance(given, (list, tuple, np.ndarray)) and not _is_sorted(ids):
             raise ArgumentError(
-                f"{who}: the cases of the frame are not in order, so {name} must say which case "
-                "each label is of; give the name of a column, or a mapping or Series by case"
+                f"{who}: the cases of the frame are not sorted, so {name} must name the case of "
+                "each label; pass the name of a column, or a mapping or Series from case to label"
             )
     ordered, starts = _in_order(who, codes, times, ids)
     try:
@@ -146,7 +146,10 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
             " drop or convert the others"
         ) from error
     if table.shape[1] == 0:
-        raise DataError(f"{who}: no column is left for the values; name fewer as something else")
+        raise DataError(
+            f"{who}: the frame must have a column of values, got none besides case, time and "
+            "labels; add one"
+        )
     found = {
         name: _constant(who, name, frame[given].tolist(), pandas.factorize(cases)[0], ids)
         if name in inside
@@ -166,20 +169,20 @@ def _is_sorted(ids: Any) -> bool:
 def _in_order(
     who: str, codes: NDArray[Any], times: Any, ids: Any
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Sort rows by case and time; return the order and where each case starts."""
+    """Sort rows by case and time; return the order, and the start of each case in it."""
     ranks = np.asarray(sys.modules["pandas"].factorize(_times(who, times), sort=True)[0])
     order = np.lexsort((ranks, codes))
     same = (np.diff(codes[order]) == 0) & (np.diff(ranks[order]) == 0)
     if same.any():
         row = int(order[np.flatnonzero(same)[0]])
         raise DataError(
-            f"{who}: case {ids[codes[row]]!r} has two rows of the time {times[row]!s}; drop one"
+            f"{who}: case {ids[codes[row]]!r} has two rows for time {times[row]!s}; drop one"
         )
     return order, np.unique(codes[order], return_index=True)[1]
 
 
 def _times(who: str, times: Any) -> Any:
-    """Bring times to values whose order is that of time: as text, 10 comes before 9."""
+    """Return times as values that sort correctly; as text, 10 would come before 9."""
     pandas = sys.modules["pandas"]
     if isinstance(times.dtype, pandas.CategoricalDtype):
         times = times.astype(times.categories.dtype)
@@ -193,7 +196,7 @@ def _times(who: str, times: Any) -> Any:
         row = int(np.flatnonzero(missing)[0])
         raise ArgumentTypeError(
             f"{who}: times must be numbers or dates, got {times[row]!r} among others; convert them "
-            "by pandas.to_datetime or pandas.to_numeric"
+            "with pandas.to_datetime or pandas.to_numeric"
         )
     return numbers
 
@@ -201,7 +204,7 @@ def _times(who: str, times: Any) -> Any:
 def _pivoted(
     who: str, values: Any, codes: NDArray[Any], times: Any, channel: Any
 ) -> tuple[Any, NDArray[Any], Any]:
-    """Bring rows of one channel each to rows of all channels."""
+    """Turn rows of one channel each into rows of all channels."""
     kept = [c for c in values.columns if c != _named(who, values, channel)]
     if len(kept) != 1:
         raise ArgumentError(
@@ -216,7 +219,9 @@ def _pivoted(
     try:
         wide = flat.pivot(index=["case", "time"], columns="channel", values="value")
     except ValueError as error:
-        raise DataError(f"{who}: a channel has two rows of one time ({error}); drop one") from error
+        raise DataError(
+            f"{who}: a channel has two rows for one time ({error}); drop one"
+        ) from error
     return wide, np.asarray(wide.index.get_level_values(0)), wide.index.get_level_values(1)
 
 
@@ -233,25 +238,26 @@ def _named(who: str, frame: Any, name: Any) -> Any:
 
 
 def _constant(who: str, what: str, values: list[Any], codes: NDArray[Any], ids: Any) -> list[Any]:
-    """Take the one value that a column has within each case."""
+    """Return the value of a column that is constant within each case."""
     found: dict[int, Any] = {}
     for code, value in zip(codes.tolist(), values, strict=True):
         first = found.setdefault(code, value)
-        if first != value and (first == first or value == value):  # NaN is found missing later
+        both_missing = first != first and value != value  # NaN, which is reported later
+        if first != value and not both_missing:
             raise DataError(
                 f"{who}: {what} changes within case {ids[code]!r}, from {first!r} to "
-                f"{value!r}; give each case one"
+                f"{value!r}; give each case one value"
             )
     return [found[code] for code in range(len(ids))]
 
 
 def _by_case(who: str, what: str, given: Any, ids: list[Any]) -> Any:
-    """Bring labels by case to the order of the cases; leave others as they are."""
+    """Put labels from a mapping or Series in the order of the cases; return others unchanged."""
     pandas = sys.modules["pandas"]
     if isinstance(given, pandas.Series):
         given = given.to_dict() if given.index.is_unique else None
         if given is None:
-            raise DataError(f"{who}: {what} names a case twice; give each case one")
+            raise DataError(f"{who}: {what} has two labels for a case; give each case one")
     if not isinstance(given, Mapping):
         return given
     for case in ids:

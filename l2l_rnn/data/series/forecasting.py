@@ -1,4 +1,4 @@
-"""Forecasting as tasks: a series is a task, its past is given and its next values are asked."""
+"""Forecasting tasks: each series is a task, with windows of it as examples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.data.grouped_dataset import GroupedDataset
-from l2l_rnn.data.padding import padded_steps, positive_count
+from l2l_rnn.data.padding import padded_steps
 from l2l_rnn.data.sampling import Grouping
 from l2l_rnn.data.task_source import Recipe
 from l2l_rnn.errors import ArgumentError, DataError, ShapeError
@@ -19,42 +20,45 @@ from l2l_rnn.functional import step_lengths
 
 
 class ForecastingDataset(GroupedDataset):
-    """Holds windows of series: so many steps, and those that come next. A task is a series.
+    """Holds windows of series. A task is a series; an example is a context and its next steps.
 
-    No answer of a query is ever part of a support example. By default windows have no step in
-    common; where tasks are `chronological`, they may overlap in what is given, not in what is
-    asked, since every query then lies later than the support.
+    The targets of a query are never part of a support example. By default, windows do not overlap.
+    If tasks are `chronological`, every query is later than the support set, so contexts may overlap
+    but targets do not.
 
     Args:
-        series: one array or tensor a series, (S,) or (S, F); or one tensor, padded with NaN.
-        context: steps that are given.
-        horizon: steps that are asked.
-        stride: steps from the start of a window to that of the next; None takes the least that
-            keeps the promise above: `context + horizon`, or `horizon` if chronological.
-        chronological: whether the support of a task lies earlier than its queries.
-        normalise: whether each window is brought to mean 0 and standard deviation 1 of its
-            context, channel by channel. The answers are brought along; they have no part in it.
-        names: of the series; None names them by their numbers.
+        series: one array or tensor for each series, (S,) or (S, F); or one tensor (items, S, F),
+            padded with NaN.
+        context: number of input steps.
+        horizon: number of steps to forecast.
+        stride: steps between the starts of neighboring windows; None takes the smallest stride
+            that keeps query targets out of the support set: `context + horizon`, or `horizon` if
+            chronological.
+        chronological: whether the support set of a task is earlier than its queries.
+        normalize: whether to normalize each window, channel by channel, by the mean and standard
+            deviation of its context. The targets are scaled likewise.
+        names: names of the series; None numbers them.
 
     Attributes:
         inputs: the contexts.
-        answers: what comes next.
-        means, deviations: what was taken from a window and what it was divided by.
+        targets: the steps that follow.
+        mean, std: subtracted from each window, and then divided by; 0 and 1 without `normalize`.
         starts: the first step of each window in its series.
 
     Shapes:
-        inputs (items, context, F); answers (items, horizon, F); means and deviations
-        (items, 1, F); starts (items,).
+        inputs (items, context, F); targets (items, horizon, F); mean and std (items, 1, F); starts
+        (items,).
 
     Raises:
         ArgumentError: a length is not a positive integer, or the stride is too short.
-        DataError: a series is shorter than one window, or holds what is no number.
+        DataError: a series is shorter than one window, or holds an infinite value or a NaN before
+            its end.
         ShapeError: the series differ in channels, or there is not one name for each.
 
     Example:
         >>> series = [torch.arange(40.0) ** 2, torch.arange(30.0)]
-        >>> dataset = ForecastingDataset(series, context=4, horizon=1, normalise=False)
-        >>> dataset.inputs[1].squeeze(-1), dataset.answers[1].squeeze(-1)
+        >>> dataset = ForecastingDataset(series, context=4, horizon=1, normalize=False)
+        >>> dataset.inputs[1].squeeze(-1), dataset.targets[1].squeeze(-1)
         (tensor([25., 36., 49., 64.]), tensor([81.]))
         >>> dataset.draw(tasks=3, shots=4, queries=2).query_y.shape
         torch.Size([3, 2, 1, 1])
@@ -68,63 +72,60 @@ class ForecastingDataset(GroupedDataset):
         *,
         stride: int | None = None,
         chronological: bool = False,
-        normalise: bool = True,
+        normalize: bool = True,
         names: Sequence[str] | None = None,
     ) -> None:
         who = type(self).__name__
-        context = positive_count(who, "context", context)
-        horizon = positive_count(who, "horizon", horizon)
+        context = check_int(who, "context", context)
+        horizon = check_int(who, "horizon", horizon)
         least = horizon if chronological else context + horizon
-        stride = least if stride is None else positive_count(who, "stride", stride)
-        if stride < least:
-            raise ArgumentError(
-                f"{who}: stride must be at least {least}, or a query's answer could be part of a "
-                f"support example, got {stride}; raise it"
-                + ("" if chronological else ", or set chronological=True")
-            )
+        # With a shorter stride, the targets of a query could be part of a support example.
+        fix = "raise it" if chronological else "raise it, or set chronological=True"
+        stride = least if stride is None else check_int(who, "stride", stride, least=least, fix=fix)
         steps = padded_steps(who, series, "channels_last")
         if names is not None and len(names) != len(steps):
             raise ShapeError(
-                f"{who}: expected {len(steps)} names, one for each series, got {len(names)}"
+                f"{who}: expected {len(steps)} names, one for each series, got {len(names)}; name "
+                "each series"
             )
         windows, owners, starts = [], [], []
         for i, length in enumerate(step_lengths(steps).tolist()):
             if length < context + horizon:
                 raise DataError(
-                    f"{who}: series {i if names is None else names[i]!r} has {length} steps, "
-                    f"expected context + horizon = {context + horizon} or more; drop it or "
-                    "shorten the window"
+                    f"{who}: series {i if names is None else names[i]!r} must have at "
+                    f"least context + horizon = {context + horizon} steps, got {length}; drop it "
+                    "or shorten the window"
                 )
             cut = steps[i, :length].unfold(0, context + horizon, stride).mT  # (windows, steps, F)
             windows.append(cut)
             owners.append(torch.full((len(cut),), i))
             starts.append(torch.arange(len(cut)) * stride)
-        inputs, answers = torch.cat(windows).split((context, horizon), dim=1)
-        self.means = torch.zeros_like(inputs[:, :1])
-        self.deviations = torch.ones_like(self.means)
-        if normalise:
-            self.means = inputs.mean(1, keepdim=True)
-            spread = inputs.std(1, unbiased=False, keepdim=True)
-            still = spread <= 1e-6 * self.means.abs().clamp(min=1e-30)
-            self.deviations = spread.where(~still, 1.0)
+        inputs, targets = torch.cat(windows).split((context, horizon), dim=1)
+        self.mean = torch.zeros_like(inputs[:, :1])
+        self.std = torch.ones_like(self.mean)
+        if normalize:
+            self.mean = inputs.mean(1, keepdim=True)
+            std = inputs.std(1, unbiased=False, keepdim=True)
+            constant = std <= 1e-6 * self.mean.abs().clamp(min=1e-30)
+            self.std = std.where(~constant, 1.0)
         self.starts = torch.cat(starts)
         super().__init__(
-            ((inputs - self.means) / self.deviations).contiguous(),
-            ((answers - self.means) / self.deviations).contiguous(),
+            ((inputs - self.mean) / self.std).contiguous(),
+            ((targets - self.mean) / self.std).contiguous(),
             torch.cat(owners),
             group_names=names,
         )
         self.context, self.horizon, self.chronological = context, horizon, chronological
         if chronological:
-            self.grouping = _Earlier(self.groups, len(self.group_names))
+            self.grouping = _SortedGrouping(self.groups, len(self.group_names))
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         meta, transforms = super().recipe(ways, samples)
         return meta, [*transforms, _by_time] if self.chronological else transforms
 
 
-class _Earlier(Grouping):
-    """Draws items of a series, the earlier first; they are kept in the order of time."""
+class _SortedGrouping(Grouping):
+    """Draws items in ascending order, which is chronological: items are stored in order of time."""
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
         return super().draw(groups, each, generator).sort(-1).values
@@ -136,43 +137,47 @@ def _by_time(description: list[DataDescription]) -> list[DataDescription]:
 
 def split_series(
     series: Sequence[Any],
-    shares: Sequence[float] = (0.6, 0.2, 0.2),
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
     generator: Generator | None = None,
 ) -> tuple[list[Any], ...]:
-    """Part series into disjoint sets, such as those of train, validation and test.
+    """Split series at random into disjoint sets, such as train, validation and test.
 
-    Series that are equal, step by step, stay together.
+    Series that are equal, step by step, go to the same set.
 
     Args:
-        series: any arrays or tensors.
-        shares: of the series that each set gets, about; every set gets one at least.
-        generator: fixes who goes where; None draws from torch's own.
+        series: arrays or tensors.
+        fractions: approximate size of each set relative to the others. Every set gets at least one
+            series.
+        generator: makes the split reproducible; None uses torch's global generator.
 
     Raises:
-        ArgumentError: the shares are not positive numbers.
-        DataError: there are fewer different series than shares.
+        ArgumentError: the fractions are not positive numbers.
+        DataError: there are fewer different series than fractions.
 
     Example:
         >>> train, validation, test = split_series([torch.randn(9) for _ in range(10)])
         >>> len(train), len(validation), len(test)
         (6, 2, 2)
     """
-    weights = np.asarray(shares, dtype=float)
-    if weights.ndim != 1 or not len(weights) or not (weights > 0).all() or np.isinf(weights).any():
-        raise ArgumentError(f"split_series: shares must be positive numbers, got {shares!r}")
-    alike: dict[tuple[Any, ...], list[int]] = {}
+    if np.ndim(fractions) != 1 or not len(fractions):
+        raise ArgumentError(
+            f"split_series: fractions must hold one number for each set, got {fractions!r}; pass a "
+            "sequence such as (0.6, 0.2, 0.2)"
+        )
+    weights = np.array([check_number("split_series", "a fraction", f, above=0) for f in fractions])
+    equal: dict[tuple[Any, ...], list[int]] = {}
     for i, values in enumerate(series):
         array = np.asarray(values)
-        alike.setdefault((array.shape, array.dtype.str, array.tobytes()), []).append(i)
-    kinds = list(alike.values())
+        equal.setdefault((array.shape, array.dtype.str, array.tobytes()), []).append(i)
+    kinds = list(equal.values())
     if len(kinds) < len(weights):
         raise DataError(
-            f"split_series: expected {len(weights)} different series or more, got {len(kinds)}; "
-            "give more, or fewer shares"
+            f"split_series: expected at least {len(weights)} different series, got {len(kinds)}; "
+            "pass more series or fewer fractions"
         )
     order = torch.randperm(len(kinds), generator=generator).tolist()
     bounds = np.rint(np.cumsum(weights) / weights.sum() * len(kinds)).astype(int)
-    for k in range(len(bounds)):  # one at least for each set, the later ones' kept free
+    for k in range(len(bounds)):  # at least one for this set, and one left for each later set
         low = (bounds[k - 1] if k else 0) + 1
         bounds[k] = min(max(bounds[k], low), len(kinds) - (len(bounds) - 1 - k))
     parts = np.split(np.array(order), bounds[:-1])

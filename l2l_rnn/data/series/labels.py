@@ -1,4 +1,4 @@
-"""Labels of any hashable type, as numbers with names."""
+"""Numbering of labels of any hashable type."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeErr
 def numbered_labels(
     who: str, what: str, labels: Any, items: int
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Number labels 0 .. C-1 in their own order, and name each number.
+    """Number labels 0 .. C-1 in sorted order, and name each number.
 
     Args:
-        who: who asks, to begin an error's message.
-        what: what the labels are called there.
-        labels: one hashable label an item, all of one type. Those that have no order are numbered
-            as they come.
-        items: how many there must be.
+        who: begins the error message.
+        what: the name of the labels in the message.
+        labels: one hashable label for each item, all of one type. Labels of a type without an order
+            are numbered by first appearance.
+        items: the number of items.
 
     Returns:
-        The number of each item's label, and the names, `str` of the labels.
+        The number of each item's label, and the names, which are the labels as str.
 
     Raises:
-        ArgumentTypeError: the labels are no sequence, of several types, or not hashable.
-        ShapeError: there is not one for each item.
-        DataError: one is missing.
-        ArgumentError: two labels have one name.
+        ArgumentTypeError: the labels are not a sequence, not hashable, or of several types.
+        ShapeError: there is not one label for each item.
+        DataError: a label is missing.
+        ArgumentError: two labels have the same name.
 
     Example:
         >>> numbered_labels("me", "y", ["run", "walk", "run"], 3)
@@ -55,7 +55,7 @@ def numbered_labels(
         came = " and ".join(f"{kind} (case {i})" for kind, i in kinds.items())
         raise ArgumentTypeError(f"{who}: {what} must be of one type, got {came}; convert them")
     try:
-        found = dict.fromkeys(values)  # in the order they come: a set's order changes by run
+        found = dict.fromkeys(values)  # keeps the order, unlike a set
     except TypeError as error:
         raise ArgumentTypeError(
             f"{who}: {what} must be hashable, got {next(iter(kinds))}; use str or int"
@@ -67,32 +67,40 @@ def numbered_labels(
     names = tuple(map(str, ordered))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ArgumentError(f"{who}: two {what} have the name {twice!r}; rename one")
+        raise ArgumentError(f"{who}: two {what} have the name {twice!r}; rename one of them")
     numbers = {value: number for number, value in enumerate(ordered)}
     return np.array([numbers[value] for value in values], dtype=np.int64), names
 
 
-def drop_single(
+def check_single(
     who: str, numbers: NDArray[np.int64], names: tuple[str, ...], drop: bool
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Find classes of one example, which leave none to be judged on, and drop them if asked to.
+    """Reject or drop classes with a single example, which cannot fill both support and query set.
+
+    Args:
+        who: begins the error message.
+        numbers: the class of each item.
+        names: the names of the classes.
+        drop: whether to drop these classes instead of raising an error.
 
     Returns:
-        The items that stay, their classes numbered anew, and the names of these.
+        The indices of the items kept, their classes, renumbered, and the names of these.
 
     Raises:
-        DataError: there is such a class and `drop` is False, or no other class.
+        DataError: a class has one example and `drop` is False, or every class has only one.
     """
     counts = np.bincount(numbers, minlength=len(names))
     single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     if single and not drop:
         shown = ", ".join(map(repr, single[:5])) + (", …" if len(single) > 5 else "")
         raise DataError(
-            f"{who}: a class needs two examples, got one of {shown}; add some, or set "
+            f"{who}: a class needs at least two examples, got one of {shown}; add examples, or set "
             "drop_single=True"
         )
     if len(single) == len(names):
-        raise DataError(f"{who}: every class has one example only; add some")
+        raise DataError(
+            f"{who}: some class must have at least two examples, got one of each; add examples"
+        )
     kept = np.flatnonzero(counts[numbers] > 1)
     found, renumbered = np.unique(numbers[kept], return_inverse=True)
     return (
@@ -109,14 +117,14 @@ def _values(who: str, what: str, labels: Any) -> list[Any]:
             "flatten them"
         )
     try:
-        # A mapping would give its keys, and a set has no order.
+        # Iterating over a mapping gives its keys, and a set has no order.
         if isinstance(labels, (str, bytes, Mapping, Set)):
             raise TypeError
         values = list(labels.tolist() if hasattr(labels, "tolist") else labels)
     except TypeError:
         raise ArgumentTypeError(
             f"{who}: {what} must be a sequence of labels, got {type(labels).__name__}; give one "
-            "for each series, in their order"
+            "for each series, in order"
         ) from None
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
@@ -124,4 +132,4 @@ def _values(who: str, what: str, labels: Any) -> list[Any]:
 def _is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return value != value
-    return value is None or type(value).__name__ in ("NAType", "NaTType")  # pandas' own
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # those of pandas

@@ -1,4 +1,4 @@
-"""Time series out of the .ts files of the UCR and UEA archives, read strictly."""
+"""Strict reader of .ts files, the format of the UCR and UEA archives."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from l2l_rnn.errors import DataError
 
 
 class TsFile(NamedTuple):
-    """What a .ts file holds.
+    """Holds the content of a .ts file.
 
     Attributes:
-        series: an array (channels, timepoints) for each case, NaN where a value is missing.
+        series: an array (channels, timepoints) for each case; missing values are NaN.
         labels: the class of each case.
     """
 
@@ -25,27 +25,28 @@ class TsFile(NamedTuple):
 
 
 def read_ts(path: str | os.PathLike[str]) -> TsFile:
-    """Read a .ts file of labelled series, or say on which line it is damaged.
+    """Read a .ts file of labeled series.
 
-    Each line after `@data` is a case: its channels, parted by colons, each of values parted by
-    commas, and its class. What the header says is checked: the classes, how many channels, and the
-    length where all have one.
+    Each line after `@data` is a case: its channels, separated by colons, and then its class. The
+    values of a channel are separated by commas. The data is checked against the header: the
+    classes, the number of channels, and the length if all series share one.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Raises:
-        DataError: the file is not there, a line does not fit the format or the header, there is no
-            case, or the series have no classes, or time stamps.
+        DataError: the file does not exist, a line does not match the format or the header, there
+            are no cases or no classes, or the series have time stamps. The message names the line.
 
     Source: the sktime and aeon projects' specification of the .ts format.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")  # comments are in any code
+        # Comments may have another encoding.
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise DataError(
-            f"read_ts: {path} cannot be read ({error}); see that it is there"
+            f"read_ts: {path} cannot be read ({error}); check that it exists"
         ) from error
     lines = iter(enumerate(text.split("\n"), start=1))
     header = _Header(path)
@@ -56,7 +57,7 @@ def read_ts(path: str | os.PathLike[str]) -> TsFile:
         if line and not line.startswith("#"):
             header.take(number, line)
     else:
-        header.fail(header.last, "there is no @data before the end of the file")
+        header.fail(header.last, "expected @data, got the end of the file")
     series, labels = [], []
     for number, line in lines:
         if line.strip() and not line.startswith("#"):
@@ -64,23 +65,23 @@ def read_ts(path: str | os.PathLike[str]) -> TsFile:
             series.append(values)
             labels.append(label)
     if not series:
-        header.fail(header.last, "there is no case after @data")
+        header.fail(header.last, "expected cases after @data, got none")
     return TsFile(series, labels)
 
 
 class _Header:
-    """What the lines before @data say, and the reading of a line after it."""
+    """The header of a file, and the parser of the cases after it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.channels: int | None = None
         self.steps: int | None = None
-        self.classes: dict[str, str] = {}  # in lower case -> as the header writes it
-        self.last = 1
+        self.classes: dict[str, str] = {}  # lower case -> as in the header
+        self.last = 1  # number of the last line read
 
     def fail(self, number: int, what: str) -> NoReturn:
         raise DataError(
-            f"read_ts: line {number} of {self.path}: {what}; mend it or get the file anew"
+            f"read_ts: line {number} of {self.path}: {what}; fix the file or download it again"
         )
 
     def take(self, number: int, line: str) -> None:
@@ -99,7 +100,7 @@ class _Header:
             case "@classlabel" | "@targetlabel":
                 self.fail(number, f"expected named classes, got {line!r}")
             case "@timestamps" if lowered == ["true"]:
-                self.fail(number, "series with time stamps are not supported")
+                self.fail(number, "expected series without time stamps, got @timeStamps true")
             case _ if not word.startswith("@"):
                 self.fail(number, f"expected a line that starts with @ or #, got {line[:40]!r}")
 
@@ -110,10 +111,11 @@ class _Header:
 
     def case(self, number: int, line: str) -> tuple[NDArray[np.float64], str]:
         if not self.classes:
-            self.fail(self.last, "the header names no classes")
+            self.fail(self.last, "expected @classLabel in the header, got none")
         *channels, label = line.split(":")
         if label.strip().lower() not in self.classes:
-            self.fail(number, f"it ends in {label.strip()[-40:]!r}, which is none of the classes")
+            came = label.strip()[-40:]
+            self.fail(number, f"expected one of the classes at the end, got {came!r}")
         if self.channels is None:
             self.channels = len(channels)
         if len(channels) != self.channels:
@@ -121,7 +123,8 @@ class _Header:
         values = [self._values(number, channel) for channel in channels]
         lengths = {len(channel) for channel in values}
         if len(lengths) > 1:
-            self.fail(number, f"its channels have {min(lengths)} to {max(lengths)} steps")
+            came = f"{min(lengths)} to {max(lengths)} steps"
+            self.fail(number, f"expected channels of one length, got {came}")
         if self.steps is not None and lengths != {self.steps}:
             self.fail(number, f"expected {self.steps} steps, got {lengths.pop()}")
         return np.array(values), self.classes[label.strip().lower()]
@@ -130,12 +133,12 @@ class _Header:
         parts = text.split(",")
         try:
             return list(map(float, parts))
-        except ValueError:  # a value is missing, or is none
+        except ValueError:  # a value is missing or is not a number
             pass
         values = []
-        for place, value in enumerate(parts):
+        for i, value in enumerate(parts):
             try:
                 values.append(np.nan if value.strip() == "?" else float(value))
             except ValueError:
-                self.fail(number, f"value {place} is {value[:20]!r}, expected a number")
+                self.fail(number, f"value {i} must be a number, got {value[:20]!r}")
         return values

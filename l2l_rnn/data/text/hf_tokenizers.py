@@ -1,4 +1,4 @@
-"""The tokenisers of the package `tokenizers`, as text pipelines."""
+"""Text pipelines over tokenizers of the package `tokenizers`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.data.text.checks import checked_ids, checked_text
-from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
+from l2l_rnn.data.text.checks import check_ids, check_saved, check_text
 from l2l_rnn.errors import ArgumentTypeError, DataError
+from l2l_rnn.files import read_json, write_json
 from l2l_rnn.optional import require
 
 _FORMAT = "l2l_rnn.TokenizerPipeline"
 
 
 class TokenizerPipeline:
-    """Maps texts to ids by a `tokenizers.Tokenizer`, so that 0 is padding and 1 is unknown.
+    """Maps texts to ids with a `tokenizers.Tokenizer`; 0 is padding and 1 is unknown.
 
-    Id i of the tokenizer becomes i + 2, and its unknown token, where it has one, becomes 1. It is
-    copied, its padding switched off; yours stays as it is.
+    Id i of the tokenizer becomes i + 2. The id of its unknown token, if it has one, becomes 1. The
+    pipeline works on a copy with padding switched off; your tokenizer is left unchanged.
 
     Args:
         tokenizer: a `tokenizers.Tokenizer`.
-        special_tokens: whether what its post-processor adds, such as [CLS], is kept.
+        special_tokens: whether to keep the tokens that its post-processor adds, such as [CLS].
 
     Attributes:
-        PADDING: 0, the id after the end of a text.
-        UNKNOWN: 1, the id of what the tokenizer does not know, and of a text without tokens.
-        tokenizer, special_tokens: the copy, and as given.
+        PADDING: 0, the id that pads a text at its end.
+        UNKNOWN: 1, the id of unknown tokens, and of a text without tokens.
+        tokenizer: the copy.
+        special_tokens: as given.
 
     Raises:
         ArgumentTypeError: `tokenizer` is something else.
@@ -54,7 +55,7 @@ class TokenizerPipeline:
         if not isinstance(tokenizer, tokenizers.Tokenizer):
             raise ArgumentTypeError(
                 "TokenizerPipeline: tokenizer must be a tokenizers.Tokenizer, got "
-                f"{type(tokenizer).__name__}; pass another callable as it is"
+                f"{type(tokenizer).__name__}; any other callable is a pipeline already"
             )
         self.special_tokens = special_tokens
         self._json = tokenizer.to_str()
@@ -67,14 +68,14 @@ class TokenizerPipeline:
         self._size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 3
 
     def __len__(self) -> int:
-        """Return the number of ids, padding and unknown included: the `vocab_size` of a model."""
+        """Return the number of ids, padding and unknown included: a model's `vocab_size`."""
         return self._size
 
     def __repr__(self) -> str:
         return f"TokenizerPipeline({self._size} ids)"
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; one without tokens gives one unknown.
+        """Return the ids of a text; a text without tokens gives one unknown id.
 
         Raises:
             ArgumentTypeError: `text` is not a str.
@@ -84,8 +85,12 @@ class TokenizerPipeline:
     __call__ = encode
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the ids of many texts at once as arrays, which the package does in parallel."""
-        texts = [checked_text("TokenizerPipeline", text) for text in texts]
+        """Return the ids of many texts as arrays; the package encodes them in parallel.
+
+        Raises:
+            ArgumentTypeError: a text is not a str.
+        """
+        texts = [check_text("TokenizerPipeline", text) for text in texts]
         found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=self.special_tokens)
         return [self._shifted(np.array(encoding.ids, np.int64)) for encoding in found]
 
@@ -98,26 +103,26 @@ class TokenizerPipeline:
         return shifted
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of token ids as the tokenizer writes it, without padding and unknown.
+        """Return the tokenizer's text for token ids, without padding and unknown tokens.
 
         Raises:
             ArgumentError: an id is outside 0 .. len(self) - 1.
         """
-        ids = checked_ids("TokenizerPipeline", ids, self._size)
+        ids = check_ids("TokenizerPipeline", ids, self._size)
         text: str = self.tokenizer.decode([i - 2 for i in ids if i > self.UNKNOWN])
         return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the pipeline as JSON, beside `path` first and then moved into place."""
+        """Write the pipeline as JSON; the file is written whole or not at all."""
         content = {"format": _FORMAT, "version": 1, "special_tokens": self.special_tokens}
         write_json(path, {**content, "tokenizer": json.loads(self._json)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TokenizerPipeline:
-        """Read what `save` wrote.
+        """Read a pipeline that `save` wrote.
 
         Raises:
-            DataError: the file is not such a pipeline.
+            DataError: the file does not hold one.
             MissingExtraError: the package tokenizers is not installed.
         """
         content = read_json("TokenizerPipeline", path)

@@ -1,4 +1,4 @@
-"""Text pipelines, from a string to token ids: whatever they are made with, and however saved."""
+"""Text pipelines of any kind: wrapped around a tokenizer, or loaded from a file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
 from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
-from l2l_rnn.data.text.json_files import read_json
 from l2l_rnn.data.text.torchtext import TransformPipeline
-from l2l_rnn.data.text.vocabulary import ByteVocabulary, CharacterVocabulary
+from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError
+from l2l_rnn.files import read_json
 
-# From a string to ids of 1 and more, 1 for what is unknown; 0 is padding. `len` is its vocab_size.
+# Maps a str to ids of at least 1; 1 is unknown, and 0 is left for padding.
 Pipeline = Callable[[str], Sequence[int]]
 
 _KINDS: tuple[Any, ...] = (
@@ -26,14 +27,14 @@ _KINDS: tuple[Any, ...] = (
 
 
 def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
-    """Read a text pipeline that its `save` wrote, of whatever kind it is.
+    """Read a text pipeline of any kind that its `save` wrote.
 
     Args:
-        path: a JSON file; the kind is in its field "format".
+        path: a JSON file; its field "format" names the kind of pipeline.
 
     Raises:
-        DataError: the file holds no pipeline.
-        MissingExtraError: the package that the pipeline calls is not installed.
+        DataError: the file does not hold a pipeline.
+        MissingExtraError: the package that the pipeline needs is not installed.
 
     Example:
         >>> import pathlib, tempfile
@@ -55,14 +56,14 @@ def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
 
 
 def as_pipeline(tokenizer: Any) -> Pipeline:
-    """Return a text pipeline that does what a tokenizer does.
+    """Return a tokenizer as a text pipeline.
 
     Args:
-        tokenizer: a `tokenizers.Tokenizer` or a transform of torchtext, whose ids are shifted so
-            that 0 is padding and 1 unknown; or any callable from a string to ids, as it is.
+        tokenizer: a `tokenizers.Tokenizer` or a torchtext transform, whose ids are shifted so that
+            0 is padding and 1 is unknown; or any callable from str to ids, returned unchanged.
 
     Raises:
-        ArgumentTypeError: it is not callable.
+        ArgumentTypeError: `tokenizer` is not callable.
 
     Example:
         >>> as_pipeline(ByteVocabulary())("a")

@@ -1,39 +1,41 @@
-"""torchtext's vocabularies and transforms, as text pipelines."""
+"""Text pipelines over torchtext's tokenizers, transforms and vocabularies."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from l2l_rnn.data.text.checks import checked_text
-from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
+from l2l_rnn.checks import check_int
+from l2l_rnn.data.text.checks import check_saved, check_text
 from l2l_rnn.data.text.word_vocabulary import WordVocabulary, basic_english
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.files import read_json, write_json
 from l2l_rnn.optional import require
 
 _FORMAT = "l2l_rnn.TransformPipeline"
 
 
 class TransformPipeline:
-    """Maps texts to ids by torchtext's tokenisers and transforms, so that 0 is padding, 1 unknown.
+    """Maps texts to ids with torchtext's tokenizers and transforms; 0 is padding and 1 is unknown.
 
-    Id i of the transforms becomes i + 2; the unknown one becomes 1, and padding is left out, for a
-    dataset pads for itself.
+    Id i of the transforms becomes i + 2, and their unknown id becomes 1. Padding is removed,
+    because datasets add their own.
 
     Args:
-        *steps: called one after the other: a tokeniser such as `get_tokenizer("basic_english")`,
-            torchtext's transforms, or any callable. The last gives ids, as a list or a tensor.
-        padding: the id of the transforms' padding; None takes that of the `PadTransform` among the
-            steps, and is none where there is none.
+        *steps: called one after another: a tokenizer such as `get_tokenizer("basic_english")`,
+            torchtext transforms, or any callable. The last one returns ids, as a list or a tensor.
+        padding: the id that the transforms pad with; None takes it from the `PadTransform` among
+            the steps, if there is one.
 
     Attributes:
-        PADDING: 0, the id after the end of a text.
-        UNKNOWN: 1, the default index of the `VocabTransform` among the steps, and the id of a text
-            without tokens.
-        steps: the steps, those of a `Sequential` one by one.
+        PADDING: 0, the id that pads a text at its end.
+        UNKNOWN: 1, in place of the default index of the `VocabTransform` among the steps, and the
+            id of a text without tokens.
+        steps: the steps; a `Sequential` is unpacked.
+        padding: as given or found.
 
     Raises:
         ArgumentTypeError: a step is not callable.
@@ -52,10 +54,12 @@ class TransformPipeline:
             if not callable(step):
                 raise ArgumentTypeError(
                     "TransformPipeline: every step must be callable, got "
-                    f"{type(step).__name__}; pass a tokeniser or a transform"
+                    f"{type(step).__name__}; pass a tokenizer or a transform"
                 )
         self.steps = tuple(part for step in steps for part in _parts(step))
-        if padding is None:
+        if padding is not None:
+            padding = check_int("TransformPipeline", "padding", padding, least=0)
+        else:
             values = [step.pad_value for step in self.steps if _kind(step) == "PadTransform"]
             padding = int(values[-1]) if values else None
         self.padding = padding
@@ -64,37 +68,37 @@ class TransformPipeline:
         self._unknown = self._vocabulary and self._vocabulary.get_default_index()
 
     def __len__(self) -> int:
-        """Return the number of ids, padding and unknown included, where there is a vocabulary.
+        """Return the number of ids, padding and unknown included: a model's `vocab_size`.
 
         Raises:
-            ArgumentTypeError: no step is a `VocabTransform`, so that nobody knows.
+            ArgumentTypeError: no step is a `VocabTransform`, so the size is unknown.
         """
         if self._vocabulary is None:
             raise ArgumentTypeError(
-                "TransformPipeline: its size is known from a VocabTransform, got none among the "
-                "steps; set the vocab_size of the model yourself"
+                "TransformPipeline: its size is known from a VocabTransform only, got none among "
+                "the steps; set the model's vocab_size yourself"
             )
         added = [step.token for step in self.steps if _kind(step) == "AddToken"]
         highest = max(len(self._vocabulary) - 1, *(i for i in added if isinstance(i, int)), 0)
         return int(highest) + 3
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; one without tokens gives one unknown.
+        """Return the ids of a text; a text without tokens gives one unknown id.
 
         Raises:
             ArgumentTypeError: `text` is not a str.
-            DataError: the last step gives something else than ids.
+            DataError: the last step returns something other than ids.
         """
-        value: Any = checked_text("TransformPipeline", text)
+        value: Any = check_text("TransformPipeline", text)
         for step in self.steps:
             value = step(value)
             if isinstance(value, list) and not value:
-                return [self.UNKNOWN]  # torch warns of an empty list that it is given
+                return [self.UNKNOWN]  # torch warns when a transform gets an empty list
         ids = value.tolist() if hasattr(value, "tolist") else value
         if not isinstance(ids, list) or not all(type(i) is int and i >= 0 for i in ids):
             raise DataError(
-                "TransformPipeline: the last step must give a list of ids, got "
-                f"{str(ids)[:60]!r}; end with a transform that gives integers"
+                "TransformPipeline: the last step must return a list of ids, got "
+                f"{str(ids)[:60]!r}; end with a transform that returns integers"
             )
         kept = [i for i in ids if i != self.padding] if self.padding is not None else ids
         return [self.UNKNOWN if i == self._unknown else i + 2 for i in kept] or [self.UNKNOWN]
@@ -102,10 +106,10 @@ class TransformPipeline:
     __call__ = encode
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the pipeline as JSON, beside `path` first and then moved into place.
+        """Write the pipeline as JSON; the file is written whole or not at all.
 
         Raises:
-            ArgumentError: a step is not the tokeniser `"basic_english"`, `VocabTransform`,
+            ArgumentError: a step is not the tokenizer `"basic_english"`, `VocabTransform`,
                 `Truncate`, `AddToken`, `StrToIntTransform` or `str.split`.
         """
         steps = [_described(step) for step in self.steps]
@@ -113,10 +117,10 @@ class TransformPipeline:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TransformPipeline:
-        """Read what `save` wrote.
+        """Read a pipeline that `save` wrote.
 
         Raises:
-            DataError: the file is not such a pipeline.
+            DataError: the file does not hold one.
             MissingExtraError: torchtext is not installed.
         """
         content = read_json("TransformPipeline", path)
@@ -140,30 +144,33 @@ class TransformPipeline:
             ) from error
 
 
-def words_of(vocabulary: Any, splitter: str | Callable[[str], list[str]]) -> WordVocabulary:
-    """Return the words of a torchtext `Vocab`, in its order, as a `WordVocabulary`.
+def from_torchtext(
+    vocabulary: Any, splitter: str | Callable[[str], Sequence[str]]
+) -> WordVocabulary:
+    """Return the words of a torchtext `Vocab`, in the same order, as a `WordVocabulary`.
 
-    What stands at its default index becomes unknown, id 1; the other words get 2, 3, ...
+    The word at its default index becomes unknown, id 1. The other words get the ids 2, 3, ….
 
     Args:
-        vocabulary: a `torchtext.vocab.Vocab`, or whatever has its `get_itos`, `get_default_index`.
-        splitter: parts a text into words; see `WordVocabulary`.
+        vocabulary: a `torchtext.vocab.Vocab`, or an object with its methods `get_itos` and
+            `get_default_index`.
+        splitter: splits a text into words, as in `WordVocabulary`.
 
     Raises:
         ArgumentTypeError: `vocabulary` is something else.
     """
-    if not hasattr(vocabulary, "get_itos"):
+    if not (hasattr(vocabulary, "get_itos") and hasattr(vocabulary, "get_default_index")):
         raise ArgumentTypeError(
-            f"words_of: vocabulary must be a torchtext Vocab, got {type(vocabulary).__name__}; "
-            "use WordVocabulary.of for a list of words"
+            f"from_torchtext: vocabulary must be a torchtext Vocab, got "
+            f"{type(vocabulary).__name__}; use WordVocabulary.from_words for a list of words"
         )
     unknown = vocabulary.get_default_index()
     words = [word for i, word in enumerate(vocabulary.get_itos()) if i != unknown]
-    return WordVocabulary.of(words, splitter)
+    return WordVocabulary.from_words(words, splitter)
 
 
 def _kind(step: Any) -> str:
-    """Return the name of a transform of torchtext, or nothing."""
+    """Return the class name of a torchtext transform, or an empty string."""
     kind = type(step)
     return kind.__name__ if kind.__module__ == "torchtext.transforms" else ""
 
@@ -194,7 +201,7 @@ def _described(step: Any) -> dict[str, Any]:
     name = getattr(step, "__name__", type(step).__name__)
     raise ArgumentError(
         f"TransformPipeline: the step {name!r} cannot be saved, only basic_english, str.split, "
-        "VocabTransform, Truncate, AddToken and StrToIntTransform; keep the code that makes it"
+        "VocabTransform, Truncate, AddToken and StrToIntTransform; build the pipeline in code"
     )
 
 
@@ -219,7 +226,7 @@ def _rebuilt(step: dict[str, Any]) -> Any:
 
 
 def _torchtext() -> tuple[ModuleType, ModuleType]:
-    with warnings.catch_warnings():  # torchtext announces its end at every import
+    with warnings.catch_warnings():  # torchtext warns at every import that it is deprecated
         warnings.simplefilter("ignore", UserWarning)
         return (
             require("torchtext.transforms", extra="torchtext", purpose="TransformPipeline"),

@@ -1,45 +1,104 @@
-"""Characters and bytes to token ids."""
+"""Base of vocabularies, and the vocabulary of characters."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import unicodedata
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.data.text.checks import checked_ids, checked_text
-from l2l_rnn.data.text.json_files import check_saved, read_json, write_json
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.checks import check_int
+from l2l_rnn.data.text.checks import check_ids, check_saved, check_text
+from l2l_rnn.errors import ArgumentTypeError
+from l2l_rnn.files import read_json, write_json
 
 _FORMAT = "l2l_rnn.CharacterVocabulary"
-_BYTES = "l2l_rnn.ByteVocabulary"
 
 
-class CharacterVocabulary:
-    """Maps each character of a text to a token id, and back.
-
-    Texts are brought to Unicode's composed form (NFC) first, so that an accented letter is one
-    character however it was typed; a combining mark that composes with nothing is a character of
-    its own. Case is kept, since it tells languages apart: lower the texts yourself, here and at
-    `encode`, if it should not count.
-
-    Args:
-        texts: the texts whose characters get an id; those of the meta-train classes alone, so that
-            nothing of the unseen classes leaks.
-        min_count: how often a character must be seen to get an id; 1 keeps all of them.
+class Vocabulary(ABC):
+    """Base of the text pipelines that know their tokens by name. Not for direct use.
 
     Attributes:
-        PADDING: 0, the id after the end of a text.
-        UNKNOWN: 1, the id of every character that has none of its own.
-        characters: the characters with ids 2, 3, ..., in order of their code points.
+        PADDING: 0, the id that pads a text at its end.
+        UNKNOWN: 1, the id of every token outside the vocabulary.
+        token_ids: the id of each token, 2, 3, … in the order of the vocabulary.
+    """
+
+    PADDING = 0
+    UNKNOWN = 1
+
+    _tokens: tuple[str, ...]
+    token_ids: Mapping[str, int]
+
+    def _set(self, tokens: Iterable[str]) -> None:
+        self._tokens = tuple(tokens)
+        self.token_ids = {token: i for i, token in enumerate(self._tokens, start=2)}
+
+    def __len__(self) -> int:
+        """Return the number of ids, padding and unknown included: a model's `vocab_size`."""
+        return len(self._tokens) + 2
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.token_ids
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Vocabulary)
+            and type(self) is type(other)
+            and self._tokens == other._tokens
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._tokens)
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text's tokens; a text without tokens gives one unknown id.
+
+        Raises:
+            ArgumentTypeError: `text` is not a str.
+        """
+
+    @abstractmethod
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of token ids, with U+FFFD for unknown tokens and nothing for padding.
+
+        Raises:
+            ArgumentError: an id is outside 0 .. len(self) - 1.
+        """
+
+    @abstractmethod
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as JSON; the file is written whole or not at all."""
+
+
+class CharacterVocabulary(Vocabulary):
+    """Maps each character of a text to a token id, and back.
+
+    Texts are first normalized to Unicode's composed form (NFC), so that an accented letter is one
+    character however it was typed. A combining mark that composes with nothing is a character of
+    its own. Case is kept, because it helps to tell languages apart. To ignore it, lower the texts
+    here and at `encode`.
+
+    Args:
+        texts: the texts that define the vocabulary. Use those of the meta-train classes alone, so
+            that nothing leaks from the validation and test classes.
+        min_count: how often a character must occur to get an id; 1 keeps every character.
+
+    Attributes:
+        PADDING: 0, the id that pads a text at its end.
+        UNKNOWN: 1, the id of every character outside the vocabulary.
+        characters: the characters with ids 2, 3, …, in order of their code points.
+        token_ids: the id of each character.
 
     Raises:
-        ArgumentTypeError: `texts` is one str, or holds something else than str.
-        ArgumentError: `min_count` is less than 1.
+        ArgumentTypeError: `texts` is one str, or contains something other than str.
+        ArgumentError: `min_count` is not a positive integer.
 
     Example:
         >>> vocabulary = CharacterVocabulary(["banana", "Ban"])
@@ -53,57 +112,43 @@ class CharacterVocabulary:
         6
     """
 
-    PADDING = 0
-    UNKNOWN = 1
-
     def __init__(self, texts: Iterable[str] = (), min_count: int = 1) -> None:
         if isinstance(texts, str):
             raise ArgumentTypeError(
                 "CharacterVocabulary: texts must be an iterable of str, got one str; pass [text]"
             )
-        if not isinstance(min_count, int) or isinstance(min_count, bool) or min_count < 1:
-            raise ArgumentError(
-                f"CharacterVocabulary: min_count must be an integer of 1 or more, got "
-                f"{min_count!r}; 1 keeps every character seen"
-            )
+        min_count = check_int(
+            "CharacterVocabulary", "min_count", min_count, fix="1 keeps every character"
+        )
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(_composed(text))
         self._set(sorted(c for c, count in counts.items() if count >= min_count))
 
-    def _set(self, characters: Iterable[str]) -> None:
-        self.characters = tuple(characters)
-        self._ids = {character: i for i, character in enumerate(self.characters, start=2)}
-
-    def __len__(self) -> int:
-        """Return the number of ids, padding and unknown included: the `vocab_size` of a model."""
-        return len(self.characters) + 2
-
-    def __contains__(self, character: object) -> bool:
-        return character in self._ids
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CharacterVocabulary) and self.characters == other.characters
-
-    def __hash__(self) -> int:
-        return hash(self.characters)
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """The characters with ids 2, 3, …, in order of their code points."""
+        return self._tokens
 
     def __repr__(self) -> str:
         return f"CharacterVocabulary({len(self.characters)} characters)"
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text's characters; an empty text gives one unknown.
+        """Return the ids of a text's characters; an empty text gives one unknown id.
 
         Raises:
             ArgumentTypeError: `text` is not a str.
         """
-        found = map(self._ids.get, _composed(text), itertools.repeat(self.UNKNOWN))
+        found = map(self.token_ids.get, _composed(text), itertools.repeat(self.UNKNOWN))
         return list(found) or [self.UNKNOWN]
 
     __call__ = encode
 
     def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
-        """Return the ids of many texts as arrays, several times faster than one by one.
+        """Return the ids of many texts as arrays, several times faster than one text at a time.
+
+        Raises:
+            ArgumentTypeError: a text is not a str.
 
         Example:
             >>> CharacterVocabulary(["ab"]).encode_batch(["ba", "c"])
@@ -114,7 +159,7 @@ class CharacterVocabulary:
             return []
         points = np.frombuffer("".join(composed).encode("utf-32-le", "surrogatepass"), np.uint32)
         known = np.array([ord(character) for character in self.characters], np.int64)
-        table = np.full(known.max(initial=0) + 2, self.UNKNOWN, np.int32)  # by code point
+        table = np.full(known.max(initial=0) + 2, self.UNKNOWN, np.int32)  # code point -> id
         table[known] = np.arange(2, len(self))
         ids = table[np.minimum(points, len(table) - 1)]
         parts = np.split(ids, np.cumsum([len(text) for text in composed])[:-1])
@@ -122,7 +167,7 @@ class CharacterVocabulary:
         return [part if text else unknown for text, part in zip(composed, parts, strict=True)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of token ids, with U+FFFD for unknown and nothing for padding.
+        """Return the text of token ids, with U+FFFD for unknown characters and nothing for padding.
 
         Raises:
             ArgumentError: an id is outside 0 .. len(self) - 1.
@@ -132,18 +177,18 @@ class CharacterVocabulary:
             'ba\ufffd'
         """
         table = ("", "\ufffd", *self.characters)
-        return "".join(table[i] for i in checked_ids("CharacterVocabulary", ids, len(table)))
+        return "".join(table[i] for i in check_ids("CharacterVocabulary", ids, len(table)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON, beside `path` first and then moved into place."""
+        """Write the vocabulary as JSON; the file is written whole or not at all."""
         write_json(path, {"format": _FORMAT, "version": 1, "characters": list(self.characters)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CharacterVocabulary:
-        """Read what `save` wrote.
+        """Read a vocabulary that `save` wrote.
 
         Raises:
-            DataError: the file is not a vocabulary.
+            DataError: the file does not hold one.
         """
         content = read_json("CharacterVocabulary", path)
         characters = content.get("characters")
@@ -162,85 +207,5 @@ class CharacterVocabulary:
         return vocabulary
 
 
-class ByteVocabulary:
-    """Maps each byte of a text's UTF-8 to the byte plus 2: no training, and nothing is unknown.
-
-    Attributes:
-        PADDING: 0, the id after the end of a text.
-        UNKNOWN: 1, which only an empty text gives.
-
-    Example:
-        >>> vocabulary = ByteVocabulary()
-        >>> vocabulary.encode("né"), len(vocabulary)
-        ([112, 197, 171], 258)
-        >>> vocabulary.decode([112, 197, 171, 0])
-        'né'
-    """
-
-    PADDING = 0
-    UNKNOWN = 1
-
-    def __len__(self) -> int:
-        """Return the number of ids, padding and unknown included: the `vocab_size` of a model."""
-        return 258
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ByteVocabulary)
-
-    def __hash__(self) -> int:
-        return hash(ByteVocabulary)
-
-    def __repr__(self) -> str:
-        return "ByteVocabulary()"
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text's bytes; an empty text gives one unknown.
-
-        Raises:
-            ArgumentTypeError: `text` is not a str.
-        """
-        return [byte + 2 for byte in _utf8(text)] or [self.UNKNOWN]
-
-    __call__ = encode
-
-    def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
-        """Return the ids of many texts as arrays, several times faster than one by one."""
-        return [
-            np.frombuffer(text, np.uint8).astype(np.int32) + 2
-            if text
-            else np.array([self.UNKNOWN], np.int32)
-            for text in map(_utf8, texts)
-        ]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of token ids; bytes that are not UTF-8 become U+FFFD.
-
-        Raises:
-            ArgumentError: an id is outside 0 .. 257.
-        """
-        ids = checked_ids("ByteVocabulary", ids, len(self))
-        return bytes(i - 2 for i in ids if i > self.UNKNOWN).decode("utf-8", "replace")
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON, beside `path` first and then moved into place."""
-        write_json(path, {"format": _BYTES, "version": 1})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ByteVocabulary:
-        """Read what `save` wrote.
-
-        Raises:
-            DataError: the file is not such a vocabulary.
-        """
-        content = read_json("ByteVocabulary", path)
-        holds = content.get("format") == _BYTES and content.get("version") == 1
-        check_saved("ByteVocabulary", path, holds, f"format {_BYTES!r} and version 1")
-        return cls()
-
-
 def _composed(text: object) -> str:
-    return unicodedata.normalize("NFC", checked_text("CharacterVocabulary", text))
-
-
-def _utf8(text: object) -> bytes:
-    return checked_text("ByteVocabulary", text).encode("utf-8", "surrogatepass")
+    return unicodedata.normalize("NFC", check_text("CharacterVocabulary", text))

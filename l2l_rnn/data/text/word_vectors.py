@@ -1,4 +1,4 @@
-"""Word vectors from a text file, read safely line by line."""
+"""Reader of pretrained word vectors."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from l2l_rnn.data.text.vocabulary import Vocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError
 
-_LONGEST = 2**20  # bytes of a line; a vector of 4096 numbers takes a twentieth of that
+_LONGEST = 2**20  # bytes of a line; a vector of 4096 numbers takes a twentieth of this
 
 
 def read_vectors(
     path: str | os.PathLike[str],
-    vocabulary: Any,
+    vocabulary: Vocabulary | Mapping[str, int],
     generator: Generator | None = None,
 ) -> Tensor:
-    """Read the vectors of a vocabulary's words, a row for each id.
+    """Read the vectors of a vocabulary's words, one row for each id.
 
-    The file is text, as GloVe, word2vec and fastText write it: a word and its numbers on each line,
-    with spaces between; a first line of two whole numbers is a header, and is passed over. A word
-    may have spaces in it. Only the rows of the vocabulary are kept, of a word that is there twice
-    the first. Nothing is unpickled, and nothing is written beside the file.
+    The file is text in the format of GloVe, word2vec and fastText: each line holds a word and its
+    numbers, separated by spaces. A first line of two integers is a header and is skipped. A word
+    may contain spaces. Only the words of the vocabulary are kept; of a word that appears twice, the
+    first row is kept. The file is read line by line; nothing is unpickled or cached.
 
     Args:
-        path: the file; one that ends in `.gz` is unpacked as it is read.
+        path: the file; one that ends in `.gz` is decompressed while it is read.
         vocabulary: a `WordVocabulary`, a `CharacterVocabulary`, or a mapping from word to id.
-        generator: draws the rows that the file lacks, normal with the mean and the standard
-            deviation of those found; None leaves them zero.
+        generator: draws the rows of words that the file lacks, from a normal distribution with the
+            mean and standard deviation of the vectors found; None leaves these rows zero.
 
     Shapes:
-        returns (V, width) float32, V = `len(vocabulary)`, or one more than a mapping's largest id.
-        Row 0, padding, is zero.
+        returns (ids, dimensions) float32; there are `len(vocabulary)` ids, or one more than a
+        mapping's largest id. Row 0, padding, is zero.
 
     Raises:
-        ArgumentTypeError: the vocabulary is something else.
-        DataError: a line has not as many numbers as those before, or holds no finite numbers; a
-            word is not UTF-8; or the file has no word of the vocabulary.
+        ArgumentTypeError: `vocabulary` is something else.
+        DataError: lines differ in their number of numbers, or one is not finite; a word is not
+            UTF-8; or the file has no word of the vocabulary.
 
     Example:
         >>> import pathlib, tempfile
@@ -62,12 +63,12 @@ def read_vectors(
         torch.Size([1, 2, 2])
 
     Source: the format is that of T. Mikolov et al., 2013, word2vec; J. Pennington et al., 2014,
-    GloVe, which has no header; P. Bojanowski et al., 2017, fastText.
+    GloVe, without a header; P. Bojanowski et al., 2017, fastText.
     """
     ids, size = _ids(vocabulary)
     rows: dict[int, NDArray[np.float32]] = {}
     width = None
-    for number, place, line in _lines(Path(path).expanduser()):
+    for number, offset, line in _lines(Path(path).expanduser()):
         parts = line.split(b" ")
         if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
             continue
@@ -76,7 +77,7 @@ def read_vectors(
         if width < 1 or len(parts) <= width or (surplus and all(map(_is_number, surplus))):
             raise DataError(
                 f"read_vectors: line {number} of {path} must have a word and {max(width, 1)} "
-                f"numbers, as those before it, got {len(parts)} parts; mend or drop the line"
+                f"numbers like the lines before it, got {len(parts)} parts; fix or delete the line"
             )
         word = b" ".join(parts[:-width])
         try:
@@ -84,15 +85,15 @@ def read_vectors(
         except UnicodeDecodeError as error:
             raise DataError(
                 f"read_vectors: line {number} of {path} must be UTF-8, got byte "
-                f"0x{word[error.start]:02x} at position {place + error.start} of the file; "
-                "write the file anew as UTF-8"
+                f"0x{word[error.start]:02x} at position {offset + error.start} of the file; "
+                "save the file as UTF-8"
             ) from error
         if row is not None and row not in rows:
             rows[row] = _numbers(parts[-width:], number, path)
     if not rows or width is None:
         raise DataError(
             f"read_vectors: {path} must have some of the {len(ids)} words of the vocabulary, got "
-            "none of them; see that case and splitting are those of the file"
+            "none of them; match the file's case and word splitting"
         )
     return _filled(rows, size, width, generator)
 
@@ -114,30 +115,29 @@ def _filled(
 def _ids(vocabulary: Any) -> tuple[Mapping[str, int], int]:
     if isinstance(vocabulary, Mapping):
         return vocabulary, max(vocabulary.values(), default=-1) + 1
-    tokens = getattr(vocabulary, "words", None) or getattr(vocabulary, "characters", None)
-    if tokens is None:
+    if not isinstance(vocabulary, Vocabulary):
         raise ArgumentTypeError(
-            "read_vectors: vocabulary must be a WordVocabulary with words, a CharacterVocabulary "
-            f"or a mapping from word to id, got {vocabulary!r}; build one from the train texts"
+            "read_vectors: vocabulary must be a WordVocabulary, a CharacterVocabulary or a mapping "
+            f"from word to id, got {vocabulary!r}; build one from the training texts"
         )
-    return {token: i for i, token in enumerate(tokens, start=2)}, len(vocabulary)
+    return vocabulary.token_ids, len(vocabulary)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the number, the place in the file, and the bytes of each line that is not empty."""
-    number = place = 0
+    """Yield each non-empty line: its number, its offset in the file, and its bytes."""
+    number = offset = 0
     with _opened(path) as file:
         while line := _read_line(file, path):
             number += 1
             if len(line) == _LONGEST:
                 raise DataError(
                     f"read_vectors: line {number} of {path} must be shorter than {_LONGEST:,} "
-                    "bytes, got a longer one; see that the file is one of word vectors"
+                    "bytes, got a longer one; check that the file holds word vectors"
                 )
             stripped = line.rstrip(b" \t\r\n")
             if stripped:
-                yield number, place, stripped.replace(b"\t", b" ")
-            place += len(line)
+                yield number, offset, stripped.replace(b"\t", b" ")
+            offset += len(line)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -149,8 +149,8 @@ def _read_line(file: IO[bytes], path: Path) -> bytes:
         return file.readline(_LONGEST)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(
-            f"read_vectors: {path} must be a whole gzip file, got a damaged one ({error}); "
-            "fetch or pack it again"
+            f"read_vectors: {path} must be a complete gzip file, got a damaged one ({error}); "
+            "download or compress it again"
         ) from error
 
 
@@ -170,6 +170,6 @@ def _numbers(parts: list[bytes], number: int, path: str | os.PathLike[str]) -> N
     if not np.isfinite(values).all():
         raise DataError(
             f"read_vectors: line {number} of {path} must end in finite numbers, got "
-            f"{b' '.join(parts)[:60]!r}; mend or drop the line"
+            f"{b' '.join(parts)[:60]!r}; fix or delete the line"
         )
     return values

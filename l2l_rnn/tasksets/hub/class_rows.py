@@ -12,7 +12,7 @@ from torch import Tensor
 
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.data.text.pipelines import Pipeline
-from l2l_rnn.data.token_store import TokenStore, width_of
+from l2l_rnn.data.token_store import TokenStore, id_dtype
 from l2l_rnn.errors import DataError
 from l2l_rnn.tasksets.hub.class_splits import Classes
 from l2l_rnn.tasksets.hub.encoding import encode, size_of
@@ -60,7 +60,7 @@ class ClassRows:
         """
         size = size_of(pipeline)
         counts = [sum(self.found.counts[name] for name in names) for names in self.classes]
-        in_file = sum(counts) * max_length * width_of(size).itemsize > memory
+        in_file = sum(counts) * max_length * id_dtype(size).itemsize > memory
         stores: list[TokenStore] = []
         labels: list[list[NDArray[np.int64]]] = [[] for _ in SPLITS]
         longest = 1

@@ -62,7 +62,7 @@ class Activity(GroupedDataset):
 
     Attributes:
         inputs: the windows.
-        answers: exercise of each window.
+        targets: exercise of each window.
         groups: person of each window.
         classes: names of the exercises: PEN (pendulum), ABD (abduction), FEL (forward elevation),
             IR and ER (internal and external rotation), TRAP, ROW.
@@ -71,7 +71,7 @@ class Activity(GroupedDataset):
         by_arm: windows grouped by person, exercise and arm.
 
     Shapes:
-        inputs (items, S, 6) float32; answers, groups, recordings (items,) int64.
+        inputs (items, S, 6) float32; targets, groups, recordings (items,) int64.
 
     Raises:
         UnknownNameError: `split` or `arms` is unknown.
@@ -114,7 +114,7 @@ class Activity(GroupedDataset):
                 f"Activity: across_arms needs arms='both', got {arms!r}; drop one of these options"
             )
         self.split, self.across_arms = split, across_arms
-        self.in_halves = across_arms
+        self.support_is_half = across_arms
         persons = PERSONS[split]
         windows, self.recordings = cut_windows(persons, window, stride, arms)
         if standardize:
@@ -131,7 +131,7 @@ class Activity(GroupedDataset):
         )
         # A cell holds the windows of one person, one exercise and one arm.
         kinds = len(recorded.names)
-        cells = (self.groups * kinds + self.answers) * 2
+        cells = (self.groups * kinds + self.targets) * 2
         cells += torch.tensor(recorded.arms)[self.recordings]
         self.by_arm = Grouping(cells, len(persons) * kinds * 2)
 
@@ -146,7 +146,7 @@ class Activity(GroupedDataset):
     ) -> TaskBatch:
         if not self.across_arms:
             return super().draw(tasks, shots, queries, generator, ways=ways)
-        check_counts("Activity.draw", tasks, shots, queries, ways)
+        tasks, shots, queries, ways = check_counts("Activity.draw", tasks, shots, queries, ways)
         ways = self._ways(ways)
         eligible = self.eligible_across(ways, max(shots, queries))  # (G, kinds)
         able = (eligible.sum(-1) >= ways).nonzero().squeeze(-1)

@@ -64,7 +64,7 @@ class Dynamics(GroupedDataset):
     Attributes:
         inputs: steps, each a state and an action, standardized; padded with NaN if the episode has
             fewer than `h` steps so far.
-        answers: change of the state after the last step, standardized.
+        targets: change of the state after the last step, standardized.
         groups: body of each item.
         episodes: episode of each transition of each body.
         bodies: parameters of each body.
@@ -73,7 +73,7 @@ class Dynamics(GroupedDataset):
             split, which standardize all splits; `x * input_std + input_mean` restores raw inputs.
 
     Shapes:
-        inputs (items, h, state + action) float32; answers (items, state) float32; groups (items,);
+        inputs (items, h, state + action) float32; targets (items, state) float32; groups (items,);
         episodes (G, transitions) int64; bodies (G, parameters) float64.
 
     Raises:
@@ -96,7 +96,7 @@ class Dynamics(GroupedDataset):
     environments: M. Towers et al., 2024, Gymnasium.
     """
 
-    in_halves = True
+    support_is_half = True
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Dynamics(GroupedDataset):
         *,
         ways: int | None = None,
     ) -> TaskBatch:
-        check_counts("Dynamics.draw", tasks, shots, queries, ways)
+        tasks, shots, queries, _ = check_counts("Dynamics.draw", tasks, shots, queries, ways)
         items = self.draw_items(tasks, shots, queries, generator).unsqueeze(1)  # (N, 1, samples)
         return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
 

@@ -77,7 +77,7 @@ class IntentLanguages(GroupedDataset):
 
     Attributes:
         inputs: sentences as token ids, padded with 0.
-        answers: intent of each sentence.
+        targets: intent of each sentence.
         groups: language of each sentence.
         classes: name of each intent, the same in all splits.
         group_names: code of each language, sorted.
@@ -86,7 +86,7 @@ class IntentLanguages(GroupedDataset):
         vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
 
     Shapes:
-        inputs (items, S) int64, S = `max_length`; answers, groups (items,) int64.
+        inputs (items, S) int64, S = `max_length`; targets, groups (items,) int64.
 
     Raises:
         UnknownNameError: `split`, `scripts` or a code in `held_out` does not exist.

@@ -85,7 +85,7 @@ class Translation(GroupedDataset):
 
     Attributes:
         END: 2, the id that ends a target; it represents U+0003, END OF TEXT.
-        inputs, answers, groups: token ids of the inputs and targets, and language of each pair.
+        inputs, targets, groups: token ids of the inputs and targets, and language of each pair.
         group_names: CLDR code of each language, sorted.
         families: family of each language.
         texts: the pairs as text, one per item.
@@ -94,7 +94,7 @@ class Translation(GroupedDataset):
 
     Shapes:
         inputs (items, S) int64, S the number of digits of `largest`, or `max_length` for names;
-        answers (items, T) int64, T = `max_length` + 1; groups (items,) int64.
+        targets (items, T) int64, T = `max_length` + 1; groups (items,) int64.
 
     Raises:
         UnknownNameError: `split`, `pairs`, `scripts` or a code in `held_out` does not exist.

@@ -18,7 +18,7 @@ def seeded(seed=0):
 
 
 def ramps(lengths=LENGTHS, steps=9):
-    """Channel 0 counts the steps, channel 1 counts them down from 100."""
+    """Channel 0 counts up from 0, channel 1 counts down from 100."""
     count = torch.arange(steps, dtype=torch.float64).expand(*lengths.shape, steps)
     x = torch.stack([count, 100 - count], -1)
     return x.where((count < lengths.unsqueeze(-1)).unsqueeze(-1), NAN)
@@ -31,7 +31,7 @@ def batch(x=None):
 
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
-def test_padding_shape_type_and_input_stay(augment):
+def test_shape_dtype_padding_and_input_are_kept(augment):
     x = ramps()
     before = x.clone()
     changed = augment(x, generator=seeded())
@@ -42,7 +42,7 @@ def test_padding_shape_type_and_input_stay(augment):
 
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
-def test_a_seed_fixes_what_is_drawn(augment):
+def test_draws_are_reproducible(augment):
     x = ramps().nan_to_num()
     first, second = (augment(x, generator=seeded(3)) for _ in range(2))
     assert torch.equal(first, second)
@@ -55,10 +55,8 @@ def test_any_number_of_axes(augment, shape):
     assert augment(torch.randn(shape)).shape == shape
 
 
-@pytest.mark.parametrize(
-    "augment", [partial(time_warp, deviation=0), partial(window_slice, share=1)]
-)
-def test_half_precision_counts_long_series(augment):
+@pytest.mark.parametrize("augment", [partial(time_warp, std=0), partial(window_slice, ratio=1)])
+def test_long_series_in_half_precision(augment):
     x = (torch.arange(5001) % 7).to(torch.float16).view(-1, 1)
     changed = augment(x)
     assert changed.dtype == torch.float16
@@ -68,23 +66,23 @@ def test_half_precision_counts_long_series(augment):
 @pytest.mark.parametrize(
     "augment",
     [
-        partial(jitter, deviation=0),
-        partial(scale, deviation=0),
-        partial(time_warp, deviation=0),
-        partial(window_slice, share=1),
+        partial(jitter, std=0),
+        partial(scale, std=0),
+        partial(time_warp, std=0),
+        partial(window_slice, ratio=1),
     ],
 )
-def test_no_strength_no_change(augment):
+def test_zero_strength_changes_nothing(augment):
     torch.testing.assert_close(augment(ramps()), ramps(), equal_nan=True)
 
 
-def test_jitter_is_noise_of_the_given_deviation():
+def test_jitter_adds_noise_with_the_given_std():
     noise = jitter(torch.full((100, 200, 2), 3.0), 0.5, generator=seeded()) - 3
     assert noise.mean().abs() < 0.01
     assert noise.std() == pytest.approx(0.5, rel=0.02)
 
 
-def test_scale_has_one_factor_a_series_and_channel():
+def test_scale_has_one_factor_per_series_and_channel():
     x = torch.rand(500, 7, 3, generator=seeded()) + 1
     factors = scale(x, 0.2, generator=seeded()) / x
     torch.testing.assert_close(factors, factors[:, :1].expand_as(factors))
@@ -93,9 +91,9 @@ def test_scale_has_one_factor_a_series_and_channel():
     assert (factors[:, 0, 0] != factors[:, 0, 1]).all()
 
 
-@pytest.mark.parametrize("deviation", [0.2, 3.0])
-def test_warped_time_runs_forward_between_fixed_ends(deviation):
-    warped = time_warp(ramps(), deviation, generator=seeded())
+@pytest.mark.parametrize("std", [0.2, 3.0])
+def test_time_warp_is_monotonic_between_fixed_ends(std):
+    warped = time_warp(ramps(), std, generator=seeded())
     torch.testing.assert_close(
         warped.sum(-1).nan_to_num(100.0), torch.full((2, 3, 9), 100.0).double()
     )
@@ -105,8 +103,8 @@ def test_warped_time_runs_forward_between_fixed_ends(deviation):
         assert (series[:length, 0].diff() > 0).all()
 
 
-def test_speeds_of_warped_time_are_as_said():
-    """With two knots the speed runs from one to the other, so its logarithms' range is theirs."""
+def test_speeds_of_time_warp_follow_the_documented_formula():
+    """With two knots, the speed changes linearly from the first to the second."""
     x = torch.arange(2001.0, dtype=torch.float64).view(-1, 1)
     speeds = time_warp(x, 0.5, knots=2, generator=seeded()).squeeze().diff()
     knots = (0.5 * torch.randn(2, 1, generator=seeded(), dtype=torch.float64)).exp()
@@ -114,7 +112,7 @@ def test_speeds_of_warped_time_are_as_said():
     torch.testing.assert_close(speeds, expected / expected.mean())
 
 
-def test_a_slice_is_stretched_from_somewhere_in_the_series():
+def test_window_slice_stretches_a_random_slice():
     x = ramps(torch.full((400,), 11), 11)
     sliced = window_slice(x, 0.4, generator=seeded())[..., 0]
     steps = sliced.diff(dim=-1)
@@ -125,9 +123,9 @@ def test_a_slice_is_stretched_from_somewhere_in_the_series():
     assert sliced[:, 0].max() > 5.9
 
 
-def test_only_the_support_is_augmented():
+def test_only_the_support_set_is_augmented():
     given = batch()
-    changed = augment_support(given, jitter, partial(time_warp, deviation=0.5), generator=seeded())
+    changed = augment_support(given, jitter, partial(time_warp, std=0.5), generator=seeded())
     assert changed.query_x is given.query_x
     assert changed.support_y is given.support_y
     assert changed.query_y is given.query_y
@@ -138,7 +136,7 @@ def test_only_the_support_is_augmented():
     torch.testing.assert_close(changed.support_x, by_hand, equal_nan=True)
 
 
-def test_without_augmentations_nothing_changes():
+def test_no_augmentations_change_nothing():
     given = batch()
     assert augment_support(given).support_x is given.support_x
 
@@ -151,28 +149,28 @@ def test_without_augmentations_nothing_changes():
         (partial(lambda x, generator, by: x * by, by=NAN), "partial"),
     ],
 )
-def test_an_augmentation_that_moves_padding(augmentation, name):
+def test_augmentations_must_keep_shape_and_padding(augmentation, name):
     with pytest.raises(ShapeError, match=f"augment_support: {name} must keep the shape"):
         augment_support(batch(), augmentation)
 
 
 @pytest.mark.parametrize("augment", [*AUGMENTATIONS, lambda x: augment_support(batch(x), jitter)])
-def test_token_ids_are_refused(augment):
+def test_token_ids_are_rejected(augment):
     with pytest.raises(ArgumentTypeError, match=r"real-valued steps, got torch.int64"):
         augment(torch.ones(2, 3, 9, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(3,), (2, 0, 1)])
-def test_what_has_no_steps_is_refused(augment, shape):
-    with pytest.raises(ShapeError, match=r"expected steps \(…, S, F\), got shape"):
+def test_inputs_without_steps_are_rejected(augment, shape):
+    with pytest.raises(ShapeError, match=r"expected steps \(…, S, F\) with S of at least 1, got"):
         augment(torch.ones(shape))
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_examples_without_steps_are_not_taken_for_a_series(augmentation):
+def test_tasks_without_steps_are_rejected(augmentation):
     waves = Sinusoids().draw(2, 5, 5)  # (N, B, 1)
-    message = r"augment_support: support_x must be \(N, B, S, F\), got shape \(2, 5, 1\); only"
+    message = r"augment_support: support_x must be \(N, B, S, F\), got shape \(2, 5, 1\); use"
     with pytest.raises(ShapeError, match=message):
         augment_support(waves, augmentation)
 
@@ -180,16 +178,20 @@ def test_examples_without_steps_are_not_taken_for_a_series(augmentation):
 @pytest.mark.parametrize(
     ("augment", "options", "message"),
     [
-        (jitter, {"deviation": -1}, "jitter: deviation must be a number of 0 or more, got -1"),
-        (scale, {"deviation": NAN}, "scale: deviation must be.*got nan"),
-        (time_warp, {"deviation": "1"}, "time_warp: deviation must be.*got '1'"),
-        (time_warp, {"knots": 1}, "time_warp: knots must be an integer of 2 or more, got 1"),
+        (jitter, {"std": -1}, "jitter: std must be a number of at least 0, got -1"),
+        (scale, {"std": NAN}, "scale: std must be.*got nan"),
+        (time_warp, {"std": "1"}, "time_warp: std must be.*got '1'"),
+        (time_warp, {"knots": 1}, "time_warp: knots must be an integer of at least 2, got 1"),
         (time_warp, {"knots": 2.0}, "knots must be"),
-        (window_slice, {"share": 0}, "window_slice: share must lie above 0 and up to 1, got 0"),
-        (window_slice, {"share": 1.1}, "share must lie"),
-        (window_slice, {"share": True}, "share must lie"),
+        (
+            window_slice,
+            {"ratio": 0},
+            "window_slice: ratio must be .* of at most 1, got 0",
+        ),
+        (window_slice, {"ratio": 1.1}, "ratio must be"),
+        (window_slice, {"ratio": True}, "ratio must be"),
     ],
 )
-def test_bad_strengths(augment, options, message):
+def test_bad_strengths_are_rejected(augment, options, message):
     with pytest.raises(ArgumentError, match=message):
         augment(ramps(), **options)

@@ -12,7 +12,7 @@ NAN = float("nan")
 
 
 def clocks(*lengths, channels=1):
-    """Each value tells its series and time: series 2 at time 37 is 2037, its channel 1 -2037."""
+    """Values encode series and time: series 2 at time 37 is 2037, and -2037 in channel 1."""
     series = [1000.0 * i + torch.arange(n) for i, n in enumerate(lengths)]
     return [torch.stack([s, -s][:channels], -1) for s in series]
 
@@ -21,15 +21,15 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_windows_are_disjoint_and_answers_follow():
-    dataset = ForecastingDataset(clocks(30, 17, channels=2), 5, 3, normalise=False)
+def test_windows_are_disjoint_and_targets_follow():
+    dataset = ForecastingDataset(clocks(30, 17, channels=2), 5, 3, normalize=False)
     assert dataset.inputs.shape == (5, 5, 2)
-    assert dataset.answers.shape == (5, 3, 2)
+    assert dataset.targets.shape == (5, 3, 2)
     assert dataset.inputs[:, 0, 0].tolist() == [0, 8, 16, 1000, 1008]
     assert dataset.starts.tolist() == [0, 8, 16, 0, 8]
     assert dataset.groups.tolist() == [0, 0, 0, 1, 1]
     assert dataset.inputs[1, :, 1].tolist() == [-8, -9, -10, -11, -12]
-    assert dataset.answers[1, :, 0].tolist() == [13, 14, 15]
+    assert dataset.targets[1, :, 0].tolist() == [13, 14, 15]
 
 
 @pytest.mark.parametrize(
@@ -41,38 +41,38 @@ def test_windows_are_disjoint_and_answers_follow():
         ],
     ],
 )
-def test_series_in_any_form(series):
-    dataset = ForecastingDataset(series, 3, 1, normalise=False, names=("a", "b"))
+def test_formats_of_series(series):
+    dataset = ForecastingDataset(series, 3, 1, normalize=False, names=("a", "b"))
     assert dataset.group_names == ("a", "b")
-    assert dataset.answers.flatten().tolist() == [3, 7, 11, 15, 19, 3, 7, 11]
+    assert dataset.targets.flatten().tolist() == [3, 7, 11, 15, 19, 3, 7, 11]
 
 
-def test_normalised_by_the_context_alone():
+def test_windows_are_normalized_by_their_context():
     rng = np.random.default_rng(0)
     one = rng.normal(5, 3, (60, 2))
     two = one.copy()
-    two[8:10] += 1e3  # the answer of the first window
+    two[8:10] += 1e3  # the targets of the first window
     first, second = (ForecastingDataset([series], 8, 2) for series in (one, two))
     assert torch.equal(first.inputs[0], second.inputs[0])
     torch.testing.assert_close(first.inputs.mean(1), torch.zeros(6, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(first.inputs.std(1, unbiased=False), torch.ones(6, 2))
     expected = (one[8:10] - one[:8].mean(0)) / one[:8].std(0)
-    torch.testing.assert_close(first.answers[0], torch.tensor(expected).float())
-    back = first.answers * first.deviations + first.means
+    torch.testing.assert_close(first.targets[0], torch.tensor(expected).float())
+    back = first.targets * first.std + first.mean
     torch.testing.assert_close(back[0], torch.tensor(one[8:10]).float())
 
 
-def test_a_constant_context_is_only_centred():
+def test_a_constant_context_is_only_centered():
     dataset = ForecastingDataset([[0.1] * 4 + [5.0]], 4, 1)
     assert dataset.inputs.flatten().tolist() == pytest.approx([0] * 4)
-    assert dataset.answers.item() == pytest.approx(4.9)
+    assert dataset.targets.item() == pytest.approx(4.9)
 
 
 @pytest.mark.parametrize("chronological", [False, True])
 @pytest.mark.parametrize("way", ["draw", "taskset"])
-def test_a_query_s_answer_is_in_no_support_example(chronological, way):
+def test_query_targets_are_in_no_support_example(chronological, way):
     dataset = ForecastingDataset(
-        clocks(60, 90, 75), 5, 2, chronological=chronological, normalise=False
+        clocks(60, 90, 75), 5, 2, chronological=chronological, normalize=False
     )
     random.seed(0)
     if way == "draw":
@@ -102,21 +102,21 @@ def test_a_query_s_answer_is_in_no_support_example(chronological, way):
     assert (backwards == 0) if chronological else (backwards > 30)
 
 
-def test_chronological_windows_overlap_in_what_is_given():
-    dataset = ForecastingDataset(clocks(20), 5, 2, chronological=True, normalise=False)
+def test_chronological_windows_overlap_in_their_contexts():
+    dataset = ForecastingDataset(clocks(20), 5, 2, chronological=True, normalize=False)
     assert dataset.inputs[:, 0, 0].tolist() == [0, 2, 4, 6, 8, 10, 12]
 
 
-def test_chronological_support_varies():
-    """The support is not always the first windows, nor always neighbours."""
-    dataset = ForecastingDataset(clocks(40), 2, 1, chronological=True, normalise=False)
+def test_chronological_support_sets_are_random():
+    """The support set is neither always the first windows nor always neighboring ones."""
+    dataset = ForecastingDataset(clocks(40), 2, 1, chronological=True, normalize=False)
     starts = dataset.draw(200, 2, 1, seeded()).support_x[..., 0, 0]
     assert len({tuple(pair) for pair in starts.tolist()}) > 100
     assert (starts[:, 0] < starts[:, 1]).all()
 
 
-def test_a_seed_fixes_the_tasks():
-    dataset = ForecastingDataset(clocks(60, 70), 5, 2, normalise=False)
+def test_draws_are_reproducible():
+    dataset = ForecastingDataset(clocks(60, 70), 5, 2, normalize=False)
     first, second, other = (dataset.draw(9, 2, 2, seeded(s)).query_y for s in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -127,35 +127,47 @@ def test_a_seed_fixes_the_tasks():
     [
         ({"context": 0}, ArgumentError, "context must be a positive integer, got 0"),
         ({"horizon": 1.5}, ArgumentError, "horizon must be a positive integer, got 1.5"),
-        ({"stride": True}, ArgumentError, "stride must be a positive integer, got True"),
-        ({"stride": 6}, ArgumentError, "stride must be at least 7.*chronological=True"),
+        ({"stride": True}, ArgumentError, "stride must be an integer of at least 7, got True"),
+        ({"stride": 6}, ArgumentError, "stride .* of at least 7, .*chronological=True"),
         (
             {"stride": 1, "chronological": True},
             ArgumentError,
-            "stride must be at least 2,.*got 1; raise it$",
+            "stride must be an integer of at least 2, got 1; raise it$",
         ),
-        ({"context": 29}, DataError, r"series 1 has 30 steps, expected context \+ horizon = 31"),
-        ({"context": 29, "names": "ab"}, DataError, "series 'b' has 30 steps"),
-        ({"names": ("a",)}, ShapeError, "expected 2 names, one for each series, got 1"),
+        ({"context": 29}, DataError, r"series 1 .* context \+ horizon = 31 steps, got 30"),
+        ({"context": 29, "names": "ab"}, DataError, "series 'b' must have .* got 30"),
+        ({"names": ("a",)}, ShapeError, "expected 2 names, one for each series, got 1; name"),
         ({"series": []}, DataError, "at least one series, got none"),
-        ({"series": [[1.0, NAN, 3.0] * 9]}, DataError, "case 0 has a NaN at step 1"),
-        ({"series": clocks(40) + clocks(40, channels=2)}, ShapeError, "case 1 has 2 channels"),
-        ({"series": [["a"] * 40]}, ArgumentTypeError, "case 0 is an array of <U1"),
+        (
+            {"series": [[1.0, NAN, 3.0] * 9]},
+            DataError,
+            "case 0 .* got one at step 1",
+        ),
+        (
+            {"series": clocks(40) + clocks(40, channels=2)},
+            ShapeError,
+            "case 1 must have 1 chan.* got 2",
+        ),
+        (
+            {"series": [["a"] * 40]},
+            ArgumentTypeError,
+            "case 0 must be .* array of <U1",
+        ),
     ],
 )
-def test_bad_input(options, error, message):
+def test_bad_input_is_rejected(options, error, message):
     with pytest.raises(error, match=message) as caught:
         ForecastingDataset(**{"series": clocks(40, 30), "context": 5, "horizon": 2, **options})
     assert str(caught.value).startswith("ForecastingDataset: ")
 
 
-def test_more_windows_than_there_are():
-    with pytest.raises(DataError, match="no group has 9 examples"):
+def test_too_many_windows_are_rejected():
+    with pytest.raises(DataError, match="at least 9 examples"):
         ForecastingDataset(clocks(40), 3, 2).draw(2, 5, 4)
 
 
 @pytest.mark.parametrize(
-    ("count", "shares", "sizes"),
+    ("count", "fractions", "sizes"),
     [
         (10, (0.6, 0.2, 0.2), [6, 2, 2]),
         (10, (3, 1, 1), [6, 2, 2]),
@@ -165,9 +177,9 @@ def test_more_windows_than_there_are():
         (4, (1,), [4]),
     ],
 )
-def test_splits_share_no_series(count, shares, sizes):
+def test_splits_share_no_series(count, fractions, sizes):
     series = clocks(*[5] * count)
-    parts = split_series(series, shares, seeded())
+    parts = split_series(series, fractions, seeded())
     assert [len(part) for part in parts] == sizes
     found = [int(s[0, 0]) for part in parts for s in part]
     assert sorted(found) == [1000 * i for i in range(count)]
@@ -181,7 +193,7 @@ def test_equal_series_stay_together():
     assert sum(map(len, parts)) == 24
 
 
-def test_a_seed_fixes_the_split():
+def test_splits_are_reproducible():
     def split(seed):
         parts = split_series(clocks(*[5] * 30), generator=seeded(seed))
         return [[int(s[0, 0]) for s in part] for part in parts]
@@ -190,15 +202,16 @@ def test_a_seed_fixes_the_split():
 
 
 @pytest.mark.parametrize(
-    ("count", "shares", "error", "message"),
+    ("count", "fractions", "error", "message"),
     [
-        (2, (1, 1, 1), DataError, "expected 3 different series or more, got 2"),
-        (9, (1, 0), ArgumentError, "shares must be positive numbers"),
-        (9, (), ArgumentError, "shares must be positive numbers"),
-        (9, (1, NAN), ArgumentError, "shares must be positive numbers"),
-        (9, (1, float("inf")), ArgumentError, "shares must be positive numbers"),
+        (2, (1, 1, 1), DataError, "expected at least 3 different series, got 2"),
+        (9, (1, 0), ArgumentError, "a fraction must be a number above 0, got 0"),
+        (9, (), ArgumentError, r"must hold one number for each set, got \(\); pass"),
+        (9, 0.5, ArgumentError, "fractions must hold one number for each set, got 0.5"),
+        (9, (1, NAN), ArgumentError, "a fraction must be .* got nan"),
+        (9, (1, float("inf")), ArgumentError, "a fraction must be .* got inf"),
     ],
 )
-def test_bad_splits(count, shares, error, message):
+def test_bad_fractions_are_rejected(count, fractions, error, message):
     with pytest.raises(error, match=message):
-        split_series(clocks(*[5] * count), shares)
+        split_series(clocks(*[5] * count), fractions)

@@ -29,11 +29,11 @@ def write(folder, text, encoding="utf-8"):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
-def test_what_a_file_holds(tmp_path, encoding, end):
+def test_encodings_and_line_ends(tmp_path, encoding, end):
     series, labels = read_ts(write(tmp_path, GOOD.replace("\n", end), encoding))
     np.testing.assert_array_equal(series[0], [[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(series[1], [[-1000, 0.5, np.nan], [0, 0, 0]])
-    assert labels == ["Left", "right"]  # as the header writes them
+    assert labels == ["Left", "right"]  # as in the header
 
 
 def test_ragged_series(tmp_path):
@@ -44,13 +44,13 @@ def test_ragged_series(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("-1e3", "12x", "line 12 of .*Tiny_TRAIN.ts: value 0 is '12x', expected a number"),
-        (".5", "", "line 12 .*: value 1 is '', expected a number"),
-        ("1,2,3:4", "1,2:4", "line 11 .*: its channels have 2 to 3 steps"),
+        ("-1e3", "12x", "line 12 of .*Tiny_TRAIN.ts: value 0 must be a number, got '12x'"),
+        (".5", "", "line 12 .*: value 1 must be a number, got ''"),
+        ("1,2,3:4", "1,2:4", "line 11 .*: expected channels of one length, got 2 to 3 steps"),
         ("1,2,3:4,5,6", "1,2:4,5", "line 11 .*: expected 3 steps, got 2"),
         (":4,5,6", "", "line 11 .*: expected 2 channels, got 1"),
-        ("0:Right", "0:up", "line 12 .*: it ends in 'up', which is none of the classes"),
-        (",0,0:Right\n", "", "line 12 .*: it ends in '0', which is none of the classes"),
+        ("0:Right", "0:up", "line 12 .*: expected one of the classes at the end, got 'up'"),
+        (",0,0:Right\n", "", "line 12 .*: expected one of the classes at the end, got '0'"),
         (
             "right\n@data\n",
             "right\n",
@@ -58,17 +58,17 @@ def test_ragged_series(tmp_path):
         ),
         ("true Left right", "false", "line 9 .*: expected named classes, got '@classLabel false'"),
         ("@classLabel", "@targetLabel", "line 9 .*: expected named classes"),
-        ("@classLabel true Left right\n", "", "the header names no classes"),
-        ("@timeStamps false", "@timeStamps true", "line 3 .*: series with time stamps"),
+        ("@classLabel true Left right\n", "", "expected @classLabel in the header, got none"),
+        ("@timeStamps false", "@timeStamps true", "line 3 .*: expected series without time stamps"),
         ("@dimensions 2", "@dimensions two", "line 6 .*: @dimensions must be one positive integer"),
         ("@seriesLength 3", "@seriesLength", "line 8 .*: @seriesLength must be one positive"),
-        (GOOD[len(HEADER) :], "", "line 9 .*: there is no case after @data"),
-        (GOOD[GOOD.index("@data") :], "", "there is no @data before the end of the file"),
-        (GOOD, "", "there is no @data before the end of the file"),
+        (GOOD[len(HEADER) :], "", "line 9 .*: expected cases after @data, got none"),
+        (GOOD[GOOD.index("@data") :], "", "expected @data, got the end of the file"),
+        (GOOD, "", "expected @data, got the end of the file"),
         (GOOD, "\x00\x01\x02" * 9, "line 1 .*: expected a line that starts with @ or #"),
     ],
 )
-def test_a_damaged_file(tmp_path, old, new, message):
+def test_damaged_files_are_rejected(tmp_path, old, new, message):
     assert old in GOOD
     with pytest.raises(DataError, match=message) as caught:
         read_ts(write(tmp_path, GOOD.replace(old, new)))
@@ -76,24 +76,24 @@ def test_a_damaged_file(tmp_path, old, new, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_cut_anywhere_in_its_last_lines_is_not_read(tmp_path):
+def test_truncated_files_are_rejected(tmp_path):
     whole = GOOD.rstrip()
     for cut in range(len(HEADER) + 1, len(whole)):
         text = whole[:cut]
         if text.rstrip().endswith(":Left"):
-            continue  # a whole line fewer: nothing in the format tells
+            continue  # the format cannot tell that a whole line is missing
         with pytest.raises(DataError):
             read_ts(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", ["Missing.ts", ""])
-def test_a_file_that_is_not_there(tmp_path, name):
-    with pytest.raises(DataError, match=r"read_ts: .* cannot be read .*see that it is there"):
+def test_a_missing_file(tmp_path, name):
+    with pytest.raises(DataError, match=r"read_ts: .* cannot be read .*check that it exists"):
         read_ts(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["JapaneseVowels", "PLAID", "BasicMotions"])
-def test_it_reads_what_sktime_reads(name):
+def test_sktime_reads_the_same(name):
     spec = importlib.util.find_spec("sktime")
     if spec is None:
         pytest.skip("sktime is not installed")

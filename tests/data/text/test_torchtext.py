@@ -1,9 +1,9 @@
-"""torchtext loads beside torch 2.3 only; elsewhere these tests are skipped."""
+"""Pipelines over torchtext, which works with torch 2.3 only; otherwise these are skipped."""
 
 import pytest
 import torch
 
-from l2l_rnn.data import TransformPipeline, as_pipeline, load_pipeline, words_of
+from l2l_rnn.data import TransformPipeline, as_pipeline, from_torchtext, load_pipeline
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 torchtext = pytest.importorskip("torchtext", exc_type=ImportError)
@@ -15,13 +15,13 @@ vocab = pytest.importorskip("torchtext.vocab")
 
 @pytest.fixture
 def words():
-    """<pad> 0, <unk> 1, b 2, a 3."""
+    """A `Vocab`: <pad> is 0, <unk> 1, b 2, a 3."""
     made = vocab.build_vocab_from_iterator([["b", "a", "b"]], specials=["<pad>", "<unk>"])
     made.set_default_index(1)
     return made
 
 
-def test_ids_are_shifted_unknown_is_one_and_padding_is_left_out(words):
+def test_ids_are_shifted_and_padding_is_removed(words):
     pipeline = TransformPipeline(
         str.split,
         transforms.VocabTransform(words),
@@ -34,7 +34,7 @@ def test_ids_are_shifted_unknown_is_one_and_padding_is_left_out(words):
 
 
 @pytest.mark.parametrize("value", [0, 9])
-def test_padding_is_known_from_the_transform(words, value):
+def test_padding_is_found_in_the_pad_transform(words, value):
     steps = transforms.Sequential(
         transforms.VocabTransform(words),
         transforms.ToTensor(),
@@ -49,7 +49,7 @@ def test_padding_is_known_from_the_transform(words, value):
     assert pipeline.padding == value
 
 
-def test_a_sequential_is_taken_apart(words):
+def test_a_sequential_is_unpacked(words):
     split = data.get_tokenizer("basic_english")
     inner = transforms.Sequential(transforms.VocabTransform(words), transforms.Truncate(2))
     pipeline = TransformPipeline(split, transforms.Sequential(inner, transforms.AddToken(7)))
@@ -58,7 +58,7 @@ def test_a_sequential_is_taken_apart(words):
     assert len(pipeline) == 10
 
 
-def test_saved_with_every_step_it_knows(words, tmp_path):
+def test_save_and_load_with_every_known_step(words, tmp_path):
     split = data.get_tokenizer("basic_english")
     steps = (
         transforms.VocabTransform(words),
@@ -74,7 +74,7 @@ def test_saved_with_every_step_it_knows(words, tmp_path):
     assert load_pipeline(tmp_path / "numbers.json")("5 6") == [7, 8]
 
 
-def test_without_a_default_index(words, tmp_path):
+def test_a_vocab_without_a_default_index(words, tmp_path):
     words.set_default_index(None)
     pipeline = TransformPipeline(str.split, transforms.VocabTransform(words))
     pipeline.save(tmp_path / "pipeline.json")
@@ -83,23 +83,23 @@ def test_without_a_default_index(words, tmp_path):
         pipeline("q")
 
 
-def test_words_of_a_vocab(words):
-    vocabulary = words_of(words, "whitespace")
+def test_from_torchtext(words):
+    vocabulary = from_torchtext(words, "whitespace")
     assert vocabulary.words == ("<pad>", "b", "a")
     assert vocabulary("a q b") == [4, 1, 3]
 
 
-def test_bad_input(words, tmp_path):
+def test_bad_input_is_rejected(words, tmp_path):
     with pytest.raises(ArgumentTypeError, match="every step must be callable, got int"):
         TransformPipeline(3)
-    with pytest.raises(ArgumentTypeError, match="known from a VocabTransform"):
+    with pytest.raises(ArgumentTypeError, match="known from a VocabTransform only"):
         len(TransformPipeline(str.split))
-    with pytest.raises(DataError, match=r"must give a list of ids, got \"\['a'\]\""):
+    with pytest.raises(DataError, match=r"must return a list of ids, got \"\['a'\]\""):
         TransformPipeline(str.split)("a")
-    with pytest.raises(DataError, match=r"must give a list of ids, got '\[0\.5\]'"):
+    with pytest.raises(DataError, match=r"must return a list of ids, got '\[0\.5\]'"):
         TransformPipeline(lambda text: torch.tensor([0.5]))("a")
     with pytest.raises(ArgumentTypeError, match="must be a torchtext Vocab, got list"):
-        words_of(["a"], "whitespace")
+        from_torchtext(["a"], "whitespace")
     path = tmp_path / "pipeline.json"
     with pytest.raises(ArgumentError, match="the step 'ToTensor' cannot be saved"):
         TransformPipeline(str.split, transforms.ToTensor()).save(path)
@@ -117,7 +117,7 @@ def test_bad_input(words, tmp_path):
         '{"step": "VocabTransform", "words": ["a"], "default_index": 5}',
     ],
 )
-def test_a_damaged_step(tmp_path, step):
+def test_load_rejects_a_damaged_step(tmp_path, step):
     path = tmp_path / "pipeline.json"
     path.write_text(
         '{"format": "l2l_rnn.TransformPipeline", "version": 1, "padding": null, "steps": ['

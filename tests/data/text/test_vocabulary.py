@@ -12,15 +12,16 @@ def vocabulary():
     return CharacterVocabulary(["Åland", "été", "ndé"])
 
 
-def test_ids_follow_code_points_after_padding_and_unknown(vocabulary):
+def test_ids_are_in_order_of_code_points(vocabulary):
     assert vocabulary.characters == ("a", "d", "l", "n", "t", "Å", "é")
     assert [vocabulary.encode(c) for c in vocabulary.characters] == [
         [i] for i in range(2, len(vocabulary))
     ]
     assert (vocabulary.PADDING, vocabulary.UNKNOWN) == (0, 1)
+    assert vocabulary.token_ids == {c: i for i, c in enumerate(vocabulary.characters, start=2)}
 
 
-def test_order_of_texts_does_not_matter():
+def test_the_order_of_texts_does_not_matter():
     texts = ["xyz", "abc", "ñandú"]
     assert CharacterVocabulary(texts) == CharacterVocabulary(reversed(texts))
     assert hash(CharacterVocabulary(texts)) == hash(CharacterVocabulary(reversed(texts)))
@@ -44,17 +45,17 @@ def test_min_count():
     ],
     ids=["empty", "unseen", "emoji", "joined emoji", "lone mark", "space", "nul", "surrogate"],
 )
-def test_what_was_never_seen_is_unknown(vocabulary, text, ids):
+def test_unseen_characters_are_unknown(vocabulary, text, ids):
     assert vocabulary.encode(text) == ids
 
 
-def test_composed_and_decomposed_are_one(vocabulary):
+def test_composed_and_decomposed_forms_are_equal(vocabulary):
     decomposed = unicodedata.normalize("NFD", "été Å")
     assert vocabulary.encode(decomposed) == vocabulary.encode("été Å")
     assert CharacterVocabulary([decomposed]) == CharacterVocabulary(["été Å"])
 
 
-def test_a_mark_that_composes_with_nothing_is_a_character():
+def test_a_mark_that_does_not_compose_is_a_character():
     assert CharacterVocabulary(["q\u0303"]).characters == ("q", "\u0303")
 
 
@@ -62,7 +63,7 @@ def test_case_is_kept(vocabulary):
     assert vocabulary.encode("å") == [1] != vocabulary.encode("Å")
 
 
-def test_nothing_encodes_to_padding(vocabulary):
+def test_no_character_encodes_to_padding(vocabulary):
     assert all(0 not in vocabulary.encode(chr(i)) for i in range(0x3000))
 
 
@@ -116,7 +117,7 @@ def test_a_failed_save_leaves_the_old_file(vocabulary, tmp_path, monkeypatch):
         b'{"format": "l2l_rnn.CharacterVocabulary", "version": 1, "characters": "ab"}',
     ],
 )
-def test_a_file_that_is_no_vocabulary(content, tmp_path):
+def test_load_rejects_other_files(content, tmp_path):
     path = tmp_path / "vocabulary.json"
     path.write_bytes(content)
     with pytest.raises(DataError, match="save it again"):
@@ -124,12 +125,12 @@ def test_a_file_that_is_no_vocabulary(content, tmp_path):
 
 
 @pytest.mark.parametrize("min_count", [0, -1, 1.5, True, None])
-def test_bad_min_count(min_count):
-    with pytest.raises(ArgumentError, match="min_count must be an integer of 1 or more"):
+def test_bad_min_counts_are_rejected(min_count):
+    with pytest.raises(ArgumentError, match=r"min_count must be a positive integer, .*; 1 keeps"):
         CharacterVocabulary(["a"], min_count=min_count)
 
 
-def test_bad_texts(vocabulary):
+def test_bad_texts_are_rejected(vocabulary):
     with pytest.raises(ArgumentTypeError, match="got one str"):
         CharacterVocabulary("abc")
     with pytest.raises(ArgumentTypeError, match="must be a str, got bytes"):

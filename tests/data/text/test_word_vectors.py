@@ -3,11 +3,11 @@ import gzip
 import pytest
 import torch
 
-from l2l_rnn.data import CharacterVocabulary, WordVocabulary, read_vectors
+from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary, read_vectors
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.nn import Embedding
 
-WORDS = WordVocabulary.of(["cat", "dog", "new york", "."])  # 2, 3, 4, 5
+WORDS = WordVocabulary.from_words(["cat", "dog", "new york", "."])  # 2, 3, 4, 5
 GLOVE = "cat 1 2.5\nbird 9 9\nnew york -1 3e-1\n. 0 1\n"
 
 
@@ -40,21 +40,21 @@ def test_rows_of_the_vocabulary(path, content):
     torch.testing.assert_close(vectors, WANTED)
 
 
-def test_packed(tmp_path):
+def test_gzip(tmp_path):
     path = tmp_path / "vectors.vec.gz"
     path.write_bytes(gzip.compress(GLOVE.encode()))
     torch.testing.assert_close(read_vectors(path, WORDS), WANTED)
     path.write_bytes(gzip.compress(GLOVE.encode())[:-9])
-    with pytest.raises(DataError, match="must be a whole gzip file"):
+    with pytest.raises(DataError, match="must be a complete gzip file"):
         read_vectors(path, WORDS)
 
 
-def test_missing_rows_are_drawn_like_those_found(path):
+def test_missing_rows_are_drawn_from_the_moments_of_the_others(path):
     found = torch.randn(500, 8, generator=torch.Generator().manual_seed(0)) * 3 + 2
     words = [f"w{i}" for i in range(500)]
     lines = [f"{w} {' '.join(map(str, v.tolist()))}" for w, v in zip(words, found, strict=True)]
     path.write_text("\n".join(lines))
-    vocabulary = WordVocabulary.of([*words, *(f"absent{i}" for i in range(500))])
+    vocabulary = WordVocabulary.from_words([*words, *(f"absent{i}" for i in range(500))])
     vectors = read_vectors(path, vocabulary, torch.Generator().manual_seed(1))
     assert torch.equal(vectors, read_vectors(path, vocabulary, torch.Generator().manual_seed(1)))
     torch.testing.assert_close(vectors[2:502], found)
@@ -70,7 +70,7 @@ def test_characters_and_mappings(path):
     assert read_vectors(path, {"é": 5}).shape == (6, 2)
 
 
-def test_into_an_embedding(path):
+def test_vectors_load_into_an_embedding(path):
     path.write_text(GLOVE)
     embedding = Embedding.from_pretrained(read_vectors(path, WORDS), freeze=False, padding_idx=0)
     torch.testing.assert_close(embedding(torch.tensor([2, 0])), WANTED[[2, 0]])
@@ -79,7 +79,7 @@ def test_into_an_embedding(path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"cat 1 2\ndog 1\n", r"line 2 of .* must have a word and 2 numbers, .* got 2 parts"),
+        (b"cat 1 2\ndog 1\n", r"line 2 of .* must have a word and 2 numbers like .* got 2 parts"),
         (b"cat 1 2\nbird 1 2 3\n", "line 2 .* got 4 parts"),
         (b"cat\n", "line 1 .* a word and 1 numbers"),
         (b"cat 1 2\nbi\xffrd 1 2\n", "line 2 .* byte 0xff at position 10 of the file"),
@@ -87,17 +87,19 @@ def test_into_an_embedding(path):
         (b"cat 1 x\n", "line 1 .* finite numbers"),
         (b"cat 1 1e400\n", "line 1 .* finite numbers"),
         (b"", "some of the 4 words of the vocabulary, got none"),
-        (b"Cat 1 2\n", "got none of them; see that case"),
+        (b"Cat 1 2\n", "got none of them; match the file's case"),
         (b"cat " + b"1 " * 600_000, "line 1 of .* must be shorter than 1,048,576 bytes"),
     ],
 )
-def test_bad_files(path, content, message):
+def test_bad_files_are_rejected(path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_vectors(path, WORDS)
 
 
-def test_a_vocabulary_without_words(path):
+def test_other_vocabularies_are_rejected(path):
     path.write_text(GLOVE)
     with pytest.raises(ArgumentTypeError, match="a mapping from word to id, got 3"):
         read_vectors(path, 3)
+    with pytest.raises(ArgumentTypeError, match=r"from word to id, got ByteVocabulary\(\)"):
+        read_vectors(path, ByteVocabulary())

@@ -73,7 +73,7 @@ def test_windows_are_cut_from_their_recordings(watch):
             seen[number] += 1
             recorded = np.asarray(watch["X"][number][start : start + 100], dtype=np.float32)
             np.testing.assert_array_equal(dataset.inputs[i], recorded)
-            assert dataset.classes[dataset.answers[i]] == watch["y_labels"][watch["y"][number]]
+            assert dataset.classes[dataset.targets[i]] == watch["y_labels"][watch["y"][number]]
             person = f"person {int(watch['subject'][number])}"
             assert dataset.group_names[dataset.groups[i]] == person
         assert all(count == len(watch["X"][n]) // 100 for n, count in seen.items())
@@ -160,10 +160,10 @@ def test_across_arms_support_and_query_share_no_recording(watch, method):
         assert arms in ([{0}, {1}], [{1}, {0}])
         first_arms |= arms[0]
         assert len({int(dataset.groups[i]) for i in support + query}) == 1
-        exercises = [dataset.answers[i].item() for i in support]
+        exercises = [dataset.targets[i].item() for i in support]
         exercise_of = dict(zip(batch.support_y[n].tolist(), exercises, strict=True))
         assert len(set(exercise_of.values())) == 4
-        assert [exercise_of[y] for y in batch.query_y[n].tolist()] == dataset.answers[
+        assert [exercise_of[y] for y in batch.query_y[n].tolist()] == dataset.targets[
             query
         ].tolist()
         assert len(set(support + query)) == len(support) + len(query)

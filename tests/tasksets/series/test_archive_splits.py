@@ -63,9 +63,9 @@ def test_splits_share_no_dataset_and_no_series(datasets):
 
 def test_classes_belong_to_the_dataset_of_their_group(datasets):
     for dataset in datasets:
-        for group, answer in zip(dataset.groups.tolist(), dataset.answers.tolist(), strict=True):
+        for group, target in zip(dataset.groups.tolist(), dataset.targets.tolist(), strict=True):
             name = dataset.group_names[group].partition("[")[0]
-            assert dataset.classes[answer].startswith(f"{name}/")
+            assert dataset.classes[target].startswith(f"{name}/")
         counted = collections.Counter(name.partition("/")[0] for name in dataset.classes)
         assert counted == {name: SHIPPED[name][0] for name in names_of(dataset)}
     numbered = [name for name in datasets[0].classes if name.startswith("PLAID/")]
@@ -78,7 +78,7 @@ def test_series_are_the_normalized_ones_of_the_archive(datasets):
     case, channel = 17, 3
     item = channel * len(series) + case
     assert dataset.group_names[dataset.groups[item]] == "JapaneseVowels[3]"
-    assert dataset.classes[dataset.answers[item]] == f"JapaneseVowels/{labels[case]}"
+    assert dataset.classes[dataset.targets[item]] == f"JapaneseVowels/{labels[case]}"
     raw = series[case][channel]
     row = dataset.inputs[item].squeeze(-1)
     np.testing.assert_allclose(row[: len(raw)], (raw - raw.mean()) / raw.std(), rtol=1e-4)
@@ -295,5 +295,7 @@ def test_splits_with_different_channels_are_rejected(tmp_path):
 
 
 def test_missing_values_inside_a_series_are_rejected(tmp_path):
-    with pytest.raises(DataError, match=r"series: Mine: case 9 has a NaN at step 2 of channel 0"):
+    with pytest.raises(
+        DataError, match=r"series: Mine: case 9 must have NaN at its end .* at step 2 of channel 0"
+    ):
         one_dataset(tmp_path, tiny().replace("312.0", "?"))

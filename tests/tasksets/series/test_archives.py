@@ -58,7 +58,9 @@ def test_a_missing_half_is_reported(tmp_path):
 
 def test_a_damaged_file_is_reported(tmp_path):
     (tmp_path / "Mine.ts").write_text(tiny().replace("312.0", "3l2.0"))
-    with pytest.raises(DataError, match=r"line 14 of .*Mine.ts: value 2 is '3l2.0'"):
+    with pytest.raises(
+        DataError, match=r"line 14 of .*Mine.ts: value 2 must be a number, got '3l2.0'"
+    ):
         archived_series("Mine", tmp_path)
 
 

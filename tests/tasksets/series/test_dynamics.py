@@ -36,7 +36,7 @@ def raw(dataset):
     last = step_lengths(dataset.inputs) - 1
     steps = dataset.inputs[torch.arange(len(last)), last].double()
     steps = steps * dataset.input_std + dataset.input_mean
-    changes = dataset.answers.double() * dataset.target_std + dataset.target_mean
+    changes = dataset.targets.double() * dataset.target_std + dataset.target_mean
     names = dataset.state_names
     state = dict(zip(names, steps[:, : len(names)].unbind(-1), strict=True))
     following = {name: state[name] + changes[:, i] for i, name in enumerate(names)}
@@ -52,7 +52,7 @@ def test_figures_and_chance_level_of_the_card(splits):
     assert tuple(len(splits[split]) for split in SPLITS) == card.items
     lengths = torch.cat([step_lengths(splits[split].inputs) for split in SPLITS])
     assert (int(lengths.min()), int(lengths.max())) == card.lengths
-    assert abs(float(splits["test"].answers.square().mean()) - card.chance) < 0.001
+    assert abs(float(splits["test"].targets.square().mean()) - card.chance) < 0.001
 
 
 def test_baseline_of_the_card(splits):
@@ -73,7 +73,7 @@ def test_baseline_of_the_card(splits):
 
 
 def test_all_splits_are_standardized_by_the_train_split(splits):
-    for values in (splits["train"].inputs.squeeze(1), splits["train"].answers):
+    for values in (splits["train"].inputs.squeeze(1), splits["train"].targets):
         torch.testing.assert_close(values.mean(0), torch.zeros(values.shape[1]), atol=1e-4, rtol=0)
         torch.testing.assert_close(
             values.std(0, unbiased=False), torch.ones(values.shape[1]), atol=1e-4, rtol=0
@@ -153,7 +153,7 @@ def test_extrapolation_puts_test_bodies_outside_of_the_train_ranges(root, enviro
 def test_history_is_the_last_steps_of_the_episode(root):
     one, four = (Dynamics(root, "test", history=h, **FEW) for h in (1, 4))
     assert four.inputs.shape == (4 * 30, 4, 4)
-    assert torch.equal(one.answers, four.answers)
+    assert torch.equal(one.targets, four.targets)
     lengths = step_lengths(four.inputs).view(4, 30)
     within = torch.arange(30) % 7  # a reset every 7 steps
     assert torch.equal(lengths, (within + 1).clamp(max=4).expand(4, -1))
@@ -294,7 +294,7 @@ def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
     gears = [i for i, name in enumerate(dataset.parameter_names) if name.startswith("gear")]
     assert ((dataset.bodies[:, gears] == 0).sum(-1) == torch.tensor([0, 0, 1, 1])).all()
     assert dataset.inputs.isfinite().all()
-    assert np.allclose(dataset.answers.std(0, unbiased=False), 1, atol=1e-3)
+    assert np.allclose(dataset.targets.std(0, unbiased=False), 1, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def test_sentences_match_their_language_and_intent(splits):
     for code, word in {**weather, "vi": "thời tiết"}.items():
         (dataset,) = (d for d in splits.values() if code in d.group_names)
         group = dataset.groups == dataset.group_names.index(code)
-        weather_rows = dataset.answers == dataset.classes.index("HassGetWeather")
-        other_rows = dataset.answers == dataset.classes.index("HassTurnOn")
+        weather_rows = dataset.targets == dataset.classes.index("HassGetWeather")
+        other_rows = dataset.targets == dataset.classes.index("HassTurnOn")
         in_weather, in_others = (
             [word in dataset.sentences[i].lower() for i in (group & rows).nonzero().flatten()]
             for rows in (weather_rows, other_rows)

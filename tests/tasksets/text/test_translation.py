@@ -149,17 +149,17 @@ def test_texts_are_clean(splits, numbers):
 
 def test_targets_end_with_end_and_are_padded(splits):
     for dataset in splits.values():
-        assert dataset.answers.shape == (len(dataset), 41)
-        assert ((dataset.answers == Translation.END).sum(1) == 1).all()
-        after = (dataset.answers == Translation.END).long().cumsum(1).roll(1, 1)
+        assert dataset.targets.shape == (len(dataset), 41)
+        assert ((dataset.targets == Translation.END).sum(1) == 1).all()
+        after = (dataset.targets == Translation.END).long().cumsum(1).roll(1, 1)
         after[:, 0] = 0
-        assert ((dataset.answers == 0) == (after == 1)).all()
+        assert ((dataset.targets == 0) == (after == 1)).all()
 
 
 def test_decode_inverts_the_encoding(splits):
     dataset = splits["train"]
     rows = torch.arange(0, len(dataset), 97)
-    assert dataset.decode(dataset.answers[rows]) == [dataset.texts[i][1] for i in rows.tolist()]
+    assert dataset.decode(dataset.targets[rows]) == [dataset.texts[i][1] for i in rows.tolist()]
     assert [dataset.vocabulary.decode(row) for row in dataset.inputs[rows].tolist()] == [
         dataset.texts[i][0] for i in rows.tolist()
     ]
@@ -177,16 +177,16 @@ def test_vocabularies_are_built_from_train_only(splits):
         assert set(dataset.vocabulary.characters) == sources
         assert set(dataset.target_vocabulary.characters) == targets | {"\x03"}
     assert not (train.inputs == 1).any()
-    assert not (train.answers == 1).any()
+    assert not (train.targets == 1).any()
 
 
 def test_a_letter_that_train_lacks_is_unknown(numbers):
     validation = numbers["validation"]
     item = validation.texts.index(("6", "altı"))
-    assert validation.decode(validation.answers[item : item + 1]) == ["alt\ufffd"]
+    assert validation.decode(validation.targets[item : item + 1]) == ["alt\ufffd"]
     for dataset in numbers.values():
         for group in range(len(dataset.group_names)):
-            ids = dataset.answers[dataset.groups == group]
+            ids = dataset.targets[dataset.groups == group]
             assert (ids == 1).sum() <= 0.2 * (ids > 2).sum()
 
 
@@ -221,7 +221,7 @@ def test_pairs_are_cached(numbers, names, root, monkeypatch):
         monkeypatch.setattr(translation_splits, build, None)  # pairs cannot be made again
     translation_splits.split_pairs.cache_clear()
     assert Translation(root, "test").texts == numbers["test"].texts
-    assert torch.equal(Translation(root, "test").answers, numbers["test"].answers)
+    assert torch.equal(Translation(root, "test").targets, numbers["test"].targets)
     assert Translation(root, "test", pairs="names").texts == names["test"].texts
 
 

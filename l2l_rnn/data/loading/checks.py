@@ -1,0 +1,99 @@
+"""Checks of the arguments of a TaskLoader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from learn2learn.data import Taskset
+
+from l2l_rnn.checks import check_int
+from l2l_rnn.data.task_source import SourceTaskset
+from l2l_rnn.errors import ArgumentError, DataError
+
+
+def check_queries(taskset: Taskset, shots: int, queries: object) -> int | None:
+    """Return the number of query examples: as given, or all that remain if their number is known.
+
+    Raises:
+        ArgumentError: `queries` is neither None nor a positive integer.
+        DataError: the task set has too few samples.
+    """
+    given = None if queries is None else check_int("TaskLoader", "queries", queries)
+    if not isinstance(taskset, SourceTaskset):
+        return given
+    left = taskset.samples - shots
+    if left < (given or 1):
+        raise DataError(
+            f"TaskLoader: shots={shots} must leave at least {given or 1} of the task set's "
+            f"{taskset.samples} samples for queries, got {max(left, 0)} left; raise train_samples "
+            "or test_samples"
+        )
+    return given or left
+
+
+def check_rank(rank: object, world_size: int, tasks: int) -> int:
+    """Return `rank` as an int.
+
+    Raises:
+        ArgumentError: `rank` is not in 0 .. `world_size` - 1, or there are fewer tasks than ranks.
+    """
+    if world_size > tasks:
+        raise ArgumentError(
+            f"TaskLoader: tasks must be at least world_size={world_size}, so that every rank has "
+            f"one, got {tasks}; raise tasks"
+        )
+    return check_int("TaskLoader", "rank", rank, least=0, most=world_size - 1)
+
+
+def check_seed(seed: object, world_size: int) -> int:
+    """Return `seed` as an int; None draws one from torch's global generator.
+
+    Raises:
+        ArgumentError: `seed` is not in 0 .. 2**63 - 1, or is None with several ranks.
+    """
+    if seed is not None:
+        return check_int("TaskLoader", "seed", seed, least=0, most=2**63 - 1)
+    if world_size > 1:
+        raise ArgumentError(
+            f"TaskLoader: seed must be the same integer on all of {world_size} ranks, so that they "
+            "share one stream of tasks, got None; set seed"
+        )
+    return int(torch.randint(2**63 - 1, ()))
+
+
+def check_device(device: Any) -> torch.device:
+    """Return `device` as a `torch.device`.
+
+    Raises:
+        ArgumentError: torch does not know it, or it is CUDA and CUDA is not available.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ArgumentError(
+            f"TaskLoader: device must be known to torch, got {device!r}; pass 'cuda' or 'cpu'"
+        ) from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError(
+            f"TaskLoader: device={device!r} needs CUDA, which is not available; pass 'cpu'"
+        )
+    return found
+
+
+def check_pin_memory(pin_memory: bool | None, device: torch.device | None) -> bool:
+    """Return whether to pin memory; None pins it if `device` is a CUDA device.
+
+    Raises:
+        ArgumentError: `pin_memory` is not a bool or None, or is True and CUDA is not available.
+    """
+    if pin_memory not in (None, True, False):
+        raise ArgumentError(
+            f"TaskLoader: pin_memory must be True, False or None, got {pin_memory!r}; None pins "
+            "memory if device is a CUDA device"
+        )
+    if pin_memory and not torch.cuda.is_available():
+        raise ArgumentError(
+            "TaskLoader: pin_memory=True needs CUDA, which is not available; leave it out"
+        )
+    return device is not None and device.type == "cuda" if pin_memory is None else pin_memory
