@@ -36,7 +36,7 @@ from benchmarks.algorithmic.tasks import ALIASES, TASKS, Task
 from benchmarks.algorithmic.training import train
 from benchmarks.few_shot.runner import device_name, versions
 from l2l_rnn.analysis import trace_memory
-from l2l_rnn.memory import Memory
+from l2l_rnn.memory import RecurrentMemory
 
 STATUS = {"done": 0, "out of time": 0, "diverged": 1, "interrupted": 130}
 
@@ -90,7 +90,7 @@ def run(name: str, settings: Settings, every: int, out: Path) -> dict[str, Any]:
     for measure in ("cost", "wrong_bits"):
         if measure in result:
             print(f"{measure.replace('_', ' ')} of a sequence: {numbers(result[measure])}")
-    if isinstance(model, Memory) and result["ended"] != "diverged":
+    if isinstance(model, RecurrentMemory) and result["ended"] != "diverged":
         picture(model, task, out / f"{stem}.png")
     return plain(result)
 

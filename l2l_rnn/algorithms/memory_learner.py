@@ -76,7 +76,7 @@ class MemoryLearner(BaseLearner):
         >>> from l2l_rnn.memory import DeltaFastWeights
         >>> from l2l_rnn.models import SequenceEncoder
         >>> encoder = SequenceEncoder(input_size=3, hidden_size=8)
-        >>> memory = DeltaFastWeights(None, key_size=8, value_size=2, features="unit")
+        >>> memory = DeltaFastWeights(key_size=8, value_size=2, features="unit")
         >>> learner = MemoryLearner(MemoryModel(encoder, memory)).clone()
         >>> x, y = torch.randn(4, 7, 3), torch.tensor([0, 1, 0, 1])
         >>> learner.adapt(cross_entropy(learner(x), y))
@@ -138,7 +138,7 @@ class MemoryLearner(BaseLearner):
 
     @state.setter
     def state(self, state: Any) -> None:
-        self._state, self._last = self.module.memory.take_state(state, *self._batch()), None
+        self._state, self._last = self.module.store.take_state(state, *self._batch()), None
         self._encoding.forget()
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
@@ -214,7 +214,7 @@ class MemoryLearner(BaseLearner):
         vectors, state = self._vectors(who, x), self.state
         members = None
         if not self.module.regression:
-            members = members_of(who, y, vectors, self.module.memory.value_size)
+            members = members_of(who, y, vectors, self.module.store.value_size)
         keys = self.module.keys(vectors)
         for _ in range(times):
             look = self.module.look(vectors, state, keys)
@@ -275,7 +275,7 @@ class MemoryLearner(BaseLearner):
     def _vectors(self, who: str, x: Tensor) -> Tensor:
         if self._is_empty(x):
             size: Any = self.module.encoder.output_size
-            return self.module.log_rate.new_zeros(*self._batch(), 0, size)
+            return self.module.log_lr.new_zeros(*self._batch(), 0, size)
         vectors = self._encoding.vectors(self.module.encoder, x)
         if vectors.shape[:-2] != self._batch():
             axes = "(B, …)" if self.tasks is None else f"(N, B, …) with N={self.tasks} tasks first"
@@ -293,7 +293,7 @@ class MemoryLearner(BaseLearner):
         return () if self.tasks is None else (self.tasks,)
 
     def _blank(self) -> Any:
-        return self.module.memory.blank(*self._batch())
+        return self.module.store.blank(*self._batch())
 
     def _check_state(self, who: str, state: Any) -> None:
         """Tell a state that is not finite, and of which tasks."""

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError
 
 
 class Controller(nn.Module, ABC):
@@ -120,12 +119,3 @@ CONTROLLERS: dict[str, type[Controller]] = {
     "lstm": LSTMController,
     "feedforward": FeedForwardController,
 }
-
-
-def find_controller(who: str, name: str) -> type[Controller]:
-    """Return a kind of controller by its name, or raise an ArgumentError."""
-    if name not in CONTROLLERS:
-        raise ArgumentError(
-            f"{who}: controller must be one of {', '.join(map(repr, CONTROLLERS))}, got {name!r}"
-        )
-    return CONTROLLERS[name]

@@ -20,9 +20,9 @@ from l2l_rnn.nn import LearnedDropout
 
 WAYS, SIZE = 3, 4
 STORES = {
-    "key-value": lambda: KeyValueMemory(None, SIZE, WAYS, slots=20, similarity="cosine"),
-    "delta": lambda: DeltaFastWeights(None, SIZE, WAYS, features="unit"),
-    "hebbian": lambda: HebbianFastWeights(None, key_size=SIZE, value_size=WAYS),
+    "key-value": lambda: KeyValueMemory(SIZE, WAYS, slots=20, similarity="cosine"),
+    "delta": lambda: DeltaFastWeights(SIZE, WAYS, features="unit"),
+    "hebbian": lambda: HebbianFastWeights(SIZE, WAYS),
 }
 
 
@@ -211,7 +211,7 @@ CHANGES = [
 def test_what_may_change_the_vectors_makes_them_anew(change, encodings):
     base = make()
     with torch.no_grad():
-        base.module.log_rate.fill_(1)
+        base.module.log_lr.fill_(1)
     (x, y), (z, _) = data(), data()
     found = []
     for learner, sequences in ((base.clone(), x), (anew(base), z)):

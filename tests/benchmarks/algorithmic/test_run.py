@@ -171,7 +171,7 @@ def test_settings_go_through_the_command_line(settings):
         (["--rewind", "1"], "rewind must be above 1"),
         (["--enough", "-1"], "enough must be 0 or more"),
         (["--averaging", "1"], "averaging must lie in"),
-        (["--width", "1"], "width must be"),
+        (["--width", "1"], "slot_size must be"),
         (["--controller", "gru"], "'gru'"),
         (["--memory", "mann", "--read-heads", "300"], "at most slots=256"),
         (["--memory", "ram"], "invalid choice"),
