@@ -72,13 +72,14 @@ class ControllerMemory(RecurrentMemory[HeadState]):
         self.slot_size = check_int(who, "slot_size", slot_size, least=2)
         self.read_heads = check_int(who, "read_heads", read_heads)
         self.write_heads = check_int(who, "write_heads", write_heads)
-        key_size = slot_size // 2 if key_size is None else key_size
-        self.key_size = check_int(who, "key_size", key_size)
-        self.value_size = slot_size - key_size
+        self.key_size = self.slot_size // 2
+        if key_size is not None:
+            self.key_size = check_int(who, "key_size", key_size)
+        self.value_size = self.slot_size - self.key_size
         if self.value_size < 1:
             raise ArgumentError(
-                f"{who}: key_size must be less than slot_size={slot_size}, so that a slot has room "
-                f"for a value, got {key_size!r}"
+                f"{who}: key_size must be less than slot_size={slot_size}, got {key_size!r}; leave "
+                "room for a value"
             )
         self.eps = check_number(who, "eps", eps, above=0)
         read_size = read_heads * slot_size

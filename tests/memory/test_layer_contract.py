@@ -231,74 +231,7 @@ def test_a_saved_state(memory):
     who = type(memory).__name__
     with pytest.raises(ArgumentError, match=rf"^{who}: the state must have .*, got other"):
         memory.take_state({"other": torch.zeros(1)}, BATCH)
+    with pytest.raises(ArgumentTypeError, match=rf"^{who}: the state's .* must be torch"):
+        memory.take_state(type(state)(*(part.to(torch.complex64) for part in state)), BATCH)
     with pytest.raises(ShapeError, match=rf"^{who}: the state's .* must have shape"):
         memory.take_state(state)
-
-
-# ---------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-    "shape", [(BATCH, STEPS, FEATURES + 1), (BATCH, 0, FEATURES), (STEPS, FEATURES), (FEATURES,)]
-)
-def test_input_of_a_wrong_shape(memory, shape):
-    with pytest.raises(ShapeError, match=rf"^{type(memory).__name__}: x must be .*F={FEATURES}"):
-        memory(random(*shape))
-
-
-def test_a_step_of_a_wrong_shape(memory):
-    with pytest.raises(ShapeError, match=rf"^{type(memory).__name__}: x must end in F={FEATURES}"):
-        memory.step(random(BATCH, FEATURES + 1), memory.blank(BATCH))
-
-
-@pytest.mark.parametrize("lengths", [[1], [1, 2, 3, 4]], ids=str)
-def test_lengths_of_a_wrong_shape(memory, lengths):
-    with pytest.raises(ShapeError, match=r"lengths must have shape \(3,\)"):
-        memory(sequences(), lengths=torch.tensor(lengths))
-
-
-@pytest.mark.parametrize("lengths", [[1, 2, 6], [1, -1, 2]], ids=str)
-def test_lengths_out_of_range(memory, lengths):
-    with pytest.raises(ArgumentError, match=r"lengths must lie in 0 … S=5"):
-        memory(sequences(), lengths=torch.tensor(lengths))
-
-
-@pytest.mark.parametrize("batch", [(BATCH + 1,), (), (TASKS, BATCH)], ids=str)
-def test_a_state_of_another_batch(memory, batch):
-    state = memory.blank(*batch)
-    message = rf"^{type(memory).__name__}: the state's .* must have shape"
-    with pytest.raises(ShapeError, match=message):
-        memory(sequences(), state)
-    with pytest.raises(ShapeError, match=message):
-        memory.step(random(BATCH, FEATURES), state)
-
-
-def test_a_state_of_another_type(memory):
-    with pytest.raises(ArgumentTypeError, match=r"state must be of type .*State, got tuple"):
-        memory(sequences(), tuple(memory.blank(BATCH)))
-    with pytest.raises(ArgumentTypeError, match=r"state must be of type .*State, got tuple"):
-        memory.step(random(BATCH, FEATURES), (torch.zeros(1),))
-
-
-def test_a_wrong_task_axis(memory):
-    together, _ = with_tasks(memory)
-    with pytest.raises(ShapeError):
-        together.blank(TASKS + 1, BATCH)
-    state = together.blank(TASKS)
-    for call in (
-        lambda: together(sequences()),
-        # As many sequences as there are tasks, but without an axis for the tasks.
-        lambda: together(random(TASKS, STEPS, FEATURES)),
-        lambda: together.step(random(TASKS, FEATURES), state),
-    ):
-        message = rf"^{type(memory).__name__}: x must be \(N, …\) with N=2"
-        with pytest.raises(ShapeError, match=message):
-            call()
-
-
-@pytest.mark.parametrize("bad", [0, -1, 1.5, True, "4"])
-@pytest.mark.parametrize("kind", LAYERS)
-def test_a_bad_input_size(kind, bad):
-    who = LAYERS[kind].__name__
-    with pytest.raises(ArgumentError, match=f"^{who}: input_size must be a positive integer"):
-        LAYERS[kind](bad)

@@ -135,9 +135,9 @@ def test_writes_of_several_heads_do_not_depend_on_their_order():
 def test_an_idle_write_head_changes_nothing():
     memory, weights = torch.randn(5, 3, dtype=DOUBLE), torch.rand(1, 5, dtype=DOUBLE)
     erases, adds = torch.rand(1, 3, dtype=DOUBLE), torch.randn(1, 3, dtype=DOUBLE)
-    beside = [torch.cat([t, torch.zeros_like(t)]) for t in (weights, erases, adds)]
+    with_idle = [torch.cat([t, torch.zeros_like(t)]) for t in (weights, erases, adds)]
     torch.testing.assert_close(
-        write_heads(memory, weights, erases, adds), write_heads(memory, *beside)
+        write_heads(memory, weights, erases, adds), write_heads(memory, *with_idle)
     )
 
 
