@@ -162,7 +162,8 @@ def ranked_support(
     size = len(support_x)
     if len(support_y) != size:
         raise ShapeError(
-            f"{who}: there must be a label for each of {size} examples, got {len(support_y)}"
+            f"{who}: there must be a label for each of {size} examples, got {len(support_y)}; pass "
+            "the labels of support_x"
         )
     model, state = learner.module, learner.state
     if len(x) == 0 or size == 0:

@@ -126,8 +126,8 @@ class ControllerMemory(RecurrentMemory[HeadState]):
     def _emit(self, seen: Tensor) -> Tensor:
         return functional.linear(seen, self.weight_output, self.bias_output)
 
-    # Compiled steps. A subclass whose steps have a compiled form defines the next three; the others
-    # are for what a MANN has in addition.
+    # A subclass with compiled steps defines `_heads`, `_parts` and `_with_parts`. The other methods
+    # have defaults, which MANN extends by its sharpness and its usage.
 
     def _heads(self) -> SlotHeads | None:
         """Return the heads of the compiled form, or None if there is no such form."""
@@ -188,9 +188,10 @@ class ControllerMemory(RecurrentMemory[HeadState]):
         """Return whether the steps have a compiled form that runs on these tensors."""
         # A subclass that overrides a step or adds a controller has other steps.
         owner = next(c for c in type(self).__mro__ if "_heads" in c.__dict__)
+        floats = [t for t in others.values() if t.is_floating_point()]
         return (
             type(self)._advance is owner.__dict__.get("_advance")
             and type(self.controller) in CONTROLLERS.values()
-            and not any(t.requires_grad for t in others.values())
-            and compiled_passes.serve(tensors)
+            and not any(t.requires_grad for t in floats)
+            and compiled_passes.serve((*tensors, *floats))
         )

@@ -1,4 +1,4 @@
-"""A recurrent layer that has an external memory: the interface, and the registry of layers."""
+"""Recurrent layers with an external memory: the interface and the registry."""
 
 from __future__ import annotations
 

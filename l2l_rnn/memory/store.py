@@ -1,4 +1,4 @@
-"""What can be written and read by key: the interface of stores, and the registry of them."""
+"""Stores, which are written and read by key: the interface and the registry."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Store(Memory[State]):
         if keys.shape[:-1] != values.shape[:-1]:
             raise ShapeError(
                 f"{type(self).__name__}: there must be a value for each key, got "
-                f"{tuple(keys.shape[:-1])} keys and {tuple(values.shape[:-1])} values"
+                f"{tuple(keys.shape[:-1])} keys and {tuple(values.shape[:-1])} values; pass as "
+                "many of each"
             )
         self._check_axes("keys", keys, 3)
         return self._write(self.check_state(state, *keys.shape[:-2]), keys, values)
