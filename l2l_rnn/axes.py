@@ -112,3 +112,24 @@ def is_transformed(tensor: Tensor) -> bool:
 def transforms_are_active() -> bool:
     """Tell whether this runs inside of a transform of `torch.func`, whatever it transforms."""
     return torch._C._are_functorch_transforms_active()
+
+
+def align_tasks(parameter: Tensor, own: int, like: Tensor) -> Tensor:
+    """Return a parameter with axes inserted after `N`, so that it broadcasts against `like`.
+
+    Args:
+        parameter: `(*shape)`, or `(N, *shape)` with a task axis.
+        own: number of axes in `shape`.
+        like: what the parameter is multiplied by or added to, `(N, …, *shape)`.
+
+    Shapes:
+        `(*shape)` is returned as it is; `(N, *shape)` becomes `(N, 1, …, 1, *shape)`.
+
+    Example:
+        >>> align_tasks(torch.zeros(4, 1), 1, torch.zeros(4, 7, 5)).shape
+        torch.Size([4, 1, 1])
+    """
+    if parameter.dim() <= own:
+        return parameter
+    between = [1] * (like.dim() - parameter.dim())
+    return parameter.reshape(len(parameter), *between, *parameter.shape[1:])

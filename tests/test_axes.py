@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 import l2l_rnn.nn
-from l2l_rnn.axes import expand_parameters, is_transformed, knows_tasks, readable_values
+from l2l_rnn.axes import (
+    align_tasks,
+    expand_parameters,
+    is_transformed,
+    knows_tasks,
+    readable_values,
+)
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
 OURS = {
@@ -132,3 +138,12 @@ def test_is_transformed():
     torch.func.vmap(look)(x)
     torch.func.grad(look)(x)
     assert seen == [False, True, True]
+
+
+@pytest.mark.parametrize("own", [1, 2])
+def test_a_parameter_aligned_with_tasks_broadcasts(own):
+    parameter, like = torch.randn(2, *(4, 3)[-own:]), torch.randn(2, 5, 6, 4, 3)
+    aligned = align_tasks(parameter, own, like)
+    for n in range(2):
+        torch.testing.assert_close((aligned * like)[n], parameter[n] * like[n])
+    torch.testing.assert_close(align_tasks(parameter[0], own, like), parameter[0])

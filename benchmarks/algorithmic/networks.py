@@ -15,10 +15,11 @@ from l2l_rnn.memory import (
     MANN,
     NTM,
     DeltaFastWeights,
-    HebbianFastWeights,
+    HebbianRNN,
     KeyValueMemory,
-    Memory,
+    MemoryLayer,
     MemoryNetwork,
+    Store,
 )
 from l2l_rnn.nn import LSTM, Linear
 from l2l_rnn.tasksets import BitSequences
@@ -44,12 +45,10 @@ class ControlledMemory(nn.Module):
     they read does not go back to the LSTM.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, hidden: int, memory: Callable[[int], Memory[Any]]
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, hidden: int, store: Store[Any]) -> None:
         super().__init__()
         self.controller = LSTM(inputs, hidden, batch_first=True)
-        self.memory = memory(inputs + hidden)
+        self.memory = MemoryLayer(inputs + hidden, store)
         self.head = Linear(hidden + self.memory.output_size, outputs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
@@ -63,7 +62,7 @@ class HebbianNetwork(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
         super().__init__()
-        self.memory = HebbianFastWeights(inputs, hidden)
+        self.memory = HebbianRNN(inputs, hidden)
         self.units = Linear(hidden, hidden)
         self.head = Linear(hidden, outputs)
 
@@ -88,9 +87,9 @@ class Network:
     make: Make
 
 
-def _controlled(memory: Callable[[int, Settings], Memory[Any]]) -> Make:
+def _controlled(store: Callable[[Settings], Store[Any]]) -> Make:
     return lambda inputs, outputs, hidden, settings: ControlledMemory(
-        inputs, outputs, hidden, lambda size: memory(size, settings)
+        inputs, outputs, hidden, store(settings)
     )
 
 
@@ -104,7 +103,7 @@ def _ntm(inputs: int, outputs: int, hidden: int, settings: Settings) -> NTM:
         settings.read_heads,
         settings.write_heads,
         controller=settings.controller,
-        least_length=settings.least_length,
+        eps=settings.similarity_eps,
     )
 
 
@@ -117,36 +116,26 @@ def _dnc(inputs: int, outputs: int, hidden: int, settings: Settings) -> DNC:
         settings.slot_size,
         settings.read_heads,
         controller=settings.controller,
-        least_length=settings.least_length,
+        eps=settings.similarity_eps,
     )
 
 
 def _mann(inputs: int, outputs: int, hidden: int, settings: Settings) -> MANN:
-    key = settings.slot_size // 2
-    return MANN(
-        inputs,
-        outputs,
-        hidden,
-        slots=settings.slots,
-        key_size=key,
-        value_size=settings.slot_size - key,
-        reads=settings.read_heads,
-    )
+    return MANN(inputs, outputs, hidden, settings.slots, settings.slot_size, settings.read_heads)
 
 
-def _memory_network(size: int, settings: Settings) -> MemoryNetwork:
-    return MemoryNetwork(
-        size, settings.slot_size, embedding_size=2 * settings.slot_size, slots=settings.slots
-    )
+def _memory_network(settings: Settings) -> MemoryNetwork:
+    size = settings.slot_size
+    return MemoryNetwork(size, size, embedding_size=2 * size, slots=settings.slots)
 
 
-def _key_value(size: int, settings: Settings) -> KeyValueMemory:
-    return KeyValueMemory(size, settings.slot_size, slots=settings.slots)
+def _key_value(settings: Settings) -> KeyValueMemory:
+    return KeyValueMemory(settings.slot_size, settings.slot_size, slots=settings.slots)
 
 
-def _delta(size: int, settings: Settings) -> DeltaFastWeights:
+def _delta(settings: Settings) -> DeltaFastWeights:
     # The matrix has as many entries as the slots of the other memories.
-    return DeltaFastWeights(size, settings.slots, settings.slot_size, features="unit")
+    return DeltaFastWeights(settings.slots, settings.slot_size, features="unit")
 
 
 _AFTER_AN_LSTM = "an LSTM, {} on each step and the LSTM's output, a linear layer on both"

@@ -35,7 +35,7 @@ from benchmarks.algorithmic.training import train
 from benchmarks.few_shot.runner import device_name, versions
 from l2l_rnn.analysis import trace_memory
 from l2l_rnn.files import write_json
-from l2l_rnn.memory import Memory
+from l2l_rnn.memory import RecurrentMemory
 
 STATUS = {"done": 0, "out of time": 0, "diverged": 1, "interrupted": 130}
 
@@ -89,7 +89,7 @@ def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, 
     for measure in ("cost", "wrong_bits"):
         if measure in result:
             print(f"{measure.replace('_', ' ')} of a sequence: {numbers(result[measure])}")
-    if isinstance(model, Memory) and result["ended"] != "diverged":
+    if isinstance(model, RecurrentMemory) and result["ended"] != "diverged":
         picture(model, task, out / f"{stem}.png")
     return plain(result)
 

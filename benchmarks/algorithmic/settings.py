@@ -38,7 +38,7 @@ class Settings:
         slots, slot_size: of the memory.
         read_heads: of NTM, DNC and MANN.
         write_heads: of the NTM.
-        controller, least_length: of NTM and DNC.
+        controller, similarity_eps: of NTM and DNC.
         forget_bias: initial bias of the forget gates of their LSTM controllers. A low value leaves
             remembering to the memory; what is learned on short sequences then holds on long ones.
         seed: of everything random.
@@ -66,7 +66,7 @@ class Settings:
     read_heads: int = 1
     write_heads: int = 1
     controller: str = "lstm"
-    least_length: float = 1e-6
+    similarity_eps: float = 1e-6
     forget_bias: float = 1.0
     seed: int = 0
 

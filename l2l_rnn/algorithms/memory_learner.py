@@ -80,7 +80,7 @@ class MemoryLearner(BaseLearner):
         >>> from l2l_rnn.memory import DeltaFastWeights
         >>> from l2l_rnn.models import SequenceEncoder
         >>> encoder = SequenceEncoder(input_size=3, hidden_size=8)
-        >>> memory = DeltaFastWeights(None, key_size=8, value_size=2, features="unit")
+        >>> memory = DeltaFastWeights(key_size=8, value_size=2, features="unit")
         >>> learner = MemoryLearner(MemoryModel(encoder, memory)).clone()
         >>> x, y = torch.randn(4, 7, 3), torch.tensor([0, 1, 0, 1])
         >>> encoded = learner.encode(x)
@@ -135,11 +135,11 @@ class MemoryLearner(BaseLearner):
     @property
     def state(self) -> Any:
         """The content of the memory."""
-        return self.module.memory.blank(*self._batch()) if self._state is None else self._state
+        return self.module.store.blank(*self._batch()) if self._state is None else self._state
 
     @state.setter
     def state(self, state: Any) -> None:
-        self._state, self._last = self.module.memory.take_state(state, *self._batch()), None
+        self._state, self._last = self.module.store.take_state(state, *self._batch()), None
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
         """Return a learner with a blank memory whose parameters backpropagate to this one's.
@@ -223,7 +223,7 @@ class MemoryLearner(BaseLearner):
             return
         members = None
         if not self.module.regression:
-            members = one_hot(who, y, vectors, self.module.memory.value_size)
+            members = one_hot(who, y, vectors, self.module.store.value_size)
         keys = self.module.keys(vectors)
         for _ in range(times):
             look = self.module.look(vectors, state, keys)
@@ -288,7 +288,7 @@ class MemoryLearner(BaseLearner):
         self._state, self._last = state, None
 
     def _vectors(self, who: str, x: Tensor | Encoded) -> Tensor:
-        return vectors_of(who, self.module.encoder, x, self._batch(), like=self.module.log_rate)
+        return vectors_of(who, self.module.encoder, x, self._batch(), like=self.module.log_lr)
 
     def _batch(self) -> tuple[int, ...]:
         return () if self.tasks is None else (self.tasks,)

@@ -1,4 +1,4 @@
-"""Seeing inside of a learner: where its gradients go, what its memory does, what it answers by."""
+"""Inspection of learners: gradient flow, memory traces, and the examples behind an answer."""
 
 from l2l_rnn.analysis.examples import ReadExample, ranked_examples, ranked_support
 from l2l_rnn.analysis.gradients import gradient_flow

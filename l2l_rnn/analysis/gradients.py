@@ -1,4 +1,4 @@
-"""How far back in time the gradient of a loss reaches."""
+"""Gradient flow: how far back in time the gradient of a loss reaches."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from l2l_rnn.nn.recurrent_layer import RecurrentLayer
 def gradient_flow(
     learner: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """Compute the norm of a loss's gradient at each step, from the last one back in time.
+    """Compute the norm of a loss's gradient at each step, from the last step back.
 
-    `|dL / dx_t|` in what the first recurrent layer reads at step t, averaged over the sequences. A
-    network that forgets lets it fade as t goes back; one whose dynamics explode lets it grow.
+    The norm is `|dL / dx_t|`, of the first recurrent layer's input at step t, averaged over the
+    sequences. It vanishes back in time in a network that forgets, and grows in one whose dynamics
+    explode.
 
     Args:
         learner: a model, or a learner around one, with a recurrent layer of this package.
-        x: sequences that it takes; ragged ones are aligned at their last steps.
-        loss: from the learner's outputs to a scalar; None for half their squared norm.
+        x: sequences for the learner; ragged ones are aligned at their last steps.
+        loss: a function of the learner's outputs that returns a scalar; None for half their squared
+            norm.
 
     Shapes:
-        x `(B, S, …)`, or `(N, B, S, …)` with a task axis -> `(S,)`, S the steps of the longest
-        sequence: entry k is the gradient k steps before the end, the mean over the sequences that
+        x `(B, S, …)`, or `(N, B, S, …)` with a task axis -> `(S,)`, with S the steps of the longest
+        sequence. Entry k is the gradient k steps before the end, averaged over the sequences that
         have such a step.
 
     Raises:
         ArgumentError: the learner has no recurrent layer of this package, does not call it with a
             padded batch of sequences, or runs it under `torch.func`, as a learner of many tasks
-            does with layers that know no task axis.
+            does with layers that have no task axis.
 
     Example:
         >>> from l2l_rnn.models import SequenceClassifier
@@ -43,13 +45,13 @@ def gradient_flow(
         torch.Size([6])
 
     Source: R. Pascanu, T. Mikolov and Y. Bengio, 2013, On the Difficulty of Training Recurrent
-    Neural Networks, section 2, of the inputs rather than of the states.
+    Neural Networks, section 2, for inputs instead of states.
     """
     layers = [module for module in learner.modules() if isinstance(module, RecurrentLayer)]
     if not layers:
         raise ArgumentError(
             f"gradient_flow: {type(learner).__name__} has no recurrent layer of this package; "
-            "convert it by l2l_rnn.nn.convert"
+            "convert it with l2l_rnn.nn.convert"
         )
     read: list[tuple[Tensor, Tensor | None]] = []
     first: list[RecurrentLayer] = []
@@ -61,7 +63,8 @@ def gradient_flow(
         if not isinstance(given, Tensor) or given.dim() < 3 or transforms_are_active():
             raise ArgumentError(
                 "gradient_flow: the recurrent layer must read a padded batch of sequences, outside "
-                f"of torch.func, got {type(given).__name__}"
+                f"of torch.func, got {type(given).__name__}; pad the sequences, or pass a learner "
+                "of a single task"
             )
         taken = given.detach().requires_grad_()
         read.append((taken, kwargs.get("lengths")))
@@ -74,7 +77,7 @@ def gradient_flow(
             outputs = learner(x)
             if loss is None and not isinstance(outputs, Tensor):
                 raise ArgumentError(
-                    "gradient_flow: the learner gives out more than one tensor; pass loss="
+                    "gradient_flow: the learner returns more than one tensor; pass loss="
                 )
             value = outputs.square().sum() / 2 if loss is None else loss(outputs)
     finally:
@@ -82,7 +85,8 @@ def gradient_flow(
             hook.remove()
     if not read:
         raise ArgumentError(
-            f"gradient_flow: {type(learner).__name__} did not call its recurrent layer"
+            f"gradient_flow: {type(learner).__name__} did not call its recurrent layer; call it in "
+            "forward"
         )
     taken, lengths = read[0]
     (gradient,) = torch.autograd.grad(value, taken)

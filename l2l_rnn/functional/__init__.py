@@ -10,7 +10,7 @@ from l2l_rnn.functional.losses import (
 from l2l_rnn.functional.memory.addressing import (
     allocation,
     content_weights,
-    cosine_similarities,
+    cosine_similarity,
     interpolate,
     sharpen,
     shift,
@@ -27,7 +27,7 @@ __all__ = [
     "binary_cross_entropy",
     "compiled",
     "content_weights",
-    "cosine_similarities",
+    "cosine_similarity",
     "cross_entropy",
     "embedding",
     "gru",

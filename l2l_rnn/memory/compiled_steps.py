@@ -1,4 +1,4 @@
-"""All steps of a memory with a controller and heads in compiled code, whatever its axes."""
+"""All steps of a controller with heads in compiled code, for a layer with any leading axes."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ def compiled_steps(
     others: Mapping[str, Tensor],
     inside: Tensor | None,
 ) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
-    """Take all steps, as `functional.slot_recurrence` does, with the axes of a layer.
+    """Take all steps with `slot_recurrence`, which has the axes `(N, B)`, for a layer's axes.
 
     Args:
-        heads: which memory, and of what heads.
-        exact: the same in torch's operations, `exact(features, parameters, parts, others, inside)`,
-            of parameters with a task axis, returning what the steps give out and the last parts.
-        features: what the controller gets of each step.
-        parameters: weight_back, weight_heads, bias_heads, and of a MANN its sharpness.
-        parts: the state before the first step, as `slot_recurrence` takes it.
-        others: what else the heads change, which no gradient comes of.
-        inside: the steps within a sequence, or None.
+        heads: the kind of memory and its heads.
+        exact: the same function in torch operations, `exact(features, parameters, parts, others,
+            inside)`, of parameters with a task axis; returns what the steps return and the last
+            parts.
+        features: the controller's input at each step.
+        parameters: weight_back, weight_heads, bias_heads and, of a MANN, its sharpness.
+        parts: the state before the first step, in the order of `slot_recurrence`.
+        others: fields that the steps change but that have no gradient.
+        inside: True at steps within a sequence, False at padding; None for no padding.
 
     Returns:
-        What the steps give out, the parts after the last one, and the others.
+        What the steps return, the parts after the last step, and the others after it.
 
     Shapes:
         features `(…, S, any)`, parts and others `(…, any)`, where `…` is `(N, B)` or `(B,)`;
-        parameters with the axis `N` or without; reads `(…, R W)`.
+        parameters with or without the axis `N`; reads `(…, R W)`.
     """
     tasks = next(
         (len(p) for p, axes in zip(parameters, _AXES, strict=False) if p.dim() > axes), None
@@ -61,7 +62,7 @@ def compiled_steps(
         return seen, *after
 
     after = {n: p.detach().to(features.dtype, copy=True).contiguous() for n, p in before.items()}
-    seen, *found = slot_recurrence(
+    seen, *last = slot_recurrence(
         heads,
         exactly,
         wide(features),
@@ -78,11 +79,11 @@ def compiled_steps(
         return made.reshape(*batch, *made.shape[2:])
 
     kept = {name: narrow(part).to(others[name].dtype) for name, part in after.items()}
-    return narrow(seen), [narrow(part) for part in found], kept
+    return narrow(seen), [narrow(part) for part in last], kept
 
 
 def with_parameters(module: Module, **parameters: Tensor) -> Module:
-    """Return a module that is the same but for some tensors in the place of its parameters."""
+    """Return a shallow copy of a module with some of its parameters replaced by tensors."""
     changed = copy.copy(module)
     changed.__dict__["_parameters"] = {**module._parameters, **parameters}
     return changed

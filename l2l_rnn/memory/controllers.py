@@ -1,4 +1,4 @@
-"""The networks that steer a memory: from a step and what was read to what its heads do."""
+"""Controllers: the networks that steer the heads of a memory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError
 
 
 class Controller(nn.Module, ABC):
-    """A layer that reads a step and what the memory gave out before. Not for direct use.
+    """A layer that reads a step and the last reads of the memory. Not for direct use.
 
-    What it needs of the step alone, `project`, is computed for all steps at once.
+    The part that depends on the step alone, `project`, is computed for all steps at once.
 
     Args:
         input_size: `F`, features of a step.
-        read_size: features of what was read.
+        read_size: `R W`, features of all reads.
         hidden_size: `H`.
+
+    Attributes:
+        gates: rows of the weights for each unit.
+        recurrent: whether the controller also reads its own last output.
+        weight_input: from a step, `(gates H, F)`.
+        weight_back: from the last reads and, if recurrent, the last output, `(gates H, Z)`.
+        bias: `(gates H)`.
 
     Shapes:
         projected `(…, gates * H)`, reads `(…, read_size)`, hidden `(…, H)`, cell `(…, cell_size)`.
@@ -29,7 +35,7 @@ class Controller(nn.Module, ABC):
 
     task_axis: ClassVar[bool] = True
     gates: ClassVar[int]
-    recurrent: ClassVar[bool]  # whether it reads its own last output
+    recurrent: ClassVar[bool]
     has_cell: ClassVar[bool]
 
     def __init__(
@@ -49,26 +55,26 @@ class Controller(nn.Module, ABC):
             return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
 
         self.weight_input = empty(rows, input_size)
-        self.weight_back = empty(rows, back)  # of what was read, then of the last output
+        self.weight_back = empty(rows, back)
         self.bias = empty(rows)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights uniformly from `[-1/sqrt(H), 1/sqrt(H)]`, with biases of 0."""
+        """Draw weights uniformly from `[-1/sqrt(H), 1/sqrt(H)]`, and set biases to 0."""
         bound = 1 / math.sqrt(self.hidden_size)
         nn.init.uniform_(self.weight_input, -bound, bound)
         nn.init.uniform_(self.weight_back, -bound, bound)
         nn.init.zeros_(self.bias)
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute what the gates get of a step, or of all steps."""
+        """Compute the part of the gates that depends on a step alone, for any number of steps."""
         return functional.linear(x, self.weight_input, self.bias)
 
     @abstractmethod
     def step(
         self, projected: Tensor, reads: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Compute the next hidden and cell values."""
+        """Return the next output and cell."""
 
     def _gates(self, projected: Tensor, back: Tensor) -> Tensor:
         weight = self.weight_back
@@ -80,7 +86,7 @@ class Controller(nn.Module, ABC):
 
 
 class LSTMController(Controller):
-    """A long short-term memory: `c' = f c + i g`, `h' = o tanh(c')`, i, f, o sigmoids, g a tanh.
+    """An LSTM: `c' = f c + i g`, `h' = o tanh(c')`, with sigmoids i, f, o and a tanh g.
 
     The rows of its weights stack i, f, o, g. The forget gate's bias starts at 1.
     """
@@ -104,7 +110,7 @@ class LSTMController(Controller):
 
 
 class FeedForwardController(Controller):
-    """A layer of tanh units: `h' = tanh(W_x x + W_r r + b)`; what it remembers is in the memory."""
+    """A layer of tanh units, `h' = tanh(W_x x + W_r r + b)`, with no state of its own."""
 
     gates = 1
     recurrent = False
@@ -120,12 +126,3 @@ CONTROLLERS: dict[str, type[Controller]] = {
     "lstm": LSTMController,
     "feedforward": FeedForwardController,
 }
-
-
-def find_controller(who: str, name: str) -> type[Controller]:
-    """Return a kind of controller by its name, or raise an ArgumentError."""
-    if name not in CONTROLLERS:
-        raise ArgumentError(
-            f"{who}: controller must be one of {', '.join(map(repr, CONTROLLERS))}, got {name!r}"
-        )
-    return CONTROLLERS[name]

@@ -1,7 +1,8 @@
-"""The differentiable neural computer: a memory that gives out free slots and keeps their order."""
+"""The differentiable neural computer: heads that find free slots and follow the order of writes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,29 +12,28 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.functional.memory.autograd import SlotHeads
-from l2l_rnn.memory.slot_memory import SlotMemory
+from l2l_rnn.memory.controller_memory import ControllerMemory
+from l2l_rnn.memory.recurrent_memory import LAYERS
+from l2l_rnn.memory.stores.slot_memory import RingStore, overwritten
+
+_SHARPNESS = 10.0  # of reads by key
 
 
 class DNCState(NamedTuple):
-    """Holds what a differentiable neural computer goes on from.
+    """State of a `DNC`.
 
     Attributes:
-        memory: `M`, the slots.
-        usage: `u`, how much each slot is in use.
-        allocation: `a`, which free slots the last step was offered.
-        links: `L`, how much slot i was written just after slot j.
-        precedence: `p`, how much each slot was the last one written.
-        write_weights: `w^w`, where was written last.
-        read_weights: `w^r`, where each head read last.
-        reads: `r`, what it read.
-        hidden: `h`, the controller's outputs.
-        cell: its cells, none if it has no such.
-        written: how many examples `write` was given; above M, the oldest were overwritten.
-
-    Shapes:
-        memory `(…, M, W)`, usage, allocation, precedence and write_weights `(…, M)`, links
-        `(…, M, M)`, read_weights `(…, R, M)`, reads `(…, R, W)`, hidden `(…, H)`, cell `(…, H)` or
-        `(…, 0)`, written `(…)`. In a store there are no heads, and what they use is empty.
+        memory: `M`, the slots, `(…, M, W)`.
+        usage: `u`, how much each slot is in use, `(…, M)`.
+        allocation: `a`, the free slots that the last step was offered, `(…, M)`.
+        links: `L`, how much slot i was written right after slot j, `(…, M, M)`.
+        precedence: `p`, how much each slot was the last one written, `(…, M)`.
+        write_weights: `w^w`, those of the last write, `(…, M)`.
+        read_weights: `w^r`, those of the last reads, `(…, R, M)`.
+        reads: `r`, what each read head read last, `(…, R, W)`.
+        hidden: `h`, the controller's output, `(…, H)`.
+        cell: the controller's cell, `(…, H)`, or `(…, 0)` if it has none.
+        written: how many examples were ever written by `write`, `(…)`.
     """
 
     memory: Tensor
@@ -50,15 +50,16 @@ class DNCState(NamedTuple):
 
     @property
     def overwritten(self) -> Tensor:
-        """How many of the examples written are lost, `(…)`."""
-        return (self.written - self.memory.shape[-2]).clamp_min(0)
+        """How many of the written examples are lost, `(…)`."""
+        return overwritten(self.written, self.memory.shape[-2])
 
 
-class DNC(SlotMemory[DNCState]):
-    """Compute a differentiable neural computer: allocation of slots, and links in time.
+@LAYERS.register("dnc")
+class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
+    """A differentiable neural computer: an NTM with allocation of free slots and temporal links.
 
-    The controller, h, reads a step x and the last reads r, and gives the heads their numbers. In
-    the order of a step:
+    The controller, h, reads a step x and the last reads r, and gives the heads their numbers. A
+    step computes in this order:
 
     - usage: `u' = (u + w^w - u w^w) prod_heads (1 - f w^r)`, with free gates f;
     - write weights: `w^w = g_w (g_a a + (1 - g_a) c)`, of the allocation a of free slots and of
@@ -66,93 +67,114 @@ class DNC(SlotMemory[DNCState]):
     - memory: `M' = M (1 - w^w e) + w^w v`, with an erase vector e and a write vector v;
     - links L and precedence p, `functional.temporal_links`;
     - read weights: `w^r = pi_1 L^T w^r + pi_2 c^r + pi_3 L w^r`, of the slots written before those
-      read last, of content, and of those written after, in modes pi that sum to 1;
+      read last, of content, and of those written after, with modes pi that sum to 1;
     - reads: `r' = w^r M'`, and outputs `y = W_y [h, r'] + b_y`.
 
-    All heads' numbers come of one product, `weight_heads`.
+    The slots are also a store: `write` and `read` work as in `SlotMemory`, and what `write` wrote
+    counts as in use.
 
     Args:
-        input_size, output_size, hidden_size, slots, width, read_heads, controller, key_size,
-            least_length: as in `SlotMemory`.
+        input_size: `F`, features of a step.
+        output_size: features of an output step; None for `H`.
+        hidden_size: `H`, units of the controller.
+        slots: `M`.
+        slot_size: `W`.
+        read_heads: `R`.
+        controller: `"lstm"` or `"feedforward"`.
+        key_size: `K`, in the store; None for half the slot size. Then `V = W - K`.
+        eps: length below which a slot or key counts as short, as in
+            `functional.cosine_similarity`; it bounds the gradient through content.
+
+    Attributes:
+        controller: a `Controller`.
+        weight_heads, bias_heads: from `h` to the numbers of all heads.
+        weight_output, bias_output: `W_y` and `b_y`.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and a `DNCState`.
 
     Raises:
-        ArgumentError: a size or the controller cannot be used, or a store is used as a layer.
-        ShapeError: at a call, when input, state, keys or values do not fit.
+        ArgumentError: a size, `eps` or the controller cannot be used.
+        ShapeError: at a call, input, state, keys or values do not fit.
 
     Example:
-        >>> dnc = DNC(3, 2, hidden_size=8, slots=16, width=6, read_heads=4)
+        >>> dnc = DNC(3, 2, hidden_size=8, slots=16, slot_size=6, read_heads=4)
         >>> outputs, state = dnc(torch.zeros(4, 5, 3))
         >>> outputs.shape, state.links.shape
         (torch.Size([4, 5, 2]), torch.Size([4, 16, 16]))
 
     Source: A. Graves et al., 2016, Hybrid computing using a neural network with dynamic external
-    memory, Methods; one layer of controller, which does not see the reads of this step but in the
-    output. Everything starts at 0. `write` and `read`, the store, go beyond it; what they
-    write counts as in use.
+    memory, Methods. The controller has one layer, and the reads of a step reach the output but not
+    the controller of that step. The whole state starts at 0. The store is not in the paper.
     """
 
     def __init__(
         self,
-        input_size: int | None,
+        input_size: int,
         output_size: int | None = None,
         hidden_size: int = 100,
         slots: int = 64,
-        width: int = 20,
+        slot_size: int = 20,
         read_heads: int = 1,
         controller: str = "lstm",
         key_size: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        least_length: float = 1e-6,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__(
             input_size,
             output_size,
             hidden_size,
             slots,
-            width,
+            slot_size,
             read_heads,
+            1,
             controller,
             key_size,
-            least_length,
+            eps,
             device,
             dtype,
         )
+        # No step uses it, so it is not learned.
+        sharpness = torch.full((1,), math.log(_SHARPNESS), device=device, dtype=dtype)
+        self.register_buffer("log_sharpness", sharpness)
         self.reset_parameters()
 
-    def _interface_size(self) -> int:
-        return sum(self._interface())
+    def trace(self, state: DNCState) -> dict[str, Tensor]:
+        return {
+            "write_weights": state.write_weights.unsqueeze(-2),
+            "read_weights": state.read_weights,
+            "usage": state.usage.unsqueeze(-2),
+            "allocation": state.allocation.unsqueeze(-2),
+        }
 
     def _interface(self) -> tuple[int, int, int, int]:
-        """How many of the heads' numbers go as they are, through sigmoid, softplus and softmax."""
-        heads, width = self.read_heads, self.width
-        return (heads + 2) * width, width + heads + 2, heads + 1, 3 * heads
+        """Return how many of the heads' numbers go through identity, sigmoid, softplus, softmax."""
+        heads, size = self.read_heads, self.slot_size
+        return (heads + 2) * size, size + heads + 2, heads + 1, 3 * heads
 
     def _blank(self, *batch: int) -> DNCState:
-        zero, heads = self.store_strength.new_zeros(()), self.read_heads
-        slots = self.slots if self.is_layer else 0  # of what the heads alone use
-        cells = self.controller.cell_size if self.is_layer else 0
+        zero = self.weight_output.new_zeros(())
+        heads, slots, size = self.read_heads, self.slots, self.slot_size
         line = zero.expand(*batch, slots)
         return DNCState(
-            memory=zero.expand(*batch, self.slots, self.width),
-            usage=zero.expand(*batch, self.slots),
+            memory=zero.expand(*batch, slots, size),
+            usage=line,
             allocation=line,
             links=zero.expand(*batch, slots, slots),
             precedence=line,
             write_weights=line,
             read_weights=zero.expand(*batch, heads, slots),
-            reads=zero.expand(*batch, heads, self.width),
+            reads=zero.expand(*batch, heads, size),
             hidden=zero.expand(*batch, self.hidden_size),
-            cell=zero.expand(*batch, cells),
+            cell=zero.expand(*batch, self.controller.cell_size),
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
     def _heads(self) -> SlotHeads:
-        return SlotHeads("DNC", self.read_heads, 1, self.least_length)
+        return SlotHeads("DNC", self.read_heads, 1, self.eps)
 
     def _parts(self, state: DNCState) -> list[Tensor]:
         weights = torch.cat([state.read_weights, state.write_weights.unsqueeze(-2)], -2)
@@ -160,7 +182,7 @@ class DNC(SlotMemory[DNCState]):
         lately = state.usage, state.links, state.precedence, state.allocation
         return [state.memory, weights, *seen, *lately]
 
-    def _as_state(self, parts: Sequence[Tensor], written: Tensor) -> DNCState:
+    def _with_parts(self, state: DNCState, parts: Sequence[Tensor]) -> DNCState:
         memory, weights, reads, hidden, cell, usage, links, precedence, offered = parts
         reading, writing = weights.split([self.read_heads, 1], -2)
         return DNCState(
@@ -171,22 +193,22 @@ class DNC(SlotMemory[DNCState]):
             precedence=precedence,
             write_weights=writing.squeeze(-2),
             read_weights=reading,
-            reads=reads.unflatten(-1, (self.read_heads, self.width)),
+            reads=reads.unflatten(-1, (self.read_heads, self.slot_size)),
             hidden=hidden,
             cell=cell,
-            written=written,
+            written=state.written,
         )
 
     def _advance(self, features: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
-        heads, width = self.read_heads, self.width
+        heads, size = self.read_heads, self.slot_size
         hidden, cell = self.controller.step(
             features, state.reads.flatten(-2), state.hidden, state.cell
         )
         numbers = functional.linear(hidden, self.weight_heads, self.bias_heads)
         parts = numbers.split(self._interface(), -1)
-        rows = parts[0].unflatten(-1, (-1, width))  # the read keys, the write key, the write vector
+        rows = parts[0].unflatten(-1, (-1, size))  # the read keys, the write key, the write vector
         keys, write_key, vector = rows.split([heads, 1, 1], -2)
-        erase, free, gates = parts[1].sigmoid().split([width, heads, 2], -1)
+        erase, free, gates = parts[1].sigmoid().split([size, heads, 2], -1)
         strengths = 1 + F.softplus(parts[2])
         modes = parts[3].unflatten(-1, (3, heads)).softmax(-2).unsqueeze(-1)  # (…, 3, R, 1)
 
@@ -196,7 +218,7 @@ class DNC(SlotMemory[DNCState]):
             usage = usage * kept
         free_slots = functional.allocation(usage)
         content = functional.content_weights(
-            memory, write_key, strengths[..., heads:], self.least_length
+            memory, write_key, strengths[..., heads:], self.eps
         ).squeeze(-2)
         allocating, writing = gates.split(1, -1)
         writes = writing * torch.lerp(content, free_slots, allocating)
@@ -206,9 +228,7 @@ class DNC(SlotMemory[DNCState]):
         links, precedence = functional.temporal_links(state.links, state.precedence, writes)
 
         before, now, after = modes.unbind(-3)
-        content = functional.content_weights(
-            memory, keys, strengths[..., :heads], self.least_length
-        )
+        content = functional.content_weights(memory, keys, strengths[..., :heads], self.eps)
         weights = torch.addcmul(now * content, before, state.read_weights @ links)
         weights = torch.addcmul(weights, after, state.read_weights @ links.mT)
         reads = weights @ memory
@@ -231,4 +251,5 @@ class DNC(SlotMemory[DNCState]):
         after = super()._write(state, keys, values)
         place = torch.arange(self.slots, device=state.usage.device)
         new = (place - state.written.unsqueeze(-1)) % self.slots < keys.shape[-2]
+        # So that a later step does not take the slot for a free one.
         return after._replace(usage=torch.where(new, torch.ones_like(state.usage), state.usage))

@@ -1,4 +1,4 @@
-"""The memory-augmented network of Santoro et al.: it writes where memory is least used."""
+"""The memory-augmented neural network of Santoro et al.: heads that write the least used slots."""
 
 from __future__ import annotations
 
@@ -11,327 +11,260 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
+from l2l_rnn.axes import align_tasks
+from l2l_rnn.checks import check_choice, check_number
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.memory import compiled_passes
-from l2l_rnn.functional.memory.attention import cosine_similarity, masked_softmax
 from l2l_rnn.functional.memory.autograd import SlotHeads
-from l2l_rnn.memory.checks import check_sizes
-from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
-from l2l_rnn.memory.memory import Memory, leading_axis
-
-# Added to squared lengths of memory rows: one that was hardly written is like nothing.
-_EPS = 1e-4
+from l2l_rnn.memory.controller_memory import ControllerMemory
+from l2l_rnn.memory.recurrent_memory import LAYERS
+from l2l_rnn.memory.stores.least_used import LeastUsedStore
 
 
 class MANNState(NamedTuple):
-    """What a `MANN` holds.
+    """State of a `MANN`.
 
     Attributes:
-        hidden, cell: the controller's `h` and `c`, `(…, H)`.
-        memory: `M`, `(…, M, W)`.
+        memory: `M`, the slots, `(…, M, W)`.
         usage: `w^u`, how much each slot was read and written lately, `(…, M)`.
         read_weights, write_weights: `w^r` and `w^w` of the last step, `(…, R, M)`.
-        found: `r`, what was read last, `(…, R W)`.
-        used: which slots were ever written as the least used, `(…, M)`, bool.
-        overwritten: how many writes fell on a slot in use, `(…)`.
+        reads: `r`, what each head read last, `(…, R, W)`.
+        hidden: `h`, the controller's output, `(…, H)`.
+        cell: the controller's cell, `(…, H)`, or `(…, 0)` if it has none.
+        used: whether each slot was ever written as the least used one, `(…, M)`, bool.
+        overwritten: how many writes replaced a used slot, `(…)`.
     """
 
-    hidden: Tensor
-    cell: Tensor
     memory: Tensor
     usage: Tensor
     read_weights: Tensor
     write_weights: Tensor
-    found: Tensor
+    reads: Tensor
+    hidden: Tensor
+    cell: Tensor
     used: Tensor
     overwritten: Tensor
 
+    @property
+    def written(self) -> Tensor:
+        """How many writes went to a least used slot, `(…)`."""
+        return self.used.sum(-1) + self.overwritten
 
-class MANN(Memory[MANNState]):
+
+@LAYERS.register("mann")
+class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
     """A recurrent layer with a memory that is written where it is least used (LRUA).
 
-    An LSTM reads `[x_t, r_{t-1}]` and gives each of R heads a key `k = tanh(·)` and a gate
-    `g = sigmoid(·)`. Each head has its own least used slot, `w^lu`, by the usage before the step.
-    These slots are set to zero and `M <- M + w^w k` is written with `w^w = g w^r_{t-1} + (1 - g)
-    w^lu`; then `w^r = softmax_i(s cos(k, M(i)))`, `r = sum_i w^r(i) M(i)`, and usage becomes
-    `gamma w^u + sum over heads of w^r + w^w`. The output is `W_o [h, r] + b_o`.
+    The controller, h, reads a step x and the last reads r, and gives each of R heads a key
+    `k = tanh(·)` and a gate `g = sigmoid(·)`. Each head has its own least used slot, `w^lu`, by the
+    usage before the step. A step computes in this order:
 
-    As a store, a slot holds a key and its value side by side. B pairs go to the B least used slots
-    in this order; more than there are slots begin again with the first, so that the oldest are
-    lost. A read is the average of values by `softmax_i(s cos(q, k_i))` over the slots in use.
+    - the least used slots are set to 0, and `M <- M + w^w k` is written with
+      `w^w = g w^r + (1 - g) w^lu`, in which `w^r` are the last read weights;
+    - read weights: `w^r = softmax_i(s cos(k, M_i))`, and reads `r = w^r M`;
+    - usage: `w^u <- gamma w^u + sum over heads of w^r + w^w`;
+    - outputs `y = W_y [h, r] + b_y`.
+
+    The slots are also a store: `write` and `read` work as in `LeastUsedMemory`.
 
     Args:
-        input_size: `F`, features of a step; None for a store without the parameters of a layer.
+        input_size: `F`, features of a step.
         output_size: features of an output step; None for `H`.
-        hidden_size: `H`, hidden units of the controller.
+        hidden_size: `H`, units of the controller.
         slots: `M`.
-        key_size, value_size: `K` and `V` of the store; a slot's width is `W = K + V`.
-        reads: `R`, heads.
+        slot_size: `W`.
+        read_heads: `R`; each also writes.
+        controller: `"lstm"` or `"feedforward"`.
+        key_size: `K`, in the store; None for half the slot size. Then `V = W - K`.
         decay: `gamma`, of usage.
-        sharpness: `s` at the start.
-        contents: what a head writes: `"keys"`, or a vector of its `"own"`.
-        heads_read_input: whether the heads are steered by the step too.
+        sharpness: `s` at the start; it is learned.
+        contents: what a head writes: `"keys"` for its key, or `"own"` for a vector of its own.
+        heads_read_input: whether the heads' numbers also depend on the step directly.
+        eps: length below which a slot or key counts as short, as in
+            `functional.cosine_similarity`.
 
     Attributes:
-        weight_ih, weight_hh, bias: the controller's, of `x`, of `[r, h]` and added; the rows stack
-            i, f, o, g. The forget gate's bias starts at 1.
-        weight_heads, bias_heads: from `h` to all heads' keys, then contents of their own, then all
-            their gates; `weight_heads_input` is the same from `x`, or None.
-        weight_out, bias_out: `W_o` and `b_o`.
+        controller: a `Controller`.
+        weight_heads, bias_heads: from `h` to the numbers of all heads: keys, then contents of their
+            own, then gates. `weight_heads_input` is the same from `x`, or None.
+        weight_output, bias_output: `W_y` and `b_y`.
         log_sharpness: the logarithm of `s`.
 
     Shapes:
-        x `(B, S, F)` or `(N, B, S, F)` -> `(…, S, output_size)`; a store's are those of `Memory`.
+        x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and a `MANNState`.
 
     Raises:
-        ArgumentError: a size is not a positive integer, there are more heads than slots, `decay` is
-            not in [0, 1), `sharpness` not positive, `contents` another, or a store is used as a
-            layer.
-        ShapeError: at a call, as `Memory`.
+        ArgumentError: a size, the controller, `decay`, `sharpness`, `contents` or `eps` cannot be
+            used, or there are more heads than slots.
+        ShapeError: at a call, input, state, keys or values do not fit.
 
     Example:
-        >>> memory = MANN(3, hidden_size=8, slots=6, key_size=2, value_size=2, reads=2)
-        >>> outputs, state = memory(torch.randn(5, 7, 3))
+        >>> mann = MANN(3, hidden_size=8, slots=6, slot_size=4, read_heads=2)
+        >>> outputs, state = mann(torch.randn(5, 7, 3))
         >>> outputs.shape, state.overwritten.tolist()  # 14 writes to 6 slots
         (torch.Size([5, 7, 8]), [8, 8, 8, 8, 8])
 
     Source: A. Santoro et al., 2016, Meta-Learning with Memory-Augmented Neural Networks, section 3.
-    There the gate is one learned number and `s = 1`; here a head's gate is made each step, each
-    head has a least used slot of its own, and `s` is learned, as in the Neural Turing Machine.
+    There the gate is one learned number and `s = 1`. Here each head computes its gate at each step,
+    each head has a least used slot of its own, and `s` is learned, as in the Neural Turing Machine.
     """
+
+    weight_heads_input: nn.Parameter | None
 
     def __init__(
         self,
-        input_size: int | None,
+        input_size: int,
         output_size: int | None = None,
         hidden_size: int = 64,
-        *,
         slots: int = 32,
-        key_size: int = 16,
-        value_size: int = 16,
-        reads: int = 2,
+        slot_size: int = 32,
+        read_heads: int = 2,
+        controller: str = "lstm",
+        key_size: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
         decay: float = 0.95,
         sharpness: float = 5.0,
         contents: str = "keys",
         heads_read_input: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        eps: float = 1e-2,
     ) -> None:
-        super().__init__()
-        self.output_size = hidden_size if output_size is None else output_size
-        sizes = {"hidden_size": hidden_size, "output_size": self.output_size, "reads": reads}
-        check_sizes("MANN", slots=slots, key_size=key_size, value_size=value_size, **sizes)
-        if reads > slots:
+        self.contents = check_choice("MANN", "contents", contents, ("keys", "own"))
+        self.decay = check_number("MANN", "decay", decay, least=0, below=1)
+        self.sharpness = check_number("MANN", "sharpness", sharpness, above=0)
+        super().__init__(
+            input_size,
+            output_size,
+            hidden_size,
+            slots,
+            slot_size,
+            read_heads,
+            read_heads,
+            controller,
+            key_size,
+            eps,
+            device,
+            dtype,
+        )
+        if read_heads > slots:
             raise ArgumentError(
-                f"MANN: reads must be at most slots={slots}, as each head writes a slot of its "
-                f"own, got {reads}"
+                f"MANN: read_heads must be at most slots={slots}, as each head writes a slot of "
+                f"its own, got {read_heads}"
             )
-        if not 0 <= decay < 1:
-            raise ArgumentError(f"MANN: decay must lie in [0, 1), got {decay!r}")
-        if not sharpness > 0:
-            raise ArgumentError(f"MANN: sharpness must be positive, got {sharpness!r}")
-        if contents not in ("keys", "own"):
-            raise ArgumentError(f"MANN: contents must be 'keys' or 'own', got {contents!r}")
-        self.slots, self.key_size, self.value_size = slots, key_size, value_size
-        self.contents = contents
-        self.width, self.decay = key_size + value_size, decay
-        self.hidden_size = 0 if input_size is None else hidden_size
-        self.reads = 0 if input_size is None else reads
-        self.input_size = 0
-        start = torch.full((1,), math.log(sharpness), device=device, dtype=dtype)
-        self.log_sharpness = nn.Parameter(start)
-        if input_size is None:
-            return
-        check_sizes("MANN", input_size=input_size)
-        self.input_size = input_size
-        found = reads * self.width
-        heads = sum(self._interface())
-        for name, shape in {
-            "weight_ih": (4 * hidden_size, input_size),
-            "weight_hh": (4 * hidden_size, found + hidden_size),
-            "bias": (4 * hidden_size,),
-            "weight_heads": (heads, hidden_size),
-            "bias_heads": (heads,),
-            "weight_out": (self.output_size, hidden_size + found),
-            "bias_out": (self.output_size,),
-        }.items():
-            self.register_parameter(
-                name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-            )
+        self.log_sharpness = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self.weight_heads_input = None
         if heads_read_input:
-            room = torch.empty(heads, input_size, device=device, dtype=dtype)
-            self.weight_heads_input = nn.Parameter(room)
+            weight = torch.empty(len(self.bias_heads), input_size, device=device, dtype=dtype)
+            self.weight_heads_input = nn.Parameter(weight)
         self.reset_parameters()
 
-    def _interface(self) -> tuple[int, int, int]:
-        """How many numbers are keys, contents and gates of the heads."""
-        rows = self.reads * self.width
-        return rows, rows if self.contents == "own" else 0, self.reads
-
     def reset_parameters(self) -> None:
-        """Draw weights by their fan-in and fan-out; biases 0, but 1 for the forget gate."""
-        for name, parameter in self.named_parameters():
-            if name.startswith("weight"):
-                nn.init.xavier_uniform_(parameter)
-            elif name.startswith("bias"):
-                nn.init.zeros_(parameter)
-        if self.is_layer:
-            nn.init.ones_(self.bias[self.hidden_size : 2 * self.hidden_size])
+        super().reset_parameters()
+        nn.init.constant_(self.log_sharpness, math.log(self.sharpness))
+        if self.weight_heads_input is not None:
+            nn.init.xavier_uniform_(self.weight_heads_input)
 
-    def _tasks(self) -> int | None:
-        return leading_axis(self.log_sharpness, 1)
+    def trace(self, state: MANNState) -> dict[str, Tensor]:
+        return {**super().trace(state), "usage": state.usage.unsqueeze(-2)}
+
+    def examples(self, state: MANNState) -> Tensor:
+        if state.read_weights.any() or state.write_weights.any():
+            raise ArgumentError(
+                "MANN: the state must come from blank() and write() alone, got one after steps, "
+                "which do not tell which example is in a slot; use a state without steps"
+            )
+        return super().examples(state)
+
+    def _interface(self) -> tuple[int, int, int]:
+        """Return how many numbers are keys, contents and gates of the heads."""
+        rows = self.read_heads * self.slot_size
+        return rows, rows if self.contents == "own" else 0, self.read_heads
 
     def _blank(self, *batch: int) -> MANNState:
         zero = self.log_sharpness.new_zeros(())
-        hidden = zero.expand(*batch, self.hidden_size)
-        weights = zero.expand(*batch, self.reads, self.slots)
+        weights = zero.expand(*batch, self.read_heads, self.slots)
         return MANNState(
-            hidden=hidden,
-            cell=hidden,
-            memory=zero.expand(*batch, self.slots, self.width),
+            memory=zero.expand(*batch, self.slots, self.slot_size),
             usage=zero.expand(*batch, self.slots),
             read_weights=weights,
             write_weights=weights,
-            found=zero.expand(*batch, self.reads * self.width),
+            reads=zero.expand(*batch, self.read_heads, self.slot_size),
+            hidden=zero.expand(*batch, self.hidden_size),
+            cell=zero.expand(*batch, self.controller.cell_size),
             used=zero.new_zeros((), dtype=torch.bool).expand(*batch, self.slots),
             overwritten=zero.new_zeros(batch, dtype=torch.long),
         )
 
-    # -- as a layer --------------------------------------------------------------------------
-
     def _project(self, x: Tensor) -> Tensor:
-        given = functional.linear(x, self.weight_ih, self.bias)
+        projected = self.controller.project(x)
         if self.weight_heads_input is None:
-            return given
-        return torch.cat([given, functional.linear(x, self.weight_heads_input)], -1)
+            return projected
+        return torch.cat([projected, functional.linear(x, self.weight_heads_input)], -1)
 
-    def _emit(self, seen: Tensor) -> Tensor:
-        return functional.linear(seen, self.weight_out, self.bias_out)
+    def _heads(self) -> SlotHeads:
+        return SlotHeads("MANN", self.read_heads, self.read_heads, self.eps, decay=self.decay)
 
-    def _steps(
-        self, features: Tensor, state: MANNState, inside: Tensor | None
-    ) -> tuple[Tensor, MANNState]:
-        parameters = self.weight_hh, self.weight_heads, self.bias_heads, self.log_sharpness
-        values = (features, *parameters, *(part for part in state[:-2]))
-        usual = type(self)._advance is MANN._advance and not state.usage.requires_grad
-        if not (usual and compiled_passes.serve(values)):
-            return super()._steps(features, state, inside)
+    def _parts(self, state: MANNState) -> list[Tensor]:
+        weights = torch.cat([state.read_weights, state.write_weights], -2)
+        return [state.memory, weights, state.reads.flatten(-2), state.hidden, state.cell]
 
-        def as_state(parts: Sequence[Tensor], others: Mapping[str, Tensor]) -> MANNState:
-            memory, weights, found, hidden, cell = parts
-            reading, writing = weights.split(self.reads, -2)
-            return MANNState(
-                hidden=hidden,
-                cell=cell,
-                memory=memory,
-                read_weights=reading,
-                write_weights=writing,
-                found=found,
-                **others,
-            )
-
-        def as_parts(state: MANNState) -> list[Tensor]:
-            weights = torch.cat([state.read_weights, state.write_weights], -2)
-            return [state.memory, weights, state.found, state.hidden, state.cell]
-
-        def exact(
-            features: Tensor,
-            parameters: Sequence[Tensor],
-            parts: Sequence[Tensor],
-            others: Mapping[str, Tensor],
-            inside: Tensor | None,
-        ) -> tuple[Tensor, Sequence[Tensor]]:
-            hh, weight, bias, sharpness = parameters
-            layer = with_parameters(
-                self,
-                weight_hh=hh,
-                weight_heads=weight,
-                bias_heads=bias,
-                log_sharpness=sharpness.log().unsqueeze(-1),
-            )
-            seen, after = super(MANN, layer)._steps(features, as_state(parts, others), inside)
-            return seen, as_parts(after)
-
-        # log_sharpness is (1,) or (N, 1); the heads take it as it is, (N,).
-        given = *parameters[:3], self.log_sharpness.exp().squeeze(-1)
-        heads = SlotHeads("MANN", self.reads, self.reads, math.sqrt(_EPS), decay=self.decay)
-        others = {"usage": state.usage, "used": state.used, "overwritten": state.overwritten}
-        seen, parts, after = compiled_steps(
-            heads, exact, features, given, as_parts(state), others, inside
+    def _with_parts(self, state: MANNState, parts: Sequence[Tensor]) -> MANNState:
+        memory, weights, reads, hidden, cell = parts
+        reading, writing = weights.split(self.read_heads, -2)
+        return state._replace(
+            memory=memory,
+            read_weights=reading,
+            write_weights=writing,
+            reads=reads.unflatten(-1, (self.read_heads, self.slot_size)),
+            hidden=hidden,
+            cell=cell,
         )
-        return seen, as_state(parts, after)
+
+    def _bookkeeping(self, state: MANNState) -> Mapping[str, Tensor]:
+        return {"usage": state.usage, "used": state.used, "overwritten": state.overwritten}
+
+    def _stepped(self) -> list[Tensor]:
+        # log_sharpness is (1,) or (N, 1); the compiled steps take the sharpness as () or (N,).
+        return [*super()._stepped(), self.log_sharpness.exp().squeeze(-1)]
+
+    def _with_stepped(self, parameters: Sequence[Tensor]) -> ControllerMemory[MANNState]:
+        layer = super()._with_stepped(parameters)
+        layer.__dict__["_parameters"]["log_sharpness"] = parameters[3].log().unsqueeze(-1)
+        return layer
 
     def _advance(self, features: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
-        before = torch.cat([state.found, state.hidden], -1)
-        size = 4 * self.hidden_size
-        gates = features[..., :size] + functional.linear(before, self.weight_hh)
-        ifo, g = gates.split([3 * self.hidden_size, self.hidden_size], -1)
-        i, f, o = ifo.sigmoid().chunk(3, -1)
-        cell = torch.addcmul(f * state.cell, i, g.tanh())
-        hidden = o * cell.tanh()
-        heads = functional.linear(hidden, self.weight_heads, self.bias_heads)
+        for_controller = self.controller.gates * self.hidden_size
+        hidden, cell = self.controller.step(
+            features[..., :for_controller], state.reads.flatten(-2), state.hidden, state.cell
+        )
+        numbers = functional.linear(hidden, self.weight_heads, self.bias_heads)
         if self.weight_heads_input is not None:
-            heads = heads + features[..., size:]
-        keys, contents, old = heads.split(self._interface(), -1)
-        keys = keys.tanh().unflatten(-1, (self.reads, self.width))  # (…, R, W)
-        contents = contents.tanh().unflatten(-1, (-1, self.width)) if contents.shape[-1] else keys
-        old = old.sigmoid().unsqueeze(-1)
+            numbers = numbers + features[..., for_controller:]
+        keys, contents, gates = numbers.split(self._interface(), -1)
+        keys = keys.tanh().unflatten(-1, (-1, self.slot_size))  # (…, R, W)
+        own = self.contents == "own"
+        contents = contents.tanh().unflatten(-1, (-1, self.slot_size)) if own else keys
+        gates = gates.sigmoid().unsqueeze(-1)
 
-        slots = state.usage.argsort(dim=-1, stable=True)[..., : self.reads]
+        slots = state.usage.argsort(dim=-1, stable=True)[..., : self.read_heads]
         least = F.one_hot(slots, self.slots).to(keys.dtype)  # w^lu, (…, R, M)
-        writing = old * state.read_weights + (1 - old) * least
+        writing = gates * state.read_weights + (1 - gates) * least
         wiped = least.sum(-2)
         memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ contents
-        reading = (self._sharpness(keys) * cosine_similarity(keys, memory, _EPS)).softmax(-1)
-        found = (reading @ memory).flatten(-2)
-        # Usage only orders slots, which has no derivative.
+        strengths = align_tasks(self.log_sharpness.exp(), 1, keys[..., 0])  # broadcasts to (…, R)
+        reading = functional.content_weights(memory, keys, strengths, self.eps)
+        reads = reading @ memory
+        # Usage only orders the slots, which has no derivative.
         lately = (reading + writing).detach().sum(-2)
         after = MANNState(
-            hidden,
-            cell,
             memory,
             self.decay * state.usage + lately,
             reading,
             writing,
-            found,
+            reads,
+            hidden,
+            cell,
             state.used | (wiped > 0),
             state.overwritten + (state.used & (wiped > 0)).sum(-1),
         )
-        return torch.cat([hidden, found], -1), after
-
-    def _sharpness(self, like: Tensor) -> Tensor:
-        """`s`, or each task's, with axes for those of what it multiplies."""
-        sharpness = self.log_sharpness.exp()
-        between = [1] * (like.dim() - sharpness.dim())
-        return sharpness.reshape(*sharpness.shape[:-1], *between, 1)
-
-    # -- as a store --------------------------------------------------------------------------
-
-    def _write(self, state: MANNState, keys: Tensor, values: Tensor) -> MANNState:
-        count = keys.shape[-2]
-        first, kept = min(count, self.slots), slice(max(count - self.slots, 0), None)
-        order = state.usage.argsort(dim=-1, stable=True)
-        turns = torch.arange(count, device=keys.device)
-        put = F.one_hot(order[..., turns % self.slots], self.slots)  # (…, B, M)
-        rows = torch.cat([keys, values], -1)[..., kept, :]
-        there = put[..., kept, :].to(rows.dtype)
-        memory = state.memory * (1 - there.sum(-2)).unsqueeze(-1) + there.mT @ rows
-        ages = (count - 1 - turns).to(rows.dtype)
-        lately = (self.decay**ages) @ put.to(rows.dtype)
-        reached = put[..., :first, :].sum(-2) > 0
-        return state._replace(
-            memory=memory,
-            usage=self.decay**count * state.usage + lately,
-            used=state.used | reached,
-            overwritten=state.overwritten + (state.used & reached).sum(-1) + (count - first),
-        )
-
-    def _read(self, state: MANNState, queries: Tensor) -> Tensor:
-        return self.attention(state, queries) @ state.memory[..., self.key_size :]
-
-    def attention(self, state: MANNState, queries: Tensor) -> Tensor:
-        """Compute the weight of each slot, of those in use: `(…, Q, K)` -> `(…, Q, M)`."""
-        self._check_queries(state, queries)
-        alike = cosine_similarity(queries, state.memory[..., : self.key_size], _EPS)
-        return masked_softmax(self._sharpness(alike) * alike, state.used.unsqueeze(-2))
+        return torch.cat([hidden, reads.flatten(-2)], -1), after

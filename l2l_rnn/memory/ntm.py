@@ -1,7 +1,8 @@
-"""The Neural Turing Machine: heads that find slots by content and by place."""
+"""The Neural Turing Machine: heads that address slots by content and by location."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,28 +11,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
+from l2l_rnn.checks import check_int
 from l2l_rnn.functional.memory.autograd import SlotHeads
-from l2l_rnn.memory.checks import check_size
-from l2l_rnn.memory.slot_memory import SlotMemory
+from l2l_rnn.memory.controller_memory import ControllerMemory
+from l2l_rnn.memory.recurrent_memory import LAYERS
+from l2l_rnn.memory.stores.slot_memory import RingStore, overwritten
 
-_FIRST_SLOT = 8.0  # how far slot 0 is ahead in the logits of the first weights
+_FIRST_SLOT = 8.0  # how much larger the logit of slot 0 is in the first weights
+_SHARPNESS = 10.0  # of reads by key
 
 
 class NTMState(NamedTuple):
-    """Holds what a Neural Turing Machine goes on from.
+    """State of an `NTM`.
 
     Attributes:
-        memory: `M`, the slots.
-        weights: `w`, where each head stood: the read heads, then the write heads.
-        reads: `r`, what each read head read last.
-        hidden: `h`, the controller's outputs.
-        cell: its cells, none if it has no such.
-        written: how many examples `write` was given; above M, the oldest were overwritten.
-
-    Shapes:
-        memory `(…, M, W)`, weights `(…, heads, M)`, reads `(…, R, W)`, hidden `(…, H)`, cell
-        `(…, H)` or `(…, 0)`, written `(…)`. In a store there are no heads, and what they use is
-        empty.
+        memory: `M`, the slots, `(…, M, W)`.
+        weights: `w`, those of the read heads, then of the write heads, `(…, heads, M)`.
+        reads: `r`, what each read head read last, `(…, R, W)`.
+        hidden: `h`, the controller's output, `(…, H)`.
+        cell: the controller's cell, `(…, H)`, or `(…, 0)` if it has none.
+        written: how many examples were ever written by `write`, `(…)`.
     """
 
     memory: Tensor
@@ -43,25 +42,26 @@ class NTMState(NamedTuple):
 
     @property
     def overwritten(self) -> Tensor:
-        """How many of the examples written are lost, `(…)`."""
-        return (self.written - self.memory.shape[-2]).clamp_min(0)
+        """How many of the written examples are lost, `(…)`."""
+        return overwritten(self.written, self.memory.shape[-2])
 
     @property
     def read_weights(self) -> Tensor:
-        """Where the read heads stood, `(…, R, M)`."""
+        """Weights of the read heads, `(…, R, M)`."""
         return self.weights[..., : self.reads.shape[-2], :]
 
     @property
     def write_weights(self) -> Tensor:
-        """Where the write heads stood, `(…, write heads, M)`."""
+        """Weights of the write heads, `(…, write heads, M)`."""
         return self.weights[..., self.reads.shape[-2] :, :]
 
 
-class NTM(SlotMemory[NTMState]):
-    """Compute a Neural Turing Machine: a controller that steers read and write heads on M slots.
+@LAYERS.register("ntm")
+class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
+    """A Neural Turing Machine: a controller that steers read and write heads on M slots.
 
     The controller, h, reads a step x and the last reads r, and gives each head a key k, a strength
-    beta, a gate g, shifts s and an exponent gamma; a head's weights are
+    beta, a gate g, shifts s and an exponent gamma. A head's weights are
 
     - by content, `w_c = softmax(beta cos(k, M_i))`,
     - interpolated with its last ones, `w_g = g w_c + (1 - g) w`,
@@ -69,48 +69,60 @@ class NTM(SlotMemory[NTMState]):
     - sharpened, `w' = w_s^gamma / sum w_s^gamma`.
 
     A read head reads `r' = w' M`. A write head also has an erase vector e and an add vector a:
-    `M' = M (1 - w' e) + w' a`; those of several heads are applied together. The output is
-    `y = W_y [h, r'] + b_y`. All heads' numbers come of one product, `weight_heads`.
+    `M' = M (1 - w' e) + w' a`; the writes of several heads are applied together. The output is
+    `y = W_y [h, r'] + b_y`.
+
+    The slots are also a store: `write` and `read` work as in `SlotMemory`.
 
     Args:
-        input_size, output_size, hidden_size, slots, width, read_heads, controller, key_size,
-            least_length: as in `SlotMemory`.
-        write_heads: how many heads write.
-        shift: the farthest a head moves in a step; the shifts are from `-shift` to `shift`.
+        input_size: `F`, features of a step.
+        output_size: features of an output step; None for `H`.
+        hidden_size: `H`, units of the controller.
+        slots: `M`.
+        slot_size: `W`.
+        read_heads: `R`.
+        write_heads: number of write heads.
+        shift: the largest shift of a step; the shifts are from `-shift` to `shift`.
+        controller: `"lstm"` or `"feedforward"`.
+        key_size: `K`, in the store; None for half the slot size. Then `V = W - K`.
+        eps: length below which a slot or key counts as short, as in
+            `functional.cosine_similarity`; it bounds the gradient through content.
+
+    Attributes:
+        controller: a `Controller`.
+        weight_heads, bias_heads: from `h` to the numbers of all heads.
+        weight_output, bias_output: `W_y` and `b_y`.
+        first_reads, first_weights: reads and weights before the first step, before tanh and
+            softmax.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and an `NTMState`.
 
     Raises:
-        ArgumentError: a size or the controller cannot be used, or a store is used as a layer.
-        ShapeError: at a call, when input, state, keys or values do not fit.
+        ArgumentError: a size, `shift`, `eps` or the controller cannot be used.
+        ShapeError: at a call, input, state, keys or values do not fit.
 
     Example:
-        >>> ntm = NTM(3, 2, hidden_size=8, slots=16, width=6)
+        >>> ntm = NTM(3, 2, hidden_size=8, slots=16, slot_size=6)
         >>> outputs, state = ntm(torch.zeros(4, 5, 3))
         >>> outputs.shape, state.memory.shape, state.weights.shape
         (torch.Size([4, 5, 2]), torch.Size([4, 16, 6]), torch.Size([4, 2, 16]))
-        >>> store = NTM(None, slots=16, width=6)  # keys and values of 3
-        >>> values = torch.diag(torch.tensor([1.0, 2.0, 3.0]))
-        >>> state = store.write(store.blank(), torch.eye(3), values)
-        >>> store.read(state, torch.eye(3)[1:2]).round(decimals=2).tolist()
-        [[0.0, 2.0, 0.0]]
 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 3. As in M.
     Collier and J. Beel, 2018, Implementing Neural Turing Machines, the memory starts as the
-    constant 1e-6, and the first reads and weights are learned. The papers leave open what this
-    package settles: all heads start at the first slot and learn from there; they read before the
-    write; keys and add vectors go through tanh, beta through softplus, gamma through 1 + softplus.
-    `write` and `read`, the store, go beyond the papers.
+    constant 1e-6, and the first reads and weights are learned. The papers leave some choices open;
+    here all heads start near the first slot, they read before the write, keys and add vectors go
+    through tanh, beta through softplus, and gamma through 1 + softplus. The store is not in the
+    papers.
     """
 
     def __init__(
         self,
-        input_size: int | None,
+        input_size: int,
         output_size: int | None = None,
         hidden_size: int = 100,
         slots: int = 128,
-        width: int = 20,
+        slot_size: int = 20,
         read_heads: int = 1,
         write_heads: int = 1,
         shift: int = 1,
@@ -119,94 +131,83 @@ class NTM(SlotMemory[NTMState]):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        least_length: float = 1e-6,
+        eps: float = 1e-6,
     ) -> None:
-        self.write_heads = check_size("NTM", "write_heads", write_heads)
-        self.shift = check_size("NTM", "shift", shift, 0)
+        self.shift = check_int("NTM", "shift", shift, least=0)
         super().__init__(
             input_size,
             output_size,
             hidden_size,
             slots,
-            width,
+            slot_size,
             read_heads,
+            write_heads,
             controller,
             key_size,
-            least_length,
+            eps,
             device,
             dtype,
         )
-        if input_size is None:
-            self.write_heads = 0
-            self.reset_parameters()
-            return
-        heads = self.read_heads + write_heads
 
         def empty(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
 
-        self.first_reads = empty(self.read_heads, width)
-        self.first_weights = empty(heads, slots)
+        self.first_reads = empty(read_heads, slot_size)
+        self.first_weights = empty(read_heads + write_heads, slots)
+        # No step uses it, so it is not learned.
+        sharpness = torch.full((1,), math.log(_SHARPNESS), device=device, dtype=dtype)
+        self.register_buffer("log_sharpness", sharpness)
         self.reset_parameters()
-
-    def _interface_size(self) -> int:
-        return sum(self._interface())
-
-    def _interface(self) -> tuple[int, int, int, int]:
-        """How many of the heads' numbers go through tanh, sigmoid, softplus and softmax."""
-        heads, writes = self.read_heads + self.write_heads, self.write_heads * self.width
-        return heads * self.width + writes, heads + writes, 2 * heads, heads * (2 * self.shift + 1)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        if not self.is_layer:
-            return
         nn.init.normal_(self.first_reads, std=0.1)
         nn.init.normal_(self.first_weights, std=0.1)
         with torch.no_grad():
             self.first_weights[..., 0] += _FIRST_SLOT
 
+    def _interface(self) -> tuple[int, int, int, int]:
+        """Return how many of the heads' numbers go through tanh, sigmoid, softplus and softmax."""
+        heads, size = self.read_heads + self.write_heads, self.slot_size
+        writes = self.write_heads * size
+        return heads * size + writes, heads + writes, 2 * heads, heads * (2 * self.shift + 1)
+
     def _blank(self, *batch: int) -> NTMState:
-        like = self.store_strength
-        zero, first = like.new_zeros(()), like.new_full((), 1e-6 if self.is_layer else 0)
-        weights, reads, cells = zero.expand(0, self.slots), zero.expand(0, self.width), 0
-        if self.is_layer:
-            weights, reads = self.first_weights.softmax(-1), self.first_reads.tanh()
-            cells = self.controller.cell_size
+        zero = self.weight_output.new_zeros(())
         return NTMState(
-            memory=first.expand(*batch, self.slots, self.width),
-            weights=self._spread(weights, 2, batch),
-            reads=self._spread(reads, 2, batch),
+            memory=zero.new_full((), 1e-6).expand(*batch, self.slots, self.slot_size),
+            weights=_expand(self.first_weights.softmax(-1), batch),
+            reads=_expand(self.first_reads.tanh(), batch),
             hidden=zero.expand(*batch, self.hidden_size),
-            cell=zero.expand(*batch, cells),
-            written=torch.zeros(batch, dtype=torch.long, device=like.device),
+            cell=zero.expand(*batch, self.controller.cell_size),
+            written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
     def _heads(self) -> SlotHeads:
-        return SlotHeads("NTM", self.read_heads, self.write_heads, self.least_length, self.shift)
+        return SlotHeads("NTM", self.read_heads, self.write_heads, self.eps, self.shift)
 
     def _parts(self, state: NTMState) -> list[Tensor]:
         return [state.memory, state.weights, state.reads.flatten(-2), state.hidden, state.cell]
 
-    def _as_state(self, parts: Sequence[Tensor], written: Tensor) -> NTMState:
+    def _with_parts(self, state: NTMState, parts: Sequence[Tensor]) -> NTMState:
         memory, weights, reads, hidden, cell = parts
-        reads = reads.unflatten(-1, (self.read_heads, self.width))
-        return NTMState(memory, weights, reads, hidden, cell, written)
+        reads = reads.unflatten(-1, (self.read_heads, self.slot_size))
+        return NTMState(memory, weights, reads, hidden, cell, state.written)
 
     def _advance(self, features: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         memory, weights, reads, hidden, cell, written = state
         hidden, cell = self.controller.step(features, reads.flatten(-2), hidden, cell)
         numbers = functional.linear(hidden, self.weight_heads, self.bias_heads)
         parts = numbers.split(self._interface(), -1)
-        heads, width = self.read_heads + self.write_heads, self.width
-        keys, adds = parts[0].tanh().unflatten(-1, (-1, width)).split([heads, self.write_heads], -2)
+        heads, size = self.read_heads + self.write_heads, self.slot_size
+        keys, adds = parts[0].tanh().unflatten(-1, (-1, size)).split([heads, self.write_heads], -2)
         sigmoids = parts[1].sigmoid()
-        gates, erases = sigmoids[..., :heads], sigmoids[..., heads:].unflatten(-1, (-1, width))
+        gates, erases = sigmoids[..., :heads], sigmoids[..., heads:].unflatten(-1, (-1, size))
         strengths, exponents = F.softplus(parts[2]).chunk(2, -1)
         shifts = parts[3].unflatten(-1, (heads, -1)).softmax(-1)
 
-        now = functional.content_weights(memory, keys, strengths, self.least_length)
-        weights = functional.interpolate(weights, now, gates)
+        content = functional.content_weights(memory, keys, strengths, self.eps)
+        weights = functional.interpolate(weights, content, gates)
         if self.shift:
             weights = functional.shift(weights, shifts)
         weights = functional.sharpen(weights, 1 + exponents)
@@ -218,8 +219,16 @@ class NTM(SlotMemory[NTMState]):
         return seen, NTMState(memory, weights, reads, hidden, cell, written)
 
 
+def _expand(start: Tensor, batch: tuple[int, ...]) -> Tensor:
+    """Repeat what a parameter starts every sequence with: `(…)` or `(N, …)` -> `(*batch, …)`."""
+    if start.dim() == 2:
+        return start.expand(*batch, *start.shape)
+    between = [1] * (len(batch) - 1)
+    return start.reshape(len(start), *between, *start.shape[1:]).expand(*batch, *start.shape[1:])
+
+
 def write_heads(memory: Tensor, weights: Tensor, erases: Tensor, adds: Tensor) -> Tensor:
-    """Compute `M prod_h (1 - w_h e_h) + sum_h w_h a_h`, the writes of all heads together.
+    """Apply the writes of all heads, `M prod_h (1 - w_h e_h) + sum_h w_h a_h`.
 
     Shapes:
         memory `(…, M, W)`, weights `(…, heads, M)`, erases and adds `(…, heads, W)`.

@@ -56,7 +56,7 @@ GRADIENT_LEARNERS = {
 
 
 def memory_learner(model, **options):
-    memory = DeltaFastWeights(None, SIZE, WAYS, features="unit")
+    memory = DeltaFastWeights(SIZE, WAYS, features="unit")
     return MemoryLearner(MemoryModel(model.encoder, memory), **options)
 
 

@@ -1,4 +1,6 @@
-"""Which examples a query reads: the numbers are those of writing, the weights those of the read."""
+"""Ranked examples: numbers are in the order of writing, weights are those of the read."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -9,37 +11,50 @@ from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.analysis import ReadExample, ranked_examples, ranked_support
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.memory import (
-    DNC,
+    LAYERS,
     MANN,
-    NTM,
-    DeltaFastWeights,
+    STORES,
+    FastWeights,
     HebbianFastWeights,
     KeyValueMemory,
-    Memory,
     MemoryNetwork,
+    SlotState,
+    SlotStore,
+    Store,
 )
 from l2l_rnn.models import MemoryModel, SequenceEncoder
 
 KEY, SLOTS = 5, 4
 
-# Memories with slots, that hold one value of each example.
+OPTIONS = {"key-value": {"similarity": "cosine"}, "hebbian": {"decay": 0.9}}
+
+
+def make_store(name, value_size=1):
+    kind = STORES[name]
+    slots = {"slots": SLOTS} if issubclass(kind, SlotStore) else {}
+    return kind(KEY, value_size, **slots, **OPTIONS.get(name, {}))
+
+
+def make_layer(name, value_size=1):
+    return LAYERS[name](3, slots=SLOTS, slot_size=KEY + value_size, key_size=KEY)
+
+
+def make_hops(value_size=1):
+    return KeyValueMemory(KEY, value_size, slots=SLOTS, hops=2)
+
+
+# Every store in the registries, by what its read is.
+SUMS = {n: partial(make_store, n) for n, kind in STORES.items() if issubclass(kind, FastWeights)}
 SLOTTED = {
-    "ntm": lambda v=1: NTM(None, slots=SLOTS, width=KEY + v, key_size=KEY),
-    "dnc": lambda v=1: DNC(None, slots=SLOTS, width=KEY + v, key_size=KEY),
-    "mann": lambda v=1: MANN(None, slots=SLOTS, key_size=KEY, value_size=v),
-    "key-value": lambda v=1: KeyValueMemory(None, KEY, v, slots=SLOTS, similarity="cosine"),
-    "hops": lambda v=1: KeyValueMemory(None, KEY, v, slots=SLOTS, hops=2),
-    "memory network": lambda v=1: MemoryNetwork(None, KEY, v, slots=SLOTS, hops=2),
+    **{n: partial(make_store, n) for n, kind in STORES.items() if issubclass(kind, SlotStore)},
+    **{n: partial(make_layer, n) for n, kind in LAYERS.items() if issubclass(kind, SlotStore)},
+    "hops": make_hops,
 }
-SUMS = {
-    "hebbian": lambda v=1: HebbianFastWeights(None, key_size=KEY, value_size=v, decay=0.9),
-    "delta": lambda v=1: DeltaFastWeights(None, KEY, v),
-}
-AVERAGES = ["ntm", "dnc", "mann", "key-value"]
+AVERAGES = [name for name in SLOTTED if name not in ("memory-network", "hops")]
 
 
 def written(memory, counts):
-    """The keys, the numbers as values, and the state after writing so many at a time."""
+    """Write examples whose values are their numbers, `counts` at a time."""
     keys = torch.randn(sum(counts), KEY)
     numbers = torch.arange(sum(counts)).float().unsqueeze(-1)
     state = memory.blank()
@@ -53,17 +68,9 @@ def seeded():
     torch.manual_seed(0)
 
 
-def test_every_memory_is_ranked():
-    every = {type(make()) for make in (SLOTTED | SUMS).values()}
-    assert every == {DNC, MANN, NTM, DeltaFastWeights, HebbianFastWeights} | {
-        KeyValueMemory,
-        MemoryNetwork,
-    }
-
-
 @pytest.mark.parametrize("counts", [[3], [4], [2, 1], [3, 3], [1] * 7, [11], [4, 4, 4], [5, 9, 2]])
 @pytest.mark.parametrize("kind", AVERAGES)
-def test_a_read_is_the_sum_of_what_the_ranks_say(kind, counts):
+def test_a_read_is_the_weighted_sum_of_the_ranked_examples(kind, counts):
     memory = SLOTTED[kind]()
     _, numbers, state = written(memory, counts)
     queries = torch.randn(3, KEY)
@@ -77,25 +84,22 @@ def test_a_read_is_the_sum_of_what_the_ranks_say(kind, counts):
 
 
 @pytest.mark.parametrize("kind", SLOTTED)
-def test_the_first_look_up_of_several_hops(kind):
-    """Blocking the example that is named first, by writing it elsewhere, changes the answer."""
+def test_weights_are_the_read_weights(kind):
     memory = SLOTTED[kind]()
     with torch.no_grad():
         for p in memory.parameters():
             p.mul_(2)
     keys, _, state = written(memory, [3])
     ranked = ranked_examples(memory, state, keys)
-    weights = (
-        memory.attend(state, keys) if kind in ("ntm", "dnc") else memory.attention(state, keys)
-    )
+    weights = memory.read_weights(state, keys)
     assert [row[0][1] for row in ranked] == pytest.approx(weights.max(-1).values.tolist())
     assert all(len(row) == 3 for row in ranked)
-    if kind != "memory network":  # which must learn to look a key up
+    if kind != "memory-network":  # must learn its embeddings
         assert [row[0][0] for row in ranked] == [0, 1, 2]
 
 
-def test_the_oldest_of_a_memory_network_has_its_age():
-    memory = MemoryNetwork(None, KEY, 1, slots=SLOTS)
+def test_the_slots_of_a_memory_network_are_numbered_by_age():
+    memory = MemoryNetwork(KEY, 1, slots=SLOTS)
     with torch.no_grad():
         memory.input_ages.zero_()[2] = 1e3 * (memory.query_embedding @ torch.ones(KEY))
     _, _, state = written(memory, [3, 4])
@@ -112,7 +116,7 @@ def test_hebbian_weights_add_up_to_the_read(counts):
         assert sum(w * numbers[n].item() for n, w in row) == pytest.approx(answer.item(), rel=1e-4)
 
 
-def test_the_delta_rules_weights_add_up_to_the_read():
+def test_delta_weights_add_up_to_the_read():
     memory = SUMS["delta"]()
     keys, numbers = torch.randn(3, KEY), torch.tensor([[1.0], [2.0], [4.0]])
     state, wrote = memory.blank(), []
@@ -126,32 +130,44 @@ def test_the_delta_rules_weights_add_up_to_the_read():
 
 
 @pytest.mark.parametrize("kind", SLOTTED)
-def test_ranks_of_a_blank_store_are_none(kind):
+def test_a_blank_store_has_no_ranked_examples(kind):
     memory = SLOTTED[kind]()
     assert ranked_examples(memory, memory.blank(), torch.eye(KEY)[:2]) == [[], []]
 
 
 @pytest.mark.parametrize("kind", SLOTTED)
-def test_as_many_as_are_asked_for(kind):
+def test_count_limits_the_examples(kind):
     memory = SLOTTED[kind]()
     _, _, state = written(memory, [4])
     (whole,) = ranked_examples(memory, state, torch.ones(1, KEY))
     assert ranked_examples(memory, state, torch.ones(1, KEY), count=2) == [whole[:2]]
 
 
-class Mute(KeyValueMemory):
-    attention = None
+class Opaque(Store):
+    """A store that does not tell what it reads."""
+
+    key_size, value_size = KEY, 1
+
+    def _tasks(self):
+        return None
+
+    def _blank(self, *batch):
+        return SlotState(torch.zeros(*batch, 1, KEY), torch.zeros(batch))
+
+    def _write(self, state, keys, values):
+        return state
+
+    def _read(self, state, queries):
+        return queries.new_zeros(*queries.shape[:-1], 1)
 
 
 def test_bad_input():
     memory, queries = SLOTTED["key-value"](), torch.zeros(1, KEY)
-    with pytest.raises(ArgumentTypeError, match=r"^ranked_examples: memory must be .*got Linear"):
+    with pytest.raises(ArgumentTypeError, match=r"^ranked_examples: store must be .*got Linear"):
         ranked_examples(nn.Linear(1, 1), None, queries)
-    with pytest.raises(ArgumentError, match=r"Mute does not tell what it attends to; use a memory"):
-        ranked_examples(Mute(None, KEY, 1), memory.blank(), queries)
-    with pytest.raises(
-        ShapeError, match=r"queries must be \(Q, K=5\) of one store, got.*\(1, 1, 5"
-    ):
+    with pytest.raises(ArgumentError, match=r"SlotStore or FastWeights, .*got Opaque; use one"):
+        ranked_examples(Opaque(), Opaque().blank(), queries)
+    with pytest.raises(ShapeError, match=r"queries must be \(Q, K=5\) of one task, got.*\(1, 1, 5"):
         ranked_examples(memory, memory.blank(1), queries.unsqueeze(0))
     with pytest.raises(ShapeError, match=r"queries must be \(Q, K=5\)"):
         ranked_examples(memory, memory.blank(), torch.zeros(1, 2))
@@ -161,7 +177,7 @@ def test_bad_input():
         ranked_examples(memory, memory.blank(), queries, keys=queries)
     for make in SUMS.values():
         sums = make()
-        with pytest.raises(ArgumentError, match=r"FastWeights holds a sum, in which no example"):
+        with pytest.raises(ArgumentError, match=r"FastWeights holds a sum, from which no example"):
             ranked_examples(sums, sums.blank(), queries)
         with pytest.raises(ShapeError, match=r"keys must be \(B, K=5\)"):
             ranked_examples(sums, sums.blank(), queries, keys=torch.zeros(1, 2))
@@ -169,13 +185,13 @@ def test_bad_input():
             ranked_examples(sums, memory.blank(), queries, keys=queries)
 
 
-def test_a_mann_that_took_steps_does_not_know_its_writers():
-    memory = MANN(3, 2, 5, slots=SLOTS, key_size=2, value_size=2, reads=1)
+def test_a_mann_after_steps_has_no_examples():
+    memory = MANN(3, 2, 5, slots=SLOTS, slot_size=4, read_heads=1)
     blank = memory.blank()
     state = memory.write(blank, torch.randn(3, 2), torch.randn(3, 2))
     assert len(ranked_examples(memory, state, torch.randn(1, 2))[0]) == 3
     _, state = memory.step(torch.randn(3), state)
-    with pytest.raises(ArgumentError, match="has taken steps as a layer"):
+    with pytest.raises(ArgumentError, match="got one after steps"):
         ranked_examples(memory, state, torch.randn(1, 2))
 
 
@@ -185,16 +201,16 @@ def test_a_mann_that_took_steps_does_not_know_its_writers():
 def learner_of(make, values=3, **options):
     encoder = SequenceEncoder(input_size=2, hidden_size=KEY, cell="gru")
     memory = make(values)
-    assert isinstance(memory, Memory)
+    assert isinstance(memory, Store)
     return MemoryLearner(MemoryModel(encoder, memory, **options))
 
 
 @pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("kind", ["key-value", "delta", "hebbian", "mann", "ntm", "dnc"])
-def test_an_example_reads_itself_first_and_its_label_is_told(kind, times):
+@pytest.mark.parametrize("kind", ["delta", "hebbian", *AVERAGES])
+def test_an_example_reads_itself_first_with_its_label(kind, times):
     make = (SLOTTED | SUMS)[kind]
     if kind == "hebbian":
-        make = lambda v: HebbianFastWeights(None, key_size=KEY, value_size=v, decay=1.0)  # noqa: E731
+        make = lambda v: HebbianFastWeights(KEY, v, decay=1.0)  # noqa: E731
     learner = learner_of(make, unit_keys=True).clone()
     x, y = torch.randn(4 // times, 4, 2), torch.tensor([2, 0, 1, 0])[: 4 // times]
     for _ in range(times):
@@ -213,7 +229,7 @@ def test_an_example_reads_itself_first_and_its_label_is_told(kind, times):
         assert sum(example.weight for example in whole) == pytest.approx(1)
 
 
-def test_in_regression_a_label_is_what_is_right():
+def test_in_regression_a_label_is_the_target():
     learner = learner_of(SLOTTED["key-value"], 1, regression=True).clone()
     x, y = torch.randn(4, 4, 2), torch.randn(4, 1)
     learner.write(x, y)
@@ -222,7 +238,7 @@ def test_in_regression_a_label_is_what_is_right():
 
 
 @pytest.mark.parametrize("kind", SLOTTED | SUMS)
-def test_nothing_written_nothing_read(kind):
+def test_without_writes_no_example_is_read(kind):
     learner = learner_of((SLOTTED | SUMS)[kind]).clone()
     x, y = torch.randn(4, 4, 2), torch.tensor([2, 0, 1, 0])
     assert ranked_support(learner, x[:2], x, y) == [[], []]
@@ -230,15 +246,17 @@ def test_nothing_written_nothing_read(kind):
     assert ranked_support(learner, x[:0], x, y) == []
 
 
-def test_a_support_set_that_is_not_the_learners():
+def test_bad_support_sets():
     learner = learner_of(SLOTTED["key-value"]).clone()
     x, y = torch.randn(4, 4, 2), torch.tensor([2, 0, 1, 0])
     learner.write(x, y)
-    with pytest.raises(ArgumentError, match=r"written 4 examples, which is not the 3 of the supp"):
+    with pytest.raises(
+        ArgumentError, match=r"4 examples, which is not a multiple of the 3 of the support set"
+    ):
         ranked_support(learner, x, x[:3], y[:3])
     with pytest.raises(ShapeError, match=r"a label for each of 4 examples, got 3"):
         ranked_support(learner, x, x, y[:3])
-    with pytest.raises(ArgumentError, match=r"holds N=2 tasks; give one of a single task"):
+    with pytest.raises(ArgumentError, match=r"holds N=2 tasks; pass one of a single task"):
         ranked_support(learner_of(SLOTTED["mann"]).clone(tasks=2), x, x, y)
     with pytest.raises(
         ArgumentTypeError, match=r"must be an algorithms\.MemoryLearner, got Linear"

@@ -1,4 +1,4 @@
-"""Gradient flow: on networks whose flow is known."""
+"""Gradient flow, on networks whose flow is known."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from l2l_rnn.nn import RNN
 
 
 class Last(nn.Module):
-    """A linear network of one unit: `h_t = w h_{t-1} + x_t`, its last state given out."""
+    """A linear network of one unit, `h_t = w h_{t-1} + x_t`, that returns its last state."""
 
     task_axis = True
 
@@ -29,7 +29,7 @@ class Last(nn.Module):
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize("batch_first", [True, False])
-def test_it_decays_as_the_recurrent_weight(weight, batch_first):
+def test_it_decays_with_the_recurrent_weight(weight, batch_first):
     x = torch.rand(*((3, 8) if batch_first else (8, 3)), 1) + 0.1
     flow = gradient_flow(Last(weight, batch_first), x, torch.sum)
     torch.testing.assert_close(flow, weight ** torch.arange(8.0))
@@ -46,14 +46,14 @@ def test_ragged_sequences_are_aligned_at_their_ends():
     torch.testing.assert_close(flow, torch.stack(expected))
 
 
-def test_of_a_learner_with_tasks():
+def test_a_learner_of_many_tasks():
     model = SequenceClassifier(2, vocab_size=7, hidden_size=3).double()
     x = torch.randint(1, 7, (2, 3, 4))
     learner = MAML(model, 0.1).clone(tasks=2)
     torch.testing.assert_close(gradient_flow(learner, x), gradient_flow(model, x))
 
 
-def test_nothing_is_left_behind():
+def test_no_hooks_or_gradients_remain():
     model = Last(0.5)
     x = torch.rand(2, 3, 1)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_a_model_without_a_recurrence():
         gradient_flow(nn.Linear(2, 2), torch.zeros(1, 2))
 
 
-def test_inputs_that_are_no_batch_of_sequences():
+def test_inputs_that_are_not_a_batch_of_sequences():
     layer = RNN(1, 1)
     packed = nn.utils.rnn.pack_sequence([torch.ones(2, 1), torch.ones(1, 1)])
     for given in (packed, torch.ones(5, 1)):
@@ -96,8 +96,8 @@ def test_a_learner_that_runs_under_vmap():
         gradient_flow(learner, torch.ones(2, 3, 4, 1))
 
 
-def test_the_layer_that_is_called_first():
-    """Not the one that was made first."""
+def test_the_first_call_counts():
+    """The layer that is called first counts, not the one that was created first."""
 
     class Stacked(nn.Module):
         def __init__(self):
@@ -110,7 +110,7 @@ def test_the_layer_that_is_called_first():
     assert gradient_flow(Stacked(), torch.randn(6, 3, 2)).shape == (6,)
 
 
-def test_a_recurrence_that_is_not_called():
+def test_a_recurrent_layer_that_is_not_called():
     model = nn.Linear(2, 2)
     model.extra = RNN(2, 2)
     with pytest.raises(ArgumentError, match="did not call its recurrent layer"):

@@ -1,4 +1,4 @@
-"""Traces of a memory: what they hold, and that they are the memory's own numbers."""
+"""Memory traces: they hold the numbers of the memory's own state."""
 
 import json
 
@@ -7,32 +7,32 @@ import pytest
 import torch
 
 from l2l_rnn.analysis import MemoryTrace, trace_memory
-from l2l_rnn.errors import ShapeError
-from l2l_rnn.memory import DNC, MANN, NTM
+from l2l_rnn.errors import ArgumentTypeError, ShapeError
+from l2l_rnn.memory import DNC, MANN, NTM, HebbianRNN, MemoryLayer, SlotMemory
 
 STEPS = 6
 
 
 def ntm():
     torch.manual_seed(0)
-    return NTM(3, 2, 5, slots=8, width=4, read_heads=2)
+    return NTM(3, 2, 5, slots=8, slot_size=4, read_heads=2)
 
 
 def dnc():
     torch.manual_seed(0)
-    return DNC(3, 2, 5, slots=8, width=4, read_heads=2)
+    return DNC(3, 2, 5, slots=8, slot_size=4, read_heads=2)
 
 
 def mann():
     torch.manual_seed(0)
-    return MANN(3, 2, 5, slots=8, key_size=2, value_size=2, reads=2)
+    return MANN(3, 2, 5, slots=8, slot_size=4, read_heads=2)
 
 
 @pytest.mark.parametrize(
     ("make", "writers", "recorded"),
     [(ntm, 1, []), (dnc, 1, ["usage", "allocation"]), (mann, 2, ["usage"])],
 )
-def test_a_trace_is_what_the_memory_does(make, writers, recorded):
+def test_a_trace_holds_the_states_and_outputs(make, writers, recorded):
     memory, x = make(), torch.randn(STEPS, 3)
     trace = trace_memory(memory, x)
     outputs, state = memory(x.unsqueeze(0))
@@ -51,10 +51,10 @@ def test_a_trace_is_what_the_memory_does(make, writers, recorded):
 
 
 def test_a_trace_shows_where_a_mann_writes():
-    """With its gates shut, a head writes the slot that was least used before the step, whole."""
+    """With closed gates, a head writes only to the slot that was least used before the step."""
     memory = mann()
     with torch.no_grad():
-        memory.bias_heads[-memory.reads :] = -60
+        memory.bias_heads[-memory.read_heads :] = -60
     trace = trace_memory(memory, torch.randn(STEPS, 3))
     assert set(trace.write_weights.round(6).ravel().tolist()) == {0, 1}
     usage = np.concatenate([np.zeros((1, 8)), trace.usage[:-1, 0]])
@@ -62,7 +62,7 @@ def test_a_trace_shows_where_a_mann_writes():
     np.testing.assert_array_equal(trace.write_weights.argmax(-1), least)
 
 
-def test_a_trace_goes_on_from_a_state():
+def test_a_trace_starts_from_a_state():
     memory, x = ntm(), torch.randn(STEPS, 3)
     whole = trace_memory(memory, x)
     _, state = memory(x[:2].unsqueeze(0))
@@ -70,7 +70,7 @@ def test_a_trace_goes_on_from_a_state():
     np.testing.assert_allclose(rest.outputs, whole.outputs[2:], rtol=1e-4, atol=1e-6)
 
 
-def test_json_gives_the_arrays_back(tmp_path):
+def test_json_round_trip(tmp_path):
     trace = trace_memory(dnc(), torch.randn(STEPS, 3))
     path = trace.save(tmp_path / "trace.json")
     fields = json.loads(path.read_text())
@@ -83,7 +83,7 @@ def test_json_gives_the_arrays_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["trace.json"]
 
 
-def test_what_is_not_finite_is_null():
+def test_values_that_are_not_finite_are_null():
     trace = MemoryTrace("NTM", np.array([[np.nan, 1.0]]), np.array([[np.inf, 2.0]]))
     fields = json.loads(trace.to_json())
     assert fields["inputs"] == [[None, 1.0]]
@@ -98,6 +98,22 @@ def test_the_picture(make, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(1, STEPS, 3), (STEPS, 4), (3,), (0, 3)], ids=str)
-def test_more_than_one_sequence(shape):
+def test_input_of_a_wrong_shape(shape):
     with pytest.raises(ShapeError, match=r"^trace_memory: x must be one sequence \(S, F=3\)"):
         trace_memory(ntm(), torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: HebbianRNN(3, 2), lambda: MemoryLayer(3, SlotMemory(2, 2))]
+)
+def test_a_memory_without_heads_has_inputs_and_outputs_only(make):
+    memory, x = make(), torch.randn(STEPS, 3)
+    trace = trace_memory(memory, x)
+    wanted = memory(x.unsqueeze(0))[0][0].detach().numpy()
+    np.testing.assert_allclose(trace.outputs, wanted, rtol=1e-4, atol=1e-6)
+    assert trace.read_weights is trace.write_weights is trace.usage is trace.allocation is None
+
+
+def test_a_store_has_no_steps():
+    with pytest.raises(ArgumentTypeError, match=r"^trace_memory: memory must be .*got SlotMemory"):
+        trace_memory(SlotMemory(2, 2), torch.zeros(STEPS, 2))

@@ -14,7 +14,7 @@ DOUBLE = torch.float64
 
 def small(**more):
     torch.manual_seed(0)
-    sizes = {"hidden_size": 4, "slots": 5, "width": 3} | more
+    sizes = {"hidden_size": 4, "slots": 5, "slot_size": 3} | more
     return DNC(2, 2, dtype=DOUBLE, **sizes)
 
 
@@ -25,28 +25,28 @@ def content(memory, key, strength):
 
 
 def by_the_paper(dnc, x):
-    """Outputs of a sequence `(S, F)` by the paper's equations, a head and a slot at a time."""
-    slots, width, size = dnc.slots, dnc.width, dnc.hidden_size
+    """Outputs of a sequence `(S, F)` from the paper's equations, one head and slot at a time."""
+    slots, size, units = dnc.slots, dnc.slot_size, dnc.hidden_size
     heads = range(dnc.read_heads)
 
     def zeros(*shape):
         return torch.zeros(shape, dtype=DOUBLE)
 
-    memory, usage, last, writes = zeros(slots, width), zeros(slots), zeros(slots), zeros(slots)
+    memory, usage, last, writes = zeros(slots, size), zeros(slots), zeros(slots), zeros(slots)
     links, weights = zeros(slots, slots), [zeros(slots) for _ in heads]
-    reads, h, c = [zeros(width) for _ in heads], zeros(size), zeros(size)
+    reads, h, c = [zeros(size) for _ in heads], zeros(units), zeros(units)
     control = dnc.controller
     outputs = []
     for step in x:
         a = control.weight_input @ step + control.bias
         a = a + control.weight_back @ torch.cat([*reads, h])
-        i, f, o, g = a.split(size)
+        i, f, o, g = a.split(units)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         numbers = dnc.weight_heads @ h + dnc.bias_heads
         rows, sigmoids, softpluses, modes = numbers.split(dnc._interface())
-        *keys, write_key, vector = rows.view(-1, width)
-        erase, free, gates = sigmoids.sigmoid().split([width, dnc.read_heads, 2])
+        *keys, write_key, vector = rows.view(-1, size)
+        erase, free, gates = sigmoids.sigmoid().split([size, dnc.read_heads, 2])
         strengths = 1 + F.softplus(softpluses)
         modes = modes.view(3, -1).softmax(0)
 
@@ -78,14 +78,14 @@ def by_the_paper(dnc, x):
 
 @pytest.mark.parametrize("heads", [1, 3])
 def test_the_equations(heads):
-    dnc = small(read_heads=heads, least_length=1e-12)
+    dnc = small(read_heads=heads, eps=1e-12)
     for parameter in dnc.parameters():
         parameter.data.normal_(std=0.8)
     x = torch.randn(7, 2, dtype=DOUBLE)
     outputs, state = dnc(x.unsqueeze(0))
     wanted, memory, links = by_the_paper(dnc, x)
     torch.testing.assert_close(outputs[0], wanted, rtol=0, atol=1e-7)
-    # Slots used exactly alike, as in a blank memory, may be taken in another order.
+    # Slots with equal usage, as in a blank memory, may be taken in another order.
     ours, theirs = state.memory[0, :, 0].argsort(), memory[:, 0].argsort()
     torch.testing.assert_close(state.memory[0, ours], memory[theirs], rtol=0, atol=1e-7)
     found, wanted = state.links[0, ours][:, ours], links[theirs][:, theirs]
@@ -93,7 +93,7 @@ def test_the_equations(heads):
 
 
 def set_by_hand(writing=100.0, allocating=100.0):
-    """A DNC that writes a constant at the slots that it is offered, and frees none."""
+    """A DNC that writes a constant to the slots it is offered, and frees none."""
     dnc = small(controller="feedforward")
     for parameter in dnc.parameters():
         parameter.data.zero_()
@@ -101,7 +101,7 @@ def set_by_hand(writing=100.0, allocating=100.0):
     rows[-3:] = 2.0  # the write vector
     sigmoids[:3], sigmoids[3] = 100, -100  # erase all, free nothing
     sigmoids[4], sigmoids[5] = allocating, writing
-    modes[:] = torch.tensor([-100.0, -100.0, 100.0])  # read what was written after
+    modes[:] = torch.tensor([-100.0, -100.0, 100.0])  # read what was written after it
     return dnc
 
 
@@ -120,7 +120,7 @@ def test_every_write_takes_a_new_slot_until_all_are_in_use():
         assert state.links[0, later, earlier].item() == pytest.approx(1, abs=1e-4)
     assert state.precedence[0].argmax().item() == taken[-1]
     _, state = dnc.step(torch.zeros(1, 2, dtype=DOUBLE), state)
-    assert state.write_weights.abs().max().item() < 1e-4  # none is free
+    assert state.write_weights.abs().max().item() < 1e-4  # no slot is free
 
 
 def test_a_closed_write_gate_leaves_the_memory_alone():
@@ -130,8 +130,8 @@ def test_a_closed_write_gate_leaves_the_memory_alone():
     assert state.usage.max() < 1e-5
 
 
-def test_what_the_store_wrote_counts_as_in_use():
-    dnc = small(width=4)
+def test_slots_written_as_a_store_are_in_use():
+    dnc = small(slot_size=4)
     keys, values = torch.randn(2, 3, 2, dtype=DOUBLE)
     state = dnc.write(dnc.blank(), keys, values)
     assert state.usage.tolist() == [1, 1, 1, 0, 0]
@@ -145,10 +145,10 @@ def test_what_the_store_wrote_counts_as_in_use():
     [
         ({"slots": 0}, "slots must be a positive integer, got 0"),
         ({"read_heads": 0}, "read_heads must be a positive integer, got 0"),
-        ({"controller": "rnn"}, "controller must be one of 'lstm', 'feedforward', got 'rnn'"),
-        ({"key_size": 4}, "key_size must be less than width=3"),
+        ({"controller": "rnn"}, "unknown controller 'rnn'. Known: lstm, feedforward"),
+        ({"key_size": 4}, "key_size must be less than slot_size=3"),
     ],
 )
-def test_sizes(wrong, message):
+def test_bad_options(wrong, message):
     with pytest.raises(ArgumentError, match=f"^DNC: {message}"):
         small(**wrong)

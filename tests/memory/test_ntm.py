@@ -15,7 +15,7 @@ DOUBLE = torch.float64
 
 def small(**more):
     torch.manual_seed(0)
-    sizes = {"hidden_size": 4, "slots": 5, "width": 3} | more
+    sizes = {"hidden_size": 4, "slots": 5, "slot_size": 3} | more
     return NTM(2, 2, dtype=DOUBLE, **sizes)
 
 
@@ -24,26 +24,26 @@ def cosine(a, b):
 
 
 def by_the_paper(ntm, x):
-    """Outputs of a sequence `(S, F)` by the papers' equations, a head and a slot at a time."""
+    """Outputs of a sequence `(S, F)` from the papers' equations, one head and slot at a time."""
     state = ntm.blank()
     memory, weights, h, c = state.memory, list(state.weights), state.hidden, state.cell
     reads = list(state.reads)
-    heads, width, size = len(weights), ntm.width, ntm.hidden_size
+    heads, size, units = len(weights), ntm.slot_size, ntm.hidden_size
     control = ntm.controller
     outputs = []
     for step in x:
         back = torch.cat([*reads, h]) if control.recurrent else torch.cat(reads)
         a = control.weight_input @ step + control.weight_back @ back + control.bias
         if control.recurrent:
-            i, f, o, g = a.split(size)
+            i, f, o, g = a.split(units)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
             h = o.sigmoid() * c.tanh()
         else:
             h = a.tanh()
         numbers = ntm.weight_heads @ h + ntm.bias_heads
         rows, sigmoids, softpluses, shifts = numbers.split(ntm._interface())
-        keys, adds = rows.tanh().view(-1, width).split([heads, ntm.write_heads])
-        gates, erases = sigmoids.sigmoid().split([heads, ntm.write_heads * width])
+        keys, adds = rows.tanh().view(-1, size).split([heads, ntm.write_heads])
+        gates, erases = sigmoids.sigmoid().split([heads, ntm.write_heads * size])
         beta, gamma = F.softplus(softpluses).view(2, heads)
         gamma = gamma + 1
         shifts = shifts.view(heads, -1).softmax(-1)
@@ -58,7 +58,7 @@ def by_the_paper(ntm, x):
             powers = shifted ** gamma[n]
             weights[n] = powers / powers.sum()
         reads = [w @ memory for w in weights[: ntm.read_heads]]
-        erases = erases.view(-1, width)
+        erases = erases.view(-1, size)
         for w, erase in zip(weights[ntm.read_heads :], erases, strict=True):
             memory = memory * (1 - torch.outer(w, erase))
         for w, add in zip(weights[ntm.read_heads :], adds, strict=True):
@@ -76,7 +76,7 @@ def test_the_equations(controller, heads, shift):
         write_heads=heads[1],
         shift=shift,
         controller=controller,
-        least_length=1e-12,
+        eps=1e-12,
     )
     for parameter in ntm.parameters():
         parameter.data.normal_(std=0.8)
@@ -99,16 +99,15 @@ def test_it_starts_with_a_constant_memory_and_learned_reads_and_weights():
     assert ntm.first_weights.grad.abs().sum() > 0
 
 
-def test_a_written_vector_is_found_by_content_and_the_head_moves_on():
-    """An NTM set by hand: it writes its input at the head, which moves by 1 a step."""
-    ntm = small(slots=6, width=4, hidden_size=2, controller="feedforward")
+def test_heads_set_by_hand_write_their_input_and_move_on():
+    ntm = small(slots=6, slot_size=4, hidden_size=2, controller="feedforward")
     for parameter in ntm.parameters():
         parameter.data.zero_()
     ntm.controller.weight_input.data.copy_(torch.eye(2) * 5)
     ntm.first_weights.data[:, 0] = 100
     numbers = ntm.bias_heads.data.split(ntm._interface())  # views
-    numbers[1][:2] = -100  # gates: by place alone
-    numbers[2][2:] = 100  # gamma: as sharp as can be
+    numbers[1][:2] = -100  # gates: by location only
+    numbers[2][2:] = 100  # gamma: as sharp as possible
     numbers[3].view(2, 3)[:, 2] = 100  # both heads move on by 1
     numbers[1][2:] = 100  # erase all
     rows = ntm.weight_heads.data[: 3 * 4].view(3, 4, 2)
@@ -133,12 +132,12 @@ def test_writes_of_several_heads_do_not_depend_on_their_order():
     torch.testing.assert_close(write_heads(memory, nothing(weights), erases, adds), memory)
 
 
-def test_one_write_head_equals_the_same_beside_an_idle_one():
+def test_an_idle_write_head_changes_nothing():
     memory, weights = torch.randn(5, 3, dtype=DOUBLE), torch.rand(1, 5, dtype=DOUBLE)
     erases, adds = torch.rand(1, 3, dtype=DOUBLE), torch.randn(1, 3, dtype=DOUBLE)
-    beside = [torch.cat([t, torch.zeros_like(t)]) for t in (weights, erases, adds)]
+    with_idle = [torch.cat([t, torch.zeros_like(t)]) for t in (weights, erases, adds)]
     torch.testing.assert_close(
-        write_heads(memory, weights, erases, adds), write_heads(memory, *beside)
+        write_heads(memory, weights, erases, adds), write_heads(memory, *with_idle)
     )
 
 
@@ -146,7 +145,7 @@ def test_one_write_head_equals_the_same_beside_an_idle_one():
 
 
 def test_more_examples_than_slots_overwrite_the_oldest():
-    ntm = small(slots=3, width=4)
+    ntm = small(slots=3, slot_size=4)
     keys = torch.eye(2, dtype=DOUBLE).repeat(4, 1)[:5]
     values = torch.arange(10, dtype=DOUBLE).view(5, 2)
     state = ntm.write(ntm.blank(), keys, values)
@@ -155,29 +154,32 @@ def test_more_examples_than_slots_overwrite_the_oldest():
     assert state.memory.tolist() == [rows[3].tolist(), rows[4].tolist(), rows[2].tolist()]
 
 
-def test_a_blank_store_reads_0_and_attends_nowhere():
-    ntm = small(width=4)
+def test_a_blank_store_reads_0_from_no_slot():
+    ntm = small(slot_size=4)
     queries = torch.randn(3, 2, dtype=DOUBLE)
     assert ntm.read(ntm.blank(), queries).eq(0).all()
-    assert ntm.attend(ntm.blank(), queries).eq(0).all()
+    assert ntm.read_weights(ntm.blank(), queries).eq(0).all()
 
 
-def test_attention_ranks_the_examples_by_likeness():
-    ntm = small(width=4, slots=8)
+def test_read_weights_rank_the_examples_by_similarity():
+    ntm = small(slot_size=4, slots=8)
     keys = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 0.0]], dtype=DOUBLE)
     state = ntm.write(ntm.blank(), keys, torch.zeros(4, 2, dtype=DOUBLE))
-    found = ntm.attend(state, keys[:1])
+    found = ntm.read_weights(state, keys[:1])
     assert found[0].argsort(descending=True, stable=True)[:4].tolist() == [0, 1, 2, 3]
     assert found[0, 4:].eq(0).all()
     assert found.sum().item() == pytest.approx(1)
 
 
 def test_the_sizes_of_keys_and_values():
-    assert (small(width=7).key_size, small(width=7).value_size) == (3, 4)
-    assert (small(width=7, key_size=6).key_size, small(width=7, key_size=6).value_size) == (6, 1)
+    assert (small(slot_size=7).key_size, small(slot_size=7).value_size) == (3, 4)
+    assert (small(slot_size=7, key_size=6).key_size, small(slot_size=7, key_size=6).value_size) == (
+        6,
+        1,
+    )
 
 
-# ---------------------------------------------------------------- what cannot be used
+# ---------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
@@ -186,24 +188,24 @@ def test_the_sizes_of_keys_and_values():
         ({"hidden_size": 0}, "hidden_size must be a positive integer, got 0"),
         ({"slots": 2.0}, "slots must be a positive integer, got 2.0"),
         ({"slots": True}, "slots must be a positive integer, got True"),
-        ({"width": 1}, "width must be an integer from 2 on, got 1"),
+        ({"slot_size": 1}, "slot_size must be an integer of at least 2, got 1"),
         ({"read_heads": 0}, "read_heads must be a positive integer, got 0"),
         ({"write_heads": 0}, "write_heads must be a positive integer, got 0"),
         ({"write_heads": None}, "write_heads must be a positive integer, got None"),
-        ({"shift": -1}, "shift must be an integer from 0 on, got -1"),
-        ({"controller": "gru"}, "controller must be one of 'lstm', 'feedforward', got 'gru'"),
-        ({"key_size": 3}, "key_size must be less than width=3"),
+        ({"shift": -1}, "shift must be a non-negative integer, got -1"),
+        ({"controller": "gru"}, "unknown controller 'gru'. Known: lstm, feedforward"),
+        ({"key_size": 3}, "key_size must be less than slot_size=3"),
         ({"key_size": 0}, "key_size must be a positive integer, got 0"),
-        ({"least_length": 0.0}, "least_length must be above 0, got 0.0"),
+        ({"eps": 0.0}, "eps must be a number above 0, got 0.0"),
     ],
 )
-def test_sizes(wrong, message):
+def test_bad_options(wrong, message):
     with pytest.raises(ArgumentError, match=f"^NTM: {message}"):
         small(**wrong)
 
 
-def test_a_deep_copy_within_a_graph_of_tasks():
-    """What learn2learn does to a module: the clone's parameters lead back to the first ones."""
+def test_a_learn2learn_clone():
+    """learn2learn's clone of a module: gradients reach the original parameters."""
     import learn2learn
 
     ntm = small()

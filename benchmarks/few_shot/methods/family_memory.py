@@ -44,7 +44,7 @@ class FamilyMemory(MetaTrained):
         size = self.options["hidden_size"]
         encoder.output_size = size  # which an encoder of plain layers does not say
         options = {"key_size": size, "value_size": self.family.output_size}
-        store = MEMORIES[memory](None, **options, **(memory_options or {}))
+        store = MEMORIES[memory](**options, **(memory_options or {}))
         model = MemoryModel(
             encoder, store, regression=self.family.classes is None, unit_keys=unit_keys
         )

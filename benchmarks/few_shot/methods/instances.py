@@ -16,16 +16,20 @@ from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, train
 from l2l_rnn.algorithms import ProtoNet
 from l2l_rnn.data import Episodes, SequenceDataset
-from l2l_rnn.memory import MANN, NTM, DeltaFastWeights, HebbianFastWeights, MemoryNetwork
+from l2l_rnn.memory import MANN, NTM, DeltaFastWeights, HebbianRNN, MemoryLayer, MemoryNetwork
 from l2l_rnn.nn import LSTM, Linear
 
 CELLS: dict[str, Callable[..., nn.Module]] = {
     "lstm": lambda inputs, size: LSTM(inputs, size, batch_first=True),
     "mann": lambda inputs, size, **options: MANN(inputs, size, size, **options),
     "ntm": lambda inputs, size, **options: NTM(inputs, size, size, **options),
-    "memory network": lambda inputs, size, **options: MemoryNetwork(inputs, size, **options),
-    "hebbian": lambda inputs, size, **options: HebbianFastWeights(inputs, size, **options),
-    "delta": lambda inputs, size, **options: DeltaFastWeights(inputs, size, **options),
+    "memory network": lambda inputs, size, **options: MemoryLayer(
+        inputs, MemoryNetwork(size, size, **options)
+    ),
+    "hebbian": lambda inputs, size, **options: HebbianRNN(inputs, size, **options),
+    "delta": lambda inputs, size, **options: MemoryLayer(
+        inputs, DeltaFastWeights(size, size, **options)
+    ),
 }
 
 

@@ -15,10 +15,10 @@ from benchmarks.few_shot.training import History, train
 from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
-from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, KeyValueMemory, Memory
+from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, KeyValueMemory, Store
 from l2l_rnn.models import MemoryModel, SequenceEncoder
 
-MEMORIES: dict[str, Callable[..., Memory]] = {
+MEMORIES: dict[str, Callable[..., Store]] = {
     "key-value": KeyValueMemory,
     "delta": DeltaFastWeights,
     "hebbian": HebbianFastWeights,
@@ -65,7 +65,7 @@ class MetaLearnedMemory(Classification):
         size = encoder.output_size if key_size is None else key_size
         # A test task's classes are the first of as many as a training task has.
         options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}
-        store = MEMORIES[memory](None, **options)
+        store = MEMORIES[memory](**options)
         self.learner = MemoryLearner(MemoryModel(encoder, store, unit_keys=unit_keys)).to(
             problem.device
         )

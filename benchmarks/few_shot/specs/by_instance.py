@@ -10,11 +10,11 @@ from benchmarks.few_shot.spec import Entry, InstanceSpec, Training
 from benchmarks.report import bars_and_training
 
 # Who reads episodes; an episode of 5 classes, each shown 10 times, has 50 items.
-_MANN = {"cell": "mann", "slots": 128, "reads": 2, "key_size": 20, "value_size": 20}
+_MANN = {"cell": "mann", "slots": 128, "read_heads": 2, "slot_size": 40}
 NETWORKS: dict[str, dict[str, Any]] = {
     "MANN": {**_MANN, "contents": "own", "heads_read_input": True},
     "MANN, writes its keys": _MANN,
-    "NTM": {"cell": "ntm", "slots": 64, "width": 40, "read_heads": 1},
+    "NTM": {"cell": "ntm", "slots": 64, "slot_size": 40, "read_heads": 1},
     "memory network": {"cell": "memory network", "slots": 50, "hops": 2},
     "fast weights, Hebbian": {"cell": "hebbian"},
     "fast weights, delta rule": {"cell": "delta", "features": "unit"},

@@ -25,7 +25,7 @@ INNER_RATES = {"recall": 1.0, "adding": 0.1}
 MEMORIES: dict[str, dict[str, Any]] = {
     "recall": {
         "memory": "hebbian",
-        "memory_options": {"decay": 1.0, "rate": 1.0},
+        "memory_options": {"decay": 1.0, "lr": 1.0},
         "unit_keys": True,
         "steps": 2,
     },

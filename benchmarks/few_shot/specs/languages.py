@@ -71,7 +71,7 @@ def entries(
             {
                 "model": model,
                 "memory": "hebbian",
-                "memory_options": {"decay": 1.0, "rate": 1.0},
+                "memory_options": {"decay": 1.0, "lr": 1.0},
                 "unit_keys": True,
                 "writes": 3,
                 "test_writes": 15,

@@ -10,16 +10,16 @@ _BLOCK = 64
 
 
 def hebbian_rule(
-    keys: Tensor, values: Tensor, weights: Tensor, *, decay: float = 1.0, rate: float = 1.0
+    keys: Tensor, values: Tensor, weights: Tensor, *, decay: float = 1.0, lr: float = 1.0
 ) -> Tensor:
-    """Compute `A_t = decay A_{t-1} + rate v_t k_t^T` after the last step.
+    """Compute `A_t = decay A_{t-1} + lr v_t k_t^T` after the last step.
 
     Args:
         keys: `k`.
         values: `v`.
         weights: `A` before the first step.
         decay: what is left of `A` after a step.
-        rate: how much of an outer product is added.
+        lr: how much of an outer product is added.
 
     Shapes:
         keys `(…, S, K)`, values `(…, S, V)`, weights `(…, V, K)` -> `(…, V, K)`.
@@ -39,7 +39,7 @@ def hebbian_rule(
         ages = torch.arange(steps - 1, -1, -1, device=keys.device, dtype=keys.dtype)
         values = values * (decay**ages).unsqueeze(-1)
         weights = decay**steps * weights
-    return torch.add(weights, values.mT @ keys, alpha=rate)
+    return torch.add(weights, values.mT @ keys, alpha=lr)
 
 
 def delta_rule(

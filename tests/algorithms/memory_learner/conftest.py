@@ -5,40 +5,36 @@ import types
 import pytest
 import torch
 
+from l2l_rnn import memory
 from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.functional import cross_entropy
-from l2l_rnn.memory import (
-    DNC,
-    MANN,
-    NTM,
-    DeltaFastWeights,
-    HebbianFastWeights,
-    KeyValueMemory,
-    MemoryNetwork,
-)
 from l2l_rnn.models import MemoryModel, SequenceEncoder
 
 WAYS, TASKS, BATCH, KEY = 3, 4, 9, 4
 
-# Memories of keys of size KEY, from the size of values `v` and the number of slots.
-STORES = {
-    "key-value": lambda v, slots=20: KeyValueMemory(None, KEY, v, slots=slots, similarity="cosine"),
-    "delta": lambda v, slots=0: DeltaFastWeights(None, KEY, v, features="unit"),
-    "hebbian": lambda v, slots=0: HebbianFastWeights(
-        None, key_size=KEY, value_size=v, decay=1.0, rate=0.1
-    ),
-    "ntm": lambda v, slots=20: NTM(None, slots=slots, width=KEY + v, key_size=KEY),
-    "dnc": lambda v, slots=20: DNC(None, slots=slots, width=KEY + v, key_size=KEY),
-    "mann": lambda v, slots=20: MANN(None, slots=slots, key_size=KEY, value_size=v),
-    "memory network": lambda v, slots=20: MemoryNetwork(None, KEY, v, slots=slots, hops=2),
+# Options under which untrained memories learn; the other options are the defaults.
+OPTIONS = {
+    "key-value": {"similarity": "cosine"},
+    "delta": {"features": "unit"},
+    "hebbian": {"decay": 1.0, "lr": 0.1},
+    "memory-network": {"hops": 2},
 }
+
+
+def make_store(name, values, slots=20):
+    """Make a memory of keys of size KEY, with `slots` slots if it has slots."""
+    kind = memory.STORES[name]
+    options = dict(OPTIONS.get(name, {}))
+    if issubclass(kind, memory.SlotStore):
+        options["slots"] = slots
+    return kind(KEY, values, **options)
 
 
 def make(store="key-value", *, seed=0, values=WAYS, dropout=0.0, regression=False, **options):
     """Make a learner of sequences with two features."""
     torch.manual_seed(seed)
     encoder = SequenceEncoder(input_size=2, hidden_size=KEY, cell="gru", dropout=dropout)
-    model = MemoryModel(encoder, STORES[store](values), regression=regression)
+    model = MemoryModel(encoder, make_store(store, values), regression=regression)
     return MemoryLearner(model.double(), **options)
 
 
@@ -76,7 +72,7 @@ def assert_unchanged(learner, before):
 def helpers():
     """The functions above."""
     return types.SimpleNamespace(
-        stores=STORES,
+        make_store=make_store,
         make=make,
         data=data,
         same=same,
@@ -85,13 +81,13 @@ def helpers():
     )
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=list(memory.STORES))
 def store(request):
     """The name of a memory."""
     return request.param
 
 
-@pytest.fixture(params=[name for name in STORES if name != "memory network"])
+@pytest.fixture(params=[name for name in memory.STORES if name != "memory-network"])
 def key_matching_store(request):
     """The name of a memory whose answer depends on the query only through stored keys."""
     return request.param

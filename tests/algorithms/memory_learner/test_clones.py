@@ -87,7 +87,7 @@ def test_clones_have_separate_memories(store, helpers):
     base = helpers.make(store)
     first, second = base.clone(), base.clone()
     first.write(*helpers.data())
-    blank = base.module.memory.blank()
+    blank = base.module.store.blank()
     assert helpers.same(second.state, blank)
     assert helpers.same(base.state, blank)
     assert helpers.same(first.clone().state, blank)

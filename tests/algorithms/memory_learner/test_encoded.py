@@ -267,7 +267,7 @@ def test_inputs_must_have_the_learners_tasks(helpers):
     with pytest.raises(ShapeError, match=r"^MemoryLearner\.encode: x must be \(N, B, …\) with N=3"):
         learner.encode(x)
     # An encoder without parameters: any learner may encode for any other.
-    model = MemoryModel(Features(), helpers.stores["delta"](WAYS))
+    model = MemoryModel(Features(), helpers.make_store("delta", WAYS))
     vectors = MemoryLearner(model).clone(tasks=TASKS).encode(torch.ones(TASKS, BATCH, SIZE))
     assert MemoryLearner(model).clone(tasks=TASKS)(vectors).shape == (TASKS, BATCH, WAYS)
     with pytest.raises(

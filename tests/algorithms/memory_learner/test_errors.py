@@ -174,13 +174,13 @@ def test_bad_models(helpers):
     with pytest.raises(ArgumentTypeError, match=r"must be a models\.MemoryModel, got Linear"):
         MemoryLearner(nn.Linear(2, 2))
     with pytest.raises(ArgumentTypeError, match="encoder must be a module with an output_size"):
-        MemoryModel(nn.Linear(2, 2), helpers.stores["delta"](3))
+        MemoryModel(nn.Linear(2, 2), helpers.make_store("delta", 3))
     encoder = SequenceEncoder(input_size=2, hidden_size=4)
-    with pytest.raises(ArgumentTypeError, match=r"memory must be a memory\.Memory, got Linear"):
+    with pytest.raises(ArgumentTypeError, match=r"store must be a memory\.Store, got Linear"):
         MemoryModel(encoder, nn.Linear(2, 2))
-    with pytest.raises(ArgumentError, match="scale must be positive, got 0"):
-        MemoryModel(encoder, helpers.stores["delta"](3), scale=0)
+    with pytest.raises(ArgumentError, match="scale must be a number above 0, got 0"):
+        MemoryModel(encoder, helpers.make_store("delta", 3), scale=0)
     encoder.foreign = nn.Linear(2, 2)
-    learner = MemoryLearner(MemoryModel(encoder, helpers.stores["delta"](3)), lr=0.1)
+    learner = MemoryLearner(MemoryModel(encoder, helpers.make_store("delta", 3)), lr=0.1)
     with pytest.raises(ArgumentTypeError, match="layers without a task axis"):
         learner.clone(tasks=2)

@@ -54,7 +54,7 @@ def test_a_state_must_fit_in_every_memory(store, helpers):
     for tasks in (None, TASKS + 1):
         with pytest.raises(ShapeError, match="must have shape"):
             learner.state = helpers.make(store).clone(tasks=tasks).state
-    if store != "memory network":  # its slots have the size of its embedding, not of the values
+    if store != "memory-network":  # its slots have the size of its embedding, not of the values
         with pytest.raises(ShapeError, match="must have shape"):
             learner.state = helpers.make(store, values=WAYS + 1).clone(tasks=TASKS).state
     assert learner.state is before

@@ -17,7 +17,7 @@ def test_meta_training_learns_to_classify_unseen_classes():
     """Two features determine the class; five others are stronger noise."""
     torch.manual_seed(0)
     encoder = SequenceEncoder(input_size=7, hidden_size=16, cell="gru", pooling="mean")
-    memory = KeyValueMemory(None, 16, 5, similarity="cosine")
+    memory = KeyValueMemory(16, 5, similarity="cosine")
     base = MemoryLearner(MemoryModel(encoder, memory))
 
     def tasks(count):
@@ -51,7 +51,7 @@ def test_meta_training_learns_to_regress():
     """A task is a weighted sum of two features; always predicting 0 has an error of 2."""
     torch.manual_seed(0)
     encoder = SequenceEncoder(input_size=2, hidden_size=16, cell="gru")
-    memory = DeltaFastWeights(None, 16, 1, features="unit")
+    memory = DeltaFastWeights(16, 1, features="unit")
     base = MemoryLearner(MemoryModel(encoder, memory, regression=True))
 
     def solve(count):
@@ -77,7 +77,7 @@ def test_it_runs_in_the_unchanged_learn2learn_loop():
     torch.manual_seed(0)
     tasksets = get_tasksets("languages", train_ways=3, train_samples=4, test_ways=3, test_samples=4)
     encoder = SequenceEncoder(vocab_size=tasksets.vocab_size, embedding_size=8, hidden_size=8)
-    base = MemoryLearner(MemoryModel(encoder, DeltaFastWeights(None, 8, 3, features="unit")))
+    base = MemoryLearner(MemoryModel(encoder, DeltaFastWeights(8, 3, features="unit")))
     optimizer = torch.optim.Adam(base.parameters(), 1e-2)
     for _ in range(2):
         optimizer.zero_grad()

@@ -178,7 +178,7 @@ def test_settings_survive_the_command_line(settings):
         (["--restore-above", "1"], "restore_above must be above 1"),
         (["--skip-below", "-1"], "skip_below must be at least 0"),
         (["--ema-decay", "1"], "ema_decay must be in"),
-        (["--slot-size", "1"], "must be"),
+        (["--slot-size", "1"], "slot_size must be"),
         (["--controller", "gru"], "'gru'"),
         (["--memory", "mann", "--read-heads", "300"], "at most slots=256"),
         (["--memory", "ram"], "invalid choice"),

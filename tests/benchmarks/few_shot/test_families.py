@@ -99,9 +99,9 @@ def test_lags_of_lessons_grow_and_cover_short_ones():
     ("kind", "cell", "memory", "options", "column"),
     [
         ("sinusoids", None, "delta", {"features": "unit", "gate": 0.9}, "10 shots"),
-        ("sinusoids", None, "hebbian", {"decay": 1.0, "rate": 0.1}, "10 shots"),
+        ("sinusoids", None, "hebbian", {"decay": 1.0, "lr": 0.1}, "10 shots"),
         ("sinusoids", None, "key-value", {"similarity": "distance"}, "10 shots"),
-        ("recall", "gru", "hebbian", {"decay": 1.0, "rate": 1.0}, "10 back"),
+        ("recall", "gru", "hebbian", {"decay": 1.0, "lr": 1.0}, "10 back"),
         ("adding", "gru", "delta", {"features": "unit"}, "10 back"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Addressing of a memory: examples worked out by hand, derivatives, and the edges of float32."""
+"""Addressing of slots: examples worked out by hand, derivatives, and the limits of float32."""
 
 import math
 
@@ -8,6 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from l2l_rnn import functional
 from l2l_rnn.errors import ShapeError
+from l2l_rnn.functional.memory.addressing import masked_softmax
 
 DOUBLE = torch.float64
 
@@ -23,9 +24,9 @@ def weights(*shape):
 # ---------------------------------------------------------------- by content
 
 
-def test_cosine_similarities():
+def test_cosine_similarity():
     memory = tensor([3.0, 4.0], [-6.0, -8.0], [4.0, -3.0], [0.0, 0.0])
-    found = functional.cosine_similarities(memory, tensor([0.3, 0.4], [1.0, 0.0]))
+    found = functional.cosine_similarity(memory, tensor([0.3, 0.4], [1.0, 0.0]))
     wanted = tensor([1.0, -1.0, 0.0, 0.0], [0.6, -0.6, 0.8, 0.0])
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
 
@@ -38,21 +39,38 @@ def test_content_weights_are_the_softmax_of_strength_times_similarity():
     torch.testing.assert_close(found, wanted)
 
 
-def test_a_strength_of_0_and_a_key_of_zeros_read_every_slot_alike():
+def test_a_strength_of_0_and_a_key_of_zeros_read_all_slots_equally():
     memory = torch.randn(5, 3)
     keys, strengths = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]), torch.tensor([0.0, 50.0])
     found = functional.content_weights(memory, keys, strengths)
     torch.testing.assert_close(found, torch.full((2, 5), 0.2))
 
 
-@pytest.mark.parametrize("name", ["cosine_similarities", "content_weights"])
-def test_keys_of_another_width(name):
+@pytest.mark.parametrize("name", ["cosine_similarity", "content_weights"])
+def test_keys_of_another_size(name):
     more = [torch.ones(1)] * (name == "content_weights")
-    with pytest.raises(ShapeError, match=rf"^{name}: .* as wide, got \(4, 3\) and \(1, 2\)"):
+    with pytest.raises(ShapeError, match=rf"^{name}: .* of one size W, got \(4, 3\) and \(1, 2\)"):
         getattr(functional, name)(torch.ones(4, 3), torch.ones(1, 2), *more)
 
 
-# ---------------------------------------------------------------- by place
+def test_short_vectors_have_a_small_similarity():
+    """With `eps`, a vector of length `eps` has a similarity of 1 / sqrt(2) to its direction."""
+    memory, keys = tensor([0.0, 0.1], [0.0, 10.0]), tensor([0.0, 1e3])
+    found = functional.cosine_similarity(memory, keys, eps=0.1)
+    torch.testing.assert_close(found, tensor([0.5**0.5, 1.0]), rtol=0, atol=1e-4)
+
+
+def test_a_masked_softmax_is_the_softmax_of_what_is_allowed():
+    scores = tensor([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [-1e300, 0.0, 1e300])
+    allowed = torch.tensor([[True, False, True], [False, False, False], [True, True, True]])
+    found = masked_softmax(scores, allowed)
+    torch.testing.assert_close(found[0, [0, 2]], tensor(1.0, 3.0).softmax(-1))
+    assert found[0, 1] == 0
+    assert found[1].eq(0).all()
+    assert found[2].tolist() == [0, 0, 1]
+
+
+# ---------------------------------------------------------------- by location
 
 
 @pytest.mark.parametrize(
@@ -73,7 +91,7 @@ def test_a_shift_moves_a_one_hot_weight_around_the_ring(shifts, slot):
     assert after.tolist() == torch.eye(5)[slot].tolist()
 
 
-def test_a_shift_is_the_sum_of_the_paper():
+def test_a_shift_equals_the_sum_in_the_paper():
     before, shifts = torch.rand(2, 6, dtype=DOUBLE), weights(2, 5)
     wanted = torch.zeros(2, 6, dtype=DOUBLE)
     for i in range(6):
@@ -107,7 +125,7 @@ def test_sharpening():
     ids=str,
 )
 def test_sharpening_is_finite_in_float32(before, gamma):
-    """pow(0, gamma) has a derivative of NaN in gamma, and 0.01 ** 1000 is 0 for every slot."""
+    """The derivative of pow(0, gamma) in gamma is NaN, and 0.01 ** 1000 is 0 for every slot."""
     before = torch.tensor(before, requires_grad=True)
     gamma = torch.tensor(gamma, requires_grad=True)
     after = functional.sharpen(before, gamma)
@@ -129,7 +147,7 @@ def test_content_weights_of_zeros_have_finite_derivatives_in_float32():
     assert all(g.isfinite().all() for g in again)
 
 
-# ---------------------------------------------------------------- free slots, order of writing
+# ---------------------------------------------------------------- free slots, order of writes
 
 
 @pytest.mark.parametrize(
@@ -152,7 +170,7 @@ def test_allocation_of_a_blank_memory_is_one_slot():
 
 
 def test_allocation_at_the_edges_has_finite_derivatives_in_float32():
-    """Many slots with no use at all: the product of their uses is 0, its derivatives are known."""
+    """The usage of several slots is 0, so their product is 0; its derivatives are known."""
     usage = torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0], requires_grad=True)
     found = functional.allocation(usage)
     (gradient,) = torch.autograd.grad(found[1], usage, create_graph=True)
@@ -161,7 +179,7 @@ def test_allocation_at_the_edges_has_finite_derivatives_in_float32():
     assert again.tolist() == pytest.approx([0, -1, 0, 0, 0])
 
 
-def test_allocation_is_the_product_of_the_paper():
+def test_allocation_equals_the_product_in_the_paper():
     usage = torch.rand(3, 7, dtype=DOUBLE)
     wanted = torch.zeros_like(usage)
     for row in range(3):
@@ -184,7 +202,7 @@ def test_temporal_links_follow_three_writes():
     assert (links.mT @ torch.eye(4)[3]).tolist() == [1, 0, 0, 0]  # and before slot 3
 
 
-def test_temporal_links_are_the_sum_of_the_paper():
+def test_temporal_links_equal_the_sum_in_the_paper():
     links, last, writes = torch.rand(4, 4, dtype=DOUBLE), weights(4), weights(4) * 0.7
     links.fill_diagonal_(0)
     found, after = functional.temporal_links(links, last, writes)
@@ -198,7 +216,7 @@ def test_temporal_links_are_the_sum_of_the_paper():
 # ---------------------------------------------------------------- derivatives, axes
 
 CASES = {
-    "cosine_similarities": lambda: (torch.randn(2, 4, 3), torch.randn(2, 2, 3)),
+    "cosine_similarity": lambda: (torch.randn(2, 4, 3), torch.randn(2, 2, 3)),
     "content_weights": lambda: (torch.randn(2, 4, 3), torch.randn(2, 2, 3), torch.rand(2, 2) * 5),
     "interpolate": lambda: (weights(2, 3), weights(2, 3), torch.rand(2)),
     "shift": lambda: (weights(2, 4), weights(2, 3)),
@@ -223,7 +241,7 @@ def test_first_and_second_derivatives(case):
 
 
 def test_leading_axes(case):
-    """Another axis in front computes each of its slices alone."""
+    """With another leading axis, each slice is computed on its own."""
     function, given = case
     flat = lambda found: found if isinstance(found, tuple) else (found,)  # noqa: E731
     together = flat(function(*(torch.stack([t, t.flip(0)]) for t in given)))
@@ -247,6 +265,6 @@ def test_weights_sum_to_1():
     torch.testing.assert_close(found.sum(-1), torch.ones(3))
 
 
-def test_slots_used_alike_are_taken_in_their_order():
+def test_slots_with_equal_usage_are_taken_from_the_first_on():
     found = functional.allocation(torch.tensor([1.0, 0.0, 0.0, 0.0]))
     assert found.argmax().item() == 1

@@ -20,7 +20,7 @@ def ntm(batch, steps, features, *sizes):
 
 
 def mann(batch, steps, features, hidden, slots, keys, values, reads, **options):
-    options |= {"slots": slots, "key_size": keys, "value_size": values, "reads": reads}
+    options |= {"slots": slots, "slot_size": keys + values, "key_size": keys, "read_heads": reads}
     return batch, steps, MANN(features, 3, hidden, **options)
 
 
@@ -43,6 +43,7 @@ LAYERS = {
     "MANN, contents": lambda: mann(3, 5, 2, 5, 6, 2, 3, 2, contents="own"),
     "MANN, reads its input": lambda: mann(3, 4, 2, 5, 6, 2, 3, 2, heads_read_input=True),
     "MANN, both": lambda: mann(7, 5, 3, 9, 8, 3, 2, 1, contents="own", heads_read_input=True),
+    "MANN, feed-forward": lambda: mann(3, 4, 2, 5, 6, 2, 3, 2, controller="feedforward"),
     "MANN, as many heads as slots": lambda: mann(3, 4, 2, 5, 3, 2, 2, 3),
     # batch, steps, features, hidden, slots, width, read heads, controller
     "DNC, one of each": lambda: dnc(1, 1, 1, 1, 1, 2, 1, "lstm"),

@@ -1,0 +1,182 @@
+"""Stores, which are written and read by key: the interface and the registry."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.errors import ShapeError
+from l2l_rnn.memory.memory import Memory, State, where
+from l2l_rnn.registry import Registry
+
+
+class Store(Memory[State]):
+    """A memory of values that are written and read by key. Not for direct use.
+
+    Attributes:
+        key_size: `K`, features of a key or a query.
+        value_size: `V`, features of a value.
+        additive: whether a write adds its value to what its key reads, rather than replacing it.
+        writes_first: whether a `MemoryLayer` writes a step before it reads it.
+    """
+
+    key_size: int
+    value_size: int
+    additive: ClassVar[bool] = False
+    writes_first: ClassVar[bool] = False
+
+    def write(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Write B values under their keys, in order, and return the next state.
+
+        Shapes:
+            keys `(…, B, K)`, values `(…, B, V)`.
+
+        Raises:
+            ShapeError: keys, values and state do not fit this memory, or each other.
+            ArgumentTypeError: it is the state of another kind of memory.
+        """
+        self._check_rows("keys", keys, self.key_size)
+        self._check_rows("values", values, self.value_size)
+        if keys.shape[:-1] != values.shape[:-1]:
+            raise ShapeError(
+                f"{type(self).__name__}: there must be a value for each key, got "
+                f"{tuple(keys.shape[:-1])} keys and {tuple(values.shape[:-1])} values; pass as "
+                "many of each"
+            )
+        self._check_axes("keys", keys, 3)
+        return self._write(self.check_state(state, *keys.shape[:-2]), keys, values)
+
+    def read(self, state: State, queries: Tensor) -> Tensor:
+        """Look up Q queries; the state does not change.
+
+        Shapes:
+            queries `(…, Q, K)` -> `(…, Q, V)`.
+
+        Raises:
+            ShapeError: queries and state do not fit this memory, or each other.
+            ArgumentTypeError: it is the state of another kind of memory.
+        """
+        self._check_queries(state, queries)
+        return self._read(state, queries)
+
+    def scan(
+        self,
+        state: State,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        inside: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Read and write once at every step of a sequence, for a `MemoryLayer`.
+
+        Each step reads what earlier steps wrote, then writes; with `writes_first` it is the other
+        way round. This is the loop that defines the result. A store that can take all steps at once
+        overrides it. The arguments are not checked.
+
+        Args:
+            state: the state before the first step.
+            queries, keys, values: those of each step.
+            inside: True at steps within a sequence, False at padding; None for no padding.
+
+        Returns:
+            The reads and the state after the last step.
+
+        Shapes:
+            queries and keys `(…, S, K)`, values `(…, S, V)`, inside `(…, S)` -> `(…, S, V)`.
+        """
+        reads = []
+        for t in range(queries.shape[-2]):
+            q, k, v = (x[..., t : t + 1, :] for x in (queries, keys, values))
+            after = self._write(state, k, v)
+            if inside is not None:
+                after = where(inside[..., t], after, state)
+            reads.append(self._read(after if self.writes_first else state, q))
+            state = after
+        return torch.cat(reads, -2), state
+
+    @abstractmethod
+    def _write(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Compute the state after the writes."""
+
+    @abstractmethod
+    def _read(self, state: State, queries: Tensor) -> Tensor:
+        """Compute what the queries read."""
+
+    def _check_rows(self, name: str, rows: Tensor, size: int) -> None:
+        if rows.dim() < 2 or rows.shape[-1] != size:
+            raise ShapeError(
+                f"{type(self).__name__}: {name} must be (…, {'Q' if name == 'queries' else 'B'}, "
+                f"{size}), got shape {tuple(rows.shape)}; set "
+                f"{'value_size' if name == 'values' else 'key_size'} or project them"
+            )
+
+    def _check_queries(self, state: State, queries: Tensor) -> None:
+        self._check_rows("queries", queries, self.key_size)
+        self._check_axes("queries", queries, 3)
+        self.check_state(state, *queries.shape[:-2])
+
+
+class SlotStore(Store[State]):
+    """A store with M slots, each of which holds one written example. Not for direct use.
+
+    A read averages the slots by `read_weights`. Further writes overwrite old examples: a state has
+    `written`, how many examples were ever written, and `overwritten`, how many of them are lost,
+    both `(…)`.
+
+    Attributes:
+        slots: `M`.
+    """
+
+    slots: int
+
+    def read_weights(self, state: State, queries: Tensor) -> Tensor:
+        """Compute how much of each slot a query reads; the first hop's where there are several.
+
+        The weights sum to 1. They are all 0 in a blank memory.
+
+        Shapes:
+            queries `(…, Q, K)` -> `(…, Q, M)`.
+
+        Raises:
+            ShapeError: queries and state do not fit this memory, or each other.
+            ArgumentTypeError: it is the state of another kind of memory.
+        """
+        self._check_queries(state, queries)
+        return self._read_weights(state, queries)
+
+    @abstractmethod
+    def examples(self, state: State) -> Tensor:
+        """Return the number of the example in each slot, or -1 if the slot is empty.
+
+        Examples are numbered from 0 in the order of writing.
+
+        Shapes:
+            `(…, M)`, int64.
+        """
+
+    @abstractmethod
+    def _read_weights(self, state: State, queries: Tensor) -> Tensor:
+        """Compute how much of each slot a query reads."""
+
+
+class FastWeights(Store[State]):
+    """A store that is a matrix, written by outer products. Not for direct use.
+
+    The examples are summed, so no read weights exist. `kernel` tells how much a key that was
+    written contributes to a read.
+    """
+
+    @abstractmethod
+    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compute the coefficient of each written example in what a query reads.
+
+        Shapes:
+            queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.
+        """
+
+
+STORES: Registry[type[Store[Any]]] = Registry("store")
+"""Every store that is not a recurrent layer; each takes `(key_size, value_size, *, dtype, …)`."""

@@ -1,0 +1,1 @@
+"""Stores: memories that are written and read by key."""

@@ -1,0 +1,100 @@
+"""Hebbian fast weights as a store."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.functional.memory.fast_weights import hebbian_rule
+from l2l_rnn.memory.store import STORES, FastWeights
+
+
+class HebbianState(NamedTuple):
+    """State of a `HebbianFastWeights`.
+
+    Attributes:
+        weights: `A`, the fast weights, `(…, V, K)`.
+    """
+
+    weights: Tensor
+
+
+@STORES.register("hebbian")
+class HebbianFastWeights(FastWeights[HebbianState]):
+    """Fast weights that add outer products, `A_t = lambda A_{t-1} + eta v_t k_t^T`.
+
+    Reads are `A q`. The store has no parameters. `HebbianRNN` is the recurrent network that uses
+    this rule.
+
+    Args:
+        key_size, value_size: `K` and `V`.
+        decay: `lambda`, the share of the fast weights that a write keeps.
+        lr: `eta`, the learning rate of the fast weights.
+
+    Shapes:
+        keys `(…, B, K)`, values `(…, B, V)`, queries `(…, Q, K)` -> reads `(…, Q, V)`.
+
+    Raises:
+        ArgumentError: a size is not a positive integer, `decay` is not in [0, 1], or `lr` is not
+            positive.
+        ShapeError: at a call, keys, values, queries or state do not fit.
+
+    Example:
+        >>> store = HebbianFastWeights(key_size=2, value_size=1, decay=1.0, lr=1.0)
+        >>> state = store.write(store.blank(), torch.eye(2), torch.tensor([[3.0], [5.0]]))
+        >>> store.read(state, torch.tensor([[0.0, 1.0]]))
+        tensor([[5.]])
+
+    Source: J. Ba, G. Hinton, V. Mnih, J. Z. Leibo and C. Ionescu, 2016, Using Fast Weights to
+    Attend to the Recent Past, eq. 1, with a key and a value in place of a hidden state.
+    """
+
+    additive = True
+
+    def __init__(
+        self,
+        key_size: int,
+        value_size: int,
+        *,
+        decay: float = 0.95,
+        lr: float = 0.5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        who = "HebbianFastWeights"
+        self.key_size = check_int(who, "key_size", key_size)
+        self.value_size = check_int(who, "value_size", value_size)
+        self.decay = check_number(who, "decay", decay, least=0, most=1)
+        self.lr = check_number(who, "lr", lr, above=0)
+        like = torch.zeros((), device=device, dtype=dtype)  # tells the state's dtype and device
+        self.register_buffer("like", like, persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"{self.key_size}, {self.value_size}, decay={self.decay}, lr={self.lr}"
+
+    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compute the coefficient of each written value in a read, `eta lambda^age (q . k)`.
+
+        Shapes:
+            queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.
+        """
+        ages = torch.arange(keys.shape[-2] - 1, -1, -1, device=keys.device, dtype=keys.dtype)
+        return self.lr * (queries @ keys.mT) * self.decay**ages
+
+    def _tasks(self) -> int | None:
+        return None
+
+    def _blank(self, *batch: int) -> HebbianState:
+        zero = self.like.new_zeros(())
+        return HebbianState(zero.expand(*batch, self.value_size, self.key_size))
+
+    def _write(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
+        weights = hebbian_rule(keys, values, state.weights, decay=self.decay, lr=self.lr)
+        return HebbianState(weights)
+
+    def _read(self, state: HebbianState, queries: Tensor) -> Tensor:
+        return queries @ state.weights.mT

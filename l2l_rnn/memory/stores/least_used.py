@@ -1,0 +1,153 @@
+"""Slots of keys and values in which a write goes to the least used slot (LRUA)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.memory.memory import leading_axis
+from l2l_rnn.memory.store import STORES
+from l2l_rnn.memory.stores.slot_memory import AnyState, KeyedSlots
+
+
+class LeastUsedState(NamedTuple):
+    """State of a `LeastUsedMemory`.
+
+    Attributes:
+        memory: `M`, the slots, each a key and its value, `(…, M, K + V)`.
+        usage: `w^u`, how recently each slot was written, `(…, M)`.
+        used: whether each slot was ever written, `(…, M)`, bool.
+        overwritten: how many examples were overwritten, `(…)`.
+    """
+
+    memory: Tensor
+    usage: Tensor
+    used: Tensor
+    overwritten: Tensor
+
+    @property
+    def written(self) -> Tensor:
+        """How many examples were ever written, `(…)`."""
+        return self.used.sum(-1) + self.overwritten
+
+
+class LeastUsedStore(KeyedSlots[AnyState]):
+    """Keyed slots whose writes go to the least used slots. Not for direct use.
+
+    A state has the fields of `LeastUsedState`, and may have others.
+
+    Attributes:
+        decay: `gamma`, of usage.
+    """
+
+    decay: float
+
+    def examples(self, state: AnyState) -> Tensor:
+        # A write goes to the least used slot, which is then the most used: usage orders the slots
+        # by age.
+        usage = state.usage.masked_fill(~state.used, -torch.inf)
+        age = usage.argsort(dim=-1, descending=True, stable=True).argsort(-1)
+        return torch.where(state.used, state.written.unsqueeze(-1) - 1 - age, -1)
+
+    def _filled(self, state: AnyState) -> Tensor:
+        filled: Tensor = state.used
+        return filled
+
+    def _write(self, state: AnyState, keys: Tensor, values: Tensor) -> AnyState:
+        count = keys.shape[-2]
+        first, kept = min(count, self.slots), slice(max(count - self.slots, 0), None)
+        order = state.usage.argsort(dim=-1, stable=True)
+        turns = torch.arange(count, device=keys.device)
+        put = F.one_hot(order[..., turns % self.slots], self.slots)  # (…, B, M)
+        rows = torch.cat([keys, values], -1)[..., kept, :]
+        there = put[..., kept, :].to(rows.dtype)
+        memory = state.memory * (1 - there.sum(-2)).unsqueeze(-1) + there.mT @ rows
+        ages = (count - 1 - turns).to(rows.dtype)
+        lately = (self.decay**ages) @ put.to(rows.dtype)
+        reached = put[..., :first, :].sum(-2) > 0
+        return state._replace(
+            memory=memory,
+            usage=self.decay**count * state.usage + lately,
+            used=state.used | reached,
+            overwritten=state.overwritten + (state.used & reached).sum(-1) + (count - first),
+        )
+
+
+@STORES.register("least-used")
+class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
+    """Slots of keys and values, `r = sum_i softmax_i(s cos(q, k_i)) v_i`, the least used first.
+
+    B examples are written to the B least used slots, the least used one first. Of more examples
+    than slots, the oldest are lost. A write sets a slot's usage to 1 and multiplies that of all
+    slots by `gamma`. Reads do not count as usage. Reads of a blank memory are 0.
+
+    Args:
+        key_size, value_size: `K` and `V`.
+        slots: `M`.
+        decay: `gamma`, of usage.
+        sharpness: `s` at the start; it is learned.
+        eps: length below which a key counts as short, as in `functional.cosine_similarity`.
+
+    Attributes:
+        log_sharpness: the logarithm of `s`, the only parameter.
+
+    Shapes:
+        keys `(…, B, K)`, values `(…, B, V)`, queries `(…, Q, K)` -> reads `(…, Q, V)`.
+
+    Raises:
+        ArgumentError: a size is not a positive integer, `decay` is not in [0, 1), or `sharpness` or
+            `eps` is not positive.
+        ShapeError: at a call, keys, values, queries or state do not fit.
+
+    Example:
+        >>> store = LeastUsedMemory(key_size=2, value_size=1, slots=2)
+        >>> keys, values = torch.eye(2)[[0, 1, 0]], torch.tensor([[3.0], [5.0], [7.0]])
+        >>> state = store.write(store.blank(), keys, values)
+        >>> state.memory.tolist(), state.overwritten.item()
+        ([[1.0, 0.0, 7.0], [0.0, 1.0, 5.0]], 1)
+
+    Source: A. Santoro et al., 2016, Meta-Learning with Memory-Augmented Neural Networks, section
+    3.2. `MANN` stores keys and values in this way too.
+    """
+
+    def __init__(
+        self,
+        key_size: int,
+        value_size: int,
+        *,
+        slots: int = 32,
+        decay: float = 0.95,
+        sharpness: float = 5.0,
+        eps: float = 1e-2,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        who = "LeastUsedMemory"
+        self.key_size = check_int(who, "key_size", key_size)
+        self.value_size = check_int(who, "value_size", value_size)
+        self.slots = check_int(who, "slots", slots)
+        self.decay = check_number(who, "decay", decay, least=0, below=1)
+        self.eps = check_number(who, "eps", eps, above=0)
+        start = math.log(check_number(who, "sharpness", sharpness, above=0))
+        self.log_sharpness = nn.Parameter(torch.full((1,), start, device=device, dtype=dtype))
+
+    def extra_repr(self) -> str:
+        return f"{self.key_size}, {self.value_size}, slots={self.slots}, decay={self.decay}"
+
+    def _tasks(self) -> int | None:
+        return leading_axis(self.log_sharpness, 1)
+
+    def _blank(self, *batch: int) -> LeastUsedState:
+        zero = self.log_sharpness.new_zeros(())
+        return LeastUsedState(
+            memory=zero.expand(*batch, self.slots, self.key_size + self.value_size),
+            usage=zero.expand(*batch, self.slots),
+            used=zero.new_zeros((), dtype=torch.bool).expand(*batch, self.slots),
+            overwritten=zero.new_zeros(batch, dtype=torch.long),
+        )

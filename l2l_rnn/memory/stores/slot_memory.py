@@ -1,0 +1,188 @@
+"""Slots that form a ring: each holds a key and its value, and the oldest is overwritten."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn import functional
+from l2l_rnn.axes import align_tasks
+from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.functional.memory.addressing import masked_softmax
+from l2l_rnn.memory.memory import leading_axis
+from l2l_rnn.memory.store import STORES, SlotStore
+
+AnyState = TypeVar("AnyState", bound=Any)
+
+
+class SlotState(NamedTuple):
+    """State of a `SlotMemory`.
+
+    Attributes:
+        memory: `M`, the slots, each a key and its value, `(…, M, K + V)`.
+        written: how many examples were ever written, `(…)`.
+    """
+
+    memory: Tensor
+    written: Tensor
+
+    @property
+    def overwritten(self) -> Tensor:
+        """How many of the written examples are lost, `(…)`."""
+        return overwritten(self.written, self.memory.shape[-2])
+
+
+class KeyedSlots(SlotStore[AnyState]):
+    """Slots of a key and its value, compared by cosine similarity. Not for direct use.
+
+    A state has the slots, `memory`, `(…, M, K + V)`.
+
+    Attributes:
+        log_sharpness: the logarithm of `s`, `(1,)`.
+    """
+
+    log_sharpness: Tensor
+    eps: float  # as in `functional.cosine_similarity`
+
+    @abstractmethod
+    def _filled(self, state: AnyState) -> Tensor:
+        """Return which slots hold an example, `(…, M)`, bool."""
+
+    def _read_weights(self, state: AnyState, queries: Tensor) -> Tensor:
+        keys = state.memory[..., : self.key_size]
+        similar = functional.cosine_similarity(keys, queries, self.eps)
+        sharpness = align_tasks(self.log_sharpness.exp(), 1, similar)
+        return masked_softmax(sharpness * similar, self._filled(state).unsqueeze(-2))
+
+    def _read(self, state: AnyState, queries: Tensor) -> Tensor:
+        return self._read_weights(state, queries) @ state.memory[..., self.key_size :]
+
+
+class RingStore(KeyedSlots[AnyState]):
+    """Keyed slots that are written in turn. Not for direct use.
+
+    A state also has the count of writes, `written`, `(…)`. Write number i, from 0 on, is in slot
+    `i % M` until it is overwritten.
+    """
+
+    def examples(self, state: AnyState) -> Tensor:
+        place = torch.arange(self.slots, device=state.memory.device)
+        newest = state.written.unsqueeze(-1) - 1
+        numbers = newest - (newest - place) % self.slots  # of the last write that reached a slot
+        return torch.where(self._filled(state), numbers, -1)
+
+    def _filled(self, state: AnyState) -> Tensor:
+        place = torch.arange(self.slots, device=state.memory.device)
+        return place < state.written.unsqueeze(-1)
+
+    def _write(self, state: AnyState, keys: Tensor, values: Tensor) -> AnyState:
+        memory = write_slots(state.memory, state.written, keys, values)
+        return state._replace(memory=memory, written=state.written + keys.shape[-2])
+
+
+@STORES.register("slot-memory")
+class SlotMemory(RingStore[SlotState]):
+    """Slots of keys and values, `r = sum_i softmax_i(s cos(q, k_i)) v_i`, written in turn.
+
+    When all slots are full, a write replaces the oldest example. Reads of a blank memory are 0.
+
+    Args:
+        key_size, value_size: `K` and `V`.
+        slots: `M`.
+        sharpness: `s` at the start; it is learned.
+        eps: length below which a key counts as short, as in `functional.cosine_similarity`.
+
+    Attributes:
+        log_sharpness: the logarithm of `s`, the only parameter.
+
+    Shapes:
+        keys `(…, B, K)`, values `(…, B, V)`, queries `(…, Q, K)` -> reads `(…, Q, V)`.
+
+    Raises:
+        ArgumentError: a size is not a positive integer, or `sharpness` or `eps` is not positive.
+        ShapeError: at a call, keys, values, queries or state do not fit.
+
+    Example:
+        >>> store = SlotMemory(key_size=3, value_size=3, slots=16)
+        >>> values = torch.diag(torch.tensor([1.0, 2.0, 3.0]))
+        >>> state = store.write(store.blank(), torch.eye(3), values)
+        >>> store.read(state, torch.eye(3)[1:2]).round(decimals=2).tolist()
+        [[0.0, 2.0, 0.0]]
+
+    Source: content addressing as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing
+    Machines, section 3.3.1. `NTM` and `DNC` store keys and values in this way too.
+    """
+
+    def __init__(
+        self,
+        key_size: int,
+        value_size: int,
+        *,
+        slots: int = 128,
+        sharpness: float = 10.0,
+        eps: float = 1e-6,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.key_size = check_int("SlotMemory", "key_size", key_size)
+        self.value_size = check_int("SlotMemory", "value_size", value_size)
+        self.slots = check_int("SlotMemory", "slots", slots)
+        self.eps = check_number("SlotMemory", "eps", eps, above=0)
+        start = math.log(check_number("SlotMemory", "sharpness", sharpness, above=0))
+        self.log_sharpness = nn.Parameter(torch.full((1,), start, device=device, dtype=dtype))
+
+    def extra_repr(self) -> str:
+        return f"{self.key_size}, {self.value_size}, slots={self.slots}"
+
+    def _tasks(self) -> int | None:
+        return leading_axis(self.log_sharpness, 1)
+
+    def _blank(self, *batch: int) -> SlotState:
+        zero = self.log_sharpness.new_zeros(())
+        return SlotState(
+            memory=zero.expand(*batch, self.slots, self.key_size + self.value_size),
+            written=torch.zeros(batch, dtype=torch.long, device=zero.device),
+        )
+
+
+def overwritten(written: Tensor, slots: int) -> Tensor:
+    """Return how many of the written examples no longer fit in the slots."""
+    return (written - slots).clamp_min(0)
+
+
+def write_slots(memory: Tensor, written: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Write keys and values to the next slots of a ring, all at once.
+
+    This equals B writes of a Neural Turing Machine whose head is at one slot, erases it, adds the
+    key and the value, and moves on by one.
+
+    Args:
+        memory: the slots.
+        written: how many examples were written before, which tells where the head is.
+        keys, values: what to write, in order.
+
+    Returns:
+        The slots after the writes. Of more than M writes the last M are left.
+
+    Shapes:
+        memory `(…, M, K + V)`, written `(…)`, keys `(…, B, K)`, values `(…, B, V)`.
+
+    Example:
+        >>> key, value = torch.ones(1, 2), torch.full((1, 1), 5.0)
+        >>> write_slots(torch.zeros(2, 3), torch.tensor(3), key, value).tolist()
+        [[0.0, 0.0, 0.0], [1.0, 1.0, 5.0]]
+    """
+    slots, more = memory.shape[-2], keys.shape[-2]
+    if more == 0:
+        return memory
+    place = torch.arange(slots, device=memory.device)
+    # Which of the writes is the last to reach each slot; negative if none does.
+    last = more - 1 - (written.unsqueeze(-1) + more - 1 - place) % slots  # (…, M)
+    rows = torch.cat([keys, values], -1).to(memory.dtype)
+    index = last.clamp_min(0).unsqueeze(-1).expand(*last.shape, memory.shape[-1])
+    return torch.where((last >= 0).unsqueeze(-1), rows.gather(-2, index), memory)
