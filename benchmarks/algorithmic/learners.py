@@ -181,7 +181,7 @@ def build(settings: Settings, family: BitSequences) -> nn.Module:
     model = make(family.input_size, family.output_size, hidden, settings)
     if isinstance(model, NTM | DNC) and settings.controller == "lstm":
         with torch.no_grad():
-            # The rows stack the gates: input, forget, output, candidate.
+            # The rows stack the gates: input, forget, candidate, output.
             model.controller.bias[hidden : 2 * hidden] = settings.forget_bias
     return model
 

@@ -74,7 +74,7 @@ class MANN(Memory[MANNState]):
 
     Attributes:
         weight_ih, weight_hh, bias: the controller's, of `x`, of `[r, h]` and added; the rows stack
-            i, f, o, g. The forget gate's bias starts at 1.
+            i, f, g, o, as in torch. The forget gate's bias starts at 1.
         weight_heads, bias_heads: from `h` to all heads' keys, then contents of their own, then all
             their gates; `weight_heads_input` is the same from `x`, or None.
         weight_out, bias_out: `W_o` and `b_o`.
@@ -266,10 +266,11 @@ class MANN(Memory[MANNState]):
         before = torch.cat([state.found, state.hidden], -1)
         size = 4 * self.hidden_size
         gates = features[..., :size] + functional.linear(before, self.weight_hh)
-        ifo, g = gates.split([3 * self.hidden_size, self.hidden_size], -1)
-        i, f, o = ifo.sigmoid().chunk(3, -1)
-        cell = torch.addcmul(f * state.cell, i, g.tanh())
-        hidden = o * cell.tanh()
+        units = self.hidden_size
+        a_if, a_g, a_o = gates.split([2 * units, units, units], -1)
+        i, f = a_if.sigmoid().chunk(2, -1)
+        cell = torch.addcmul(f * state.cell, i, a_g.tanh())
+        hidden = a_o.sigmoid() * cell.tanh()
         heads = functional.linear(hidden, self.weight_heads, self.bias_heads)
         if self.weight_heads_input is not None:
             heads = heads + features[..., size:]

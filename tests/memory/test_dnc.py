@@ -40,7 +40,7 @@ def by_the_paper(dnc, x):
     for step in x:
         a = control.weight_input @ step + control.bias
         a = a + control.weight_back @ torch.cat([*reads, h])
-        i, f, o, g = a.split(size)
+        i, f, g, o = a.split(size)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         numbers = dnc.weight_heads @ h + dnc.bias_heads

@@ -45,7 +45,7 @@ typedef struct {
     float *seen;     /* (A, B, S, H + RW): hidden, then reads */
     const float *dseen;
     float *z;        /* (A, B, S, Z): reads and hidden of the step before */
-    float *units;    /* (A, B, S, 5H): i, f, o, g and tanh c', or nothing */
+    float *units;    /* (A, B, S, 5H): i, f, g, o and tanh c', or nothing */
     float *numbers;  /* (A, B, S, I), activated */
     float *content;  /* NTM, DNC: (A, B, S, heads, M), by content */
     float *shifted;  /* NTM: (A, B, S, heads, M), before they are sharpened */
@@ -125,7 +125,7 @@ static int64_t workspace(const Job *job)
 #endif
 
 /* Of what `memory/compiled_passes.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int memory_version(void) { return 4; }
+EXPORT int memory_version(void) { return 5; }
 EXPORT int memory_job_size(void) { return sizeof(Job); }
 
 /* Do a job, as `run_items` says. */

@@ -101,13 +101,13 @@ TARGET static void FN(controller_row)(const Job *job, const float *restrict a,
     }
     SIMD /* where one step is kept, the cell is at the place of the one before */
     for (int64_t j = 0; j < H; j++) {
-        float i = FN(sigmoid)(a[j]), f = FN(sigmoid)(a[H + j]), o = FN(sigmoid)(a[2 * H + j]);
-        float g = FN(hyperbolic)(a[3 * H + j]), now = f * before[j] + i * g;
-        float tau = FN(hyperbolic)(now);
+        float i = FN(sigmoid)(a[j]), f = FN(sigmoid)(a[H + j]);
+        float g = FN(hyperbolic)(a[2 * H + j]), o = FN(sigmoid)(a[3 * H + j]);
+        float now = f * before[j] + i * g, tau = FN(hyperbolic)(now);
         units[j] = i;
         units[H + j] = f;
-        units[2 * H + j] = o;
-        units[3 * H + j] = g;
+        units[2 * H + j] = g;
+        units[3 * H + j] = o;
         units[4 * H + j] = tau;
         cell[j] = now;
         hidden[j] = o * tau;
@@ -127,12 +127,12 @@ TARGET static void FN(controller_adjoint)(const Job *job, const float *restrict 
         return;
     }
     for (int64_t j = 0; j < H; j++) {
-        float i = units[j], f = units[H + j], o = units[2 * H + j], g = units[3 * H + j];
+        float i = units[j], f = units[H + j], g = units[2 * H + j], o = units[3 * H + j];
         float tau = units[4 * H + j], m = dcell[j] + dhidden[j] * o * (1 - tau * tau);
         da[j] = m * g * i * (1 - i);
         da[H + j] = m * before[j] * f * (1 - f);
-        da[2 * H + j] = dhidden[j] * tau * o * (1 - o);
-        da[3 * H + j] = m * i * (1 - g * g);
+        da[2 * H + j] = m * i * (1 - g * g);
+        da[3 * H + j] = dhidden[j] * tau * o * (1 - o);
         dcell[j] = m * f;
     }
 }

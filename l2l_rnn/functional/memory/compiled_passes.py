@@ -13,7 +13,7 @@ from l2l_rnn.functional import compiled_code
 
 KINDS = ("NTM", "MANN", "DNC")
 _PASSES = ("forward", "adjoint")
-_VERSION = 4  # of the C code's interface, which says the same
+_VERSION = 5  # of the C code's interface, which says the same
 _BLOCK = 6  # sequences of an item of work at most: the rows that a product takes at once
 
 _PARTS = (

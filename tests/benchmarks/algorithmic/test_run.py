@@ -335,7 +335,7 @@ def test_a_spike_of_the_gradient_is_shortened(monkeypatch):
 def test_controllers_start_with_the_forget_bias_asked_for(memory):
     settings = Settings(memory, hidden=4, forget_bias=-3.0)
     bias = learners.build(settings, Copy()).controller.bias.unflatten(0, (4, -1))
-    assert bias[1].eq(-3).all()  # rows stack i, f, o, g
+    assert bias[1].eq(-3).all()  # rows stack i, f, g, o
     assert bias[[0, 2, 3]].eq(0).all()
 
 
