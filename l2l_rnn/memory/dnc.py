@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import DNCHeads
 from l2l_rnn.memory.slot_memory import SlotMemory
 
 
@@ -151,8 +151,8 @@ class DNC(SlotMemory[DNCState]):
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
-    def _heads(self) -> SlotHeads:
-        return SlotHeads("DNC", self.read_heads, 1, self.least_length)
+    def _heads(self) -> DNCHeads:
+        return DNCHeads(self.read_heads, 1, self.least_length)
 
     def _parts(self, state: DNCState) -> list[Tensor]:
         weights = torch.cat([state.read_weights, state.write_weights.unsqueeze(-2)], -2)

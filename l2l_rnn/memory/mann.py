@@ -14,7 +14,7 @@ from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.memory import compiled_passes
 from l2l_rnn.functional.memory.attention import cosine_similarity, masked_softmax
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import MANNHeads
 from l2l_rnn.memory.checks import check_sizes
 from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.memory import Memory, leading_axis
@@ -255,7 +255,7 @@ class MANN(Memory[MANNState]):
 
         # log_sharpness is (1,) or (N, 1); the heads take it as it is, (N,).
         given = *parameters[:3], self.log_sharpness.exp().squeeze(-1)
-        heads = SlotHeads("MANN", self.reads, self.reads, math.sqrt(_EPS), decay=self.decay)
+        heads = MANNHeads(self.reads, self.reads, math.sqrt(_EPS), self.decay)
         others = {"usage": state.usage, "used": state.used, "overwritten": state.overwritten}
         seen, parts, after = compiled_steps(
             heads, exact, features, given, as_parts(state), others, inside

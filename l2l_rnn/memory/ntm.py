@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import NTMHeads
 from l2l_rnn.memory.checks import check_size
 from l2l_rnn.memory.slot_memory import SlotMemory
 
@@ -182,8 +182,8 @@ class NTM(SlotMemory[NTMState]):
             written=torch.zeros(batch, dtype=torch.long, device=like.device),
         )
 
-    def _heads(self) -> SlotHeads:
-        return SlotHeads("NTM", self.read_heads, self.write_heads, self.least_length, self.shift)
+    def _heads(self) -> NTMHeads:
+        return NTMHeads(self.read_heads, self.write_heads, self.least_length, self.shift)
 
     def _parts(self, state: NTMState) -> list[Tensor]:
         return [state.memory, state.weights, state.reads.flatten(-2), state.hidden, state.cell]

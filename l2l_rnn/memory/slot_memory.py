@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.memory import compiled_passes
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import Heads
 from l2l_rnn.memory.checks import check_size, check_sizes
 from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.controllers import CONTROLLERS, find_controller
@@ -125,7 +125,7 @@ class SlotMemory(Memory[SlotState]):
 
     # What compiled steps need of a memory; one that has none of them leaves it as it is.
 
-    def _heads(self) -> SlotHeads | None:
+    def _heads(self) -> Heads | None:
         """Return which heads there are, None where no steps like these were compiled."""
         return None
 
