@@ -177,8 +177,8 @@ TARGET static void FN(dnc_read_adjoint)(const Job *job, int64_t index, FN(DNCInt
 /* -- one step ------------------------------------------------------------------------------ */
 
 /* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
-TARGET static void FN(dnc_step)(const Job *job, int64_t index, float *interface_vector,
-                                const State *prev, const State *next, float *scratch)
+TARGET NOINLINE static void FN(dnc_step)(const Job *job, int64_t index, float *interface_vector,
+                                         const State *prev, const State *next, float *scratch)
 {
     int64_t M = job->M, R = job->R;
     const float *prev_weights = prev->part[WEIGHTS], *precedence = prev->part[PRECEDENCE];
@@ -226,9 +226,9 @@ TARGET static void FN(dnc_links_adjoint)(const Job *job, FN(DNCInterface) xi, co
 }
 
 /* See `heads_adjoint`. The parts of a step in reverse order. */
-TARGET static void FN(dnc_adjoint)(const Job *job, int64_t index, float *interface_vector,
-                                   const State *prev, const State *next, const State *d,
-                                   float *dinterface, float *scratch)
+TARGET NOINLINE static void FN(dnc_adjoint)(const Job *job, int64_t index, float *interface_vector,
+                                            const State *prev, const State *next, const State *d,
+                                            float *dinterface, float *scratch)
 {
     int64_t M = job->M, R = job->R;
     float *dallocation = d->part[ALLOCATION], *dusage = d->part[USAGE];

@@ -35,7 +35,8 @@ TARGET static void FN(usage_adjoint)(int64_t M, int64_t R, const float *prev, co
         const float *r = weights + h * M;
         for (int64_t i = 0; i < M; i++) through[i] = dusage[i] * (prev[i] + w[i] * (1 - prev[i]));
         for (int64_t g = 0; g < R; g++) {
-            float other = g == h ? 0 : free_gates[g];
+            if (g == h) continue;
+            float other = free_gates[g];
             SIMD
             for (int64_t i = 0; i < M; i++) through[i] *= 1 - other * weights[g * M + i];
         }
@@ -113,9 +114,10 @@ TARGET static void FN(allocate_adjoint)(int64_t M, const float *usage, const flo
  *   backward = L'^T r, the slots written before those read last,
  *   forward  = L' r,   the slots written after them.
  * A diagonal that is not 0 to begin with fades as any other link. */
-TARGET static void FN(link)(int64_t M, int64_t R, const float *links, const float *precedence,
-                            const float *writes, const float *prev_weights, float *next_links,
-                            float *backward, float *forward)
+TARGET NOINLINE static void FN(link)(int64_t M, int64_t R, const float *links,
+                                     const float *precedence, const float *writes,
+                                     const float *prev_weights, float *next_links, float *backward,
+                                     float *forward)
 {
     for (int64_t i = 0; i < R * M; i++) backward[i] = 0;
     for (int64_t i = 0; i < M; i++, links += M, next_links += M) {
@@ -145,9 +147,10 @@ TARGET static void FN(link)(int64_t M, int64_t R, const float *links, const floa
  * df_h = r_h . across. Then, but for the terms with p where i = j,
  *   dw(i) += sum_j dL'(i, j) (p(j) - L(i, j)),   dw(j) -= sum_i dL'(i, j) L(i, j),
  *   dp(j) += sum_i dL'(i, j) w(i),               dL(i, j) = (1 - w(i) - w(j)) dL'(i, j). */
-TARGET static void FN(link_adjoint)(int64_t M, int64_t R, const State *prev, const State *next,
-                                    const float *backward, const float *forward, const State *d,
-                                    float *along, float *across)
+TARGET NOINLINE static void FN(link_adjoint)(int64_t M, int64_t R, const State *prev,
+                                             const State *next, const float *backward,
+                                             const float *forward, const State *d, float *along,
+                                             float *across)
 {
     const float *links = prev->part[LINKS], *next_links = next->part[LINKS];
     const float *precedence = prev->part[PRECEDENCE], *prev_weights = prev->part[WEIGHTS];

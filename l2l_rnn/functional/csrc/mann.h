@@ -52,9 +52,9 @@ TARGET static void FN(mann_clear)(const Job *job, int64_t sequence, const float 
 }
 
 /* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
-TARGET static void FN(mann_step)(const Job *job, int64_t sequence, int64_t index,
-                                 float *interface_vector, const State *prev, const State *next,
-                                 float *scratch)
+TARGET NOINLINE static void FN(mann_step)(const Job *job, int64_t sequence, int64_t index,
+                                          float *interface_vector, const State *prev,
+                                          const State *next, float *scratch)
 {
     int64_t M = job->M, W = job->W, R = job->R;
     const float *prev_memory = prev->part[MEMORY], *prev_weights = prev->part[WEIGHTS];
@@ -127,9 +127,10 @@ TARGET static void FN(mann_write_adjoint)(const Job *job, FN(MANNInterface) xi,
 }
 
 /* See `heads_adjoint`. */
-TARGET static void FN(mann_adjoint)(const Job *job, int64_t sequence, int64_t index,
-                                    float *interface_vector, const State *prev, const State *next,
-                                    const State *d, float *dinterface, float *scratch)
+TARGET NOINLINE static void FN(mann_adjoint)(const Job *job, int64_t sequence, int64_t index,
+                                             float *interface_vector, const State *prev,
+                                             const State *next, const State *d, float *dinterface,
+                                             float *scratch)
 {
     int64_t M = job->M, W = job->W, R = job->R;
     const float *memory = next->part[MEMORY], *weights = next->part[WEIGHTS];

@@ -33,6 +33,9 @@
 
 #define LOG_EPS 1e-16f /* added to the argument of a logarithm, as in `memory/addressing.py` */
 
+/* Inlined into one another, the functions of a step would run out of registers. */
+#define NOINLINE __attribute__((noinline))
+
 enum { FORWARD, ADJOINT };
 enum { NTM, MANN, DNC };
 /* The parts of a state. The last four are a DNC's, and empty for the others. A MANN's usage has no

@@ -91,8 +91,8 @@ TARGET static void FN(shift)(int64_t M, int64_t reach, const float *shifts, int6
 /* -- write --------------------------------------------------------------------------------- */
 
 /* M'(i, j) = M(i, j) prod_h (1 - w_h(i) e_h(j)) + sum_h w_h(i) a_h(j); needs a scratch of 2 M. */
-TARGET static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, const float *memory,
-                                 const float *weights, float *next_memory, float *scratch)
+TARGET NOINLINE static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, const float *memory,
+                                          const float *weights, float *next_memory, float *scratch)
 {
     int64_t M = job->M, W = job->W;
     float *kept = scratch, *added = scratch + M;
@@ -118,9 +118,10 @@ TARGET static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, const floa
  *   dw_h(i) += sum_j dM'(i, j) (a_h(j) - M(i, j) q_h(i, j) e_h(j))
  *   dM(i, j) = dM'(i, j) prod_h (1 - w_h(i) e_h(j)).
  * The product q_h is computed and not divided out, as a factor may be 0. */
-TARGET static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi, const float *memory,
-                                         const float *weights, FN(NTMInterface) dxi, float *dmemory,
-                                         float *dweights, float *scratch)
+TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi,
+                                                  const float *memory, const float *weights,
+                                                  FN(NTMInterface) dxi, float *dmemory,
+                                                  float *dweights, float *scratch)
 {
     int64_t M = job->M, W = job->W, writes = job->write_heads;
     float *all = scratch, *others = scratch + M;
@@ -132,8 +133,9 @@ TARGET static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi, co
             float *dw = dweights + h * M, de = 0, da = 0;
             for (int64_t i = 0; i < M; i++) others[i] = 1;
             for (int64_t g = 0; g < writes; g++) {
+                if (g == h) continue;
                 const float *other = weights + g * M;
-                float erase = g == h ? 0 : xi.erases[g * W + j];
+                float erase = xi.erases[g * W + j];
                 SIMD
                 for (int64_t i = 0; i < M; i++) others[i] *= 1 - erase * other[i];
             }
@@ -157,8 +159,8 @@ TARGET static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi, co
 /* -- one step ------------------------------------------------------------------------------ */
 
 /* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
-TARGET static void FN(ntm_step)(const Job *job, int64_t index, float *interface_vector,
-                                const State *prev, const State *next, float *scratch)
+TARGET NOINLINE static void FN(ntm_step)(const Job *job, int64_t index, float *interface_vector,
+                                         const State *prev, const State *next, float *scratch)
 {
     int64_t M = job->M, W = job->W, R = job->R, heads = R + job->write_heads;
     int64_t reach = job->reach, taps = 2 * reach + 1;
@@ -187,10 +189,11 @@ TARGET static void FN(ntm_step)(const Job *job, int64_t index, float *interface_
  *   sharpening     dgamma = sum_i dx(i) log u(i),  du(i) = dx(i) gamma / u(i), with LOG_EPS in u
  *   shift          ds(j) = sum_i du(i) v(i - j),  dv(i) = sum_j s(j) du(i + j)
  *   interpolation  dg = dv . (c - w),  dw = (1 - g) dv,  dc = g dv. */
-TARGET static void FN(ntm_weights_adjoint)(const Job *job, int64_t index, int64_t h,
-                                           FN(NTMInterface) xi, const State *prev,
-                                           const State *next, FN(NTMInterface) dxi, const State *d,
-                                           const float *inverse, float *scratch)
+TARGET NOINLINE static void FN(ntm_weights_adjoint)(const Job *job, int64_t index, int64_t h,
+                                                    FN(NTMInterface) xi, const State *prev,
+                                                    const State *next, FN(NTMInterface) dxi,
+                                                    const State *d, const float *inverse,
+                                                    float *scratch)
 {
     int64_t M = job->M, W = job->W, heads = job->R + job->write_heads;
     int64_t reach = job->reach, taps = 2 * reach + 1;
@@ -226,9 +229,9 @@ TARGET static void FN(ntm_weights_adjoint)(const Job *job, int64_t index, int64_
 }
 
 /* See `heads_adjoint`. Reads and writes take the weights of this step, so they come first. */
-TARGET static void FN(ntm_adjoint)(const Job *job, int64_t index, float *interface_vector,
-                                   const State *prev, const State *next, const State *d,
-                                   float *dinterface, float *scratch)
+TARGET NOINLINE static void FN(ntm_adjoint)(const Job *job, int64_t index, float *interface_vector,
+                                            const State *prev, const State *next, const State *d,
+                                            float *dinterface, float *scratch)
 {
     int64_t M = job->M, W = job->W, R = job->R, heads = R + job->write_heads;
     const float *memory = prev->part[MEMORY], *weights = next->part[WEIGHTS];
