@@ -54,7 +54,7 @@ def by_the_paper(dnc, x):
         for r in heads:
             usage = usage * (1 - free[r] * weights[r])
         allocation, product = zeros(slots), 1.0
-        for slot in usage.argsort(stable=True).tolist():
+        for slot in (usage * 2**16).round().argsort(stable=True).tolist():
             allocation[slot] = (1 - usage[slot]) * product
             product = product * usage[slot]
         found = content(memory, write_key, strengths[-1])

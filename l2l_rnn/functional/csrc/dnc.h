@@ -188,7 +188,7 @@ TARGET NOINLINE static void FN(dnc_step)(const Job *job, int64_t index, float *i
     FN(DNCInterface) xi = FN(dnc_interface)(job, interface_vector);
     FN(dnc_activate)(job, xi);
     FN(usage)(M, R, prev->part[USAGE], prev_weights, xi.free_gates, usage);
-    FN(allocate)(M, usage, job->usage_products + index * M, next->part[ALLOCATION]);
+    FN(allocate)(M, usage, job->usage_products + index * M, next->part[ALLOCATION], rest);
     float sum = FN(dnc_write)(job, index, xi, prev, next, rest);
     FN(link)(M, R, prev->part[LINKS], precedence, writes, prev_weights, next->part[LINKS], backward,
              forward);

@@ -61,23 +61,33 @@ TARGET static void FN(usage_adjoint)(int64_t M, int64_t R, const float *prev, co
 
 /* -- allocation ---------------------------------------------------------------------------- */
 
-/* a(i) = (1 - u(i)) p(i), where the usage product p(i) = prod_j u(j) is over the slots j that come
- * before i: those with a lower usage, or the same one and a lower index. p is computed as
- * exp(sum_j log(u(j) + LOG_EPS)). Slots are not sorted: comparing each with every other vectorizes,
- * and is faster for the few slots of a DNC. */
-TARGET static void FN(allocate)(int64_t M, const float *usage, float *product, float *allocation)
+/* Slots are ordered by their usage, rounded to multiples of 2^-16, and then by their index. Usages
+ * that only rounding tells apart so tie, here and in torch. Adding 192 rounds: the numbers from 128
+ * to 256 are multiples of 2^-16. */
+TARGET static void FN(round_usage)(int64_t M, const float *usage, float *rounded)
 {
-    float *logarithms = allocation;
+    SIMD
+    for (int64_t i = 0; i < M; i++) rounded[i] = usage[i] + 192.0f;
+}
+
+/* a(i) = (1 - u(i)) p(i), where the usage product p(i) = prod_j u(j) is over the slots j that come
+ * before i in their order. It is computed as exp(sum_j log(u(j) + LOG_EPS)). Slots are not sorted:
+ * comparing each with every other vectorizes, and is faster for the few slots of a DNC. */
+TARGET static void FN(allocate)(int64_t M, const float *usage, float *product, float *allocation,
+                                float *scratch)
+{
+    float *logarithms = allocation, *rounded = scratch;
+    FN(round_usage)(M, usage, rounded);
     SIMD
     for (int64_t i = 0; i < M; i++) {
         logarithms[i] = FN(logarithm)((usage[i] < 0 ? 0 : usage[i]) + LOG_EPS);
         product[i] = 0;
     }
     for (int32_t j = 0; j < M; j++) {
-        float u = usage[j], logarithm = logarithms[j];
+        float u = rounded[j], logarithm = logarithms[j];
         SIMD
         for (int32_t i = 0; i < M; i++)
-            product[i] += (u < usage[i]) | ((u == usage[i]) & (j < i)) ? logarithm : 0;
+            product[i] += (u < rounded[i]) | ((u == rounded[i]) & (j < i)) ? logarithm : 0;
     }
     SIMD
     for (int64_t i = 0; i < M; i++) {
@@ -92,13 +102,14 @@ TARGET static void FN(allocate)(int64_t M, const float *usage, float *product, f
 TARGET static void FN(allocate_adjoint)(int64_t M, const float *usage, const float *product,
                                         const float *dallocation, float *dusage, float *scratch)
 {
-    float *later = scratch;
+    float *later = scratch, *rounded = scratch + M;
+    FN(round_usage)(M, usage, rounded);
     for (int64_t j = 0; j < M; j++) later[j] = 0;
     for (int32_t i = 0; i < M; i++) {
-        float u = usage[i], term = dallocation[i] * (1 - u) * product[i];
+        float u = rounded[i], term = dallocation[i] * (1 - usage[i]) * product[i];
         SIMD
         for (int32_t j = 0; j < M; j++)
-            later[j] += (usage[j] < u) | ((usage[j] == u) & (j < i)) ? term : 0;
+            later[j] += (rounded[j] < u) | ((rounded[j] == u) & (j < i)) ? term : 0;
     }
     SIMD
     for (int64_t j = 0; j < M; j++) {
