@@ -3,7 +3,7 @@
  *
  * Weights over slots by content are w = softmax(beta c), with the cosine similarities
  * c(i) = k . m(i) / (|k| |m(i)|) of a key k and each slot m(i), and a strength beta. Lengths are
- * |v| = sqrt(v . v + min_length^2). */
+ * |v| = sqrt(v . v + eps^2). */
 
 /* -- vectors ------------------------------------------------------------------------------- */
 
@@ -77,8 +77,8 @@ TARGET static void FN(softplus_adjoint)(int64_t n, const float *y, float *dy)
 TARGET static void FN(inverse_lengths)(const Job *job, const float *memory, float *inverse)
 {
     int64_t M = job->M, W = job->W;
-    float min_length = job->min_length;
-    for (int64_t i = 0; i < M; i++) inverse[i] = min_length * min_length;
+    float eps = job->eps;
+    for (int64_t i = 0; i < M; i++) inverse[i] = eps * eps;
     for (int64_t j = 0; j < W; j++, memory += M) {
         SIMD
         for (int64_t i = 0; i < M; i++) inverse[i] += memory[i] * memory[i];
@@ -92,7 +92,7 @@ TARGET static float FN(cosine_similarity)(const Job *job, const float *memory, c
                                           const float *key, float *similarity)
 {
     int64_t M = job->M, W = job->W;
-    float min_length = job->min_length, square = min_length * min_length;
+    float eps = job->eps, square = eps * eps;
     for (int64_t j = 0; j < W; j++) square += key[j] * key[j];
     float key_inverse = 1.0f / __builtin_sqrtf(square);
     for (int64_t i = 0; i < M; i++) similarity[i] = 0;

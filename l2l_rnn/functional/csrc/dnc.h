@@ -225,7 +225,7 @@ TARGET static void FN(dnc_links_adjoint)(const Job *job, FN(DNCInterface) xi, co
     }
 }
 
-/* See `heads_adjoint`. The parts of a step in reverse order. */
+/* See `heads_adjoint`. Runs the parts of a step in reverse order. */
 TARGET NOINLINE static void FN(dnc_adjoint)(const Job *job, int64_t index, float *interface_vector,
                                             const State *prev, const State *next, const State *d,
                                             float *dinterface, float *scratch)

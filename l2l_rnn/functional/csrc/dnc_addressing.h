@@ -20,10 +20,10 @@ TARGET static void FN(usage)(int64_t M, int64_t R, const float *prev, const floa
     }
 }
 
-/* With q_h, the product of the factors of u' but for head h's,
+/* With q_h(i), the product of all factors of u'(i) except head h's,
  *   df_h = -sum_i du'(i) q_h(i) r_h(i),          dr_h(i) -= du'(i) q_h(i) f_h,
  *   du   = du' (1 - w) prod_h (1 - f_h r_h),     dw = du' (1 - u) prod_h (1 - f_h r_h).
- * dw is set and not added to: nothing else reads the previous write weights. */
+ * dw is assigned, not added to, as nothing else depends on the previous write weights. */
 TARGET static void FN(usage_adjoint)(int64_t M, int64_t R, const float *prev, const float *weights,
                                      const float *free_gates, float *dusage, float *dweights,
                                      float *dfree_gates, float *scratch)
@@ -61,9 +61,9 @@ TARGET static void FN(usage_adjoint)(int64_t M, int64_t R, const float *prev, co
 
 /* -- allocation ---------------------------------------------------------------------------- */
 
-/* Slots are ordered by their usage, rounded to multiples of 2^-16, and then by their index. Usages
- * that only rounding tells apart so tie, here and in torch. Adding 192 rounds: the numbers from 128
- * to 256 are multiples of 2^-16. */
+/* Slots are ordered by usage, rounded to multiples of 2^-16, then by index. Usages that differ only
+ * by rounding errors therefore tie, here and in torch. Adding 192 rounds, as the float32 numbers
+ * from 128 to 256 are multiples of 2^-16. */
 TARGET static void FN(round_usage)(int64_t M, const float *usage, float *rounded)
 {
     SIMD
@@ -124,7 +124,7 @@ TARGET static void FN(allocate_adjoint)(int64_t M, const float *usage, const flo
  * the write. In the same pass over L', for each read head with previous weights r:
  *   backward = L'^T r, the slots written before those read last,
  *   forward  = L' r,   the slots written after them.
- * A diagonal that is not 0 to begin with fades as any other link. */
+ * A diagonal of L that is not 0 decays like any other link. */
 TARGET NOINLINE static void FN(link)(int64_t M, int64_t R, const float *links,
                                      const float *precedence, const float *writes,
                                      const float *prev_weights, float *next_links, float *backward,
@@ -150,12 +150,12 @@ TARGET NOINLINE static void FN(link)(int64_t M, int64_t R, const float *links,
     }
 }
 
-/* The adjoint of `link` and of its two uses, v_h += b_h L'^T r_h + f_h L' r_h, with the modes b_h
- * (backward) and f_h (forward). First, from the cotangents dv of the read weights,
+/* The adjoint of `link` and of its terms in the read weights v_h, b_h L'^T r_h + f_h L' r_h, with
+ * the modes b_h (backward) and f_h (forward). First, from the cotangents dv of the read weights,
  *   dL'(i, j) += sum_h b_h r_h(i) dv_h(j) + f_h dv_h(i) r_h(j),
  *   along  = L' dv,   across = L'^T dv,
- * from which the caller makes dr_h = b_h along + f_h across, db_h = r_h . along and
- * df_h = r_h . across. Then, but for the terms with p where i = j,
+ * from which the caller computes dr_h = b_h along + f_h across, db_h = r_h . along and
+ * df_h = r_h . across. Then, where terms with p are left out for i = j,
  *   dw(i) += sum_j dL'(i, j) (p(j) - L(i, j)),   dw(j) -= sum_i dL'(i, j) L(i, j),
  *   dp(j) += sum_i dL'(i, j) w(i),               dL(i, j) = (1 - w(i) - w(j)) dL'(i, j). */
 TARGET NOINLINE static void FN(link_adjoint)(int64_t M, int64_t R, const State *prev,

@@ -1,10 +1,10 @@
 /* Forward and adjoint passes of a memory with its controller and heads: all steps of a sequence in
  * one call, in single precision on the CPU.
  *
- * `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py` document the equations.
- * `functional/memory/autograd.py` documents the inputs and outputs. One item of work is a block of
- * sequences of one task. Threads take items in turn, and the slots of a sequence stay in the cache
- * from step to step.
+ * `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py` document the equations, and
+ * `functional/memory/autograd.py` the inputs and outputs. One item of work is a block of sequences
+ * of one task. Threads take items in turn, and a sequence's slots stay in the cache from step to
+ * step.
  *
  *   memory_passes.h   the loop over steps, for every kind of memory
  *   controller.h      the LSTM and the feed-forward controller
@@ -17,29 +17,29 @@
  *
  *   heads           R + write heads
  *   gates           pre-activations of the controller: 4 H (LSTM, i f g o) or H (feed-forward)
- *   interface_size  numbers that steer the heads; the hidden units times a matrix
+ *   interface_size  the interface vector, the numbers that steer the heads; a linear function of
+ *                   the hidden units
  *   feedback_size   what the controller gets from the previous step: R W reads, an LSTM also H
- *   projected_size  what a step's input contributes: to the gates, a MANN's also to the interface
+ *   projected_size  what a step's input adds to the gates and, in some MANNs, to the interface
  *
- * `dx` is the cotangent of x, the derivative of the loss with respect to x. An adjoint takes the
- * cotangents of what a step computes and returns those of what it read.
+ * `dx` is the cotangent of x, the derivative of the loss with respect to x. The adjoint of a
+ * function takes the cotangents of its outputs and computes those of its inputs.
  *
  * Arrays are contiguous. A memory is stored as (W, M): a loop over slots then runs over adjacent
- * numbers, and the compiler vectorizes it. Where nothing is kept for a backward pass, arrays over
- * steps have room for a single step, and the state before a step and the state after it share their
- * storage. */
+ * numbers, and the compiler vectorizes it. If nothing is kept for a backward pass, arrays over
+ * steps have room for one step only, and the states before and after a step share their storage. */
 
 #include "common.h"
 
 #define LOG_EPS 1e-16f /* added to the argument of a logarithm, as in `memory/addressing.py` */
 
-/* Inlined into one another, the functions of a step would run out of registers. */
+/* For the functions of a step: inlined into one, they would run out of registers. */
 #define NOINLINE __attribute__((noinline))
 
 enum { FORWARD, ADJOINT };
 enum { NTM, MANN, DNC };
-/* The parts of a state. The last four are a DNC's, and empty for the others. A MANN's usage has no
- * derivative and is stored apart. */
+/* The parts of a state. The last four are a DNC's and empty otherwise. A MANN's usage has no
+ * derivative and is stored elsewhere. */
 enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, USAGE, LINKS, PRECEDENCE, ALLOCATION, PARTS };
 
 /* The shapes of the parts, for each sequence: memory (W, M), weights (heads, M) with the read heads
@@ -51,7 +51,7 @@ typedef struct {
     int64_t reach;             /* NTM: the farthest that a head moves in a step */
     int64_t keep;              /* 1: all steps are kept for a backward pass, 0: one */
     int64_t block;             /* sequences in an item of work */
-    double min_length;         /* lengths are sqrt(|v|^2 + min_length^2) */
+    double eps;                /* lengths are sqrt(|v|^2 + eps^2) */
     double decay;              /* MANN: of the usage */
     const int64_t *lengths;    /* (N, B) */
     const float *weight_back;  /* (N, gates, feedback_size) */
@@ -62,8 +62,8 @@ typedef struct {
     float *final[PARTS];       /* (N, B, part): the state after the last step */
     float *states[PARTS];      /* (N, B, S + 1, part): the state before each step, and the last one;
                                 * NULL for reads and hidden, which are in `outputs` */
-    float *dstate[PARTS];      /* (N, B, part): the cotangents of the final state; the adjoint pass
-                                * replaces them by those of the initial state */
+    float *dstate[PARTS];      /* (N, B, part): the cotangents of the final state, which the adjoint
+                                * pass replaces by those of the initial state */
     float *outputs;            /* (N, B, S, H + R W): hidden, then reads; 0 past the end */
     const float *doutputs;     /* (N, B, S, H + R W) */
     float *feedback;           /* (N, B, S, feedback_size): the previous reads, then hidden */
@@ -71,7 +71,7 @@ typedef struct {
     float *interfaces;         /* (N, B, S, interface_size), activated */
     float *content;            /* NTM, DNC: (N, B, S, heads, M): content weights */
     float *shifted;            /* NTM: (N, B, S, heads, M): weights before sharpening */
-    float *usage_products;     /* DNC: (N, B, S, M): the product of all lower usages */
+    float *usage_products;     /* DNC: (N, B, S, M): usages of all prior slots, multiplied */
     float *sharpness;          /* MANN: (N) */
     float *dsharpness;         /* MANN: (N, B) */
     float *least_used;         /* MANN: (N, B, S, R): indices of slots */
@@ -145,7 +145,7 @@ static void copy_state(const Job *job, const State *to, const State *from)
     }
 }
 
-/* Pass reads and hidden values on to step t. A feed-forward controller gets the reads alone. */
+/* Pass reads and hidden units on to step t. A feed-forward controller gets only the reads. */
 static void feed_back(const Job *job, int64_t sequence, int64_t t, const float *reads,
                       const float *hidden)
 {
@@ -177,10 +177,10 @@ static void store_final_state(const Job *job, int64_t sequence)
 
 /* -- workspace ----------------------------------------------------------------------------- */
 
-/* What a thread works in. Weights are stored in panels, as `multiply` reads them, and a row of a
- * product is as long as its panels. */
+/* The buffers of a thread. Weights are stored in panels, as `multiply` reads them, and a row of a
+ * product is as wide as all its panels. */
 typedef struct {
-    int64_t wide, narrow; /* lengths of such rows, of each of the two products */
+    int64_t wide, narrow; /* widths of the rows of the two products */
     float *back;          /* weight_back; in the adjoint pass its transpose */
     float *heads;         /* weight_heads; likewise */
     float *wide_rows;     /* (block, wide): gates; in the adjoint pass dfeedback */
@@ -242,7 +242,7 @@ EXPORT int run_memory_pass(Job *job, Parallel parallel, unsigned threads)
     return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
 }
 
-/* An empty Python module, which lets Python find this library. */
+/* An empty Python module, so that Python finds this library. */
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_memory", .m_size = -1};
 
 PyMODINIT_FUNC PyInit__memory(void) { return PyModule_Create(&module); }

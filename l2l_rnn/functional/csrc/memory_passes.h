@@ -1,5 +1,6 @@
-/* The passes of memory.c, which includes this file once for each kind of processor, with SUFFIX at
- * the end of every name and TARGET before every function. */
+/* The passes of memory.c, which includes this file once for each kind of processor. FN(name)
+ * appends that kind's SUFFIX to a name, TARGET tells the compiler for which processor to compile a
+ * function, and SIMD before a loop that its iterations are independent, so that it vectorizes. */
 
 #include "vector_math.h"
 
@@ -24,8 +25,8 @@ TARGET static void FN(heads_step)(const Job *job, int64_t sequence, int64_t inde
     }
 }
 
-/* Compute the cotangents of the interface vector before its activation. The cotangents of the next
- * state, d, are replaced by those of the previous one, except for reads, hidden and cell. */
+/* Compute the cotangents of the interface vector before its activation. The cotangents `d` of the
+ * next state are replaced by those of the previous state, except for reads, hidden and cell. */
 TARGET static void FN(heads_adjoint)(const Job *job, int64_t sequence, int64_t t, const State *d,
                                      float *dinterface, float *scratch)
 {
@@ -86,7 +87,7 @@ TARGET static void FN(forward_heads)(const Job *job, int64_t task, int64_t seque
     if (t + 1 < job->S) feed_back(job, sequence, t + 1, outputs + job->H, outputs);
 }
 
-/* All steps of the sequences from `first` to before `last`. */
+/* Run all steps of the sequences first to last - 1. */
 TARGET static void FN(forward)(const Job *job, int64_t task, int64_t first, int64_t last,
                                const Workspace *work)
 {
@@ -114,7 +115,7 @@ TARGET static void FN(forward)(const Job *job, int64_t task, int64_t first, int6
 
 /* -- adjoint ------------------------------------------------------------------------------- */
 
-/* The heads' part of step t, which leaves the rest of the state's cotangents in `dstate`. */
+/* The heads' part of step t backward, which updates `dstate`. */
 TARGET static void FN(adjoint_heads)(const Job *job, int64_t sequence, int64_t t, float *scratch)
 {
     float *dinterface = job->dinterfaces + (sequence * job->S + t) * job->interface_size;
@@ -129,7 +130,7 @@ TARGET static void FN(adjoint_heads)(const Job *job, int64_t sequence, int64_t t
     FN(heads_adjoint)(job, sequence, t, &d, dinterface, scratch);
 }
 
-/* The controller's part: `dhidden` comes with what the interface vector contributes to it. */
+/* The controller's part. On entry, `dhidden` is the contribution of the interface vector. */
 TARGET static void FN(adjoint_controller)(const Job *job, int64_t sequence, int64_t t,
                                           float *dhidden)
 {
@@ -150,7 +151,7 @@ TARGET static void FN(adjoint_controller)(const Job *job, int64_t sequence, int6
            (job->projected_size - job->gates) * sizeof(float));
 }
 
-/* The cotangents of the previous reads and hidden values are those of the feedback. */
+/* The cotangents of the previous reads and hidden units are those of the feedback. */
 static void FN(adjoint_feedback)(const Job *job, int64_t sequence, const float *dfeedback)
 {
     int64_t reads_size = job->R * job->W, recurrent = job->feedback_size > reads_size;
@@ -159,7 +160,7 @@ static void FN(adjoint_feedback)(const Job *job, int64_t sequence, const float *
     for (int64_t j = 0; j < job->H; j++) dhidden[j] = recurrent ? dfeedback[reads_size + j] : 0;
 }
 
-/* All steps backward. Gradients in the weights are left to the caller, as products of the
+/* Run all steps backward. The caller computes the gradients of the weights, as products of the
  * cotangents of all steps with `feedback` and `outputs`. */
 TARGET static void FN(adjoint)(const Job *job, int64_t task, int64_t first, int64_t last,
                                const Workspace *work)
@@ -188,8 +189,8 @@ TARGET static void FN(adjoint)(const Job *job, int64_t task, int64_t first, int6
 
 /* -- work of a thread ---------------------------------------------------------------------- */
 
-/* Take items of work until none is left. Without memory to work in, items are left over, which
- * `run_items` reports. */
+/* Take items of work until none is left. If the workspace cannot be allocated, items are left over,
+ * and `run_items` reports that. */
 TARGET static void FN(work)(void *argument)
 {
     Job *job = argument;

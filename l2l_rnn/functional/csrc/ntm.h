@@ -117,7 +117,7 @@ TARGET NOINLINE static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, c
  *   de_h(j)  = -sum_i dM'(i, j) M(i, j) q_h(i, j) w_h(i)
  *   dw_h(i) += sum_j dM'(i, j) (a_h(j) - M(i, j) q_h(i, j) e_h(j))
  *   dM(i, j) = dM'(i, j) prod_h (1 - w_h(i) e_h(j)).
- * The product q_h is computed and not divided out, as a factor may be 0. */
+ * q_h is computed for each head, as a factor of 0 cannot be divided out of the full product. */
 TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi,
                                                   const float *memory, const float *weights,
                                                   FN(NTMInterface) dxi, float *dmemory,
@@ -228,7 +228,7 @@ TARGET NOINLINE static void FN(ntm_weights_adjoint)(const Job *job, int64_t inde
         dxi.keys + h * W, d->part[MEMORY], rest);
 }
 
-/* See `heads_adjoint`. Reads and writes take the weights of this step, so they come first. */
+/* See `heads_adjoint`. Reads and writes come first, as they use the weights of this step. */
 TARGET NOINLINE static void FN(ntm_adjoint)(const Job *job, int64_t index, float *interface_vector,
                                             const State *prev, const State *next, const State *d,
                                             float *dinterface, float *scratch)

@@ -157,7 +157,7 @@ def _sizes(
         feedback_size=feedback_size,
         projected_size=projected_size,
         keep=keep,
-        min_length=heads.min_length,
+        eps=heads.eps,
         **heads.settings(),  # type: ignore[arg-type] # of the right types, by their names
     )
 

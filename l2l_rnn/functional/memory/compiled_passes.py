@@ -60,7 +60,7 @@ class Sizes:
     feedback_size: int
     projected_size: int
     keep: bool
-    min_length: float
+    eps: float
     reach: int = 0
     decay: float = 0.0
 
@@ -77,7 +77,7 @@ class _Job(ctypes.Structure):
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *((name, ctypes.c_int64) for name in _INTEGERS),
-        ("min_length", ctypes.c_double),
+        ("eps", ctypes.c_double),
         ("decay", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", *_ARRAYS)),
         ("next", ctypes.c_int64),

@@ -19,14 +19,14 @@ class Heads(ABC):
     Attributes:
         read_heads: R, how many heads read.
         write_heads: how many heads write.
-        min_length: added in quadrature to the lengths of slots and keys, see
-            `functional.cosine_similarities`.
+        eps: the length below which a slot or key counts as short, as in
+            `functional.content_weights`.
     """
 
     kind: ClassVar[Kind]
     read_heads: int
     write_heads: int
-    min_length: float
+    eps: float
 
     @abstractmethod
     def step_shapes(self, slots: int) -> dict[str, tuple[int, ...]]:
