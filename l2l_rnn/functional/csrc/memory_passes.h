@@ -1,6 +1,6 @@
 /* The passes of memory.c, which includes this file once for each kind of processor. FN(name)
- * appends that kind's SUFFIX to a name, TARGET tells the compiler for which processor to compile a
- * function, and SIMD before a loop that its iterations are independent, so that it vectorizes. */
+ * appends that kind's SUFFIX to a name, TARGET makes the compiler use its instructions, and SIMD
+ * declares the iterations of a loop independent, so that it vectorizes. */
 
 #include "vector_math.h"
 

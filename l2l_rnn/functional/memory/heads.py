@@ -11,14 +11,14 @@ from l2l_rnn.functional.memory.compiled_passes import Kind
 
 @dataclasses.dataclass(frozen=True)
 class Heads(ABC):
-    """The heads of a memory: what the shapes of its tensors do not tell. Not for direct use.
+    """The settings of heads that the shapes of tensors do not give. Not for direct use.
 
-    A new kind of heads is a subclass, a `Kind`, here and in `memory.c`, and a header with its step
-    and adjoint, like `ntm.h`.
+    A new kind of heads needs a subclass, a number in `Kind` and in `memory.c`, and a header like
+    `ntm.h` with its step and adjoint, which `memory_passes.h` includes and calls.
 
     Attributes:
-        read_heads: R, how many heads read.
-        write_heads: how many heads write.
+        read_heads: `R`.
+        write_heads: number of heads that write.
         eps: the length below which a slot or key counts as short, as in
             `functional.content_weights`.
     """
