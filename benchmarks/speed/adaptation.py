@@ -37,7 +37,7 @@ WAYS, SHOTS, HIDDEN, STEPS, LR = 5, 5, 64, 5, 0.5
 TIMES = (1, 3, 5)
 WRITES = (5, 15)  # the experiment on languages writes a support set 15 times
 OPTIONS: dict[str, dict[str, Any]] = {
-    "hebbian": {"decay": 1.0, "rate": 1.0},
+    "hebbian": {"decay": 1.0, "lr": 1.0},
     "delta": {"features": "unit"},
     "key-value": {"similarity": "cosine", "slots": WAYS * SHOTS * max(WRITES)},
 }
@@ -82,7 +82,7 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
     for name, options in OPTIONS.items():
         encoder = SequenceEncoder(hidden_size=hidden, **model)
         sizes = {"key_size": encoder.output_size, "value_size": WAYS}
-        memory = MEMORIES[name](None, **sizes, **options)
+        memory = MEMORIES[name](**sizes, **options)
         learner = MemoryLearner(MemoryModel(encoder, memory, unit_keys=True))
         for times in TIMES:
             label = f"{name}, adapt {times} time{'s' * (times > 1)}"

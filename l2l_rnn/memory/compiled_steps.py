@@ -9,14 +9,15 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from l2l_rnn.functional.memory.autograd import SlotHeads, slot_recurrence
+from l2l_rnn.functional.memory.autograd import slot_recurrence
+from l2l_rnn.functional.memory.heads import Heads
 
 Module = TypeVar("Module", bound=nn.Module)
 _AXES = (2, 2, 1, 0)  # of weight_back, weight_heads, bias_heads and a sharpness, without tasks
 
 
 def compiled_steps(
-    heads: SlotHeads,
+    heads: Heads,
     exact: Callable[..., tuple[Tensor, Sequence[Tensor]]],
     features: Tensor,
     parameters: Sequence[Tensor],

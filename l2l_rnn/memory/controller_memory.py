@@ -13,7 +13,7 @@ from l2l_rnn import functional
 from l2l_rnn.checks import check_choice, check_int, check_number
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.memory import compiled_passes
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import Heads
 from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
 from l2l_rnn.memory.controllers import CONTROLLERS
 from l2l_rnn.memory.memory import leading_axis
@@ -129,7 +129,7 @@ class ControllerMemory(RecurrentMemory[HeadState]):
     # A subclass with compiled steps defines `_heads`, `_parts` and `_with_parts`. The other methods
     # have defaults, which MANN extends by its sharpness and its usage.
 
-    def _heads(self) -> SlotHeads | None:
+    def _heads(self) -> Heads | None:
         """Return the heads of the compiled form, or None if there is no such form."""
         return None
 

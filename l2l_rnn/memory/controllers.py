@@ -88,7 +88,7 @@ class Controller(nn.Module, ABC):
 class LSTMController(Controller):
     """An LSTM: `c' = f c + i g`, `h' = o tanh(c')`, with sigmoids i, f, o and a tanh g.
 
-    The rows of its weights stack i, f, o, g. The forget gate's bias starts at 1.
+    The rows of its weights stack i, f, g, o, as in torch. The forget gate's bias starts at 1.
     """
 
     gates = 4
@@ -103,10 +103,11 @@ class LSTMController(Controller):
         self, projected: Tensor, reads: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
         gates = self._gates(projected, torch.cat([reads, hidden], -1))
-        sigmoids, tanhs = gates.split([3 * self.hidden_size, self.hidden_size], -1)
-        i, f, o = sigmoids.sigmoid().chunk(3, -1)
-        cell = torch.addcmul(f * cell, i, tanhs.tanh())
-        return o * cell.tanh(), cell
+        units = self.hidden_size
+        a_if, a_g, a_o = gates.split([2 * units, units, units], -1)
+        i, f = a_if.sigmoid().chunk(2, -1)
+        cell = torch.addcmul(f * cell, i, a_g.tanh())
+        return a_o.sigmoid() * cell.tanh(), cell
 
 
 class FeedForwardController(Controller):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import DNCHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
 from l2l_rnn.memory.stores.slot_memory import RingStore, overwritten
@@ -173,8 +173,8 @@ class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
-    def _heads(self) -> SlotHeads:
-        return SlotHeads("DNC", self.read_heads, 1, self.eps)
+    def _heads(self) -> DNCHeads:
+        return DNCHeads(self.read_heads, 1, self.eps)
 
     def _parts(self, state: DNCState) -> list[Tensor]:
         weights = torch.cat([state.read_weights, state.write_weights.unsqueeze(-2)], -2)

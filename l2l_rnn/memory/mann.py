@@ -14,7 +14,7 @@ from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_choice, check_number
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import MANNHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
 from l2l_rnn.memory.stores.least_used import LeastUsedStore
@@ -201,8 +201,8 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
             return projected
         return torch.cat([projected, functional.linear(x, self.weight_heads_input)], -1)
 
-    def _heads(self) -> SlotHeads:
-        return SlotHeads("MANN", self.read_heads, self.read_heads, self.eps, decay=self.decay)
+    def _heads(self) -> MANNHeads:
+        return MANNHeads(self.read_heads, self.read_heads, self.eps, self.decay)
 
     def _parts(self, state: MANNState) -> list[Tensor]:
         weights = torch.cat([state.read_weights, state.write_weights], -2)

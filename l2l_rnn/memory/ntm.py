@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_int
-from l2l_rnn.functional.memory.autograd import SlotHeads
+from l2l_rnn.functional.memory.heads import NTMHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
 from l2l_rnn.memory.stores.slot_memory import RingStore, overwritten
@@ -183,8 +183,8 @@ class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
         )
 
-    def _heads(self) -> SlotHeads:
-        return SlotHeads("NTM", self.read_heads, self.write_heads, self.eps, self.shift)
+    def _heads(self) -> NTMHeads:
+        return NTMHeads(self.read_heads, self.write_heads, self.eps, self.shift)
 
     def _parts(self, state: NTMState) -> list[Tensor]:
         return [state.memory, state.weights, state.reads.flatten(-2), state.hidden, state.cell]

@@ -40,7 +40,7 @@ def by_the_paper(dnc, x):
     for step in x:
         a = control.weight_input @ step + control.bias
         a = a + control.weight_back @ torch.cat([*reads, h])
-        i, f, o, g = a.split(units)
+        i, f, g, o = a.split(units)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         numbers = dnc.weight_heads @ h + dnc.bias_heads
@@ -54,7 +54,7 @@ def by_the_paper(dnc, x):
         for r in heads:
             usage = usage * (1 - free[r] * weights[r])
         allocation, product = zeros(slots), 1.0
-        for slot in usage.argsort(stable=True).tolist():
+        for slot in (usage * 2**16).round().argsort(stable=True).tolist():
             allocation[slot] = (1 - usage[slot]) * product
             product = product * usage[slot]
         found = content(memory, write_key, strengths[-1])

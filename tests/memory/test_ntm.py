@@ -35,7 +35,7 @@ def by_the_paper(ntm, x):
         back = torch.cat([*reads, h]) if control.recurrent else torch.cat(reads)
         a = control.weight_input @ step + control.weight_back @ back + control.bias
         if control.recurrent:
-            i, f, o, g = a.split(units)
+            i, f, g, o = a.split(units)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
             h = o.sigmoid() * c.tanh()
         else:

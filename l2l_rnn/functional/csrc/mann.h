@@ -1,140 +1,154 @@
-/* The heads of a memory that is written where it is least used, whose equations are in
- * memory/mann.py. memory_passes.h includes this file once for each kind of processor.
+/* The heads of a memory-augmented network that writes where memory is least used (LRUA);
+ * `memory/mann.py` documents the equations. memory_passes.h includes this file once for each kind
+ * of processor.
  *
- * The numbers are all heads' keys, then, if they are not the keys themselves, what the heads write,
- * then their gates; weights are those of the reads, then of the writes. */
+ * Head h has a key k, a vector a to write (the key, or a vector of its own), a gate g, and its own
+ * least used slot l, given by the usage u before the step:
+ *   write weights  w(i) = g r(i) + (1 - g) [i = l], from the previous read weights r
+ *   write          slots l of all heads are cleared, then M'(i) = M(i) + sum_h w(i) a
+ *   read weights   r' = softmax(s cos(k, M')), with a sharpness s, and the read is r' M'
+ *   usage          u' = decay u + sum_h (r' + w), which only orders slots: it has no derivative
+ * Weights are stored as those of all reads, then of all writes. Every head does both. */
 
-/* Where what the heads write begins: 0 where that is the keys. */
-TARGET static inline int64_t FN(mann_contents)(const Job *job)
+/* The parts of an interface vector, or of its cotangents, in the order of `MANN._interface`. */
+typedef struct {
+    float *keys;     /* (R, W): tanh */
+    float *contents; /* (R, W): tanh; the keys themselves, unless heads have their own */
+    float *gates;    /* (R): sigmoid */
+} FN(MANNInterface);
+
+TARGET static inline FN(MANNInterface) FN(mann_interface)(const Job *job, float *vector)
 {
-    return job->I > job->R * (job->W + 1) ? job->R * job->W : 0;
+    int64_t size = job->R * job->W, own = job->interface_size > size + job->R ? size : 0;
+    return (FN(MANNInterface)){vector, vector + own, vector + own + size};
 }
 
-/* The slots least used, one for each head: the first of those used alike. */
-TARGET static void FN(least_used)(int64_t M, int64_t R, const float *usage, float *places)
+/* Find the R least used slots, the first of those that tie. */
+TARGET static void FN(find_least_used)(int64_t M, int64_t R, const float *usage, float *least_used)
 {
     for (int64_t h = 0; h < R; h++) {
         int64_t best = -1;
         for (int64_t i = 0; i < M; i++) {
             int taken = 0;
             if (best >= 0 && !(usage[i] < usage[best])) continue;
-            for (int64_t g = 0; g < h; g++) taken |= places[g] == i;
+            for (int64_t g = 0; g < h; g++) taken |= least_used[g] == i;
             if (!taken) best = i;
         }
-        places[h] = best < 0 ? h : best;
+        least_used[h] = best < 0 ? h : best;
     }
 }
 
-/* As `ntm_step`. */
-TARGET static void FN(mann_step)(const Job *job, int64_t step, float *numbers, const State *was,
-                                 const State *now, float *room)
+/* Clear the least used slots, and count those that were in use. */
+TARGET static void FN(mann_clear)(const Job *job, int64_t sequence, const float *least_used,
+                                  float *memory)
 {
-    const float *memory = was->part[MEMORY], *before = was->part[WEIGHTS];
-    float *memory_after = now->part[MEMORY], *after = now->part[WEIGHTS];
-    float *reads = now->part[READS];
-    int64_t M = job->M, W = job->W, R = job->R, row = step / (job->keep ? job->S : 1);
-    int64_t contents = FN(mann_contents)(job), rows = contents + R * W;
-    float *gates = numbers + rows, *inverse = room, *line = room + M;
-    float *places = job->places + step * R, *usage = job->usage + row * M;
-    float *used = job->used + row * M, *writing = after + R * M;
-    for (int64_t i = 0; i < rows; i++) numbers[i] = FN(hyperbolic)(numbers[i]);
-    for (int64_t i = 0; i < R; i++) gates[i] = FN(sigmoid)(gates[i]);
+    float *used = job->used + sequence * job->M;
+    for (int64_t h = 0; h < job->R; h++) {
+        int64_t slot = least_used[h];
+        for (int64_t j = 0; j < job->W; j++) memory[j * job->M + slot] = 0;
+        job->overwritten[sequence] += used[slot];
+        used[slot] = 1;
+    }
+}
 
-    FN(least_used)(M, R, usage, places);
+/* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
+TARGET NOINLINE static void FN(mann_step)(const Job *job, int64_t sequence, int64_t index,
+                                          float *interface_vector, const State *prev,
+                                          const State *next, float *scratch)
+{
+    int64_t M = job->M, W = job->W, R = job->R;
+    const float *prev_memory = prev->part[MEMORY], *prev_weights = prev->part[WEIGHTS];
+    float *memory = next->part[MEMORY], *weights = next->part[WEIGHTS], *writes = weights + R * M;
+    float *least_used = job->least_used + index * R, *usage = job->usage + sequence * M;
+    float *inverse = scratch, *line = scratch + M, sharpness = job->sharpness[sequence / job->B];
+    FN(MANNInterface) xi = FN(mann_interface)(job, interface_vector);
+    FN(activate_tanh)(xi.gates - xi.keys, xi.keys);
+    FN(activate_sigmoid)(R, xi.gates);
+
+    FN(find_least_used)(M, R, usage, least_used);
     for (int64_t h = 0; h < R; h++) {
+        float gate = xi.gates[h];
         SIMD
-        for (int64_t i = 0; i < M; i++) writing[h * M + i] = gates[h] * before[h * M + i];
-        writing[h * M + (int64_t)places[h]] += 1 - gates[h];
+        for (int64_t i = 0; i < M; i++) writes[h * M + i] = gate * prev_weights[h * M + i];
+        writes[h * M + (int64_t)least_used[h]] += 1 - gate;
     }
-    if (memory_after != memory) memcpy(memory_after, memory, W * M * sizeof(float));
-    for (int64_t h = 0; h < R; h++) {
-        int64_t place = places[h];
-        for (int64_t j = 0; j < W; j++) memory_after[j * M + place] = 0;
-        job->overwritten[row] += used[place];
-        used[place] = 1;
-    }
+    if (memory != prev_memory) memcpy(memory, prev_memory, W * M * sizeof(float));
+    FN(mann_clear)(job, sequence, least_used, memory);
     for (int64_t j = 0; j < W; j++)
         for (int64_t h = 0; h < R; h++) {
-            float a = numbers[contents + h * W + j], *m = memory_after + j * M;
-            const float *w = writing + h * M;
+            float a = xi.contents[h * W + j], *m = memory + j * M;
+            const float *w = writes + h * M;
             SIMD
             for (int64_t i = 0; i < M; i++) m[i] += a * w[i];
         }
 
-    FN(inverse_lengths)(M, W, memory_after, job->least, inverse);
+    FN(inverse_lengths)(job, memory, inverse);
     for (int64_t i = 0; i < M; i++) usage[i] *= (float)job->decay;
     for (int64_t h = 0; h < R; h++) {
-        float *w = after + h * M;
-        FN(cosines)(M, W, memory_after, inverse, numbers + h * W, job->least, line);
-        FN(softmax)(M, line, job->sharpness[row / job->B], w);
-        for (int64_t j = 0; j < W; j++) reads[h * W + j] = FN(dot)(M, w, memory_after + j * M);
+        float *r = weights + h * M, *w = writes + h * M;
+        FN(content_weights)(job, memory, inverse, xi.keys + h * W, sharpness, r, line);
+        FN(read_memory)(job, memory, r, next->part[READS] + h * W);
         SIMD
-        for (int64_t i = 0; i < M; i++) usage[i] += w[i] + writing[h * M + i];
+        for (int64_t i = 0; i < M; i++) usage[i] += r[i] + w[i];
     }
 }
 
-/* As `ntm_adjoint`. */
-TARGET static void FN(mann_adjoint)(const Job *job, int64_t step, const float *numbers,
-                                    const State *was, const State *now, const State *d,
-                                    float *dnumbers, float *room)
+/* The adjoint of the writes, where r are the previous read weights:
+ *   da = sum_i w(i) dM'(i),  dw(i) += a . dM'(i),  dg = dw . r - dw(l),  dr = g dw,
+ * and dM is dM', but 0 in the slots that were cleared. */
+TARGET static void FN(mann_write_adjoint)(const Job *job, FN(MANNInterface) xi,
+                                          const float *least_used, const float *prev_weights,
+                                          const float *writes, FN(MANNInterface) dxi,
+                                          const State *d)
 {
-    const float *memory_after = now->part[MEMORY], *before = was->part[WEIGHTS];
-    const float *after = now->part[WEIGHTS], *dreads = d->part[READS];
+    int64_t M = job->M, W = job->W, R = job->R;
     float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS];
-    int64_t M = job->M, W = job->W, R = job->R, row = step / job->S;
-    int64_t contents = FN(mann_contents)(job), rows = contents + R * W;
-    const float *gates = numbers + rows, *writing = after + R * M;
-    const float *places = job->places + step * R;
-    float *inverse = room, *line = inverse + M, *one = line + M, *two = one + M;
-    float sharpness = job->sharpness[row / job->B], *dgates = dnumbers + rows;
-    memset(dnumbers, 0, job->I * sizeof(float));
-
-    /* the reads, by content of the memory after the write */
-    FN(inverse_lengths)(M, W, memory_after, job->least, inverse);
     for (int64_t h = 0; h < R; h++) {
-        const float *w = after + h * M, *key = numbers + h * W;
-        float *dw = dweights + h * M;
+        const float *w = writes + h * M, *r = prev_weights + h * M;
+        float *dw = dweights + (R + h) * M, *dr = dweights + h * M, gate = xi.gates[h];
         for (int64_t j = 0; j < W; j++) {
-            const float *m = memory_after + j * M;
-            float d = dreads[h * W + j], *dm = dmemory + j * M;
-            SIMD
+            float a = xi.contents[h * W + j], da = 0, *dm = dmemory + j * M;
+            SIMD_SUM(da)
             for (int64_t i = 0; i < M; i++) {
-                dw[i] += d * m[i];
-                dm[i] += d * w[i];
-            }
-        }
-        float key_inverse = FN(cosines)(M, W, memory_after, inverse, key, job->least, line);
-        FN(softmax_adjoint)(M, w, dw, one);
-        job->dsharpness[row] += FN(dot)(M, one, line);
-        SIMD
-        for (int64_t i = 0; i < M; i++) one[i] *= sharpness;
-        FN(cosines_adjoint)(M, W, memory_after, inverse, key, key_inverse, line, one,
-                            dnumbers + h * W, dmemory, two);
-    }
-
-    /* the writes */
-    for (int64_t h = 0; h < R; h++) {
-        const float *w = writing + h * M, *was = before + h * M;
-        float *dw = dweights + (R + h) * M, *dwas = dweights + h * M, gate = gates[h];
-        for (int64_t j = 0; j < W; j++) {
-            float a = numbers[contents + h * W + j], sum = 0, *dm = dmemory + j * M;
-            SIMD_SUM(sum)
-            for (int64_t i = 0; i < M; i++) {
-                sum += w[i] * dm[i];
+                da += w[i] * dm[i];
                 dw[i] += a * dm[i];
             }
-            dnumbers[contents + h * W + j] += sum;
+            dxi.contents[h * W + j] += da;
         }
-        dgates[h] = FN(dot)(M, dw, was) - dw[(int64_t)places[h]];
+        dxi.gates[h] = FN(dot)(M, dw, r) - dw[(int64_t)least_used[h]];
         SIMD
         for (int64_t i = 0; i < M; i++) {
-            dwas[i] = gate * dw[i];
-            dw[i] = 0; /* the next step reads only where was read */
+            dr[i] = gate * dw[i];
+            dw[i] = 0; /* no step reads the previous write weights */
         }
     }
     for (int64_t h = 0; h < R; h++)
-        for (int64_t j = 0; j < W; j++) dmemory[j * M + (int64_t)places[h]] = 0;
+        for (int64_t j = 0; j < W; j++) dmemory[j * M + (int64_t)least_used[h]] = 0;
+}
 
-    for (int64_t i = 0; i < rows; i++) dnumbers[i] *= 1 - numbers[i] * numbers[i];
-    for (int64_t h = 0; h < R; h++) dgates[h] *= gates[h] * (1 - gates[h]);
+/* See `heads_adjoint`. */
+TARGET NOINLINE static void FN(mann_adjoint)(const Job *job, int64_t sequence, int64_t index,
+                                             float *interface_vector, const State *prev,
+                                             const State *next, const State *d, float *dinterface,
+                                             float *scratch)
+{
+    int64_t M = job->M, W = job->W, R = job->R;
+    const float *memory = next->part[MEMORY], *weights = next->part[WEIGHTS];
+    float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS];
+    float *inverse = scratch, sharpness = job->sharpness[sequence / job->B];
+    FN(MANNInterface) xi = FN(mann_interface)(job, interface_vector);
+    FN(MANNInterface) dxi = FN(mann_interface)(job, dinterface);
+    FN(inverse_lengths)(job, memory, inverse);
+    for (int64_t h = 0; h < R; h++) {
+        const float *r = weights + h * M;
+        float *dr = dweights + h * M;
+        FN(read_memory_adjoint)(job, memory, r, d->part[READS] + h * W, dr, dmemory);
+        job->dsharpness[sequence] +=
+            FN(content_weights_adjoint)(job, memory, inverse, xi.keys + h * W, sharpness, r, dr, 1,
+                                        dxi.keys + h * W, dmemory, scratch + M);
+    }
+    FN(mann_write_adjoint)(job, xi, job->least_used + index * R, prev->part[WEIGHTS],
+                           weights + R * M, dxi, d);
+    FN(tanh_adjoint)(xi.gates - xi.keys, xi.keys, dxi.keys);
+    FN(sigmoid_adjoint)(R, xi.gates, dxi.gates);
 }

@@ -1,113 +1,220 @@
-/* The passes of a memory of slots over a sequence, with its controller and heads, in single
- * precision on a processor.
+/* Forward and adjoint passes of a memory with its controller and heads: all steps of a sequence in
+ * one call, in single precision on the CPU.
  *
- * `memory/autograd.py` says what goes in and out, `memory/ntm.py`, `mann.py` and `dnc.py` what is
- * computed; the same equations stand here, forward and backward, with all steps of a block of
- * sequences in one go. A sequence's slots stay in the processor's cache from step to step. A block
- * of sequences of one task is one item of work; threads take items in turn.
+ * `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py` document the equations, and
+ * `functional/memory/autograd.py` the inputs and outputs. One item of work is a block of sequences
+ * of one task. Threads take items in turn, and a sequence's slots stay in the cache from step to
+ * step.
  *
- * Arrays are contiguous. A tasks (one, where parameters have no task axis), B sequences of each,
- * S steps, H units of the controller, G gates of each, M slots of W values, R read heads, V write
- * heads, heads = R + V, I numbers that steer the heads, Z = R W (+ H) values that come back into the
- * controller, P = G H (+ I) values that come of a step alone. Slots lie side by side here, (W, M), so that what is done to all slots is done to
- * neighbours. Where nothing is kept for a backward pass, arrays over steps have room for one.
- */
+ *   memory_passes.h   the loop over steps, for every kind of memory
+ *   controller.h      the LSTM and the feed-forward controller
+ *   content.h         content addressing and reading, shared by all heads
+ *   ntm.h, mann.h     the heads of an NTM and of a MANN
+ *   dnc.h             the heads of a DNC; dnc_addressing.h: its allocation and temporal links
+ *
+ * Letters: N tasks, B sequences in a task, S steps, H hidden units, M memory slots, W slot size,
+ * R read heads. Sizes with a name:
+ *
+ *   heads           R + write heads
+ *   gates           pre-activations of the controller: 4 H (LSTM, i f g o) or H (feed-forward)
+ *   interface_size  the interface vector, the numbers that steer the heads; a linear function of
+ *                   the hidden units
+ *   feedback_size   what the controller gets from the previous step: R W reads, an LSTM also H
+ *   projected_size  what a step's input adds to the gates and, in some MANNs, to the interface
+ *
+ * `dx` is the cotangent of x, the derivative of the loss with respect to x. The adjoint of a
+ * function takes the cotangents of its outputs and computes those of its inputs.
+ *
+ * Arrays are contiguous. A memory is stored as (W, M): a loop over slots then runs over adjacent
+ * numbers, and the compiler vectorizes it. If nothing is kept for a backward pass, arrays over
+ * steps have room for one step only, and the states before and after a step share their storage. */
 
 #include "common.h"
 
-#define LEAST_WEIGHT 1e-16f /* added to what a logarithm is taken of, as in `addressing.py` */
+#define LOG_EPS 1e-16f /* added to the argument of a logarithm, as in `memory/addressing.py` */
+
+/* For the functions of a step: inlined into one, they would run out of registers. */
+#define NOINLINE __attribute__((noinline))
 
 enum { FORWARD, ADJOINT };
 enum { NTM, MANN, DNC };
-/* The parts of a state. Of an NTM and a MANN those from USAGE on are empty: a MANN's usage has no
- * derivative and is not among them. */
+/* The parts of a state. The last four are a DNC's and empty otherwise. A MANN's usage has no
+ * derivative and is stored elsewhere. */
 enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, USAGE, LINKS, PRECEDENCE, ALLOCATION, PARTS };
 
+/* The shapes of the parts, for each sequence: memory (W, M), weights (heads, M) with the read heads
+ * first, reads (R, W), hidden (H), cell (H) or empty, usage (M), links (M, M), precedence (M),
+ * allocation (M). */
 typedef struct {
-    int64_t pass, kind, A, B, S, H, G, M, W, R, V, I, Z, P;
-    int64_t reach;           /* the farthest that a head moves */
-    int64_t keep;            /* 1: all steps are kept, 0: one */
-    int64_t block;           /* sequences of an item */
-    double least;            /* length below which a slot has hardly a direction */
-    double decay;            /* of usage */
-    const int64_t *lengths;  /* (A, B) */
-    const float *weight_back;   /* (A, GH, Z) */
-    const float *weight_heads;  /* (A, I, H) */
-    const float *bias_heads;    /* (A, I) */
-    const float *projected;     /* (A, B, S, P), what a step gives the gates, then the numbers */
-    float *first[PARTS]; /* memory (A, B, W, M), weights (A, B, heads, M), reads (A, B, RW), hidden,
-                          * cell, usage (A, B, M), links (A, B, M, M), precedence, allocation: what
-                          * the first step finds. In the adjoint the cotangents of the last, which
-                          * become those of the first */
-    float *last[PARTS];  /* the same after the last step */
-    float *all[PARTS];   /* the same before the first step and after every one, (A, B, S + 1, part);
-                          * none of reads and hidden, which `seen` has */
-    float *seen;     /* (A, B, S, H + RW): hidden, then reads */
-    const float *dseen;
-    float *z;        /* (A, B, S, Z): reads and hidden of the step before */
-    float *units;    /* (A, B, S, 5H): i, f, o, g and tanh c', or nothing */
-    float *numbers;  /* (A, B, S, I), activated */
-    float *content;  /* NTM, DNC: (A, B, S, heads, M), by content */
-    float *shifted;  /* NTM: (A, B, S, heads, M), before they are sharpened */
-    float *below;    /* DNC: (A, B, S, M), the product of the usage of all slots less used */
-    float *sharpness, *dsharpness; /* MANN: (A), (A, B) */
-    float *places;      /* MANN: (A, B, S, R), the slots least used */
-    float *usage;       /* MANN: (A, B, M) */
-    float *used;        /* MANN: (A, B, M), 1 where a slot was ever the least used */
-    float *overwritten; /* MANN: (A, B), how many were written again */
-    float *da;          /* (A, B, S, P) */
-    float *dnumbers;    /* (A, B, S, I) */
-    int64_t next;       /* item to be taken */
+    int64_t pass, kind, N, B, S, H, M, W, R, write_heads;
+    int64_t gates, interface_size, feedback_size, projected_size;
+    int64_t reach;             /* NTM: the farthest that a head moves in a step */
+    int64_t keep;              /* 1: all steps are kept for a backward pass, 0: one */
+    int64_t block;             /* sequences in an item of work */
+    double eps;                /* lengths are sqrt(|v|^2 + eps^2) */
+    double decay;              /* MANN: of the usage */
+    const int64_t *lengths;    /* (N, B) */
+    const float *weight_back;  /* (N, gates, feedback_size) */
+    const float *weight_heads; /* (N, interface_size, H) */
+    const float *bias_heads;   /* (N, interface_size) */
+    const float *projected;    /* (N, B, S, projected_size) */
+    float *initial[PARTS];     /* (N, B, part): the state before the first step */
+    float *final[PARTS];       /* (N, B, part): the state after the last step */
+    float *states[PARTS];      /* (N, B, S + 1, part): the state before each step, and the last one;
+                                * NULL for reads and hidden, which are in `outputs` */
+    float *dstate[PARTS];      /* (N, B, part): the cotangents of the final state, which the adjoint
+                                * pass replaces by those of the initial state */
+    float *outputs;            /* (N, B, S, H + R W): hidden, then reads; 0 past the end */
+    const float *doutputs;     /* (N, B, S, H + R W) */
+    float *feedback;           /* (N, B, S, feedback_size): the previous reads, then hidden */
+    float *activations;        /* LSTM: (N, B, S, 5 H): i, f, g, o and tanh(c) */
+    float *interfaces;         /* (N, B, S, interface_size), activated */
+    float *content;            /* NTM, DNC: (N, B, S, heads, M): content weights */
+    float *shifted;            /* NTM: (N, B, S, heads, M): weights before sharpening */
+    float *usage_products;     /* DNC: (N, B, S, M): usages of all prior slots, multiplied */
+    float *sharpness;          /* MANN: (N) */
+    float *dsharpness;         /* MANN: (N, B) */
+    float *least_used;         /* MANN: (N, B, S, R): indices of slots */
+    float *usage;              /* MANN: (N, B, M) */
+    float *used;               /* MANN: (N, B, M): 1 for slots that were written before */
+    float *overwritten;        /* MANN: (N, B): number of writes to used slots */
+    float *dprojected;         /* (N, B, S, projected_size) */
+    float *dinterfaces;        /* (N, B, S, interface_size), before activation */
+    int64_t next;              /* the next item of work */
 } Job;
 
-/* A state, or its cotangents: where each part of it stands. */
+/* The state of one sequence at one step, or its cotangents. */
 typedef struct {
     float *part[PARTS];
 } State;
 
-/* Floats of a sequence in each part of the state. */
+/* -- sizes and places ---------------------------------------------------------------------- */
+
 static int64_t part_size(const Job *job, int part)
 {
     switch (part) {
     case MEMORY: return job->W * job->M;
-    case WEIGHTS: return (job->R + job->V) * job->M;
+    case WEIGHTS: return (job->R + job->write_heads) * job->M;
     case READS: return job->R * job->W;
     case HIDDEN: return job->H;
-    case CELL: return job->G == 4 ? job->H : 0;
+    case CELL: return job->gates > job->H ? job->H : 0;
     case LINKS: return job->kind == DNC ? job->M * job->M : 0;
     default: return job->kind == DNC ? job->M : 0;
     }
 }
 
-/* The state at one place of arrays of states. */
-static State state_at(const Job *job, float *const *arrays, int64_t place)
+static int64_t outputs_size(const Job *job) { return job->H + job->R * job->W; }
+
+/* The index of step t of a sequence in arrays over steps. */
+static int64_t step_index(const Job *job, int64_t sequence, int64_t t)
 {
-    State state;
-    for (int part = 0; part < PARTS; part++)
-        state.part[part] = arrays[part] ? arrays[part] + place * part_size(job, part) : 0;
+    return job->keep ? sequence * job->S + t : sequence;
+}
+
+/* The index in `states` of the state before step t. */
+static int64_t state_index(const Job *job, int64_t sequence, int64_t t)
+{
+    return job->keep ? sequence * (job->S + 1) + t : sequence;
+}
+
+static float *outputs_at(const Job *job, int64_t sequence, int64_t t)
+{
+    return job->outputs + (sequence * job->S + t) * outputs_size(job);
+}
+
+static inline float *part_at(const Job *job, float *const *arrays, int part, int64_t index)
+{
+    return arrays[part] ? arrays[part] + index * part_size(job, part) : 0;
+}
+
+static State state_at(const Job *job, float *const *arrays, int64_t index)
+{
+    State state = {{0}};
+    int parts = job->kind == DNC ? PARTS : USAGE;
+    for (int part = 0; part < parts; part++) state.part[part] = part_at(job, arrays, part, index);
     return state;
 }
 
-static void copy_part(const Job *job, int part, float *to, const float *from)
+/* -- copies -------------------------------------------------------------------------------- */
+
+static void copy_state(const Job *job, const State *to, const State *from)
 {
-    int64_t size = part_size(job, part);
-    if (size) memcpy(to, from, size * sizeof(float));
+    for (int part = 0; part < PARTS; part++) {
+        int64_t size = part_size(job, part);
+        if (size && to->part[part]) memcpy(to->part[part], from->part[part], size * sizeof(float));
+    }
 }
 
-static int64_t heads_room(const Job *job)
+/* Pass reads and hidden units on to step t. A feed-forward controller gets only the reads. */
+static void feed_back(const Job *job, int64_t sequence, int64_t t, const float *reads,
+                      const float *hidden)
 {
-    int64_t ntm = 7 * job->M + 2 * job->reach, dnc = (5 + 2 * job->R) * job->M;
-    return job->kind == DNC ? dnc : ntm; /* of the adjoints; that of a MANN needs less */
+    int64_t size = job->feedback_size, reads_size = job->R * job->W;
+    float *to = job->feedback + step_index(job, sequence, t) * size;
+    memcpy(to, reads, reads_size * sizeof(float));
+    memcpy(to + reads_size, hidden, (size - reads_size) * sizeof(float));
 }
 
-/* Floats of workspace that a thread needs: weights in panels, a step's products, a head's work. */
-static int64_t workspace(const Job *job)
+static void load_initial_state(const Job *job, int64_t sequence)
 {
-    int64_t gates = job->G * job->H, Z = job->Z, I = job->I, H = job->H;
-    int64_t wide = padded(gates > Z ? gates : Z), narrow = padded(I > H ? I : H);
-    int64_t panels = (gates > Z ? gates : Z) * wide + (I > H ? I : H) * narrow;
-    return panels + job->block * (wide + narrow) + heads_room(job);
+    State initial = state_at(job, job->initial, sequence);
+    State first = state_at(job, job->states, state_index(job, sequence, 0));
+    copy_state(job, &first, &initial);
+    if (job->S) feed_back(job, sequence, 0, initial.part[READS], initial.part[HIDDEN]);
 }
+
+static void store_final_state(const Job *job, int64_t sequence)
+{
+    int64_t steps = job->lengths[sequence];
+    State initial = state_at(job, job->initial, sequence);
+    State final = state_at(job, job->final, sequence);
+    State last = state_at(job, job->states, state_index(job, sequence, steps));
+    float *outputs = steps ? outputs_at(job, sequence, steps - 1) : 0;
+    last.part[HIDDEN] = steps ? outputs : initial.part[HIDDEN];
+    last.part[READS] = steps ? outputs + job->H : initial.part[READS];
+    copy_state(job, &final, &last);
+}
+
+/* -- workspace ----------------------------------------------------------------------------- */
+
+/* The buffers of a thread. Weights are stored in panels, as `multiply` reads them, and a row of a
+ * product is as wide as all its panels. */
+typedef struct {
+    int64_t wide, narrow; /* widths of the rows of the two products */
+    float *back;          /* weight_back; in the adjoint pass its transpose */
+    float *heads;         /* weight_heads; likewise */
+    float *wide_rows;     /* (block, wide): gates; in the adjoint pass dfeedback */
+    float *narrow_rows;   /* (block, narrow): interfaces; in the adjoint pass dhidden */
+    float *scratch;       /* for a step of the heads */
+} Workspace;
+
+static int64_t scratch_size(const Job *job)
+{
+    return (8 + 2 * job->R) * job->M + 2 * job->reach; /* enough for every kind of heads */
+}
+
+/* Lay out a workspace in `room`, and return the number of floats that it takes. */
+static int64_t lay_out(const Job *job, float *room, Workspace *work)
+{
+    int64_t forward = job->pass == FORWARD;
+    int64_t wide = padded(forward ? job->gates : job->feedback_size);
+    int64_t narrow = padded(forward ? job->interface_size : job->H);
+    int64_t back = wide * (forward ? job->feedback_size : job->gates);
+    int64_t heads = narrow * (forward ? job->H : job->interface_size);
+    int64_t weights = back + heads, rows = job->block * (wide + narrow);
+    if (room) {
+        work->wide = wide;
+        work->narrow = narrow;
+        work->back = room;
+        work->heads = room + back;
+        work->wide_rows = room + weights;
+        work->narrow_rows = work->wide_rows + job->block * wide;
+        work->scratch = room + weights + rows;
+    }
+    return weights + rows + scratch_size(job);
+}
+
+/* -- the passes, compiled for each kind of processor ---------------------------------------- */
 
 #define SUFFIX _anywhere
 #define TARGET
@@ -124,19 +231,18 @@ static int64_t workspace(const Job *job)
 #define BEST 0
 #endif
 
-/* Of what `memory/compiled_passes.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int memory_version(void) { return 4; }
+/* `functional/memory/compiled_passes.py` compares these to its own version and struct. */
+EXPORT int memory_version(void) { return 6; }
 EXPORT int memory_job_size(void) { return sizeof(Job); }
 
-/* Do a job, as `run_items` says. */
+/* Run all items of a job; see `run_items`. */
 EXPORT int run_memory_pass(Job *job, Parallel parallel, unsigned threads)
 {
-    int64_t items = job->A * ((job->B + job->block - 1) / job->block);
+    int64_t items = job->N * ((job->B + job->block - 1) / job->block);
     return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
 }
 
-/* -- a module, so that Python finds the file ------------------------------------------------- */
-
+/* An empty Python module, so that Python finds this library. */
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_memory", .m_size = -1};
 
 PyMODINIT_FUNC PyInit__memory(void) { return PyModule_Create(&module); }

@@ -1,214 +1,250 @@
-/* The heads of a Neural Turing Machine, whose equations are in memory/ntm.py. memory_passes.h includes
- * this file once for each kind of processor. */
+/* The heads of a Neural Turing Machine; `memory/ntm.py` documents the equations. memory_passes.h
+ * includes this file once for each kind of processor.
+ *
+ * The weights of a head come from four equations:
+ *   content        c = softmax(beta cos(k, m))
+ *   interpolation  v = (1 - g) w + g c
+ *   shift          u(i) = sum_j s(j) v(i - j), on the ring of slots, j from -reach to reach
+ *   sharpening     w'(i) = u(i)^gamma / sum u^gamma = softmax(gamma log(u + LOG_EPS))
+ * Heads are stored read heads first. */
 
-/* Where each of the numbers begins that steer the heads, in the order of `NTM._interface`. */
+/* The parts of an interface vector, or of its cotangents, in the order of `NTM._interface`. */
 typedef struct {
-    int64_t keys, adds, gates, erases, strengths, exponents, shifts, taps;
-} FN(Steering);
+    float *keys, *adds;           /* (heads, W), (write heads, W): tanh */
+    float *gates, *erases;        /* (heads), (write heads, W): sigmoid */
+    float *strengths, *exponents; /* (heads) each: softplus; gamma is 1 + exponent */
+    float *shifts;                /* (heads, 2 reach + 1): softmax */
+} FN(NTMInterface);
 
-TARGET static inline FN(Steering) FN(steering)(const Job *job)
+TARGET static inline FN(NTMInterface) FN(ntm_interface)(const Job *job, float *vector)
 {
-    int64_t heads = job->R + job->V, W = job->W, V = job->V;
-    FN(Steering) s = {.adds = heads * W, .gates = (heads + V) * W, .taps = 2 * job->reach + 1};
-    s.erases = s.gates + heads;
-    s.strengths = s.erases + V * W;
-    s.exponents = s.strengths + heads;
-    s.shifts = s.exponents + heads;
-    return s;
+    int64_t W = job->W, writes = job->write_heads, heads = job->R + writes;
+    FN(NTMInterface) xi = {.keys = vector, .adds = vector + heads * W};
+    xi.gates = xi.adds + writes * W;
+    xi.erases = xi.gates + heads;
+    xi.strengths = xi.erases + writes * W;
+    xi.exponents = xi.strengths + heads;
+    xi.shifts = xi.exponents + heads;
+    return xi;
 }
 
-TARGET static void FN(ntm_activate)(const Job *job, float *numbers)
+TARGET static void FN(ntm_activate)(const Job *job, FN(NTMInterface) xi)
 {
-    FN(Steering) s = FN(steering)(job);
-    for (int64_t i = 0; i < s.gates; i++) numbers[i] = FN(hyperbolic)(numbers[i]);
-    for (int64_t i = s.gates; i < s.strengths; i++) numbers[i] = FN(sigmoid)(numbers[i]);
-    for (int64_t i = s.strengths; i < s.shifts; i++) numbers[i] = FN(softplus)(numbers[i]);
-    for (int64_t i = s.shifts; i < job->I; i += s.taps)
-        FN(softmax)(s.taps, numbers + i, 1.0f, numbers + i);
+    int64_t heads = job->R + job->write_heads, taps = 2 * job->reach + 1;
+    FN(activate_tanh)(xi.gates - xi.keys, xi.keys);
+    FN(activate_sigmoid)(xi.strengths - xi.gates, xi.gates);
+    FN(activate_softplus)(xi.shifts - xi.strengths, xi.strengths);
+    for (int64_t h = 0; h < heads; h++)
+        FN(softmax)(taps, xi.shifts + h * taps, 1.0f, xi.shifts + h * taps);
 }
 
-/* A ring of M weights with `reach` more at either end. */
-TARGET static void FN(lay_ring)(int64_t M, int64_t reach, const float *weights, float *ring)
+TARGET static void FN(ntm_activate_adjoint)(const Job *job, FN(NTMInterface) xi,
+                                            FN(NTMInterface) dxi)
+{
+    int64_t heads = job->R + job->write_heads, taps = 2 * job->reach + 1;
+    FN(tanh_adjoint)(xi.gates - xi.keys, xi.keys, dxi.keys);
+    FN(sigmoid_adjoint)(xi.strengths - xi.gates, xi.gates, dxi.gates);
+    FN(softplus_adjoint)(xi.shifts - xi.strengths, xi.strengths, dxi.strengths);
+    for (int64_t h = 0; h < heads; h++) {
+        float *dshifts = dxi.shifts + h * taps;
+        FN(softmax_adjoint)(taps, xi.shifts + h * taps, dshifts, dshifts);
+    }
+}
+
+/* -- shift --------------------------------------------------------------------------------- */
+
+/* Lay M values on a ring: `reach` values from the other end are repeated at each end, so that
+ * ring[reach + i - j] is value i - j for every slot i and shift j. */
+TARGET static void FN(lay_ring)(int64_t M, int64_t reach, const float *values, float *ring)
 {
     for (int64_t p = 0; p < reach; p++) {
-        ring[p] = weights[((p - reach) % M + M) % M];
-        ring[reach + M + p] = weights[p % M];
+        ring[p] = values[((p - reach) % M + M) % M];
+        ring[reach + M + p] = values[p % M];
     }
-    memcpy(ring + reach, weights, M * sizeof(float));
+    memcpy(ring + reach, values, M * sizeof(float));
 }
 
-/* ring = (1 - gate) before + gate content, at the place where `lay_ring` would lay it. */
-TARGET static void FN(lay_interpolated)(int64_t M, int64_t reach, const float *before,
-                                        const float *content, float gate, float *room, float *ring)
+/* Lay v = (1 - g) w + g c on a ring. */
+TARGET static void FN(lay_interpolated)(int64_t M, int64_t reach, const float *prev,
+                                        const float *content, float gate, float *scratch,
+                                        float *ring)
 {
     SIMD
-    for (int64_t i = 0; i < M; i++) room[i] = before[i] + gate * (content[i] - before[i]);
-    FN(lay_ring)(M, reach, room, ring);
+    for (int64_t i = 0; i < M; i++) scratch[i] = prev[i] + gate * (content[i] - prev[i]);
+    FN(lay_ring)(M, reach, scratch, ring);
 }
 
-/* to(i) = sum of share(j) ring(i - j) over the shifts j; `way` is -1 for i + j. */
-TARGET static void FN(shift)(int64_t M, int64_t reach, const float *shares, int64_t way,
+/* to(i) = sum_j s(j) ring(i - direction j): the shift with a direction of 1, and its adjoint,
+ * dv(i) = sum_j s(j) du(i + j), with -1. */
+TARGET static void FN(shift)(int64_t M, int64_t reach, const float *shifts, int64_t direction,
                              const float *ring, float *to)
 {
     for (int64_t i = 0; i < M; i++) to[i] = 0;
     for (int64_t j = -reach; j <= reach; j++) {
-        float share = shares[j + reach];
-        const float *from = ring + reach - way * j;
+        float share = shifts[j + reach];
+        const float *from = ring + reach - direction * j;
         SIMD
         for (int64_t i = 0; i < M; i++) to[i] += share * from[i];
     }
 }
 
-/* From numbers and the state before to the state after a step, which may lie at the same place; the
- * numbers are activated. `step` counts the steps that are kept of all sequences. */
-TARGET static void FN(ntm_step)(const Job *job, int64_t step, float *numbers, const State *was,
-                                const State *now, float *room)
+/* -- write --------------------------------------------------------------------------------- */
+
+/* M'(i, j) = M(i, j) prod_h (1 - w_h(i) e_h(j)) + sum_h w_h(i) a_h(j); needs a scratch of 2 M. */
+TARGET NOINLINE static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, const float *memory,
+                                          const float *weights, float *next_memory, float *scratch)
 {
-    const float *memory = was->part[MEMORY], *before = was->part[WEIGHTS];
-    float *memory_after = now->part[MEMORY], *after = now->part[WEIGHTS];
-    float *reads = now->part[READS];
-    int64_t M = job->M, W = job->W, R = job->R, V = job->V, heads = R + V;
-    float *content = job->content + step * heads * M, *shifted = job->shifted + step * heads * M;
-    FN(ntm_activate)(job, numbers);
-    FN(Steering) s = FN(steering)(job);
-    float least = job->least, *inverse = room, *line = room + M, *ring = line + M;
-    FN(inverse_lengths)(M, W, memory, least, inverse);
-    for (int64_t h = 0; h < heads; h++) {
-        float *by_content = content + h * M, *moved = shifted + h * M;
-        FN(cosines)(M, W, memory, inverse, numbers + s.keys + h * W, least, line);
-        FN(softmax)(M, line, numbers[s.strengths + h], by_content);
-        FN(lay_interpolated)(M, job->reach, before + h * M, by_content, numbers[s.gates + h], line,
-                             ring);
-        FN(shift)(M, job->reach, numbers + s.shifts + h * s.taps, 1, ring, moved);
-        SIMD
-        for (int64_t i = 0; i < M; i++) line[i] = FN(logarithm)(moved[i] + LEAST_WEIGHT);
-        FN(softmax)(M, line, 1.0f + numbers[s.exponents + h], after + h * M);
-    }
-    for (int64_t h = 0; h < R; h++)
-        for (int64_t j = 0; j < W; j++)
-            reads[h * W + j] = FN(dot)(M, after + h * M, memory + j * M);
-    for (int64_t j = 0; j < W; j++, memory += M, memory_after += M) {
-        float *kept = line, *added = ring;
+    int64_t M = job->M, W = job->W;
+    float *kept = scratch, *added = scratch + M;
+    for (int64_t j = 0; j < W; j++, memory += M, next_memory += M) {
         for (int64_t i = 0; i < M; i++) kept[i] = memory[i], added[i] = 0;
-        for (int64_t v = 0; v < V; v++) {
-            const float *writes = after + (R + v) * M;
-            float e = numbers[s.erases + v * W + j], a = numbers[s.adds + v * W + j];
+        for (int64_t h = 0; h < job->write_heads; h++) {
+            const float *w = weights + h * M;
+            float e = xi.erases[h * W + j], a = xi.adds[h * W + j];
             SIMD
             for (int64_t i = 0; i < M; i++) {
-                kept[i] *= 1 - e * writes[i];
-                added[i] += a * writes[i];
+                kept[i] *= 1 - e * w[i];
+                added[i] += a * w[i];
             }
         }
         SIMD
-        for (int64_t i = 0; i < M; i++) memory_after[i] = kept[i] + added[i];
+        for (int64_t i = 0; i < M; i++) next_memory[i] = kept[i] + added[i];
     }
 }
 
-/* From the cotangents of the state after a step to those of the state before it, in place, and to
- * those of the numbers before they were activated; those of reads, hidden and cell stay. */
-TARGET static void FN(ntm_adjoint)(const Job *job, int64_t step, const float *numbers,
-                                   const State *was, const State *now, const State *d,
-                                   float *dnumbers, float *room)
+/* With the product of the other heads' factors, q_h(i, j) = prod_{g != h} (1 - w_g(i) e_g(j)),
+ *   da_h(j)  = sum_i dM'(i, j) w_h(i)
+ *   de_h(j)  = -sum_i dM'(i, j) M(i, j) q_h(i, j) w_h(i)
+ *   dw_h(i) += sum_j dM'(i, j) (a_h(j) - M(i, j) q_h(i, j) e_h(j))
+ *   dM(i, j) = dM'(i, j) prod_h (1 - w_h(i) e_h(j)).
+ * q_h is computed for each head, as a factor of 0 cannot be divided out of the full product. */
+TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi,
+                                                  const float *memory, const float *weights,
+                                                  FN(NTMInterface) dxi, float *dmemory,
+                                                  float *dweights, float *scratch)
 {
-    const float *memory = was->part[MEMORY], *before = was->part[WEIGHTS];
-    const float *after = now->part[WEIGHTS], *dreads = d->part[READS];
-    float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS];
-    int64_t M = job->M, W = job->W, R = job->R, V = job->V, heads = R + V, reach = job->reach;
-    const float *content = job->content + step * heads * M;
-    const float *shifted = job->shifted + step * heads * M;
-    FN(Steering) s = FN(steering)(job);
-    float least = job->least, *inverse = room, *line = inverse + M, *one = line + M;
-    float *two = one + M, *ring = two + 2 * M, *others = ring + M + 2 * reach;
-    memset(dnumbers, 0, job->I * sizeof(float));
-
-    /* the writes: M' = M prod (1 - w e) + sum w a */
-    for (int64_t j = 0; j < W; j++) {
-        const float *m = memory + j * M;
-        float *dm = dmemory + j * M;
-        for (int64_t i = 0; i < M; i++) line[i] = 1; /* the product of the factors of all heads */
-        for (int64_t v = 0; v < V; v++) {
-            const float *w = after + (R + v) * M;
-            float e = numbers[s.erases + v * W + j], a = numbers[s.adds + v * W + j];
-            float *dw = dweights + (R + v) * M, de = 0, da = 0;
-            for (int64_t i = 0; i < M; i++) others[i] = 1; /* the same of the other heads */
-            for (int64_t u = 0; u < V; u++) {
-                const float *wu = after + (R + u) * M;
-                float eu = u == v ? 0 : numbers[s.erases + u * W + j];
+    int64_t M = job->M, W = job->W, writes = job->write_heads;
+    float *all = scratch, *others = scratch + M;
+    for (int64_t j = 0; j < W; j++, memory += M, dmemory += M) {
+        for (int64_t i = 0; i < M; i++) all[i] = 1;
+        for (int64_t h = 0; h < writes; h++) {
+            const float *w = weights + h * M;
+            float e = xi.erases[h * W + j], a = xi.adds[h * W + j];
+            float *dw = dweights + h * M, de = 0, da = 0;
+            for (int64_t i = 0; i < M; i++) others[i] = 1;
+            for (int64_t g = 0; g < writes; g++) {
+                if (g == h) continue;
+                const float *other = weights + g * M;
+                float erase = xi.erases[g * W + j];
                 SIMD
-                for (int64_t i = 0; i < M; i++) others[i] *= 1 - eu * wu[i];
+                for (int64_t i = 0; i < M; i++) others[i] *= 1 - erase * other[i];
             }
             SIMD_SUM(de, da)
             for (int64_t i = 0; i < M; i++) {
-                float through = dm[i] * m[i] * others[i];
+                float through = dmemory[i] * memory[i] * others[i];
                 de -= through * w[i];
-                da += dm[i] * w[i];
-                dw[i] += dm[i] * a - through * e;
+                da += dmemory[i] * w[i];
+                dw[i] += dmemory[i] * a - through * e;
             }
             SIMD
-            for (int64_t i = 0; i < M; i++) line[i] *= 1 - e * w[i];
-            dnumbers[s.erases + v * W + j] = de;
-            dnumbers[s.adds + v * W + j] = da;
+            for (int64_t i = 0; i < M; i++) all[i] *= 1 - e * w[i];
+            dxi.erases[h * W + j] = de;
+            dxi.adds[h * W + j] = da;
         }
         SIMD
-        for (int64_t i = 0; i < M; i++) dm[i] *= line[i];
+        for (int64_t i = 0; i < M; i++) dmemory[i] *= all[i];
     }
+}
 
-    /* the reads: r = w M */
-    for (int64_t h = 0; h < R; h++)
-        for (int64_t j = 0; j < W; j++) {
-            const float *m = memory + j * M, *w = after + h * M;
-            float d = dreads[h * W + j], *dm = dmemory + j * M, *dw = dweights + h * M;
-            SIMD
-            for (int64_t i = 0; i < M; i++) {
-                dw[i] += d * m[i];
-                dm[i] += d * w[i];
-            }
-        }
+/* -- one step ------------------------------------------------------------------------------ */
 
-    /* where: sharpened, shifted, interpolated, by content */
-    FN(inverse_lengths)(M, W, memory, least, inverse);
+/* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
+TARGET NOINLINE static void FN(ntm_step)(const Job *job, int64_t index, float *interface_vector,
+                                         const State *prev, const State *next, float *scratch)
+{
+    int64_t M = job->M, W = job->W, R = job->R, heads = R + job->write_heads;
+    int64_t reach = job->reach, taps = 2 * reach + 1;
+    const float *memory = prev->part[MEMORY], *prev_weights = prev->part[WEIGHTS];
+    float *weights = next->part[WEIGHTS];
+    float *inverse = scratch, *line = inverse + M, *ring = line + M;
+    FN(NTMInterface) xi = FN(ntm_interface)(job, interface_vector);
+    FN(ntm_activate)(job, xi);
+    FN(inverse_lengths)(job, memory, inverse);
     for (int64_t h = 0; h < heads; h++) {
-        const float *moved = shifted + h * M, *by_content = content + h * M;
-        const float *was = before + h * M, *shares = numbers + s.shifts + h * s.taps;
-        float *dw = dweights + h * M, gamma = 1 + numbers[s.exponents + h];
-        float gate = numbers[s.gates + h], strength = numbers[s.strengths + h], dgate = 0;
-        float dgamma = 0;
-        FN(softmax_adjoint)(M, after + h * M, dw, one);
+        float *content = job->content + (index * heads + h) * M;
+        float *shifted = job->shifted + (index * heads + h) * M;
+        FN(content_weights)(job, memory, inverse, xi.keys + h * W, xi.strengths[h], content, line);
+        FN(lay_interpolated)(M, reach, prev_weights + h * M, content, xi.gates[h], line, ring);
+        FN(shift)(M, reach, xi.shifts + h * taps, 1, ring, shifted);
         SIMD
-        for (int64_t i = 0; i < M; i++) line[i] = FN(logarithm)(moved[i] + LEAST_WEIGHT);
-        dgamma = FN(dot)(M, one, line);
-        SIMD
-        for (int64_t i = 0; i < M; i++) one[i] *= gamma / (moved[i] + LEAST_WEIGHT);
-        dnumbers[s.exponents + h] = dgamma;
-
-        FN(lay_interpolated)(M, reach, was, by_content, gate, line, ring);
-        for (int64_t j = -reach; j <= reach; j++)
-            dnumbers[s.shifts + h * s.taps + j + reach] = FN(dot)(M, one, ring + reach - j);
-        FN(lay_ring)(M, reach, one, ring);
-        FN(shift)(M, reach, shares, -1, ring, one);
-
-        SIMD_SUM(dgate)
-        for (int64_t i = 0; i < M; i++) {
-            dgate += one[i] * (by_content[i] - was[i]);
-            dw[i] = (1 - gate) * one[i];
-            one[i] *= gate;
-        }
-        dnumbers[s.gates + h] = dgate;
-
-        const float *key = numbers + s.keys + h * W;
-        float key_inverse = FN(cosines)(M, W, memory, inverse, key, least, line);
-        FN(softmax_adjoint)(M, by_content, one, one);
-        dnumbers[s.strengths + h] = FN(dot)(M, one, line);
-        SIMD
-        for (int64_t i = 0; i < M; i++) one[i] *= strength;
-        FN(cosines_adjoint)(M, W, memory, inverse, key, key_inverse, line, one,
-                            dnumbers + s.keys + h * W, dmemory, two);
+        for (int64_t i = 0; i < M; i++) line[i] = FN(logarithm)(shifted[i] + LOG_EPS);
+        FN(softmax)(M, line, 1.0f + xi.exponents[h], weights + h * M);
     }
+    for (int64_t h = 0; h < R; h++)
+        FN(read_memory)(job, memory, weights + h * M, next->part[READS] + h * W);
+    FN(ntm_write)(job, xi, memory, weights + R * M, next->part[MEMORY], line);
+}
 
-    /* through the activations */
-    for (int64_t i = 0; i < s.gates; i++) dnumbers[i] *= 1 - numbers[i] * numbers[i];
-    for (int64_t i = s.gates; i < s.strengths; i++) dnumbers[i] *= numbers[i] * (1 - numbers[i]);
-    for (int64_t i = s.strengths; i < s.shifts; i++) dnumbers[i] *= FN(softplus_slope)(numbers[i]);
-    for (int64_t i = s.shifts; i < job->I; i += s.taps)
-        FN(softmax_adjoint)(s.taps, numbers + i, dnumbers + i, dnumbers + i);
+/* The adjoint of one head's weights: dw' is replaced by dw. With dx = dw' through the softmax,
+ *   sharpening     dgamma = sum_i dx(i) log u(i),  du(i) = dx(i) gamma / u(i), with LOG_EPS in u
+ *   shift          ds(j) = sum_i du(i) v(i - j),  dv(i) = sum_j s(j) du(i + j)
+ *   interpolation  dg = dv . (c - w),  dw = (1 - g) dv,  dc = g dv. */
+TARGET NOINLINE static void FN(ntm_weights_adjoint)(const Job *job, int64_t index, int64_t h,
+                                                    FN(NTMInterface) xi, const State *prev,
+                                                    const State *next, FN(NTMInterface) dxi,
+                                                    const State *d, const float *inverse,
+                                                    float *scratch)
+{
+    int64_t M = job->M, W = job->W, heads = job->R + job->write_heads;
+    int64_t reach = job->reach, taps = 2 * reach + 1;
+    const float *content = job->content + (index * heads + h) * M;
+    const float *shifted = job->shifted + (index * heads + h) * M;
+    const float *prev_weights = prev->part[WEIGHTS] + h * M;
+    float *dweights = d->part[WEIGHTS] + h * M, *dshifts = dxi.shifts + h * taps;
+    float *line = scratch, *through = line + M, *ring = through + M, *rest = ring + M + 2 * reach;
+    float gamma = 1 + xi.exponents[h], gate = xi.gates[h], dgate = 0;
+
+    FN(softmax_adjoint)(M, next->part[WEIGHTS] + h * M, dweights, through);
+    SIMD
+    for (int64_t i = 0; i < M; i++) line[i] = FN(logarithm)(shifted[i] + LOG_EPS);
+    dxi.exponents[h] = FN(dot)(M, through, line);
+    SIMD
+    for (int64_t i = 0; i < M; i++) through[i] *= gamma / (shifted[i] + LOG_EPS);
+
+    FN(lay_interpolated)(M, reach, prev_weights, content, gate, line, ring);
+    for (int64_t j = -reach; j <= reach; j++)
+        dshifts[j + reach] = FN(dot)(M, through, ring + reach - j);
+    FN(lay_ring)(M, reach, through, ring);
+    FN(shift)(M, reach, xi.shifts + h * taps, -1, ring, through);
+
+    SIMD_SUM(dgate)
+    for (int64_t i = 0; i < M; i++) {
+        dgate += through[i] * (content[i] - prev_weights[i]);
+        dweights[i] = (1 - gate) * through[i];
+    }
+    dxi.gates[h] = dgate;
+    dxi.strengths[h] = FN(content_weights_adjoint)(
+        job, prev->part[MEMORY], inverse, xi.keys + h * W, xi.strengths[h], content, through, gate,
+        dxi.keys + h * W, d->part[MEMORY], rest);
+}
+
+/* See `heads_adjoint`. Reads and writes come first, as they use the weights of this step. */
+TARGET NOINLINE static void FN(ntm_adjoint)(const Job *job, int64_t index, float *interface_vector,
+                                            const State *prev, const State *next, const State *d,
+                                            float *dinterface, float *scratch)
+{
+    int64_t M = job->M, W = job->W, R = job->R, heads = R + job->write_heads;
+    const float *memory = prev->part[MEMORY], *weights = next->part[WEIGHTS];
+    float *dmemory = d->part[MEMORY], *dweights = d->part[WEIGHTS], *inverse = scratch;
+    FN(NTMInterface) xi = FN(ntm_interface)(job, interface_vector);
+    FN(NTMInterface) dxi = FN(ntm_interface)(job, dinterface);
+    FN(ntm_write_adjoint)(job, xi, memory, weights + R * M, dxi, dmemory, dweights + R * M,
+                          scratch);
+    for (int64_t h = 0; h < R; h++)
+        FN(read_memory_adjoint)(job, memory, weights + h * M, d->part[READS] + h * W,
+                                dweights + h * M, dmemory);
+    FN(inverse_lengths)(job, memory, inverse);
+    for (int64_t h = 0; h < heads; h++)
+        FN(ntm_weights_adjoint)(job, index, h, xi, prev, next, dxi, d, inverse, scratch + M);
+    FN(ntm_activate_adjoint)(job, xi, dxi);
 }

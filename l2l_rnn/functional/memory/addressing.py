@@ -182,10 +182,12 @@ def allocation(usage: Tensor) -> Tensor:
 
     Source: A. Graves et al., 2016, Hybrid computing using a neural network with dynamic external
     memory, Methods, eq. 1 of "Dynamic memory allocation". The product is computed
-    in logarithms of usage plus 1e-16. The order of the slots has no derivative, as there; slots
-    with equal usage are taken from the first on.
+    in logarithms of usage plus 1e-16. The order of the slots has no derivative, as there. Usages
+    are ordered in steps of `2^-16`, so that rounding does not decide which slot comes first: slots
+    that tie stay in the order of their indices.
     """
-    ascending, order = usage.sort(dim=-1, stable=True)
+    order = (usage.detach() * 2**16).round().argsort(dim=-1, stable=True)
+    ascending = usage.gather(-1, order)
     # Rounding may leave values below 0. No clamp: its derivative at 0 depends on the torch version.
     used = ascending.masked_fill(ascending < 0, 0)
     logarithms = (used + _TINY).log()

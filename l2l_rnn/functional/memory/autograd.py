@@ -1,13 +1,12 @@
-"""A memory of slots with its controller and heads over a sequence, in compiled code.
+"""All steps of a memory with its controller and heads, as one differentiable function.
 
-What the steps compute, `memory/ntm.py`, `mann.py` and `dnc.py` say; the C code has the same
-equations, forward and backward. A backward pass that is to be differentiated itself goes through
-torch's operations, so that derivatives of every order are there.
+The compiled passes compute the outputs and the first derivatives. A backward pass that is itself
+differentiated goes through torch's operations, which have derivatives of every order. Both follow
+the equations in `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,35 +15,17 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2l_rnn.functional.memory import compiled_passes
+from l2l_rnn.functional.memory.compiled_passes import PARTS, Sizes
+from l2l_rnn.functional.memory.heads import Heads
 
 Exact = Callable[..., tuple[Tensor, ...]]
 
 _PARAMETERS = ("weight_back", "weight_heads", "bias_heads", "sharpness")
 
 
-@dataclasses.dataclass(frozen=True)
-class SlotHeads:
-    """Names what the shapes of the tensors do not tell.
-
-    Attributes:
-        kind: `"NTM"`, `"MANN"` or `"DNC"`.
-        read_heads, write_heads: how many heads read and write.
-        least: the length below which a slot has hardly a direction.
-        reach: the farthest that a head of an NTM moves in a step.
-        decay: of the usage of a MANN.
-    """
-
-    kind: str
-    read_heads: int
-    write_heads: int
-    least: float
-    reach: int = 0
-    decay: float = 0.0
-
-
 @torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, as `packed_recurrence`
 def slot_recurrence(
-    heads: SlotHeads,
+    heads: Heads,
     exact: Exact,
     projected: Tensor,
     parameters: Sequence[Tensor],
@@ -52,49 +33,53 @@ def slot_recurrence(
     lengths: Tensor | None = None,
     turnover: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
-    """Compute all steps of a memory.
+    """Run a memory over all steps of its sequences.
+
+    `G` is the number of gate values, `4 H` of an LSTM controller or `H` of a feed-forward one, `I`
+    the size of the interface vector, and `back` that of what the controller gets from the previous
+    step: reads, then hidden values if it is recurrent.
 
     Args:
-        heads: which memory, and of what heads.
+        heads: the kind and the numbers of heads.
         exact: the same function of `(projected, *parameters, *state)` in torch's operations, for
-            derivatives of derivatives.
-        projected: what the controller gets of each step, then what the heads' numbers get of it,
-            if anything.
-        parameters: `weight_back`, `weight_heads` and `bias_heads`; of a MANN also its sharpness.
-        state: memory, weights, reads, hidden and cell before the first step, of a DNC also usage,
-            links, precedence and allocation; weights are those of the reads, then of the writes.
-        lengths: steps of each sequence; all of them if None.
-        turnover: a MANN's `usage`, `used` and `overwritten`, which no gradient comes of; they are
-            changed in place.
+            second derivatives.
+        projected: what the input contributes to the gates, and after it, if anything, to the
+            interface vector.
+        parameters: `weight_back`, `weight_heads` and `bias_heads`; a MANN also has its sharpness.
+        state: memory, weights, reads, hidden and cell before the first step; a DNC also has usage,
+            links, precedence and allocation. Weights are those of the read heads, then of the write
+            heads.
+        lengths: steps of each sequence; None if all have S steps.
+        turnover: a MANN's `usage`, `used` and `overwritten`, which have no gradient. They are
+            updated in place.
 
     Returns:
-        The controller's outputs with what was read, 0 past a sequence's length, and the state after
+        The controller's outputs beside the reads, 0 past the end of a sequence, and the state after
         its last step.
 
     Shapes:
-        projected `(A, B, S, P)` with P of `G H` or `G H + I`, weight_back `(A, G H, Z)`,
-        weight_heads `(A, I, H)`, bias_heads `(A, I)`, sharpness `(A,)`, memory `(A, B, M, W)`,
-        weights `(A, B, heads, M)`, reads `(A, B, R W)`, hidden `(A, B, H)`, cell `(A, B, H)` or
-        `(A, B, 0)`, links `(A, B, M, M)`, usage, precedence, allocation and used `(A, B, M)`,
-        lengths and overwritten `(A, B)` -> `(A, B, S, H + R W)` and a state as before; `G` gates
-        are 4 or 1.
+        projected `(N, B, S, G)` or `(N, B, S, G + I)`, weight_back `(N, G, back)`, weight_heads
+        `(N, I, H)`, bias_heads `(N, I)`, sharpness `(N,)`, memory `(N, B, M, W)`, weights
+        `(N, B, heads, M)`, reads `(N, B, R W)`, hidden `(N, B, H)`, cell `(N, B, H)` or
+        `(N, B, 0)`, links `(N, B, M, M)`, usage, precedence, allocation and used `(N, B, M)`,
+        lengths and overwritten `(N, B)` -> `(N, B, S, H + R W)` and a state as before.
     """
     tensors = (projected, *parameters, *state)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if lengths is None:
         lengths = torch.full(projected.shape[:2], projected.shape[2])
     lengths = lengths.long().contiguous()
-    found: tuple[Tensor, ...] = _Slots.apply(
+    outputs: tuple[Tensor, ...] = _SlotRecurrence.apply(
         heads, exact, keep, lengths, turnover or {}, len(parameters), *tensors
     )
-    return found
+    return outputs
 
 
-class _Slots(Function):
+class _SlotRecurrence(Function):
     @staticmethod
     def forward(
         ctx: Any,
-        heads: SlotHeads,
+        heads: Heads,
         exact: Exact,
         keep: bool,
         lengths: Tensor,
@@ -103,127 +88,166 @@ class _Slots(Function):
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         projected, *parameters = (t.contiguous() for t in tensors[: count + 1])
-        memory, *parts = tensors[count + 1 :]
-        first = [part.contiguous() for part in (memory.mT, *parts)]
-        tasks, batch, steps, columns = projected.shape
-        slots, width = memory.shape[2:]
-        numbers, units = parameters[1].shape[1:]
-        (gates, back), lines = parameters[0].shape[1:], parts[0].shape[2]
-        sizes = {
-            "kind": compiled_passes.KINDS.index(heads.kind),
-            **{"A": tasks, "B": batch, "S": steps, "H": units, "G": gates // units},
-            **{"M": slots, "W": width, "R": heads.read_heads, "V": heads.write_heads},
-            **{"I": numbers, "Z": back, "P": columns, "keep": int(keep)},
-            **{"reach": heads.reach, "least": heads.least, "decay": heads.decay},
-        }
-        kept, ends = (steps, steps + 1) if keep else (1, 1)
-
-        def room(length: int, *shape: int) -> Tensor:
-            return projected.new_empty(tasks, batch, length, *shape)
-
+        initial = _stored_state(tensors[count + 1 :])
+        final = [torch.empty_like(part) for part in initial]
+        sizes = _sizes(heads, projected, parameters, initial, keep)
+        steps = _step_arrays(heads, sizes, projected, initial)
         arrays = {
-            "z": projected.new_zeros(tasks, batch, kept, back),
-            "units": room(kept, (gates > units) * 5 * units),
-            "numbers": room(kept, numbers),
-            "seen": room(steps, units + heads.read_heads * width),
-        }
-        arrays |= {
-            name: room(ends, *part.shape[2:])
-            for name, part in zip(compiled_passes.ALL, first, strict=False)
-            if name not in compiled_passes.SEEN
-        }
-        arrays |= {
-            "NTM": lambda: {n: room(kept, lines, slots) for n in ("content", "shifted")},
-            "MANN": lambda: {"places": room(kept, heads.read_heads)},
-            "DNC": lambda: {"content": room(kept, lines, slots), "below": room(kept, slots)},
-        }[heads.kind]()
-        last = [torch.empty_like(part) for part in first]
-        given = {
+            **steps,
+            **turnover,
             **dict(zip(_PARAMETERS, parameters, strict=False)),
-            **{"projected": projected, **turnover},
-            **dict(zip(compiled_passes.FIRST, first, strict=False)),
-            **dict(zip(compiled_passes.LAST, last, strict=False)),
+            "projected": projected,
+            **_named("initial", initial),
+            **_named("final", final),
         }
-        compiled_passes.run("forward", sizes, lengths, {**arrays, **given})
+        compiled_passes.run("forward", sizes, lengths, arrays)
         if keep:
-            ctx.save_for_backward(lengths, *tensors, *arrays.values())
-            ctx.exact, ctx.sizes, ctx.names, ctx.count = exact, sizes, tuple(arrays), count
+            ctx.save_for_backward(lengths, *tensors, *steps.values())
+            ctx.exact, ctx.sizes, ctx.names, ctx.count = exact, sizes, tuple(steps), count
         ctx.set_materialize_grads(False)
-        return arrays["seen"], last[0].mT, *last[1:]
+        return steps["outputs"], final[0].mT, *final[1:]
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        lengths, *saved = ctx.saved_tensors  # once: checkpointing computes them anew at each look
+        # Read once: under checkpointing, each access recomputes the saved tensors.
+        lengths, *saved = ctx.saved_tensors
         tensors, arrays = saved[: -len(ctx.names)], saved[-len(ctx.names) :]
         if torch.is_grad_enabled():
             gradients = _exact_gradients(ctx.exact, tensors, cotangents)
         else:
-            known = dict(zip(ctx.names, arrays, strict=True))
-            gradients = _gradients(ctx.sizes, ctx.count, lengths, tensors, known, cotangents)
-        wanted = zip(ctx.needs_input_grad[-len(tensors) :], gradients, strict=True)
-        return *[None] * 6, *(g if needed else None for needed, g in wanted)
+            steps = dict(zip(ctx.names, arrays, strict=True))
+            gradients = _gradients(ctx.sizes, ctx.count, lengths, tensors, steps, cotangents)
+        needed = zip(ctx.needs_input_grad[-len(tensors) :], gradients, strict=True)
+        return *[None] * 6, *(g if needs else None for needs, g in needed)
+
+
+def _stored_state(state: Sequence[Tensor]) -> list[Tensor]:
+    """The state as the compiled code stores it, with the memory as `(N, B, W, M)`."""
+    memory, *parts = state
+    return [part.contiguous() for part in (memory.mT, *parts)]
+
+
+def _named(prefix: str, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}_{name}": part for name, part in zip(PARTS, parts, strict=False)}
+
+
+def _sizes(
+    heads: Heads,
+    projected: Tensor,
+    parameters: Sequence[Tensor],
+    initial: Sequence[Tensor],
+    keep: bool,
+) -> Sizes:
+    tasks, batch, steps, projected_size = projected.shape
+    gates, feedback_size = parameters[0].shape[1:]
+    interface_size, units = parameters[1].shape[1:]
+    slot_size, slots = initial[0].shape[2:]
+    return Sizes(
+        kind=heads.kind,
+        N=tasks,
+        B=batch,
+        S=steps,
+        H=units,
+        M=slots,
+        W=slot_size,
+        R=heads.read_heads,
+        write_heads=heads.write_heads,
+        gates=gates,
+        interface_size=interface_size,
+        feedback_size=feedback_size,
+        projected_size=projected_size,
+        keep=keep,
+        eps=heads.eps,
+        **heads.settings(),  # type: ignore[arg-type] # of the right types, by their names
+    )
+
+
+def _step_arrays(
+    heads: Heads, sizes: Sizes, projected: Tensor, initial: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """Allocate what the forward pass stores of each step, which the adjoint pass reads."""
+    steps, states = (sizes.S, sizes.S + 1) if sizes.keep else (1, 1)
+    has_cell = sizes.gates > sizes.H
+
+    def empty(*shape: int) -> Tensor:
+        return projected.new_empty(sizes.N, sizes.B, *shape)
+
+    return {
+        "outputs": empty(sizes.S, sizes.H + sizes.R * sizes.W),
+        # Zeros: past the end of a sequence nothing is written, yet gradients are products with all.
+        "feedback": projected.new_zeros(sizes.N, sizes.B, steps, sizes.feedback_size),
+        "activations": empty(steps, 5 * sizes.H if has_cell else 0),
+        "interfaces": empty(steps, sizes.interface_size),
+        **{
+            name: empty(states, *part.shape[2:])
+            for name, part in _named("states", initial).items()
+            if name not in ("states_reads", "states_hidden")  # the outputs have them
+        },
+        **{name: empty(steps, *shape) for name, shape in heads.step_shapes(sizes.M).items()},
+    }
 
 
 def _gradients(
-    sizes: Mapping[str, float],
+    sizes: Sizes,
     count: int,
     lengths: Tensor,
     tensors: Sequence[Tensor],
-    arrays: Mapping[str, Tensor],
+    steps: Mapping[str, Tensor],
     cotangents: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
-    """The gradients in projected, the parameters and the first state."""
-    projected, *parameters = tensors[: count + 1]
-    dseen, *last = cotangents
-    seen = arrays["seen"]
-    parts = [
-        torch.zeros_like(like, memory_format=torch.contiguous_format)
-        if part is None
-        else part.clone(memory_format=torch.contiguous_format)
-        for part, like in zip(last, tensors[count + 1 :], strict=True)
+    """Compute the gradients in projected, the parameters and the initial state."""
+    parameters, state = tensors[1 : count + 1], tensors[count + 1 :]
+    doutputs, *dfinal = cotangents
+    dstate = [
+        torch.zeros_like(part, memory_format=torch.contiguous_format)
+        if d is None
+        else d.clone(memory_format=torch.contiguous_format)
+        for d, part in zip(dfinal, state, strict=True)
     ]
-    parts[0] = parts[0].mT.contiguous()
-    da = projected.new_empty(projected.shape)
-    dnumbers = torch.empty_like(arrays["numbers"])
-    dsharpness = projected.new_zeros(projected.shape[:2])
-    given = {
+    dstate[0] = dstate[0].mT.contiguous()
+    outputs, interfaces = steps["outputs"], steps["interfaces"]
+    dprojected = tensors[0].new_empty(tensors[0].shape)
+    dinterfaces = torch.empty_like(interfaces)
+    dsharpness = outputs.new_zeros(outputs.shape[:2])
+    arrays = {
+        **steps,
         **{n: p.contiguous() for n, p in zip(_PARAMETERS, parameters, strict=False)},
-        "dseen": torch.zeros_like(seen) if dseen is None else dseen.contiguous(),
-        **{"da": da, "dnumbers": dnumbers, "dsharpness": dsharpness},
-        **dict(zip(compiled_passes.FIRST, parts, strict=False)),
+        "doutputs": torch.zeros_like(outputs) if doutputs is None else doutputs.contiguous(),
+        "dprojected": dprojected,
+        "dinterfaces": dinterfaces,
+        "dsharpness": dsharpness,
+        **_named("dstate", dstate),
     }
-    compiled_passes.run("adjoint", sizes, lengths, {**arrays, **given})
-    hidden = seen[..., : parameters[1].shape[-1]].flatten(1, 2)
-    flat_da = da[..., : parameters[0].shape[1]].flatten(1, 2)
-    flat_numbers = dnumbers.flatten(1, 2)
+    compiled_passes.run("adjoint", sizes, lengths, arrays)
+    dgates = dprojected[..., : sizes.gates].flatten(1, 2)
+    flat_dinterfaces = dinterfaces.flatten(1, 2)
     gradients = [
-        torch.bmm(flat_da.mT, arrays["z"].flatten(1, 2)),
-        torch.bmm(flat_numbers.mT, hidden),
-        flat_numbers.sum(1),
+        torch.bmm(dgates.mT, steps["feedback"].flatten(1, 2)),
+        torch.bmm(flat_dinterfaces.mT, outputs[..., : sizes.H].flatten(1, 2)),
+        flat_dinterfaces.sum(1),
         dsharpness.sum(1),
     ]
-    return [da, *gradients[: len(parameters)], parts[0].mT, *parts[1:]]
+    return [dprojected, *gradients[:count], dstate[0].mT, *dstate[1:]]
 
 
 def _exact_gradients(
     exact: Exact, tensors: Sequence[Tensor], cotangents: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The same by torch's operations, which can be differentiated themselves."""
-    # Aliases: one input may have been computed from another, whose gradient is not asked for here.
+    """Compute the same by torch's operations, in a graph that can be differentiated."""
+    # Aliases, as one input may depend on another: only the direct gradients are wanted here.
     aliases = [t.view_as(t) for t in tensors]
     outputs = exact(*aliases)
     pairs = [(y, d) for y, d in zip(outputs, cotangents, strict=True) if d is not None]
     pairs = [(y, d) for y, d in pairs if y.requires_grad]
-    wanted = [alias for alias in aliases if alias.requires_grad]
     if not pairs:
         return [None] * len(tensors)
-    found = iter(
+    gradients = iter(
         torch.autograd.grad(
             [y for y, _ in pairs],
-            wanted,
+            [alias for alias in aliases if alias.requires_grad],
             [d for _, d in pairs],
             create_graph=True,
             allow_unused=True,
         )
     )
-    return [next(found) if alias.requires_grad else None for alias in aliases]
+    return [next(gradients) if alias.requires_grad else None for alias in aliases]

@@ -1,8 +1,10 @@
-"""The passes of a memory of slots in compiled code, where they were compiled and will do."""
+"""The compiled passes of a memory, where they were built and fit the tensors."""
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -11,38 +13,71 @@ from torch import Tensor
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional import compiled_code
 
-KINDS = ("NTM", "MANN", "DNC")
 _PASSES = ("forward", "adjoint")
-_VERSION = 4  # of the C code's interface, which says the same
-_BLOCK = 6  # sequences of an item of work at most: the rows that a product takes at once
+_VERSION = 6  # of memory.c, which has the same number
+_BLOCK = 6  # most sequences in an item of work: the rows that a product computes at once
 
-_PARTS = (
+PARTS = (  # of a state, in the order of the C code
     *("memory", "weights", "reads", "hidden", "cell"),
     *("usage", "links", "precedence", "allocation"),  # of a DNC
 )
-_GIVEN = ("weight_back", "weight_heads", "bias_heads", "projected")
-FIRST = tuple(f"first_{part}" for part in _PARTS)  # in the order of a state
-LAST = tuple(f"last_{part}" for part in _PARTS)
-ALL = tuple(f"all_{part}" for part in _PARTS)
-SEEN = ("all_reads", "all_hidden")  # not kept apart: the outputs have them
-_STEPS = ("z", "units", "numbers", "content", "shifted", "below")
-_MANN = ("sharpness", "dsharpness", "places", "usage", "used", "overwritten")
 _ARRAYS = (
-    *_GIVEN,
-    *FIRST,
-    *LAST,
-    *ALL,
-    *("seen", "dseen", *_STEPS, *_MANN, "da", "dnumbers"),
+    *("weight_back", "weight_heads", "bias_heads", "projected"),
+    *(f"{state}_{part}" for state in ("initial", "final", "states", "dstate") for part in PARTS),
+    *("outputs", "doutputs", "feedback", "activations", "interfaces"),
+    *("content", "shifted", "usage_products"),
+    *("sharpness", "dsharpness", "least_used", "usage", "used", "overwritten"),
+    *("dprojected", "dinterfaces"),
 )
-_SIZES = ("pass_", "kind", *"ABSHGMWRVIZP", "reach", "keep", "block")
+
+
+class Kind(enum.IntEnum):
+    """The kinds of heads, numbered as in the C code."""
+
+    NTM = 0
+    MANN = 1
+    DNC = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """The sizes of a pass; `memory.c` explains them.
+
+    Attributes are named and ordered as in the C struct.
+    """
+
+    kind: Kind
+    N: int
+    B: int
+    S: int
+    H: int
+    M: int
+    W: int
+    R: int
+    write_heads: int
+    gates: int
+    interface_size: int
+    feedback_size: int
+    projected_size: int
+    keep: bool
+    eps: float
+    reach: int = 0
+    decay: float = 0.0
+
+
+_INTEGERS = (
+    *("pass_", "kind", *"NBSHMWR", "write_heads"),
+    *("gates", "interface_size", "feedback_size", "projected_size"),
+    *("reach", "keep", "block"),
+)
 
 
 class _Job(ctypes.Structure):
     """The C struct of the same name."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
-        *((name, ctypes.c_int64) for name in _SIZES),
-        ("least", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in _INTEGERS),
+        ("eps", ctypes.c_double),
         ("decay", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", *_ARRAYS)),
         ("next", ctypes.c_int64),
@@ -50,37 +85,37 @@ class _Job(ctypes.Structure):
 
 
 def serve(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether compiled code runs a memory on these tensors."""
+    """Whether compiled code can run a memory on these tensors."""
     return _LIBRARY is not None and compiled_code.may_touch(tensors) and not transforms_are_active()
 
 
-def run(
-    what: str, sizes: Mapping[str, float], lengths: Tensor, arrays: Mapping[str, Tensor]
-) -> None:
+def run(pass_name: str, sizes: Sizes, lengths: Tensor, arrays: Mapping[str, Tensor]) -> None:
     """Run one pass over all steps, in place.
 
     Args:
-        what: `"forward"` or `"adjoint"`.
-        sizes: the numbers of the C struct, by their names there.
+        pass_name: `"forward"` or `"adjoint"`.
+        sizes: of the arrays.
         lengths: steps of each sequence, int64.
         arrays: contiguous float32 tensors, named and shaped as in `memory.c`.
+
+    Raises:
+        MemoryError: no workspace could be allocated.
     """
     threads = compiled_code.threads()
-    tasks, batch = int(sizes["A"]), int(sizes["B"])
-    shares = -(-threads // max(1, tasks))  # of the sequences of one task
+    threads_per_task = -(-threads // max(1, sizes.N))
     job = _Job(
-        pass_=_PASSES.index(what),
-        **sizes,
-        block=max(1, min(_BLOCK, -(-batch // shares))),
+        pass_=_PASSES.index(pass_name),
+        **vars(sizes),
+        block=max(1, min(_BLOCK, -(-sizes.B // threads_per_task))),
         lengths=lengths.data_ptr(),
         **{name: array.data_ptr() for name, array in arrays.items()},
     )
     if _LIBRARY is None or _LIBRARY(ctypes.byref(job), compiled_code.OPENMP, threads):
-        raise MemoryError("slot_recurrence: no memory for the workspace of a step")
+        raise MemoryError("slot_recurrence: cannot allocate the workspace of a step")
 
 
 def compiled() -> bool:
-    """Whether the passes were compiled and are wanted."""
+    """Whether the passes were built and are enabled."""
     return _LIBRARY is not None
 
 

@@ -1,11 +1,11 @@
-"""Fast weights: a matrix that is written outer products of values and keys, all steps at once."""
+"""Fast weights: a matrix updated by outer products of values and keys, all steps at once."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Steps that one product takes together: the work within a block grows with its square.
+# Steps in a block. The work within a block grows with the square of this number.
 _BLOCK = 64
 
 
@@ -47,19 +47,19 @@ def delta_rule(
 ) -> tuple[Tensor, Tensor]:
     """Compute `W_t = W_{t-1} + b_t (v_t - W_{t-1} k_t) k_t^T` and read `y_t = W_t q_t` each step.
 
-    Steps go in blocks. What block steps write, `u_t = b_t (v_t - W_{t-1} k_t)`, depends on one
-    another through the products of their keys, so a triangular system has all of it at once; then
-    `W` grows by one product.
+    Steps are computed in blocks. The updates of a block, `u_t = b_t (v_t - W_{t-1} k_t)`, depend on
+    each other only through the products of their keys. A triangular system therefore gives all of
+    them at once, and `W` is updated by one product per block.
 
     Args:
         queries: `q`.
         keys: `k`.
         values: `v`.
-        gates: `b`, from 0 (nothing is written) to 1 (a unit key reads `v` afterwards).
+        gates: `b`, from 0 (no write) to 1 (a unit key then reads `v`).
         weights: `W` before the first step.
 
     Returns:
-        The readings `y` and the last `W`.
+        The reads `y` and the last `W`.
 
     Shapes:
         queries and keys `(…, S, K)`, values `(…, S, V)`, gates `(…, S)`, weights `(…, V, K)` ->

@@ -344,7 +344,7 @@ def test_gradients_are_clipped_relative_to_recent_norms(monkeypatch):
 def test_controllers_start_with_the_given_forget_bias(memory):
     settings = Settings(memory, hidden_size=4, forget_bias=-3.0)
     bias = networks.build(settings, Copy()).controller.bias.unflatten(0, (4, -1))
-    assert bias[1].eq(-3).all()  # rows stack i, f, o, g
+    assert bias[1].eq(-3).all()  # rows stack i, f, g, o
     assert bias[[0, 2, 3]].eq(0).all()
 
 

@@ -13,12 +13,11 @@ SIZES = (3, 2, 6, 8, 4)  # features, outputs, hidden units, slots, width
 
 
 def copy_controller(ours, plain):
-    """Give the LSTM cell of torch our controller's weights, in its order of gates."""
-    order = torch.arange(24).view(4, 6)[[0, 1, 3, 2]].flatten()  # i, f, o, g to i, f, g, o
-    weight_back = ours.weight_back[order]
-    plain.weight_ih.data = torch.cat([ours.weight_input[order], weight_back[:, :-6]], 1)
+    """Give the LSTM cell of torch our controller's weights."""
+    weight_back = ours.weight_back.detach()
+    plain.weight_ih.data = torch.cat([ours.weight_input.detach(), weight_back[:, :-6]], 1)
     plain.weight_hh.data = weight_back[:, -6:]
-    plain.bias_ih.data, plain.bias_hh.data = ours.bias[order], torch.zeros(24)
+    plain.bias_ih.data, plain.bias_hh.data = ours.bias.detach(), torch.zeros(24)
 
 
 def give(layer, weight, bias):

@@ -179,12 +179,18 @@ def test_allocation_at_the_edges_has_finite_derivatives_in_float32():
     assert again.tolist() == pytest.approx([0, -1, 0, 0, 0])
 
 
+def test_allocation_takes_slots_in_order_where_usages_differ_by_rounding():
+    usage = 0.25 + torch.tensor([4e-7, -4e-7, 0.0, 4e-7])
+    order = functional.allocation(usage).argsort(descending=True)
+    assert order.tolist() == [0, 1, 2, 3]
+
+
 def test_allocation_equals_the_product_in_the_paper():
-    usage = torch.rand(3, 7, dtype=DOUBLE)
+    usage = (torch.rand(3, 7, dtype=DOUBLE) * 2**16).round() / 2**16
     wanted = torch.zeros_like(usage)
     for row in range(3):
         product = 1.0
-        for slot in usage[row].argsort().tolist():
+        for slot in usage[row].argsort(stable=True).tolist():
             wanted[row, slot] = (1 - usage[row, slot]) * product
             product *= usage[row, slot].item()
     torch.testing.assert_close(functional.allocation(usage), wanted)

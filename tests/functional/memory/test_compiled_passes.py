@@ -1,4 +1,4 @@
-"""The compiled passes of a memory of slots against torch's, and the choice between them."""
+"""The memories' compiled passes against torch's operations, and the choice between the two."""
 
 import copy
 import hashlib
@@ -57,18 +57,18 @@ USUAL = ["NTM, usual", "MANN, usual", "DNC, usual"]
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """Tells which compiled passes ran."""
-    assert compiled_passes.compiled(), "it was not compiled; install the package anew"
+    """The compiled passes that ran, in order."""
+    assert compiled_passes.compiled(), "not compiled: reinstall the package"
     calls = []
     run = compiled_passes.run
     monkeypatch.setattr(
-        compiled_passes, "run", lambda what, *rest: (calls.append(what), run(what, *rest))
+        compiled_passes, "run", lambda name, *rest: (calls.append(name), run(name, *rest))
     )
     return calls
 
 
 def make(name, tasks=None):
-    """A layer, its input and a state in which everything has a say."""
+    """Return a layer, its input, and a state every part of which affects the outputs."""
     torch.manual_seed(0)
     batch, steps, layer = LAYERS[name]()
     lead = (batch,) if tasks is None else (tasks, batch)
@@ -80,17 +80,19 @@ def make(name, tasks=None):
                     module._parameters[key] = (p + torch.randn_like(p) / 5).requires_grad_()
     x = torch.randn(*lead, steps, layer.input_size, requires_grad=True)
     blank = layer.blank(*lead)
-    still = {"usage"} if isinstance(layer, MANN) else set()  # no gradient comes of it
+    without_gradient = {"usage"} if isinstance(layer, MANN) else set()
     spread = dict.fromkeys(blank._fields, 10)
-    spread["links"] = 10 * layer.slots  # a row of them sums to less than 1
+    spread["links"] = 10 * layer.slots  # each row sums to less than 1
     parts = {
         name: part.detach() + torch.rand(part.shape) / spread[name]
         for name, part in blank._asdict().items()
         if part.is_floating_point()
     }
     if isinstance(layer, DNC):
-        parts["usage"] += 0.05  # second derivatives of a DNC grow as 1 / usage squared
-    parts = {name: part.requires_grad_(name not in still) for name, part in parts.items()}
+        parts["usage"] += 0.05  # a DNC's second derivatives grow as 1 / usage^2
+    parts = {
+        name: part.requires_grad_(name not in without_gradient) for name, part in parts.items()
+    }
     return layer, x, blank._replace(**parts)
 
 
@@ -123,7 +125,7 @@ def as_double(layer, x, state):
 
 
 def both_orders(layer, x, state, lengths=None):
-    """Outputs, last state, and gradients of the first and second order in everything."""
+    """Return outputs, last state and first-order gradients, and second-order gradients."""
     inputs = [x, *differentiable(state), *parameters_of(layer)]
 
     def loss():
@@ -132,19 +134,19 @@ def both_orders(layer, x, state, lengths=None):
         return values, sum((part * part.cos()).sum() for part in values)
 
     outputs, value = loss()
-    alone = torch.autograd.grad(value, inputs, allow_unused=True)
+    compiled = torch.autograd.grad(value, inputs, allow_unused=True)
     first = torch.autograd.grad(loss()[1], inputs, create_graph=True, allow_unused=True)
-    bent = [
+    curved = [
         (g.sin() * torch.linspace(-1, 1, g.numel()).view_as(g)).sum()
         for g in first
         if g is not None
     ]
-    second = torch.autograd.grad(sum(bent), inputs, allow_unused=True)
-    return [*outputs, *alone, *first], second
+    second = torch.autograd.grad(sum(curved), inputs, allow_unused=True)
+    return [*outputs, *compiled, *first], second
 
 
 def compare(ours, exact, least=1e-3):
-    """Compare to what is exact, of a size of `least` or more; no gradient is one of zeros."""
+    """Compare to exact values, relative to their scale of at least `least`; None means zeros."""
     for one, other in zip(ours, exact, strict=True):
         if one is None or other is None:
             assert all(g is None or not g.any() for g in (one, other))
@@ -156,24 +158,24 @@ def compare(ours, exact, least=1e-3):
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("tasks", [None, 2])
-def test_equal_to_double_precision(compiled, name, ragged, tasks):
+def test_matches_double_precision(compiled, name, ragged, tasks):
     layer, x, state = make(name, tasks)
     lengths = None
     if ragged:
         lengths = torch.randint(0, x.shape[-2] + 1, x.shape[:-2])
         lengths.view(-1)[0] = x.shape[-2]
     ours, second = both_orders(layer, x, state, lengths)
-    # The cotangents come of the outputs, so that the second derivative goes through these too.
+    # The loss is not linear in the outputs, so second derivatives go through its cotangents too.
     assert compiled == ["forward", "adjoint"] * 2
     exact, exact_second = both_orders(*as_double(layer, x, state), lengths)
-    assert len(compiled) == 4, "double precision ran compiled code"
+    assert len(compiled) == 4, "compiled code ran in double precision"
     compare(ours, exact)
-    compare(second, exact_second, least=1.0)  # of sums in which much cancels
+    compare(second, exact_second, least=1.0)  # their sums cancel
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", USUAL)
-def test_without_gradients_it_computes_the_same(compiled, name, threads):
+def test_no_grad_computes_the_same(compiled, name, threads):
     layer, x, state = make(name)
     before = torch.get_num_threads()
     try:
@@ -188,7 +190,7 @@ def test_without_gradients_it_computes_the_same(compiled, name, threads):
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_a_loss_of_the_state_alone_or_of_one_output(compiled, name):
+def test_loss_of_one_output_or_of_one_part_of_the_state(compiled, name):
     layer, x, state = make(name)
     exactly = as_double(layer, x, state)
     parts = [name for name, part in state._asdict().items() if part.requires_grad]
@@ -206,8 +208,8 @@ def test_a_loss_of_the_state_alone_or_of_one_output(compiled, name):
 
 
 @pytest.mark.parametrize("name", [*USUAL, "MANN, overwrites", "DNC, more steps than slots"])
-def test_equal_to_double_precision_from_a_blank_memory(compiled, name):
-    """Which of slots that are alike is written first is a matter of rounding; nothing else is."""
+def test_matches_double_precision_from_a_blank_memory(compiled, name):
+    """Rounding may decide which of a MANN's equal slots is written first, but changes no output."""
     layer, x, _ = make(name)
     found = []
     for f, given in ((layer, x), as_double(layer, x, layer.blank(len(x)))[:2]):
@@ -221,7 +223,7 @@ def test_equal_to_double_precision_from_a_blank_memory(compiled, name):
 
 @pytest.mark.parametrize("name", USUAL)
 @pytest.mark.parametrize("keep", [True, False])
-def test_sequences_of_no_steps_and_no_sequences(compiled, name, keep):
+def test_sequences_without_steps_and_batches_without_sequences(compiled, name, keep):
     layer, x, state = make(name)
     with torch.set_grad_enabled(keep):
         y, last = layer(x, state, lengths=torch.zeros(8, dtype=torch.long))
@@ -240,8 +242,8 @@ def test_sequences_of_no_steps_and_no_sequences(compiled, name, keep):
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_parts_of_a_state_that_come_of_each_other(name):
-    """The second of two calls is differentiated in what the first made of the parameters."""
+def test_parts_of_a_state_that_depend_on_each_other(name):
+    """The second call is differentiated in a state that the first computed from the parameters."""
     layer, x, state = make(name)
 
     def twice(layer, x, state):
@@ -254,7 +256,32 @@ def test_parts_of_a_state_that_come_of_each_other(name):
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch, name):
+def test_both_backward_passes_agree_on_a_state_passed_on(compiled, name):
+    """Unused slots have equal usage: rounding must not decide which of them is allocated."""
+    layer, x, _ = make(name)
+    _, state = layer(x)
+    without_gradient = {"usage"} if isinstance(layer, MANN) else set()
+    state = state._replace(
+        **{
+            name: part.detach().requires_grad_(name not in without_gradient)
+            for name, part in state._asdict().items()
+            if part.is_floating_point()
+        }
+    )
+    inputs = [x, *differentiable(state), *parameters_of(layer)]
+
+    def gradients(create_graph):
+        y, last = layer(x, state)
+        scale = torch.linspace(-1, 1, last.memory.numel()).view_as(last.memory)
+        value = y.sin().sum() + (scale * last.memory).sum()
+        return torch.autograd.grad(value, inputs, create_graph=create_graph, allow_unused=True)
+
+    compare(gradients(False), [g if g is None else g.double() for g in gradients(True)])
+    assert compiled == ["forward", "forward", "adjoint", "forward"]
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_falls_back_on_torch_operations_if_not_compiled(monkeypatch, name):
     layer, x, state = make(name)
     ours, second = both_orders(layer, x, state)
     monkeypatch.setattr(compiled_passes, "_LIBRARY", None)
@@ -263,7 +290,7 @@ def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_a_checkpoint_computes_the_same_gradients(name):
+def test_checkpointing_computes_the_same_gradients(name):
     layer, x, state = make(name)
     plain = torch.autograd.grad(layer(x, state)[0].square().sum(), parameters_of(layer)[1:3])
     y = checkpoint(lambda x: layer(x, state)[0], x, use_reentrant=False)
@@ -271,7 +298,7 @@ def test_a_checkpoint_computes_the_same_gradients(name):
     assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))
 
 
-def test_transforms_and_tracers_get_torchs_operations(compiled):
+def test_transforms_and_tracers_run_torch_operations(compiled):
     ntm = NTM(3, 2, 5, 6, 4).requires_grad_(False)
     x, other = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
     graph = make_fx(lambda x: ntm(x)[0])(x)
@@ -283,7 +310,7 @@ def test_transforms_and_tracers_get_torchs_operations(compiled):
     torch.testing.assert_close(mapped, ntm(x)[0])
 
 
-@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+@pytest.mark.filterwarnings("ignore")  # from torch's compiler
 def test_torch_compile_computes_the_same():
     torch.manual_seed(6)
     ntm, x = NTM(3, 2, 5, 6, 4), torch.randn(2, 4, 3)
@@ -298,7 +325,7 @@ def test_torch_compile_computes_the_same():
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_not_a_number_stays_with_its_sequence(compiled, name):
+def test_nan_stays_in_its_sequence(compiled, name):
     layer, x, _ = make(name)
     with torch.no_grad():
         x[3, 2] = torch.nan
@@ -311,8 +338,8 @@ def test_not_a_number_stays_with_its_sequence(compiled, name):
 
 
 @pytest.mark.parametrize("layer", [NTM, DNC])
-def test_not_a_number_does_not_end_in_a_strength(compiled, layer):
-    """A logarithm is taken by the bits of a number, and those of NaN look like some number's."""
+def test_nan_passes_through_a_strength(compiled, layer):
+    """The compiled logarithm works on the bits of a number, and must not take NaN for a number."""
     layer = layer(2, 3, 5, 7, 4)
     with torch.no_grad():
         layer.bias_heads[sum(layer._interface()[:2])] = torch.nan
@@ -322,8 +349,8 @@ def test_not_a_number_does_not_end_in_a_strength(compiled, layer):
 
 
 @pytest.mark.parametrize("name", ["NTM, several heads", "DNC, several heads"])
-def test_a_strength_near_0_has_a_derivative(compiled, name):
-    """1 - exp(-y), the derivative of softplus, would be that of a few bits."""
+def test_derivative_of_a_strength_near_0(compiled, name):
+    """The derivative of softplus, 1 - exp(-y), would lose all but a few bits near y = 0."""
     layer, x, state = make(name)
     first = sum(layer._interface()[:2])
     strengths = slice(first, first + layer._interface()[2])
@@ -348,8 +375,8 @@ def test_no_tasks(compiled, name):
     assert compiled == ["forward", "adjoint"]
 
 
-def test_usage_that_rounding_left_below_0_counts_as_none(compiled, monkeypatch):
-    """A gate that is 1 frees more than all of a slot whose weight is above 1 by a bit."""
+def test_usage_below_0_counts_as_0(compiled, monkeypatch):
+    """A free gate of 1 and a weight that rounding left just above 1 make a usage below 0."""
     dnc = DNC(2, 3, 5, 4, 4)
     state = dnc.blank(1)
     weights = torch.tensor([[[1 + 2**-23, 0.0, 0.0, 0.0]]])
@@ -370,8 +397,8 @@ def test_usage_that_rounding_left_below_0_counts_as_none(compiled, monkeypatch):
     assert compiled == ["forward", "adjoint", "forward"]
 
 
-def test_a_gradient_in_usage_that_is_asked_for(compiled):
-    """No loss of a MANN's outputs has one; one of its usage does, by torch's operations."""
+def test_gradient_in_usage(compiled):
+    """A MANN's outputs have no gradient in usage, but its last usage has: torch computes it."""
     layer, x, state = make("MANN, overwrites")
     usage = state.usage.clone().requires_grad_()
     _, last = layer(x, state._replace(usage=usage))
@@ -392,13 +419,13 @@ def test_saturated_heads_have_finite_gradients(compiled, name, far):
     assert all(g.isfinite().all() for g in gradients if g is not None)
 
 
-def test_it_can_be_turned_off(monkeypatch):
+def test_can_be_turned_off(monkeypatch):
     assert compiled_passes._load() is not None
     monkeypatch.setenv("L2L_RNN_COMPILED", "0")
     assert compiled_passes._load() is None
 
 
-def test_a_build_of_another_version_is_not_used(monkeypatch):
+def test_build_of_another_version_is_not_used(monkeypatch):
     monkeypatch.setattr(compiled_passes, "_VERSION", -1)
     assert compiled_passes._load() is None
 
@@ -406,7 +433,8 @@ def test_a_build_of_another_version_is_not_used(monkeypatch):
 def test_a_change_of_the_compiled_code_is_a_new_version():
     """A build from before a change must not be used: raise the version, here and in both files."""
     folder = Path(compiled_passes.__file__).parents[1] / "csrc"
-    names = ("common", "vector_math", "memory_passes", "ntm", "mann", "dnc")
+    names = ("common", "vector_math", "memory_passes", "content", "controller")
+    names = (*names, "ntm", "mann", "dnc", "dnc_addressing")
     names = (*(f"{name}.h" for name in names), "memory.c")
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-    assert (compiled_passes._VERSION, digest[:16]) == (4, "d51584604de6d4ce")
+    assert (compiled_passes._VERSION, digest[:16]) == (6, "2d66224a8fe072ba")
