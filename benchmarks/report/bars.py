@@ -23,7 +23,7 @@ def bars_and_training(result: dict[str, Any], path: Path) -> None:
     methods, columns = result["methods"], result["columns"]
     present = {method["group"] for method in methods}
     groups = [group for group in GROUPS if group in present]
-    colors = _colors(methods)
+    colors = colors_of(methods)
     bars_height = 0.16 * (len(methods) * (len(columns) + 0.6) + 2 * len(groups))
     legend_height = 0.4 + 0.2 * (len(methods) + 2)
     height = max(1 + bars_height, legend_height + 2.8)
@@ -48,7 +48,7 @@ def bars_and_training(result: dict[str, Any], path: Path) -> None:
     save(figure, result, path)
 
 
-def _colors(methods: list[dict[str, Any]]) -> dict[str, Any]:
+def colors_of(methods: list[dict[str, Any]]) -> dict[str, Any]:
     """A color for each label; entries of one training have one color."""
     trainings = {method["label"]: _training(method) for method in methods}
     distinct = list(dict.fromkeys(trainings.values()))

@@ -29,8 +29,7 @@ def table(result: dict[str, Any]) -> str:
         cells = [method["label"], method["group"]]
         for name in names:
             cells.append(_cell(result, method, name, method["label"] in leading[name]))
-        limit = " (time limit)" * cut_short(method)
-        cells.append(_duration(method["training_seconds"]) + limit)
+        cells.append(_duration(method["training_seconds"]) + _limit(method))
         cells.append(_short_duration(method["seconds_per_task"]))
         rows.append(cells)
     widths = [max(len(row[i]) for row in rows if row) for i in range(len(rows[0]))]
@@ -48,7 +47,10 @@ def column_table(result: dict[str, Any], column: str) -> str:
     keys = ", ".join(result["methods"][0]["variant"])
     rows = [[f"{keys} ({measure_text(result['spec'])})", *names], ["---", *["---:"] * len(names)]]
     for variant, methods in groups.items():
-        cells = {m["name"]: _cell(result, m, column, m["label"] in leading) for m in methods}
+        cells = {}
+        for method in methods:
+            text = _cell(result, method, column, method["label"] in leading)
+            cells[method["name"]] = text + _limit(method)
         rows.append([", ".join(variant), *(cells.get(name, "-") for name in names)])
     return "\n".join(map(_line, rows))
 
@@ -92,6 +94,10 @@ def _cell(result: dict[str, Any], method: dict[str, Any], column: str, leads: bo
         return "-"
     text = score_text(result["spec"]["percent"], method["scores"][column])
     return f"**{text}**" if leads else text
+
+
+def _limit(method: dict[str, Any]) -> str:
+    return " (time limit)" * cut_short(method)
 
 
 def _paired(result: dict[str, Any], column: str) -> list[str]:

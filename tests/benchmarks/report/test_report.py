@@ -144,6 +144,7 @@ def test_a_training_that_stopped_at_its_time_limit_is_marked(change, tmp_path, f
     lines = report.table(result).splitlines()
     assert "60 s (time limit)" in lines[2]
     assert "time limit" not in lines[3]
+    assert "| **50.0 ± 10.0** (time limit) |" in report.column_table(result_of(stopped), "1 shot")
     assert "slow: training stopped at its time limit." in report.notes(result)
     report.bars_and_training(result, tmp_path / "picture.png")
     labels = [tick.get_text() for tick in figures[0].axes[0].get_yticklabels()]
@@ -166,7 +167,7 @@ def test_a_method_has_one_color_in_both_panels(tmp_path, figures):
     panels, lines = figures[0].axes, {}
     for axes in panels:
         lines |= {line.get_label(): line.get_color() for line in axes.get_lines()}
-    colors = bars._colors(result["methods"])
+    colors = bars.colors_of(result["methods"])
     for entry in result["methods"]:
         if entry["training"]:
             assert lines[entry["label"]] == colors[entry["label"]]
