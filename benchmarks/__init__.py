@@ -1,1 +1,1 @@
-"""Few-shot experiments with recurrent learners, run by `python -m benchmarks`."""
+"""Benchmarks: few-shot experiments, algorithmic tasks, speed, and reports of their results."""

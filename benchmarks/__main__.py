@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks list` and `python -m benchmarks run NAME`."""
+"""Few-shot experiments: `python -m benchmarks list`, `run NAME` and `redraw NAME`."""
 
 from __future__ import annotations
 
@@ -7,53 +7,75 @@ import difflib
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
-import l2l_rnn  # noqa: F401 - first, so that gym's notice stays unprinted
+import l2l_rnn  # noqa: F401 - imported first to keep gym from printing its notice
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run it; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="name the experiments, and the task sets with their cards")
-    run = commands.add_parser("run", help="run one experiment")
-    run.add_argument("name", metavar="NAME", help="what `list` names")
-    form = run.add_mutually_exclusive_group()
-    form.add_argument("--quick", action="store_true", help="a smoke run of under a minute")
-    form.add_argument("--full", action="store_true", help="the run whose result the README shows")
-    run.add_argument("--seed", type=int, default=0, metavar="S", help="of everything drawn (0)")
-    run.add_argument("--device", default=None, metavar="D", help="cpu, cuda or cuda:N (cpu)")
-    run.add_argument(
-        "--out",
-        type=Path,
-        default=Path(__file__).parent / "results",
-        metavar="DIR",
-        help="where the JSON and the picture go (benchmarks/results)",
-    )
+    parser = _parser()
     options = parser.parse_args(arguments)
 
     from benchmarks.few_shot.specs import SPECS  # late: importing learn2learn takes seconds
-    from l2l_rnn.tasksets import list_tasksets
 
     if options.command == "list":
-        width = max(map(len, SPECS))
-        for name, spec in SPECS.items():
-            print(f"{name:{width}} {spec.summary}")
-        for name, card in list_tasksets().items():
-            print(f"\ntask set {name}\n{textwrap.indent(str(card), '  ')}")
+        _list(SPECS)
         return 0
     if options.name not in SPECS:
         near = difflib.get_close_matches(options.name, SPECS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         parser.error(f"unknown experiment {options.name!r}{hint} Known: {', '.join(SPECS)}")
+    command = _redraw if options.command == "redraw" else _run
+    return command(parser, SPECS[options.name], options)
 
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="list the experiments, and the task sets with their cards")
+    run = commands.add_parser("run", help="run an experiment")
+    redraw = commands.add_parser("redraw", help="draw the picture of a result file again")
+    for command in (run, redraw):
+        command.add_argument("name", metavar="NAME", help="an experiment; see `list`")
+        command.add_argument(
+            "--out",
+            type=Path,
+            default=RESULTS,
+            metavar="DIR",
+            help="directory of the JSON file and the picture (default: benchmarks/results)",
+        )
+    form = run.add_mutually_exclusive_group()
+    form.add_argument(
+        "--quick", action="store_true", help="smoke run, under a minute; no numbers to quote"
+    )
+    form.add_argument("--full", action="store_true", help="the run whose results the README shows")
+    run.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
+    run.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
+    redraw.add_argument("--form", choices=["quick", "default", "full"], default="full")
+    return parser
+
+
+def _list(specs: dict[str, Any]) -> None:
+    from l2l_rnn.tasksets import list_tasksets
+
+    width = max(map(len, specs))
+    for name, spec in specs.items():
+        print(f"{name:{width}} {spec.summary}")
+    for name, card in list_tasksets().items():
+        print(f"\ntask set {name}\n{textwrap.indent(str(card), '  ')}")
+
+
+def _run(parser: argparse.ArgumentParser, spec: Any, options: argparse.Namespace) -> int:
     import torch
 
     from benchmarks import report
     from benchmarks.few_shot import runner
 
     try:
-        device = torch.device(options.device or "cpu")
+        device = torch.device(options.device)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         parser.error(f"--device {options.device}: {str(error).splitlines()[0]}")
@@ -61,11 +83,25 @@ def main(arguments: list[str] | None = None) -> int:
         report.check_writable(options.out)
     except OSError as error:
         parser.error(
-            f"--out {options.out}: cannot write there ({error.strerror}); name another folder"
+            f"--out {options.out}: cannot write there ({error.strerror}); choose another directory"
         )
-    form_name = "quick" if options.quick else "full" if options.full else "default"
-    result = runner.run(SPECS[options.name], form_name, options.seed, device, options.out)
+    form = "quick" if options.quick else "full" if options.full else "default"
+    result = runner.run(spec, form, options.seed, device, options.out)
     return 130 if result["interrupted"] else 0
+
+
+def _redraw(parser: argparse.ArgumentParser, spec: Any, options: argparse.Namespace) -> int:
+    from benchmarks import report
+
+    path = options.out / f"{spec.name}-{options.form}.json"
+    try:
+        result = report.read_result(path)
+    except OSError as error:
+        parser.error(f"{path}: {error.strerror}; run the experiment first, or set --out")
+    picture = path.with_suffix(".png")
+    spec.picture(result, picture)
+    print(f"wrote {picture}")
+    return 0
 
 
 if __name__ == "__main__":

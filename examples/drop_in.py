@@ -1,11 +1,13 @@
-"""A learn2learn script with a recurrent model: two lines differ from its image examples.
+"""Few-shot classification with learn2learn's MAML and a recurrent model.
 
-The loop is learn2learn's: its `MAML`, its `partition_task`, its way to clone, adapt and evaluate,
-as in its MAML example on mini-ImageNet. Only where the tasks and the model come from has changed.
-It runs on every task set of classes, of text or of time series.
+This is learn2learn's mini-ImageNet example with two changes: the task sets and the model come from
+`l2l_rnn`. Everything else is learn2learn's own: `MAML`, `partition_task`, `clone()`, `adapt()`. It
+runs on every classification task set, whether text or time series:
 
-    python -m examples.drop_in --iterations 100
-    python -m examples.drop_in --taskset strokes
+    python -m examples.drop_in
+    python -m examples.drop_in --taskset strokes --iterations 500
+
+`python -m benchmarks list` prints the task sets.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 
-import l2l_rnn  # isort: skip - first, so that gym's notice stays unprinted
+import l2l_rnn  # isort: skip - imported first to keep gym from printing its notice
 
 import learn2learn as l2l
 import torch
@@ -21,12 +23,12 @@ from torch import nn, optim
 
 
 def accuracy(predictions, targets):
-    """Share of the predictions that are right."""
+    """Share of correct predictions."""
     return (predictions.argmax(dim=1) == targets).float().mean()
 
 
 def fast_adapt(task, learner, loss, adaptation_steps, shots, device):
-    """Adapt a learner to a task's support set; return loss and accuracy on its query set."""
+    """Adapt a learner to the support set of a task; return its loss and accuracy on the queries."""
     data, labels = task
     (support_x, support_y), (query_x, query_y) = l2l.data.partition_task(
         data.to(device), labels.to(device), shots=shots
@@ -49,11 +51,11 @@ def main(
     seed=42,
     device="cpu",
 ):
-    """Meta-train, print the progress, and return the mean accuracy on meta-test tasks."""
+    """Meta-train, print the progress, and return the mean accuracy on test tasks."""
     random.seed(seed)
     torch.manual_seed(seed)
 
-    # Was: l2l.vision.benchmarks.get_tasksets('mini-imagenet', ...)
+    # Change 1. Was: l2l.vision.benchmarks.get_tasksets('mini-imagenet', ...)
     tasksets = l2l_rnn.tasksets.get_tasksets(
         taskset,
         train_ways=ways,
@@ -62,8 +64,8 @@ def main(
         test_samples=2 * shots,
     )
     if getattr(tasksets.train.source, "classes", None) is None:
-        raise SystemExit(f"{taskset} has no classes: see benchmarks/drop_in_regression.py")
-    # Was: l2l.vision.models.MiniImagenetCNN(ways)
+        raise SystemExit(f"{taskset} has no classes; try examples/drop_in_regression.py")
+    # Change 2. Was: l2l.vision.models.MiniImagenetCNN(ways)
     model = l2l_rnn.models.SequenceClassifier(
         ways, vocab_size=tasksets.vocab_size, input_size=tasksets.input_size
     )
@@ -73,6 +75,7 @@ def main(
     optimizer = optim.Adam(maml.parameters(), meta_lr)
     loss = nn.CrossEntropyLoss(reduction="mean")
 
+    # Meta-training: adapt to each task of a batch, then update the initial parameters.
     for iteration in range(iterations):
         optimizer.zero_grad()
         train_error = train_accuracy = 0.0
@@ -90,6 +93,7 @@ def main(
         if iteration % 10 == 0 or iteration == iterations - 1:
             print(f"iteration {iteration}: loss {train_error:.3f}, accuracy {train_accuracy:.3f}")
 
+    # Meta-test: adapt to tasks of unseen classes.
     scores = []
     for _ in range(4 * meta_batch_size):
         learner = maml.clone()
@@ -97,13 +101,13 @@ def main(
             tasksets.test.sample(), learner, loss, adaptation_steps, shots, device
         )
         scores.append(score.item())
-    print(f"meta-test accuracy {sum(scores) / len(scores):.3f}")
+    print(f"test accuracy {sum(scores) / len(scores):.3f}, chance level {1 / ways:.3f}")
     return sum(scores) / len(scores)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--taskset", default="languages", help="what get_tasksets knows")
+    parser.add_argument("--taskset", default="languages", help="name of a task set with classes")
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--device", default="cpu")

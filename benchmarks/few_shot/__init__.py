@@ -1,1 +1,1 @@
-"""Few-shot experiments: problems, methods, specifications, and the runner that scores them."""
+"""Few-shot experiments: problems, methods, specifications and the runner."""

@@ -1,4 +1,4 @@
-"""Runs an experiment: every method in turn, trained, then judged on the same unseen tasks."""
+"""Runner of an experiment: trains each method, then evaluates it on the same unseen tasks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks import report
-from benchmarks.few_shot.problems.problem import seed_everything
+from benchmarks.few_shot.problems.problem import Problem, seed_everything
 from benchmarks.few_shot.spec import Entry, Spec
 
 PACKAGES = ("torch", "learn2learn", "numpy", "babel", "scikit-learn")
@@ -22,13 +23,14 @@ PACKAGES = ("torch", "learn2learn", "numpy", "babel", "scikit-learn")
 def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> dict[str, Any]:
     """Run a spec, print its table, write its JSON and its picture, and return the result.
 
-    Ctrl-C ends it: what was measured until then is printed and written, marked as interrupted.
+    Ctrl-C stops it. The methods finished by then are printed and written, and the result is marked
+    as interrupted.
 
     Args:
         spec: the experiment.
         form: `"quick"`, `"default"` or `"full"`.
-        seed: of everything that is drawn.
-        device: where the networks live.
+        seed: fixes everything that is drawn.
+        device: device of the networks.
         out: directory of the results.
     """
     report.check_writable(out)
@@ -46,49 +48,54 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
         "columns": [],
         "methods": [],
     }
+    scores: dict[str, dict[str, Tensor]] = {}
     failure: Exception | None = None
     try:
-        problem = spec.problem(spec, seed, device, spec.test_tasks[form])
-        result |= {"columns": list(problem.columns), "chance": problem.chance}
-        result["data"] = problem.data()
+        problem: Problem = spec.problem(spec, seed, device, spec.test_tasks[form])
+        columns = [column.to_json() for column in problem.columns]
+        result |= {"columns": columns, "chance": problem.chance, "data": problem.description()}
         for entry in spec.entries[form]:
-            result["methods"].append(_measure(problem, entry))
+            method, scores[entry.label] = _measure(problem, entry)
+            result["methods"].append(method)
     except KeyboardInterrupt:
         result["interrupted"] = True
-    except Exception as error:  # what was measured is kept, then the error goes on
+    except Exception as error:  # keep what was measured, then raise it again
         result["interrupted"], failure = True, error
+    report.add_differences(result["methods"], scores, lower_is_better=spec.lower_is_better)
     result["seconds"] = time.perf_counter() - start
-    print("\n" + report.table(result))
+    print(f"\n{report.table(result)}\n\n{report.notes(result)}")
     if result["interrupted"]:
-        print("\nInterrupted: the table holds the methods that had finished.")
+        print("Interrupted: the table holds the methods that had finished.")
     if result["methods"]:
-        data, picture = report.write(result, out, spec.picture)
+        data, picture = report.write_result(result, out, spec.picture)
         print(f"\n{result['seconds'] / 60:.1f} minutes; wrote {data} and {picture}")
     if failure is not None:
         raise failure
     return result
 
 
-def _measure(problem: Any, entry: Entry) -> dict[str, Any]:
-    """Train one method and judge it on the meta-test tasks of every column."""
+def _measure(problem: Problem, entry: Entry) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Train and evaluate one method; return its part of the result and the scores by task."""
     seed_everything(problem.seed)
     method = entry.method(problem, entry.label, **entry.options)
-    history = method.fit()
-    intervals = {}
+    history = method.train()
+    scores = {}
     seconds = 0.0
     for column in problem.columns:
         seed_everything(problem.seed)
-        began = time.perf_counter()
-        scores = method.scores(column)
-        seconds += time.perf_counter() - began
-        intervals[column] = report.interval(scores)
-    told = ", ".join(
+        start = time.perf_counter()
+        scores[column.name] = method.evaluate(column)
+        seconds += time.perf_counter() - start
+    intervals = {column: report.interval(values) for column, values in scores.items()}
+    shown = ", ".join(
         f"{column} {report.score_text(problem.spec.percent, interval)}"
         for column, interval in intervals.items()
     )
-    print(f"{entry.label}: {told}", flush=True)
-    return {
+    print(f"{entry.label}: {shown}", flush=True)
+    result = {
         "label": entry.label,
+        "name": entry.name,
+        "variant": entry.variant,
         "group": entry.group,
         "options": _plain(entry.options),
         "scores": intervals,
@@ -97,15 +104,16 @@ def _measure(problem: Any, entry: Entry) -> dict[str, Any]:
         "training": history.to_json() if history else None,
         **method.details(),
     }
+    return result, scores
 
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
-    """The plain values of a spec; its entries stand with the methods."""
-    fields = [field.name for field in dataclasses.fields(spec)]
-    given = {name: getattr(spec, name) for name in fields if name not in ("entries", "test_tasks")}
+    """The plain values of a spec; methods and columns have their own place in a result."""
+    elsewhere = ("entries", "test_tasks", "columns")
+    fields = [field.name for field in dataclasses.fields(spec) if field.name not in elsewhere]
     return {
         name: _plain(value)
-        for name, value in given.items()
+        for name, value in ((name, getattr(spec, name)) for name in fields)
         if isinstance(value, (str, int, float, tuple)) or name.endswith("options")
     }
 
@@ -119,14 +127,14 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device: torch.device) -> str:
-    """What a result says of the device it was measured on."""
+    """The device's name in a result."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU {platform.machine()}"
 
 
 def _plain(value: Any) -> Any:
-    """Turn options into what JSON holds."""
+    """Convert options to what JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {k: _plain(v) for k, v in dataclasses.asdict(value).items()}
     if isinstance(value, dict):

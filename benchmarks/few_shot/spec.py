@@ -1,4 +1,4 @@
-"""What an experiment is made of: plain values, so that a result can say exactly what made it."""
+"""Specification of an experiment as plain values, so that a result can record what made it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.few_shot.columns import Column
 from l2l_rnn.tasksets import TaskFamily
 
 
@@ -14,19 +15,19 @@ from l2l_rnn.tasksets import TaskFamily
 class Training:
     """How long and on what batches a network is trained.
 
-    Tasks of families say themselves how many shots and queries they have, and of how many ways.
+    `ways`, `shots` and `queries` are those of classification tasks. Families set their own.
 
     Attributes:
-        steps: updates of the parameters; the learning rate falls along a half cosine to their end.
-        minutes: training ends then, though steps are left; a slow machine must end too.
-        lr: Adam's highest step size.
+        steps: updates of the parameters; the learning rate follows a half cosine down to 0.
+        minutes: time limit, after which training stops even if steps are left.
+        lr: Adam's highest learning rate.
         tasks: tasks in a meta-batch, `N`.
         ways: classes of a training task.
-        shots: support examples of each class; a tuple is gone through in turn.
+        shots: support examples of each class; steps cycle through the tuple.
         queries: query examples of each class.
         clip: largest norm of the gradient.
-        validate_every: steps between two looks at the validation tasks, which choose the best.
-        validation_tasks: how many of those.
+        validate_every: steps between validations; the best parameters are kept.
+        validation_tasks: number of validation tasks.
     """
 
     steps: int
@@ -43,33 +44,43 @@ class Training:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of an experiment: a method and its options.
+    """One row of an experiment: a method and its options.
 
     Attributes:
-        label: its name in the table.
+        name: the method's name in tables and legends.
         group: `"meta-learned"`, `"transfer"` or `"baseline"`.
         method: makes the method, from the problem, the label and the options.
         options: keyword arguments of the method.
+        variant: which tasks and which network, where an experiment has several, such as
+            `{"tasks": "recall", "cell": "GRU"}`; the tasks come first. Entries of one variant
+            compete with each other.
     """
 
-    label: str
+    name: str
     group: str
     method: Callable[..., Any]
     options: dict[str, Any] = field(default_factory=dict)
+    variant: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name, preceded by the variant; unique in an experiment."""
+        return ": ".join([*[", ".join(self.variant.values())] * bool(self.variant), self.name])
 
 
 @dataclass(frozen=True)
 class Spec:
-    """An experiment: tasks, what is asked of them, and who competes.
+    """An experiment: tasks, how methods are evaluated on them, and the methods.
 
     Attributes:
-        name: how it is called on the command line.
+        name: its name on the command line.
         summary: one line for `python -m benchmarks list`.
-        problem: opens it, from the spec, the seed, the device and the number of test tasks.
-        score: what a method is judged by; `"accuracy"`, of which more is better, or an error.
+        problem: opens the tasks, from the spec, the seed, the device and the number of test tasks.
+        score: what is measured, such as `"accuracy"`.
         percent: whether scores are shares, shown as percentages.
-        test_tasks: how many meta-test tasks each method is judged on, by form.
-        entries: who competes, by form: `"quick"` (a smoke run), `"default"`, `"full"`.
+        lower_is_better: whether scores are errors.
+        test_tasks: number of test tasks for each method, by form.
+        entries: methods by form: `"quick"` (a smoke run), `"default"`, `"full"`.
         picture: draws a result into a file.
     """
 
@@ -78,6 +89,7 @@ class Spec:
     problem: Callable[..., Any]
     score: str
     percent: bool
+    lower_is_better: bool
     test_tasks: dict[str, int]
     entries: dict[str, tuple[Entry, ...]]
     picture: Callable[..., None]
@@ -90,7 +102,7 @@ class ClassificationSpec(Spec):
     Attributes:
         taskset: name of the task set in `l2l_rnn.tasksets`.
         ways: classes of a test task.
-        shots: support examples of each class; one column of the table each.
+        shots: support examples of each class, one column of the table each.
         queries: query examples of each class of a test task.
         taskset_options: the task set's options.
     """
@@ -103,17 +115,17 @@ class ClassificationSpec(Spec):
 
 
 @dataclass(frozen=True)
-class InstanceSpec(ClassificationSpec):
-    """Episodes in Santoro's order: items one after another, each with the label of the one before.
+class EpisodeSpec(ClassificationSpec):
+    """Episodes in Santoro's order: one item after another, each with the previous item's label.
 
-    A row of items is all there is of a task: the score is by how often a class has been shown. The
-    shots and queries are those of the tasks that the encoder is trained on.
+    An episode has no support and query sets. Scores are by how often an item's class has appeared.
+    `shots` and `queries` are those of the tasks that the encoder is trained on.
 
     Attributes:
-        times: how often each class is shown in an episode.
-        instances: which times are columns of the table; 1 is the first.
-        training_options: further options of the meta-train classes' task set.
-        maps: whether items are drawings, of which the encoder reads maps rather than steps.
+        times: how often each class appears in an episode.
+        instances: which appearances are columns of the table; 1 is the first.
+        training_options: further options of the task set, for the training split only.
+        maps: whether items are drawings, which the encoder reads as maps instead of steps.
     """
 
     times: int = 10
@@ -123,11 +135,11 @@ class InstanceSpec(ClassificationSpec):
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column of a table: tasks of a family.
+class FamilyTasks:
+    """Tasks of a family, and how many examples each has.
 
     Attributes:
-        family: makes the family, from `"train"`, `"validation"` or `"test"`.
+        family: makes the family of a split: `"train"`, `"validation"` or `"test"`.
         shots: support examples of a task, of each class where there are classes.
         queries: query examples, counted likewise.
     """
@@ -139,24 +151,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Kind:
-    """Tasks of one kind: those to be judged on, and the ones to train on.
+    """One kind of tasks: those to evaluate on, and those to train on.
 
     Attributes:
-        columns: what each column of the table asks, by its name.
-        lesson: the tasks of a training step, from how much of the training is over, 0 to 1, and
-            a source of chance.
+        tasks: the evaluation tasks of a column.
+        curriculum: the tasks of a training step, from the training progress (0 to 1) and a
+            random number generator.
     """
 
-    columns: dict[str, Column]
-    lesson: Callable[[float, random.Random], Column]
+    tasks: Callable[[Any], FamilyTasks]
+    curriculum: Callable[[float, random.Random], FamilyTasks]
 
 
 @dataclass(frozen=True)
 class FamilySpec(Spec):
-    """Tasks drawn from families, each with an exact answer.
+    """Tasks drawn from families, whose targets are known exactly.
 
     Attributes:
-        kinds: the kinds of tasks, by name; an entry says which it is about.
+        columns: the columns of the table, the same for every kind.
+        kinds: the kinds of tasks, by name; the options of an entry name the one it is about.
     """
 
+    columns: tuple[Column, ...]
     kinds: dict[str, Kind]

@@ -1,4 +1,4 @@
-"""The one training loop of the benchmarks: Adam, a falling rate, the best by validation."""
+"""The training loop of all methods: Adam, cosine learning rate, best parameters by validation."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from benchmarks.few_shot.spec import Training
 
 @dataclass
 class History:
-    """What a training did.
+    """Record of a training.
 
     Attributes:
-        points: at each validation, the first before any step: step, seconds, training loss and
-            score, validation score.
+        points: one for each validation, the first before any step: step, seconds, training loss
+            and score, validation score.
         steps: updates made.
         seconds: wall time, validation included.
         pretraining_seconds: wall time of an earlier training that this one started from.
-        paced_by_clock: whether the machine was so slow that the learning rate fell with the time
-            and not with the steps; the seed then repeats the run no more.
-        skipped: steps without an update, as the gradient was not finite.
-        ended_early: whether the time ran out before the steps.
+        pretraining_ended_early: whether that one stopped at its time limit.
+        paced_by_clock: whether the machine was so slow that the learning rate followed the time
+            instead of the steps. The seed then no longer fixes the result.
+        skipped: steps without an update because the gradient was not finite.
+        ended_early: whether training stopped at its time limit.
         best: the best validation score, whose parameters were kept.
-        others: trainings of further networks that belong to the same method.
+        others: trainings of further networks of the same method.
     """
 
     points: list[dict[str, float | None]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     pretraining_seconds: float = 0.0
+    pretraining_ended_early: bool = False
     paced_by_clock: bool = False
     skipped: int = 0
     ended_early: bool = False
@@ -48,15 +50,23 @@ class History:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def started_from(self, earlier: History) -> History:
+        """Return this history with an earlier training as its pre-training."""
+        return replace(
+            self,
+            pretraining_seconds=earlier.seconds,
+            pretraining_ended_early=earlier.ended_early,
+        )
 
-def all_of(histories: list[History]) -> History:
-    """Take the trainings of several networks as one: the first's course, and the others in it."""
+
+def combined(histories: list[History]) -> History:
+    """Merge the trainings of several networks: the first one's points, everyone's seconds."""
     first, *others = histories
     seconds = sum(history.seconds for history in histories)
     return replace(first, seconds=seconds, others=others)
 
 
-def train(
+def run_training(
     module: nn.Module,
     training: Training,
     loss_of_step: Callable[[int, float], tuple[Tensor, Tensor]],
@@ -69,13 +79,12 @@ def train(
     """Train a module and leave it with the parameters that were best on the validation tasks.
 
     Args:
-        module: whose parameters are trained.
-        training: how.
-        loss_of_step: from the step and how much of the training is over, 0 to 1, to a scalar loss
-            and a score, with gradients on.
+        module: the module to train.
+        training: the settings.
+        loss_of_step: returns a scalar loss and a score, from the step and the progress (0 to 1).
         validate: computes the validation score.
-        label: what the progress bar is called.
-        tasks_per_step: how many tasks a step counts for in the bar's rate.
+        label: name of the progress bar.
+        tasks_per_step: how many tasks the progress bar counts for each step.
         lower_is_better: whether scores are errors.
     """
     optimizer = torch.optim.Adam(module.parameters(), training.lr)
@@ -85,39 +94,39 @@ def train(
     start = time.perf_counter()
     bar = tqdm(total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True)
 
-    def look() -> None:
-        """Validate, keep the parameters if they are the best, and note how far the training is."""
+    def record() -> None:
+        """Validate, keep the parameters if they are the best, and add a point to the history."""
         nonlocal best_state
         validation = validate()
         sign = -1 if lower_is_better else 1
-        known = math.isfinite(validation)
-        if known and (history.best is None or sign * validation >= sign * history.best):
+        finite = math.isfinite(validation)
+        if finite and (history.best is None or sign * validation >= sign * history.best):
             history.best = validation
             best_state = copy.deepcopy(module.state_dict())
         means = [sum(values) / len(recent) for values in zip(*recent, strict=True)]
-        mean = [m if math.isfinite(m) else None for m in means] or [None, None]
+        loss, score = [m if math.isfinite(m) else None for m in means] or [None, None]
         history.points.append(
             {
                 "step": history.steps,
                 "seconds": time.perf_counter() - start,
-                "loss": mean[0],
-                "score": mean[1],
-                "validation": validation if known else None,
+                "loss": loss,
+                "score": score,
+                "validation": validation if finite else None,
             }
         )
-        shown = {"loss": mean[0], "score": mean[1], "val": validation}
+        shown = {"loss": loss, "score": score, "val": validation}
         bar.set_postfix(
             {name: f"{value:.3f}" for name, value in shown.items() if value is not None}
         )
 
     with bar:
-        look()
+        record()
         for step in range(training.steps):
             progress = step / training.steps
-            late = (time.perf_counter() - start) / (60 * training.minutes)
-            if late > progress + 0.1:  # too slow a machine: the time, not the seed, decides
-                history.paced_by_clock, progress = True, late
-            history.ended_early = late >= 1
+            elapsed = (time.perf_counter() - start) / (60 * training.minutes)
+            if elapsed > progress + 0.1:  # too slow to finish: let the clock set the learning rate
+                history.paced_by_clock, progress = True, elapsed
+            history.ended_early = elapsed >= 1
             if history.ended_early:
                 break
             for group in optimizer.param_groups:
@@ -134,9 +143,9 @@ def train(
             history.steps = step + 1
             bar.update(tasks_per_step)
             if (step + 1) % training.validate_every == 0:
-                look()
+                record()
         if history.points[-1]["step"] < history.steps:
-            look()
+            record()
     module.load_state_dict(best_state)
     history.seconds = time.perf_counter() - start
     return history

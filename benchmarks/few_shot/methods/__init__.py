@@ -1,1 +1,1 @@
-"""Who competes in a benchmark: each method learns what it may and is judged on the same tasks."""
+"""Methods: each trains on the tasks that it may, and is evaluated on the same test tasks."""

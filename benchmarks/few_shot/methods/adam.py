@@ -1,4 +1,4 @@
-"""Ordinary training on the support sets of many tasks at once."""
+"""Ordinary training with Adam on the support sets of many tasks at once."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ def adam_on_support(
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
     heads: list[tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """Train a copy of a model on each support set with Adam and answer the query: `(N, B, C)`.
+    """Train a copy of a model on each support set and return its outputs on the queries.
 
     Args:
-        model: where every task starts.
+        model: the model that every task starts from.
         batch: the tasks.
-        steps: Adam steps, full batch.
-        lr: their step size.
-        loss: of each task, from outputs and answers.
-        heads: a head for each task to start from, weight `(C, E)` and bias `(C,)`.
+        steps: full-batch Adam steps.
+        lr: Adam's learning rate.
+        loss: loss of each task, from outputs and targets.
+        heads: initial head of each task, weight `(C, E)` and bias `(C,)`; None for the model's.
+
+    Shapes:
+        returns (N, B, C).
     """
     learner = MAML(model, lr).clone(tasks=len(batch)).module
     detach_module(learner, keep_requires_grad=True)

@@ -1,4 +1,4 @@
-"""Model-agnostic meta-learning with a recurrent classifier, second order or first."""
+"""ProtoMAML with a recurrent classifier, second or first order."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.few_shot.methods.method import Classification
-from benchmarks.few_shot.methods.protonet import MetaLearnedMetric
-from benchmarks.few_shot.problems.problem import Problem
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History, train
+from benchmarks.few_shot.training import History, run_training
 from l2l_rnn.algorithms import PerTensorLR, ProtoMAML
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import SequenceClassifier
 
 
-class MetaLearnedStart(Classification):
-    """Meta-learns initial parameters and step sizes, then takes gradient steps on each task.
+class ProtoMAMLMethod(ClassificationMethod):
+    """Meta-learns initial parameters and learning rates, then takes gradient steps on each task.
 
-    The head starts at the class means of the support set (ProtoMAML); each parameter tensor has a
-    learned step size at each step.
+    The head starts at the class means of the support set. Each parameter tensor has its own learned
+    learning rate at each step.
 
     Args:
         model: options of `SequenceClassifier`.
-        training: how it is meta-trained; its ways may exceed the test tasks'.
-        inner_lr: step sizes of the inner loop at the start.
+        training: settings of the meta-training; its ways may exceed those of the test tasks.
+        inner_lr: initial learning rate of the inner loop.
         inner_steps: inner steps in meta-training.
         test_steps: inner steps on validation and test tasks.
-        first_order: whether to leave out the second derivative.
-        metric: options of the `MetaLearnedMetric` whose encoder it starts from; None starts from
+        first_order: whether to ignore second derivatives.
+        metric: options of the `ProtoNetMethod` whose encoder it starts from; None starts from
             random parameters.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClassificationProblem,
         label: str,
         *,
         model: dict[str, Any],
@@ -57,25 +57,24 @@ class MetaLearnedStart(Classification):
         rates = PerTensorLR(classifier, inner_lr, inner_steps)
         self.maml = ProtoMAML(classifier, rates, first_order=first_order)
 
-    def fit(self) -> History:
-        earlier = 0.0
+    def train(self) -> History:
+        earlier = History()
         if self.metric is not None:
-            metric = MetaLearnedMetric(self.problem, f"{self.label}: metric", **self.metric)
-            earlier = metric.fit().seconds
+            metric = ProtoNetMethod(self.problem, f"{self.label}: metric", **self.metric)
+            earlier = metric.train()
             self.maml.module.encoder.load_state_dict(metric.encoders[0].state_dict())
-        history = train(
+        tasks = self.problem.training_tasks(self.training, self.problem.seed)
+        history = run_training(
             self.maml,
             self.training,
-            lambda step, progress: self._loss(step),
-            lambda: self.validation_accuracy(self.training.validation_tasks),
+            lambda step, progress: self._loss(tasks.batch(step, progress)[0]),
+            lambda: self.validation_score(self.training.validation_tasks),
             label=self.label,
             tasks_per_step=self.training.tasks,
         )
-        history.pretraining_seconds = earlier
-        return history
+        return history.started_from(earlier)
 
-    def _loss(self, step: int) -> tuple[Tensor, Tensor]:
-        batch, _ = self.problem.training_batch(self.training, step)
+    def _loss(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         self.maml.train()
         learner = self.maml.clone(tasks=len(batch))
         self._adapt(learner, batch, self.training.ways, self.inner_steps)

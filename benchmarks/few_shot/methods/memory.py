@@ -1,4 +1,4 @@
-"""Learning a task by writing its examples to a memory, with a recurrent encoder."""
+"""Memory learner with a recurrent encoder: adapts by writing, without a gradient step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.few_shot.methods.method import Classification
-from benchmarks.few_shot.problems.problem import Problem
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History, train
+from benchmarks.few_shot.training import History, run_training
 from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
@@ -25,26 +25,26 @@ MEMORIES: dict[str, Callable[..., Store]] = {
 }
 
 
-class MetaLearnedMemory(Classification):
-    """Meta-learns what to write for the support set, and how to read it for the query.
+class MemoryMethod(ClassificationMethod):
+    """Meta-learns what to write for the support set, and how to read it for the queries.
 
     Args:
         model: options of `SequenceEncoder`.
-        memory: which one, of `MEMORIES`.
-        memory_options: its options, but for the sizes of keys and values.
-        training: how it is meta-trained; its ways may exceed the test tasks'.
-        key_size: `K`; None for that of the encoder's vectors, which are then the keys.
+        memory: the memory, one of `MEMORIES`.
+        memory_options: options of the memory, except for the sizes of keys and values.
+        training: settings of the meta-training; its ways may exceed those of the test tasks.
+        key_size: `K`; None uses the encoder's vectors as keys.
         unit_keys: whether keys are scaled to length 1.
-        writes: how often the support set is written in meta-training, each time what is still
-            wrong.
-        test_writes: how often it is on validation and test tasks; None for `writes`.
-        class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
-            that tells all meta-train classes apart.
+        writes: how many times the support set is written in meta-training; each time writes what
+            is still wrong.
+        test_writes: the same for validation and test tasks; None for `writes`.
+        class_weight: weight of a second training loss, the cross-entropy of a linear head over all
+            training classes.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClassificationProblem,
         label: str,
         *,
         model: dict[str, Any],
@@ -63,7 +63,7 @@ class MetaLearnedMemory(Classification):
         self.test_writes = writes if test_writes is None else test_writes
         encoder = SequenceEncoder(vocab_size=problem.vocab_size, **model)
         size = encoder.output_size if key_size is None else key_size
-        # A test task's classes are the first of as many as a training task has.
+        # Training tasks may have more classes than test tasks, which use the first ones.
         options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}
         store = MEMORIES[memory](**options)
         self.learner = MemoryLearner(MemoryModel(encoder, store, unit_keys=unit_keys)).to(
@@ -71,25 +71,25 @@ class MetaLearnedMemory(Classification):
         )
         self.head = nn.Linear(encoder.output_size, len(problem.train.classes)).to(problem.device)
 
-    def fit(self) -> History:
+    def train(self) -> History:
         both = nn.ModuleList([self.learner, self.head])
-        return train(
+        tasks = self.problem.training_tasks(self.training, self.problem.seed)
+        return run_training(
             both,
             self.training,
-            lambda step, progress: self._loss(step),
-            lambda: self.validation_accuracy(self.training.validation_tasks),
+            lambda step, progress: self._loss(*tasks.batch(step, progress)),
+            lambda: self.validation_score(self.training.validation_tasks),
             label=self.label,
             tasks_per_step=self.training.tasks,
         )
 
-    def _loss(self, step: int) -> tuple[Tensor, Tensor]:
-        batch, classes = self.problem.training_batch(self.training, step)
+    def _loss(self, batch: TaskBatch, classes: TaskBatch) -> tuple[Tensor, Tensor]:
         self.learner.train()
         encoder = self.learner.module.encoder
         vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
         learner = self.learner.clone(tasks=len(batch))
-        learner.module.encoder = nn.Identity()  # it has read the sequences already
+        learner.module.encoder = nn.Identity()  # the sequences are already encoded
         learner.write(support, batch.support_y, self.writes)
         scores = learner(query)
         loss = cross_entropy(scores, batch.query_y).mean()

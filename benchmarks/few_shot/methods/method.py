@@ -1,4 +1,4 @@
-"""What every method of a benchmark offers the runner."""
+"""Base classes of the methods: what the runner calls."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.few_shot.problems.problem import Episodes, Problem
+from benchmarks.few_shot.columns import Shots
+from benchmarks.few_shot.problems.classification_problem import (
+    ClassificationProblem,
+    EvaluationTasks,
+)
 from benchmarks.few_shot.training import History
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy
 
 
 class Method(ABC):
-    """Learns from meta-train tasks, if it does, then solves unseen ones.
+    """Trains on training tasks, then is evaluated on unseen ones.
 
     Args:
         problem: the tasks.
-        label: its name, for progress bars.
+        label: name of its progress bars.
     """
 
     chunk = 50  # test tasks solved at once
@@ -28,44 +32,43 @@ class Method(ABC):
         self.problem = problem
         self.label = label
 
-    def fit(self) -> History | None:
-        """Learn from the meta-train tasks; by default nothing. Says how it went."""
+    def train(self) -> History | None:
+        """Train, and return the record of it. By default there is nothing to train."""
         return None
 
     @abstractmethod
-    def scores(self, column: str) -> Tensor:
-        """Solve the meta-test tasks of a column: the score on each, `(N,)`."""
+    def evaluate(self, column: Any) -> Tensor:
+        """Solve the test tasks of a column: the score on each, `(N,)`."""
 
     def details(self) -> dict[str, Any]:
-        """What else a result should hold of the method; by default nothing."""
+        """Further entries of the result; by default none."""
         return {}
 
 
-class Classification(Method):
+class ClassificationMethod(Method):
     """A method of few-shot classification."""
 
-    problem: Problem
+    problem: ClassificationProblem
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:
-        """Adapt to the support sets and score the query sequences: `(N, B, C)`."""
+        """Adapt to the support sets and score the classes of the queries: `(N, B, C)`."""
 
-    def scores(self, column: str) -> Tensor:
-        shots = self.problem.spec.shots[self.problem.columns.index(column)]
-        return self.accuracies(self.problem.episodes("test", shots, self.problem.test_tasks))
+    def evaluate(self, column: Shots) -> Tensor:
+        tasks = self.problem.evaluation_tasks("test", column.shots, self.problem.test_tasks)
+        return self.accuracies(tasks)
 
-    def accuracies(self, episodes: Episodes) -> Tensor:
+    def accuracies(self, tasks: EvaluationTasks) -> Tensor:
         """Compute the accuracy on each task, `(N,)`."""
         parts = []
-        for batch in episodes.batches(self.chunk, self.problem.device):
+        for batch in tasks.batches(self.chunk, self.problem.device):
             parts.append(accuracy(self.predict(batch).detach(), batch.query_y).cpu())
         return torch.cat(parts)
 
-    def validation_accuracy(self, tasks: int) -> float:
+    def validation_score(self, tasks: int) -> float:
         """Mean accuracy on validation tasks, averaged over the spec's shots."""
-        shots = self.problem.spec.shots
         means = [
-            self.accuracies(self.problem.episodes("validation", k, tasks)).mean().item()
-            for k in shots
+            self.accuracies(self.problem.evaluation_tasks("validation", shots, tasks)).mean().item()
+            for shots in self.problem.spec.shots
         ]
         return sum(means) / len(means)

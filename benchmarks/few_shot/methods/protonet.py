@@ -8,34 +8,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.few_shot.methods.method import Classification
-from benchmarks.few_shot.problems.problem import Problem, seed_everything
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.problems.classification_problem import (
+    ClassificationProblem,
+)
+from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History, all_of, train
+from benchmarks.few_shot.training import History, combined, run_training
 from l2l_rnn.algorithms import GaussianPrior, ProtoNet
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
 
 
-class MetaLearnedMetric(Classification):
+class ProtoNetMethod(ClassificationMethod):
     """Meta-learns a space in which the class means of the support set classify the query.
 
-    Entries of one spec that are trained alike share the trained encoders.
+    Entries of one spec with the same training share the trained encoders.
 
     Args:
         model: options of the problem's encoder.
-        training: how it is meta-trained; its ways may exceed the test tasks'.
-        class_weight: weight of a second loss in meta-training, the cross-entropy of a linear head
-            that tells all meta-train classes apart.
-        members: how many encoders are trained, from different seeds; their scores add up.
-        shrinkage: that of the `GaussianPrior` which is fitted to the meta-train classes in each
-            trained encoder's space; None judges by the class means alone.
-        prior_examples: at most how many examples of a meta-train class it is fitted to.
+        training: settings of the meta-training; its ways may exceed those of the test tasks.
+        class_weight: weight of a second training loss, the cross-entropy of a linear head over all
+            training classes.
+        members: number of encoders, trained from different seeds; their scores are summed.
+        shrinkage: shrinkage of the `GaussianPrior` fitted to the training classes in each
+            encoder's space; None classifies by the class means alone.
+        prior_examples: most examples of a training class that the prior is fitted to.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClassificationProblem,
         label: str,
         *,
         model: dict[str, Any],
@@ -51,7 +54,7 @@ class MetaLearnedMetric(Classification):
         self.encoders: list[nn.Module] = []
         self.priors: list[GaussianPrior | None] = []
 
-    def fit(self) -> History:
+    def train(self) -> History:
         trained = [self._member(number) for number in range(self.members)]
         self.encoders = [encoder for encoder, _ in trained]
         self.priors = [
@@ -60,30 +63,34 @@ class MetaLearnedMetric(Classification):
             else fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
-        return all_of([history for _, history in trained])
+        return combined([history for _, history in trained])
 
     def _member(self, number: int) -> tuple[nn.Module, History]:
-        """Train one encoder, once for each problem."""
+        """Train one encoder, or return the one that the problem already has."""
         key = ("prototypical", str(self.model), self.training, self.class_weight, number)
         if key not in self.problem.memo:
-            seed_everything(self.problem.seed + number)
+            seed = self.problem.seed + number
+            seed_everything(seed)
+            tasks = self.problem.training_tasks(self.training, seed)
             encoder = self.problem.encoder(**self.model)
             head = nn.Linear(encoder.output_size, len(self.problem.train.classes))
             both = nn.ModuleList([encoder, head]).to(self.problem.device)
             self.encoders, self.priors = [encoder], [None]
-            history = train(
+            history = run_training(
                 both,
                 self.training,
-                lambda step, progress: self._loss(encoder, head, step),
-                lambda: self.validation_accuracy(self.training.validation_tasks),
+                lambda step, progress: self._loss(encoder, head, tasks.batch(step, progress)),
+                lambda: self.validation_score(self.training.validation_tasks),
                 label=self.label if self.members == 1 else f"{self.label}: {number + 1}",
                 tasks_per_step=self.training.tasks,
             )
             self.problem.memo[key] = (encoder, history)
         return self.problem.memo[key]
 
-    def _loss(self, encoder: nn.Module, head: nn.Linear, step: int) -> tuple[Tensor, Tensor]:
-        batch, classes = self.problem.training_batch(self.training, step)
+    def _loss(
+        self, encoder: nn.Module, head: nn.Linear, batches: tuple[TaskBatch, TaskBatch]
+    ) -> tuple[Tensor, Tensor]:
+        batch, classes = batches
         encoder.train()
         vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
@@ -106,7 +113,7 @@ def prototype_scores(
     batch: TaskBatch,
     ways: int,
 ) -> Tensor:
-    """Score the query by class means in each encoder's space, summed over the encoders."""
+    """Score the queries by class means in each encoder's space, summed over the encoders."""
     total = torch.zeros((), device=batch.query_x.device)
     for encoder, prior in zip(encoders, priors, strict=True):
         encoder.eval()
@@ -118,15 +125,15 @@ def prototype_scores(
 
 
 def fitted_prior(
-    problem: Problem, encoder: nn.Module, shrinkage: float, examples: int
+    problem: ClassificationProblem, encoder: nn.Module, shrinkage: float, examples: int
 ) -> GaussianPrior:
-    """Fit a `GaussianPrior` to an encoder's vectors of the meta-train classes.
+    """Fit a `GaussianPrior` to an encoder's vectors of the training classes.
 
     Args:
         problem: the tasks.
         encoder: the trained encoder.
-        shrinkage: that of the prior.
-        examples: at most how many of each class.
+        shrinkage: shrinkage of the prior.
+        examples: most examples of each class.
     """
     encoder.eval()
     seed_everything(problem.seed)

@@ -1,4 +1,4 @@
-"""No meta-learning and no transfer: the same network, trained on each support set alone."""
+"""Baseline without meta-learning or transfer: train the network on each support set alone."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.few_shot.methods.adam import adam_on_support
-from benchmarks.few_shot.methods.method import Classification
-from benchmarks.few_shot.problems.problem import Problem
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier
 
 
-class FromScratch(Classification):
-    """Trains a randomly initialised classifier on each support set with Adam.
+class FromScratch(ClassificationMethod):
+    """Trains a randomly initialized classifier on each support set with Adam.
 
     Args:
         model: options of `SequenceClassifier`.
         steps: Adam steps on the support set.
-        lr: their step size.
+        lr: Adam's learning rate.
     """
 
     def __init__(
-        self, problem: Problem, label: str, *, model: dict[str, Any], steps: int, lr: float
+        self,
+        problem: ClassificationProblem,
+        label: str,
+        *,
+        model: dict[str, Any],
+        steps: int,
+        lr: float,
     ) -> None:
         super().__init__(problem, label)
         self.model_options, self.steps, self.lr = model, steps, lr

@@ -1,4 +1,4 @@
-"""The classic baseline: character n-grams, TF-IDF weights, logistic regression."""
+"""Classic text baseline: TF-IDF weights of character n-grams and logistic regression."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from benchmarks.few_shot.methods.method import Classification
-from benchmarks.few_shot.problems.problem import Episodes, Problem
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.problems.classification_problem import (
+    ClassificationProblem,
+    EvaluationTasks,
+)
 from l2l_rnn.data import TaskBatch
 
 
-class NgramRegression(Classification):
-    """Fits TF-IDF weights and a logistic regression on each support set, and sees no other class.
+class NgramRegression(ClassificationMethod):
+    """Fits TF-IDF weights and a logistic regression on each support set, without any training.
 
     Args:
-        longest: the longest n-gram, in characters.
-        lowercase: whether case is dropped.
-        regularisation: the inverse strength C of the regression's penalty.
+        longest: length of the longest n-gram, in characters.
+        lowercase: whether to lowercase the text.
+        regularization: inverse strength C of the regression's penalty.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClassificationProblem,
         label: str,
         *,
         longest: int = 3,
         lowercase: bool = False,
-        regularisation: float = 1.0,
+        regularization: float = 1.0,
     ) -> None:
         super().__init__(problem, label)
         self.longest, self.lowercase = longest, lowercase
-        self.regularisation = regularisation
+        self.regularization = regularization
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        raise TypeError("NgramRegression reads raw strings: call accuracies")
+        raise TypeError("NgramRegression reads raw strings; call accuracies() instead")
 
-    def accuracies(self, episodes: Episodes) -> Tensor:
+    def accuracies(self, tasks: EvaluationTasks) -> Tensor:
         scores = []
-        index = episodes.index
+        index = tasks.index
         for task in range(len(index)):
             vectorizer = TfidfVectorizer(
                 analyzer="char", ngram_range=(1, self.longest), lowercase=self.lowercase
             )
-            support = vectorizer.fit_transform(episodes.texts(index.support_x[task]))
-            model = LogisticRegression(C=self.regularisation, max_iter=1000)
+            support = vectorizer.fit_transform(tasks.texts(index.support_x[task]))
+            model = LogisticRegression(C=self.regularization, max_iter=1000)
             model.fit(support, index.support_y[task].numpy())
-            query = vectorizer.transform(episodes.texts(index.query_x[task]))
+            query = vectorizer.transform(tasks.texts(index.query_x[task]))
             scores.append(model.score(query, index.query_y[task].numpy()))
         return torch.tensor(scores)

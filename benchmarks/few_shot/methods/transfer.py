@@ -1,4 +1,4 @@
-"""Transfer learning: an encoder trained to tell all meta-train classes apart, then re-used."""
+"""Transfer learning: an encoder pre-trained to classify all training classes, then reused."""
 
 from __future__ import annotations
 
@@ -12,26 +12,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.few_shot.methods.adam import adam_on_support
-from benchmarks.few_shot.methods.method import Classification
+from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.methods.protonet import fitted_prior, prototype_scores
-from benchmarks.few_shot.problems.problem import Problem, seed_everything
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History, all_of, train
+from benchmarks.few_shot.training import History, combined, run_training
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
 
 def pretrained_encoder(
-    problem: Problem, model: dict[str, Any], *, training: Training, batch_size: int, seed: int = 0
+    problem: ClassificationProblem,
+    model: dict[str, Any],
+    *,
+    training: Training,
+    batch_size: int,
+    seed: int = 0,
 ) -> tuple[SequenceEncoder, History]:
-    """Train a classifier of all meta-train classes and return its encoder, once for each problem.
+    """Train a classifier of all training classes and return its encoder.
+
+    A problem trains each encoder once and shares it among the methods.
 
     Args:
         problem: the tasks.
         model: options of `SequenceClassifier`.
-        training: how; its ways and shots are not used, its validation tasks are solved by a probe.
-        batch_size: examples in a batch, classes drawn with equal chance.
-        seed: of the initial parameters and the batches.
+        training: the settings; ways and shots are not used, and a linear probe solves the
+            validation tasks.
+        batch_size: examples in a batch; every class is equally likely.
+        seed: fixes the initial parameters and the batches.
     """
     key = ("pretrained", str(model), training, batch_size, seed)
     if key not in problem.memo:
@@ -50,11 +59,11 @@ def pretrained_encoder(
             return F.cross_entropy(scores, labels), (scores.argmax(-1) == labels).float().mean()
 
         probe = LinearProbe(problem, "probe", encoder=classifier.encoder)
-        history = train(
+        history = run_training(
             classifier,
             training,
             loss_of_step,
-            lambda: probe.validation_accuracy(training.validation_tasks),
+            lambda: probe.validation_score(training.validation_tasks),
             label="pre-training",
             tasks_per_step=1,
         )
@@ -62,30 +71,30 @@ def pretrained_encoder(
     return problem.memo[key]
 
 
-class LinearProbe(Classification):
+class LinearProbe(ClassificationMethod):
     """Fits a logistic regression on the frozen encoder's vectors of each support set.
 
     Args:
         model, pretraining: options of `pretrained_encoder`.
-        encoder: an encoder to use instead.
-        regularisation: the inverse strength C of the regression's penalty.
+        encoder: a trained encoder to use instead.
+        regularization: inverse strength C of the regression's penalty.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClassificationProblem,
         label: str,
         *,
         model: dict[str, Any] | None = None,
         pretraining: dict[str, Any] | None = None,
         encoder: SequenceEncoder | None = None,
-        regularisation: float = 0.1,
+        regularization: float = 0.1,
     ) -> None:
         super().__init__(problem, label)
         self.model, self.pretraining = model, pretraining
-        self.encoder, self.regularisation = encoder, regularisation
+        self.encoder, self.regularization = encoder, regularization
 
-    def fit(self) -> History | None:
+    def train(self) -> History | None:
         self.encoder, history = pretrained_encoder(self.problem, self.model, **self.pretraining)
         return history
 
@@ -100,21 +109,21 @@ class LinearProbe(Classification):
 
     def head(self, vectors: Tensor, labels: Tensor) -> Any:
         """Fit the regression of one task: vectors `(B, E)`, labels `(B,)`."""
-        regression = LogisticRegression(C=self.regularisation, max_iter=1000)
+        regression = LogisticRegression(C=self.regularization, max_iter=1000)
         return make_pipeline(StandardScaler(), regression).fit(vectors.cpu(), labels.cpu())
 
 
 class FineTuned(LinearProbe):
-    """Goes on from the linear probe: trains encoder and head together on each support set.
+    """Starts from the linear probe, then trains encoder and head together on each support set.
 
     Args:
         steps: Adam steps on the support set.
-        lr: their step size.
-        model, pretraining, regularisation: as in `LinearProbe`.
+        lr: Adam's learning rate.
+        model, pretraining, regularization: as in `LinearProbe`.
     """
 
     def __init__(
-        self, problem: Problem, label: str, *, steps: int, lr: float, **probe: Any
+        self, problem: ClassificationProblem, label: str, *, steps: int, lr: float, **probe: Any
     ) -> None:
         super().__init__(problem, label, **probe)
         self.steps, self.lr = steps, lr
@@ -131,29 +140,29 @@ class FineTuned(LinearProbe):
 
 
 def folded(head: Any) -> tuple[Tensor, Tensor]:
-    """The weight `(C, E)` and bias `(C,)` of a scaler and a regression as one affine map."""
+    """Merge a scaler and a regression into one affine map: weight `(C, E)` and bias `(C,)`."""
     scaler, regression = head[0], head[1]
     weight = regression.coef_ / scaler.scale_
     bias = regression.intercept_ - weight @ scaler.mean_
     return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
 
 
-class PretrainedPrior(Classification):
-    """Judges by class means in the pre-trained encoder's space, drawn toward a Gaussian prior.
+class PretrainedPrior(ClassificationMethod):
+    """Classifies by class means in the pre-trained encoder's space, with a Gaussian prior.
 
-    Nothing in it is meta-learned: beside a meta-learned encoder with the same prior it shows what
-    the meta-learning adds.
+    Nothing in it is meta-learned. It is the control for a meta-learned encoder with the same prior:
+    the difference is what meta-learning adds.
 
     Args:
         model, pretraining: options of `pretrained_encoder`.
-        members: how many encoders are trained, from different seeds; their scores add up.
-        shrinkage: that of the `GaussianPrior` of each, fitted to the meta-train classes.
-        prior_examples: at most how many examples of a meta-train class it is fitted to.
+        members: number of encoders, trained from different seeds; their scores are summed.
+        shrinkage: shrinkage of each encoder's `GaussianPrior`, fitted to the training classes.
+        prior_examples: most examples of a training class that the prior is fitted to.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClassificationProblem,
         label: str,
         *,
         model: dict[str, Any],
@@ -166,7 +175,7 @@ class PretrainedPrior(Classification):
         self.model, self.pretraining = model, pretraining
         self.shrinkage, self.members, self.prior_examples = shrinkage, members, prior_examples
 
-    def fit(self) -> History:
+    def train(self) -> History:
         trained = [
             pretrained_encoder(self.problem, self.model, seed=number, **self.pretraining)
             for number in range(self.members)
@@ -176,7 +185,7 @@ class PretrainedPrior(Classification):
             fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
-        return all_of([history for _, history in trained])
+        return combined([history for _, history in trained])
 
     def predict(self, batch: TaskBatch) -> Tensor:
         return prototype_scores(self.encoders, self.priors, batch, self.problem.spec.ways)

@@ -1,1 +1,1 @@
-"""The tasks of an experiment: streams to train on, fixed tasks to evaluate on."""
+"""Tasks of an experiment: an unlimited stream for training, fixed ones for evaluation."""

@@ -1,72 +1,79 @@
-"""The tasks of an experiment whose tasks are drawn from families."""
+"""Problems whose tasks are drawn from families."""
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from typing import Any
 
-import torch
-from torch import Generator
-
-from benchmarks.few_shot.spec import Column, FamilySpec
+from benchmarks.few_shot.columns import Column
+from benchmarks.few_shot.problems.problem import Problem, TrainingTasks, generator_of
+from benchmarks.few_shot.spec import FamilySpec, FamilyTasks, Training
 from l2l_rnn.data import TaskBatch
 
 
-class FamilyProblem:
-    """A spec's families, with a seed.
+class FamilyTrainingTasks(TrainingTasks):
+    """Unlimited batches of training tasks of one kind, along its curriculum.
+
+    Args:
+        problem: the problem.
+        kind: the kind of tasks.
+        training: how many tasks are in a batch.
+        seed: fixes the tasks.
+    """
+
+    def __init__(self, problem: FamilyProblem, kind: str, training: Training, seed: int) -> None:
+        super().__init__(training.tasks, seed, problem.device)
+        self.problem, self.kind = problem, kind
+
+    def batch(self, step: int, progress: float) -> TaskBatch:
+        """Draw the batch of a training step."""
+        tasks = self.problem.curriculum(self.kind, step, progress)
+        family = tasks.family("train")
+        return self.draw(family, family.classes or 1, tasks.shots, tasks.queries)
+
+
+class FamilyProblem(Problem):
+    """The families of a spec.
 
     Args:
         spec: the experiment.
-        seed: fixes the test tasks and, with `seed_everything`, all else.
-        device: where tensors go.
-        test_tasks: how many meta-test tasks.
+        seed: fixes all tasks.
+        device: where tensors are placed.
+        test_tasks: number of test tasks.
     """
 
-    chance: float | None = None
-
-    def __init__(self, spec: FamilySpec, seed: int, device: torch.device, test_tasks: int) -> None:
-        self.spec, self.seed, self.device, self.test_tasks = spec, seed, device, test_tasks
+    spec: FamilySpec
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """What the columns of the table are called; every kind has the same ones."""
-        return tuple(next(iter(self.spec.kinds.values())).columns)
+    def columns(self) -> tuple[Column, ...]:
+        return self.spec.columns
 
-    def data(self) -> dict[str, Any]:
-        """What a result says of the data."""
+    def description(self) -> dict[str, Any]:
         return {
             name: {
-                column: {
-                    "family": repr(asked.family("test")),
-                    "shots": asked.shots,
-                    "queries": asked.queries,
+                column.name: {
+                    "family": repr(tasks.family("test")),
+                    "shots": tasks.shots,
+                    "queries": tasks.queries,
                 }
-                for column, asked in kind.columns.items()
+                for column in self.columns
+                for tasks in [kind.tasks(column)]
             }
             for name, kind in self.spec.kinds.items()
         }
 
-    def draw(self, column: Column, mode: str, tasks: int, seed: int | None = None) -> TaskBatch:
-        """Draw tasks of a column: always the same for a seed, new ones for None."""
-        generator = None
-        if seed is not None:
-            generator = Generator().manual_seed(seed)
-        family = column.family(mode)
-        return self._placed(family.draw(tasks, column.shots, column.queries, generator))
+    def curriculum(self, kind: str, step: int, progress: float) -> FamilyTasks:
+        """The tasks of a training step, from its number and the training progress (0 to 1)."""
+        generator = random.Random(f"{self.seed} {kind} {step}")
+        return self.spec.kinds[kind].curriculum(progress, generator)
 
-    def judged(self, kind: str, column: str, mode: str, tasks: int) -> TaskBatch:
-        """The tasks that every method is judged on, the same ones at each call."""
-        # A seed of its own for each split; Python's hash of a string changes between runs.
-        seed = random.Random(f"{self.seed} {kind} {column} {mode}").getrandbits(48)
-        return self.draw(self.spec.kinds[kind].columns[column], mode, tasks, seed)
+    def training_tasks(self, kind: str, training: Training, seed: int) -> FamilyTrainingTasks:
+        """Start a stream of training tasks."""
+        return FamilyTrainingTasks(self, kind, training, seed)
 
-    def lesson(self, kind: str, step: int, progress: float) -> Column:
-        """What a training step is about, from its number and how much of the training is over."""
-        chance = random.Random(f"{self.seed} {kind} {step}")
-        return self.spec.kinds[kind].lesson(progress, chance)
-
-    def _placed(self, batch: TaskBatch) -> TaskBatch:
-        return TaskBatch(
-            *(getattr(batch, f.name).to(self.device) for f in dataclasses.fields(TaskBatch))
-        )
+    def evaluation_tasks(self, kind: str, column: Column, split: str, tasks: int) -> TaskBatch:
+        """Draw tasks of a kind and a split, the same ones at each call."""
+        asked = self.spec.kinds[kind].tasks(column)
+        generator = generator_of(self.seed, kind, column.name, split)
+        family = asked.family(split)
+        return family.draw(tasks, asked.shots, asked.queries, generator).to(self.device)

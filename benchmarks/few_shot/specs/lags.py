@@ -1,4 +1,4 @@
-"""Long dependencies: tasks whose answer lies many steps back, for every cell and learner."""
+"""Long dependencies: targets that depend on a distant step, for every cell and learner."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import math
 import random
 from typing import Any
 
-from benchmarks.few_shot.methods.families import MetaLearned
-from benchmarks.few_shot.methods.family_adam import AdamFromPretrained, AdamFromRandom
+from benchmarks.few_shot.columns import Lag
+from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned, FamilyFromScratch
+from benchmarks.few_shot.methods.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.family_memory import FamilyMemory
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
-from benchmarks.few_shot.spec import Column, Entry, FamilySpec, Kind, Training
+from benchmarks.few_shot.spec import Entry, FamilySpec, FamilyTasks, Kind, Training
 from benchmarks.report import scores_and_gradient_flow
 from l2l_rnn.tasksets import Adding, DelayedRecall, TaskFamily
 
-LAGS = (10, 50, 100, 200)
-LONGEST_LESSON = 100
+COLUMNS = tuple(map(Lag, (10, 50, 100, 200)))
+LONGEST_TRAINING_LAG = 100
 CELLS = ("RNN", "GRU", "LSTM", "MinGRU")
+LEARNERS = {"MAML": "MAML", "Meta-SGD": "MetaSGD", "MAML++": "MAMLPlusPlus"}
 STEPS = 2
 SHOTS = {"recall": 2, "adding": 10}
 QUERIES = {"recall": 4, "adding": 20}
-INNER_RATES = {"recall": 1.0, "adding": 0.1}
+INNER_LRS = {"recall": 1.0, "adding": 0.1}
 MEMORIES: dict[str, dict[str, Any]] = {
     "recall": {
         "memory": "hebbian",
@@ -37,79 +39,74 @@ MEMORIES: dict[str, dict[str, Any]] = {
 }
 
 
-def recall(lag: int, mode: str) -> TaskFamily:
-    """Delayed recall at a lag; permutations of one mode."""
-    return DelayedRecall(lag, split=mode)
+@functools.cache
+def recall(lag: int, split: str) -> TaskFamily:
+    """Delayed recall at a lag; each split has its own permutations."""
+    return DelayedRecall(lag, split=split)
 
 
-def adding(lag: int, mode: str) -> TaskFamily:
-    """The adding problem at a lag; of the continuum of weights none is drawn twice."""
+@functools.cache
+def adding(lag: int, split: str) -> TaskFamily:
+    """The adding problem at a lag; its weights are continuous, so no task is drawn twice."""
     return Adding(lag)
 
 
 FAMILIES = {"recall": recall, "adding": adding}
 
 
-def column(kind: str, lag: int) -> Column:
+def tasks_at(kind: str, lag: int) -> FamilyTasks:
     """Tasks of a kind at a lag."""
-    return Column(functools.partial(FAMILIES[kind], lag), SHOTS[kind], QUERIES[kind])
+    return FamilyTasks(functools.partial(FAMILIES[kind], lag), SHOTS[kind], QUERIES[kind])
 
 
-def lesson(kind: str, progress: float, chance: random.Random) -> Column:
-    """Lags from 1 to a bound that grows during the first 60% of a training, short ones more."""
-    bound = 4 * (LONGEST_LESSON / 4) ** min(1.0, progress / 0.6)
-    return column(kind, max(1, round(math.exp(chance.random() * math.log(bound)))))
+def tasks_of(kind: str, column: Lag) -> FamilyTasks:
+    """Evaluation tasks of a kind."""
+    return tasks_at(kind, column.lag)
+
+
+def curriculum(kind: str, progress: float, generator: random.Random) -> FamilyTasks:
+    """Lags from 1 to a bound that grows during the first 60% of training; short lags more often."""
+    bound = 4 * (LONGEST_TRAINING_LAG / 4) ** min(1.0, progress / 0.6)
+    return tasks_at(kind, max(1, round(math.exp(generator.random() * math.log(bound)))))
 
 
 def entries(cells: tuple[str, ...], hidden_size: int, training: Training) -> tuple[Entry, ...]:
-    """Who competes, with the training that a form of the run has time for."""
-    found: list[Entry] = []
-    for kind in FAMILIES:
-        for cell in cells:
-            network = {"hidden_size": hidden_size, "cell": cell.lower()}
-            given: dict[str, Any] = {"kind": kind, "network": network, "steps": STEPS}
-            learned = {
-                **given,
-                "lr": INNER_RATES[kind],
-                "max_grad_norm": 1.0,  # at lag 200 a simple RNN's gradients overflow without
-                "training": training,
-            }
-            name = f"{kind}, {cell}"
-            found += [
-                Entry(f"{name}: from scratch", "baseline", AdamFromRandom, given),
-                Entry(
-                    f"{name}: pre-trained, fine-tuned",
-                    "transfer",
-                    AdamFromPretrained,
-                    {**given, "training": training},
-                ),
-            ]
-            found += [
-                Entry(f"{name}: {label}", "meta-learned", MetaLearned, {**learned, "learner": who})
-                for label, who in {
-                    "MAML": "MAML",
-                    "Meta-SGD": "MetaSGD",
-                    "MAML++": "MAMLPlusPlus",
-                }.items()
-            ]
-            found.append(
-                Entry(
-                    f"{name}: memory learner",
-                    "meta-learned",
-                    FamilyMemory,
-                    {**given, **MEMORIES[kind], "training": training},
-                )
+    """The methods, for each kind of tasks and each cell."""
+    return tuple(
+        entry
+        for kind in FAMILIES
+        for cell in cells
+        for entry in entries_of(kind, cell, hidden_size, training)
+    )
+
+
+def entries_of(kind: str, cell: str, hidden_size: int, training: Training) -> list[Entry]:
+    """The methods for one kind of tasks and one cell."""
+    variant = {"tasks": kind, "cell": cell}
+    network = {"hidden_size": hidden_size, "cell": cell.lower()}
+    shared: dict[str, Any] = {"kind": kind, "network": network, "steps": STEPS}
+    trained = {**shared, "training": training}
+    inner = {"lr": INNER_LRS[kind], "max_grad_norm": 1.0}  # an RNN's overflows at lag 200 otherwise
+    return [
+        Entry("from scratch", "baseline", FamilyFromScratch, shared, variant),
+        Entry("pre-trained, fine-tuned", "transfer", FamilyFineTuned, trained, variant),
+        *(
+            Entry(
+                name, "meta-learned", FamilyMAML, {**trained, **inner, "learner": learner}, variant
             )
-    return tuple(found)
+            for name, learner in LEARNERS.items()
+        ),
+        Entry(
+            "memory learner", "meta-learned", FamilyMemory, {**trained, **MEMORIES[kind]}, variant
+        ),
+    ]
 
 
-_TASKS = {"lr": 5e-3, "tasks": 8}
-
-
-def form(steps: int, minutes: float, validation_tasks: int = 20) -> Training:
-    """A training of a form of the run; three looks at the validation tasks."""
+def training(steps: int, minutes: float, validation_tasks: int = 20) -> Training:
+    """Settings of a training with three validations."""
     return Training(
-        **_TASKS,
+        lr=5e-3,
+        tasks=8,
         steps=steps,
         minutes=minutes,
         validate_every=-(-steps // 3),
@@ -117,23 +114,23 @@ def form(steps: int, minutes: float, validation_tasks: int = 20) -> Training:
     )
 
 
-LAG_BENCHMARK = FamilySpec(
+LAGS = FamilySpec(
     name="lags",
-    summary="answer what lies up to 200 steps back, as an unseen task's examples show",
+    summary="predict what depends on an input up to 200 steps back, in unseen tasks",
     problem=FamilyProblem,
     score="error",
     percent=True,
+    lower_is_better=True,
     picture=scores_and_gradient_flow,
+    columns=COLUMNS,
     kinds={
-        kind: Kind(
-            {f"{lag} back": column(kind, lag) for lag in LAGS}, functools.partial(lesson, kind)
-        )
+        kind: Kind(functools.partial(tasks_of, kind), functools.partial(curriculum, kind))
         for kind in FAMILIES
     },
     test_tasks={"quick": 4, "default": 200, "full": 200},
     entries={
-        "quick": entries(("GRU",), 8, form(3, 1.0, 2)),
-        "default": entries(("RNN", "GRU"), 32, form(300, 0.6)),
-        "full": entries(CELLS, 32, form(1000, 8.0)),
+        "quick": entries(("GRU",), 8, training(3, 1.0, 2)),
+        "default": entries(("RNN", "GRU"), 32, training(300, 0.6)),
+        "full": entries(CELLS, 32, training(1000, 8.0)),
     },
 )

@@ -1,16 +1,16 @@
-"""Few-shot language identification: whose language is this name in, told from 1 or 5 examples?"""
+"""Few-shot language identification: which language is a name in, from 1 or 5 examples?"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.few_shot.methods.maml import MetaLearnedStart
-from benchmarks.few_shot.methods.memory import MetaLearnedMemory
-from benchmarks.few_shot.methods.protonet import MetaLearnedMetric
+from benchmarks.few_shot.methods.maml import ProtoMAMLMethod
+from benchmarks.few_shot.methods.memory import MemoryMethod
+from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.scratch import FromScratch
 from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
-from benchmarks.few_shot.problems.problem import Problem
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Entry, Training
 from benchmarks.report import bars_and_training
 
@@ -27,8 +27,17 @@ def entries(
     members: int,
     adam_steps: tuple[int, int],
 ) -> tuple[Entry, ...]:
-    """Who competes, with the training that a form of the run has time for."""
-    several = f"{members} x " if members > 1 else ""
+    """The methods.
+
+    Args:
+        model: options of the encoder.
+        pretraining, metric, memory, start: settings of the trainings: of the pre-trained encoder,
+            the ProtoNets, the memory learner and ProtoMAML.
+        inner_steps: gradient steps of ProtoMAML.
+        members: encoders in an ensemble.
+        adam_steps: Adam steps on a support set, from scratch and when fine-tuning.
+    """
+    ensemble = f"{members} x " if members > 1 else ""
     prototypes = {"model": model, "training": metric, "class_weight": 1.0}
     transfer = {"model": model, "pretraining": {"training": pretraining, "batch_size": 200}}
     return (
@@ -36,7 +45,7 @@ def entries(
             "TF-IDF n-grams, logistic regression",
             "baseline",
             NgramRegression,
-            {"longest": 3, "lowercase": False, "regularisation": 1.0},
+            {"longest": 3, "lowercase": False, "regularization": 1.0},
         ),
         Entry(
             "LSTM from scratch",
@@ -52,22 +61,22 @@ def entries(
             {"steps": adam_steps[1], "lr": 2e-3, **transfer},
         ),
         Entry(
-            f"{several}LSTM pre-trained, Gaussian prior",
+            f"{ensemble}LSTM pre-trained, Gaussian prior",
             "transfer",
             PretrainedPrior,
             {"shrinkage": 0.6, "members": members, **transfer},
         ),
-        Entry("LSTM ProtoNet", "meta-learned", MetaLearnedMetric, prototypes),
+        Entry("LSTM ProtoNet", "meta-learned", ProtoNetMethod, prototypes),
         Entry(
-            f"{several}LSTM ProtoNet, Gaussian prior",
+            f"{ensemble}LSTM ProtoNet, Gaussian prior",
             "meta-learned",
-            MetaLearnedMetric,
+            ProtoNetMethod,
             {**prototypes, "members": members, "shrinkage": 0.6},
         ),
         Entry(
             "LSTM memory learner",
             "meta-learned",
-            MetaLearnedMemory,
+            MemoryMethod,
             {
                 "model": model,
                 "memory": "hebbian",
@@ -82,7 +91,7 @@ def entries(
         Entry(
             "LSTM ProtoMAML, second order",
             "meta-learned",
-            MetaLearnedStart,
+            ProtoMAMLMethod,
             {
                 "model": model,
                 "training": start,
@@ -102,10 +111,11 @@ _START = {"lr": 1e-3, "ways": 20}
 
 LANGUAGES = ClassificationSpec(
     name="languages",
-    summary="tell unseen languages apart from 1 or 5 names each, split by language family",
-    problem=Problem,
+    summary="identify unseen languages from 1 or 5 names each, split by language family",
+    problem=ClassificationProblem,
     score="accuracy",
     percent=True,
+    lower_is_better=False,
     picture=bars_and_training,
     taskset="languages",
     ways=5,

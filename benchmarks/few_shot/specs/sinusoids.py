@@ -1,59 +1,73 @@
-"""Sinusoid regression: the waves of Finn et al. 2017, from 5 or 10 points and one gradient step."""
+"""Sinusoid regression of Finn et al. 2017: 5 or 10 points and one gradient step."""
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import replace
 
-from benchmarks.few_shot.methods.families import MetaLearned
-from benchmarks.few_shot.methods.family_adam import AdamFromPretrained, AdamFromRandom
+from benchmarks.few_shot.columns import Shots
+from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned, FamilyFromScratch
+from benchmarks.few_shot.methods.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.family_memory import FamilyMemory
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
-from benchmarks.few_shot.spec import Column, Entry, FamilySpec, Kind, Training
+from benchmarks.few_shot.spec import Entry, FamilySpec, FamilyTasks, Kind, Training
 from benchmarks.report import bars_and_training
 from l2l_rnn.tasksets import Sinusoids, TaskFamily
 
-SHOTS = (5, 10)
+COLUMNS = (Shots(5), Shots(10))
 WRITES = 5
 QUERIES = 10
 NETWORK = {"kind": "sinusoids", "network": {"hidden_size": 40, "cell": None}, "steps": 1}
 
 
-def family(mode: str) -> TaskFamily:
-    """Waves; of a continuum of them none is drawn twice."""
+@functools.cache
+def family(split: str) -> TaskFamily:
+    """Sine waves; their parameters are continuous, so no task is drawn twice."""
     return Sinusoids()
 
 
-def lesson(progress: float, chance: random.Random) -> Column:
-    """Waves shown at 5 points or at 10."""
-    return Column(family, chance.choice(SHOTS), QUERIES)
+def tasks_of(column: Shots) -> FamilyTasks:
+    """Evaluation tasks with the column's number of points."""
+    return FamilyTasks(family, column.shots, QUERIES)
 
 
-def entries(training: Training, steps_of_memory: int) -> tuple[Entry, ...]:
-    """Who competes, with the training that a form of the run has time for."""
-    learned = {**NETWORK, "lr": 0.02, "training": training}
+def curriculum(progress: float, generator: random.Random) -> FamilyTasks:
+    """Waves with 5 or 10 points, with equal probability."""
+    return tasks_of(generator.choice(COLUMNS))
+
+
+def entries(training: Training, memory_steps: int) -> tuple[Entry, ...]:
+    """The methods.
+
+    Args:
+        training: settings of the training.
+        memory_steps: training steps of the memory learner.
+    """
+    trained = {**NETWORK, "training": training}
+    learned = {**trained, "lr": 0.02}
+    memory_training = replace(
+        training,
+        steps=memory_steps,
+        validate_every=min(training.validate_every, memory_steps),
+    )
     return (
-        Entry("from scratch", "baseline", AdamFromRandom, NETWORK),
-        Entry(
-            "pre-trained, fine-tuned",
-            "transfer",
-            AdamFromPretrained,
-            {**NETWORK, "training": training, "heads": 500},
-        ),
+        Entry("from scratch", "baseline", FamilyFromScratch, NETWORK),
+        Entry("pre-trained, fine-tuned", "transfer", FamilyFineTuned, {**trained, "heads": 500}),
         Entry(
             "MAML, first order",
             "meta-learned",
-            MetaLearned,
+            FamilyMAML,
             {**learned, "learner": "MAML", "first_order": True},
         ),
-        Entry("MAML", "meta-learned", MetaLearned, {**learned, "learner": "MAML"}),
+        Entry("MAML", "meta-learned", FamilyMAML, {**learned, "learner": "MAML"}),
         Entry(
-            "MAML, a rate for each tensor",
+            "MAML, one lr per tensor",
             "meta-learned",
-            MetaLearned,
+            FamilyMAML,
             {**learned, "learner": "MAMLPlusPlus"},
         ),
-        Entry("Meta-SGD", "meta-learned", MetaLearned, {**learned, "learner": "MetaSGD"}),
+        Entry("Meta-SGD", "meta-learned", FamilyMAML, {**learned, "learner": "MetaSGD"}),
         Entry(
             "memory learner",
             "meta-learned",
@@ -63,11 +77,7 @@ def entries(training: Training, steps_of_memory: int) -> tuple[Entry, ...]:
                 "steps": WRITES,
                 "memory": "delta",
                 "memory_options": {"features": "unit", "gate": 0.9},
-                "training": replace(
-                    training,
-                    steps=steps_of_memory,
-                    validate_every=min(training.validate_every, steps_of_memory),
-                ),
+                "training": memory_training,
             },
         ),
     )
@@ -78,22 +88,22 @@ _QUICK = {"steps": 10, "minutes": 1.0, "validate_every": 10, "validation_tasks":
 
 SINUSOIDS = FamilySpec(
     name="sinusoids",
-    summary="draw unseen sine waves from 5 or 10 points each and one gradient step",
+    summary="predict unseen sine waves from 5 or 10 points and one gradient step",
     problem=FamilyProblem,
     score="mean squared error",
     percent=False,
+    lower_is_better=True,
     picture=bars_and_training,
-    kinds={"sinusoids": Kind({f"{k} shots": Column(family, k, QUERIES) for k in SHOTS}, lesson)},
+    columns=COLUMNS,
+    kinds={"sinusoids": Kind(tasks_of, curriculum)},
     test_tasks={"quick": 20, "default": 600, "full": 600},
     entries={
-        "quick": entries(Training(**_TASKS, **_QUICK), 10),
+        "quick": entries(Training(**_TASKS, **_QUICK), memory_steps=10),
         "default": entries(
-            Training(**_TASKS, steps=6000, minutes=1.0, validate_every=1500),
-            steps_of_memory=2000,
+            Training(**_TASKS, steps=6000, minutes=1.0, validate_every=1500), memory_steps=2000
         ),
         "full": entries(
-            Training(**_TASKS, steps=16000, minutes=4.0, validate_every=2000),
-            steps_of_memory=6000,
+            Training(**_TASKS, steps=16000, minutes=4.0, validate_every=2000), memory_steps=6000
         ),
     },
 )

@@ -1,12 +1,14 @@
-"""The memory learner as a method of the benchmarks."""
+"""The memory learner as a method of few-shot classification."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from benchmarks.few_shot.methods.memory import MEMORIES, MetaLearnedMemory
-from benchmarks.few_shot.problems.problem import Problem, seed_everything
+from benchmarks.few_shot.columns import Shots
+from benchmarks.few_shot.methods.memory import MEMORIES, MemoryMethod
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.specs import SPECS
 
@@ -25,15 +27,15 @@ TRAINING = Training(
 @pytest.fixture(scope="module")
 def problem():
     spec = dataclasses.replace(SPECS["languages"], shots=(1, 2))
-    return Problem(spec, seed=3, device=torch.device("cpu"), test_tasks=6)
+    return ClassificationProblem(spec, seed=3, device=torch.device("cpu"), test_tasks=6)
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
-def test_it_trains_and_scores_and_repeats_with_its_seed(problem, memory):
+def test_every_memory_trains_and_is_reproducible(problem, memory):
     found = []
     for _ in range(2):
         seed_everything(3)
-        method = MetaLearnedMemory(
+        method = MemoryMethod(
             problem,
             "memory",
             model={"embedding_size": 8, "hidden_size": 8},
@@ -42,24 +44,19 @@ def test_it_trains_and_scores_and_repeats_with_its_seed(problem, memory):
             writes=2,
             class_weight=1.0,
         )
-        history = method.fit()
+        history = method.train()
         assert history.steps == 3
         assert history.best is not None
         assert all(p.grad.abs().max() > 0 for p in method.learner.parameters())
-        scores = method.scores("2 shots")
+        scores = method.evaluate(Shots(2))
         assert scores.shape == (6,)
         found.append(scores)
     assert torch.equal(*found)
 
 
-def test_a_prediction_is_of_the_test_tasks_ways(problem):
-    method = MetaLearnedMemory(
+def test_predictions_have_the_ways_of_the_test_tasks(problem):
+    method = MemoryMethod(
         problem, "memory", model={"hidden_size": 8}, memory="hebbian", training=TRAINING
     )
-    (batch,) = problem.episodes("validation", 1, 3).batches(3, problem.device)
+    (batch,) = problem.evaluation_tasks("validation", 1, 3).batches(3, problem.device)
     assert method.predict(batch).shape == (3, 50, problem.spec.ways)
-
-
-def test_the_languages_have_an_entry_in_every_form():
-    for entries in SPECS["languages"].entries.values():
-        assert sum(entry.method is MetaLearnedMemory for entry in entries) == 1

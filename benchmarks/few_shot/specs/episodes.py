@@ -1,15 +1,16 @@
-"""Santoro's protocol: an episode is one sequence, the label of an item comes one step late."""
+"""Santoro's protocol: an episode is one sequence, and labels arrive one step late."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.few_shot.methods.instances import ClassMeansSoFar, EpisodeReader
-from benchmarks.few_shot.problems.instance_problem import InstanceProblem
-from benchmarks.few_shot.spec import Entry, InstanceSpec, Training
+from benchmarks.few_shot.methods.episode_method import RunningClassMeans
+from benchmarks.few_shot.methods.episode_reader import EpisodeReader
+from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
+from benchmarks.few_shot.spec import Entry, EpisodeSpec, Training
 from benchmarks.report import bars_and_training
 
-# Who reads episodes; an episode of 5 classes, each shown 10 times, has 50 items.
+# The readers. An episode of 5 classes with 10 items each has 50 steps.
 _MANN = {"cell": "mann", "slots": 128, "read_heads": 2, "slot_size": 40}
 NETWORKS: dict[str, dict[str, Any]] = {
     "MANN": {**_MANN, "contents": "own", "heads_read_input": True},
@@ -20,13 +21,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "fast weights, delta rule": {"cell": "delta", "features": "unit"},
     "LSTM": {"cell": "lstm"},
 }
-_DROPOUT = 0.2  # of the items' vectors: those of unseen classes are less alike than of known ones
+_DROPOUT = 0.2  # of the vectors: items of unseen classes vary more than those of training classes
 
 
 def entries(
     encoder: dict[str, Any], pretraining: Training, training: Training, parameters: int
 ) -> tuple[Entry, ...]:
-    """Who competes, with the training that a form of the run has time for."""
+    """The methods.
+
+    Args:
+        encoder: options of the encoder.
+        pretraining: settings of the encoder's training.
+        training: settings of the readers' training.
+        parameters: number of parameters of a reader.
+    """
     shared = {"encoder": encoder, "pretraining": pretraining}
     read = {**shared, "parameters": parameters, "training": training}
     narrow = {**NETWORKS["MANN"], "dropout": _DROPOUT, "before": False}
@@ -37,12 +45,12 @@ def entries(
             for options in [{**read, "network": {**network, "dropout": _DROPOUT}}]
         ),
         Entry(
-            "MANN, without the item before",
+            "MANN, without the previous item",
             "meta-learned",
             EpisodeReader,
             {**read, "network": narrow},
         ),
-        Entry("class means so far", "transfer", ClassMeansSoFar, shared),
+        Entry("running class means", "transfer", RunningClassMeans, shared),
     )
 
 
@@ -52,7 +60,7 @@ _QUICK = {"steps": 4, "minutes": 1.0, "validate_every": 4, "validation_tasks": 1
 
 
 def forms(encoder: dict[str, Any], metric: dict[str, Any]) -> dict[str, tuple[Entry, ...]]:
-    """The entries of each form of a run."""
+    """The methods of each form."""
     return {
         "quick": entries(
             encoder,
@@ -75,10 +83,11 @@ def forms(encoder: dict[str, Any], metric: dict[str, Any]) -> dict[str, tuple[En
     }
 
 
-_ALIKE: dict[str, Any] = {
-    "problem": InstanceProblem,
+_SHARED: dict[str, Any] = {
+    "problem": EpisodeProblem,
     "score": "accuracy",
     "percent": True,
+    "lower_is_better": False,
     "picture": bars_and_training,
     "ways": 5,
     "shots": (1, 5),
@@ -86,23 +95,23 @@ _ALIKE: dict[str, Any] = {
     "test_tasks": {"quick": 10, "default": 600, "full": 1000},
 }
 
-STROKES_BY_INSTANCE = InstanceSpec(
+STROKES_BY_INSTANCE = EpisodeSpec(
     name="strokes",
-    summary="name unseen characters, one after another, by how often each was shown",
+    summary="classify unseen characters one after another, by how often each has appeared",
     taskset="strokes",
     maps=True,
     training_options={"samples": 60},
     entries=forms({"hidden_size": 512, "embedding_size": 64}, _METRIC),
-    **_ALIKE,
+    **_SHARED,
 )
 
-LANGUAGES_BY_INSTANCE = InstanceSpec(
+LANGUAGES_BY_INSTANCE = EpisodeSpec(
     name="languages_by_instance",
-    summary="tell unseen languages apart, name after name, by how often each was shown",
+    summary="identify unseen languages name after name, by how often each has appeared",
     taskset="languages",
     entries=forms(
         {"embedding_size": 32, "hidden_size": 32, "bidirectional": True, "pooling": "max"},
         {**_METRIC, "lr": 6e-3, "ways": 20, "tasks": 1},
     ),
-    **_ALIKE,
+    **_SHARED,
 )

@@ -1,4 +1,4 @@
-"""Families' tasks by Adam on each support set, from random parameters or from pre-trained ones."""
+"""Adam on each support set of a family's tasks, from random or from pre-trained parameters."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.few_shot.methods.adam import adam_on_support
-from benchmarks.few_shot.methods.families import FamilyMethod
+from benchmarks.few_shot.methods.family_method import FamilyMethod
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History, train
+from benchmarks.few_shot.training import History, run_training
 from l2l_rnn.data import TaskBatch
 
 
-class AdamFromRandom(FamilyMethod):
-    """Trains a network of random parameters on each support set with Adam.
+class FamilyFromScratch(FamilyMethod):
+    """Trains a randomly initialized network on each support set with Adam.
 
     Args:
         kind, network, steps: as in `FamilyMethod`.
-        lrs: Adam's step sizes to choose from, by validation tasks.
-        validation_tasks: how many of those.
+        lrs: Adam's learning rates to choose from, by the error on validation tasks.
+        validation_tasks: number of validation tasks.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class AdamFromRandom(FamilyMethod):
         self.lrs, self.validation_tasks = lrs, validation_tasks
         self.lr = lrs[0]
 
-    def fit(self) -> History | None:
+    def train(self) -> History | None:
         history = self.prepare()
-        self.choose_rate(self.validation_tasks)
+        self.choose_lr(self.validation_tasks)
         return history
 
-    def choose_rate(self, tasks: int) -> float:
-        """Take the step size with the least validation error, and return that error."""
+    def choose_lr(self, tasks: int) -> float:
+        """Choose the learning rate with the least validation error, and return that error."""
         errors = {}
         for lr in self.lrs:
             self.lr = lr
-            errors[lr] = self.validation_error(tasks)
+            errors[lr] = self.validation_score(tasks)
         self.lr = min(errors, key=errors.__getitem__)
         return errors[self.lr]
 
@@ -57,24 +57,24 @@ class AdamFromRandom(FamilyMethod):
         self.start = self.network()
         return None
 
-    def adapted(self, batch: TaskBatch) -> Tensor:
+    def predict(self, batch: TaskBatch) -> Tensor:
         return adam_on_support(self.start, batch, self.steps, self.lr, self.family.loss)
 
     def details(self) -> dict[str, Any]:
         return {"lr": self.lr}
 
 
-class AdamFromPretrained(AdamFromRandom):
-    """Pre-trains a network on many training tasks at once, with a head for each, then fine-tunes.
+class FamilyFineTuned(FamilyFromScratch):
+    """Pre-trains a network on many training tasks, with a head for each, then fine-tunes it.
 
-    The tasks differ in their answers alone, so that one network for all of them, without a head
-    each, could learn nothing: with the heads, the encoder learns what answers are made of. A new
-    head starts as the mean of theirs.
+    Tasks differ only in their targets, so one network without task-specific heads could learn
+    nothing. With the heads, the encoder learns the features that targets are made of. A new task's
+    head starts as the mean of the trained heads.
 
     Args:
-        kind, network, steps, lrs, validation_tasks: as in `AdamFromRandom`.
-        training: the pre-training; its tasks are those of a step.
-        heads: how many training tasks there are.
+        kind, network, steps, lrs, validation_tasks: as in `FamilyFromScratch`.
+        training: settings of the pre-training; `tasks` is the number of tasks in a step.
+        heads: number of training tasks.
     """
 
     def __init__(
@@ -96,24 +96,25 @@ class AdamFromPretrained(AdamFromRandom):
         parameters = self.family.parameters(self.heads)
 
         def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
-            lesson = self.problem.lesson(self.kind, step, progress)
-            family = lesson.family("train")
-            which = torch.randperm(self.heads)[: self.training.tasks]
-            x, y = family.examples(parameters[which], lesson.shots + lesson.queries)
+            tasks = self.problem.curriculum(self.kind, step, progress)
+            family = tasks.family("train")
+            chosen = torch.randperm(self.heads)[: self.training.tasks]
+            x, y = family.examples(parameters[chosen], tasks.shots + tasks.queries)
             x, y = x.to(self.problem.device), y.to(self.problem.device)
-            outputs = shared(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (tasks, B, heads * size)
-            own = outputs.unflatten(-1, (self.heads, size))[torch.arange(len(which)), :, which]
+            outputs = shared(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (N, B, heads * size)
+            by_head = outputs.unflatten(-1, (self.heads, size))
+            own = by_head[torch.arange(len(chosen)), :, chosen]  # (N, B, size)
             return family.loss(own, y).mean(), family.error(own.detach(), y).mean()
 
         def validate() -> float:
             self.start.encoder = copy.deepcopy(shared.encoder)
             with torch.no_grad():
                 for name, parameter in self.start.head.named_parameters():
-                    given = shared.head.get_parameter(name).unflatten(0, (self.heads, size))
-                    parameter.copy_(given.mean(0))
-            return self.choose_rate(self.training.validation_tasks)
+                    trained = shared.head.get_parameter(name).unflatten(0, (self.heads, size))
+                    parameter.copy_(trained.mean(0))
+            return self.choose_lr(self.training.validation_tasks)
 
-        history = train(
+        history = run_training(
             shared,
             self.training,
             loss_of_step,
@@ -122,5 +123,5 @@ class AdamFromPretrained(AdamFromRandom):
             tasks_per_step=self.training.tasks,
             lower_is_better=True,
         )
-        validate()  # takes over the best parameters
+        validate()  # copies the best parameters
         return history

@@ -1,0 +1,154 @@
+"""The tables of README.md and docs/, generated from the result files.
+
+`python -m benchmarks.documents` writes every table anew. A table stands between
+`<!-- table: NAME -->` and `<!-- end of table -->`; a test checks that each is up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+
+# isort: split
+from benchmarks import report
+from benchmarks.algorithmic import table as algorithmic
+from benchmarks.speed import loading, memory, meta_step
+from l2l_rnn.files import replacing
+from l2l_rnn.tasksets import list_tasksets
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "tasksets.md")
+TABLE = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return the published result of an experiment."""
+    path = ROOT / "benchmarks" / "results" / f"{name}-full.json"
+    return json.loads(path.read_text("utf-8"))
+
+
+def comparison() -> str:
+    """Compare a learn2learn script with and without this package."""
+    speed, draws = read("speed"), read("loading")["seconds"]
+    second_order = [row for row in speed["rows"] if not row["work"]["first_order"]]
+    large, small = second_order[:2]
+
+    def sizes(row: dict[str, Any]) -> str:
+        return f"{row['work']['tasks']} tasks of {row['work']['batch']} sequences"
+
+    def times(before: float, after: float, digits: int = 0) -> str:
+        return f"{1000 * before:.{digits}f} ms | **{1000 * after:.{digits}f} ms**"
+
+    lines = [
+        "| | learn2learn alone | with l2l_rnn |",
+        "| --- | --- | --- |",
+        f"| second-order MAML step, LSTM, {sizes(large)} | "
+        f"{times(large['seconds']['learn2learn'], large['seconds']['l2l_rnn'])} |",
+        f"| the same, {sizes(small)} | "
+        f"{times(small['seconds']['learn2learn'], small['seconds']['l2l_rnn'])} |",
+        "| drawing 16 few-shot text tasks | "
+        f"{times(draws[loading.PARTITIONED], draws['at once'], 1)} |",
+        f"| text and time-series task sets, offline | none | **{len(list_tasksets())}** |",
+        "| learners with an external memory | none | **NTM, DNC, MANN, memory networks, fast "
+        "weights** |",
+        "| second-order MAML through an LSTM on a GPU | error: cuDNN has no second derivative | "
+        "exact; not timed on a GPU yet |",
+    ]
+    return "\n".join(lines)
+
+
+def highlights() -> str:
+    """Summarize the results in six lines."""
+    languages, lags, waves = read("languages"), read("lags"), read("sinusoids")
+    strokes, bits = read("strokes"), read("memory-tasks")
+    adaptation = read("adaptation")["times_faster"]
+
+    def score(result: dict[str, Any], name: str, column: str, **variant: str) -> str:
+        (found,) = [
+            method["scores"][column]
+            for method in result["methods"]
+            if method["name"] == name and method["variant"] == variant
+        ]
+        return report.score_text(result["spec"]["percent"], found)
+
+    def copied(network: str) -> list[float]:
+        return [
+            run["wrong_bits"]["120"]
+            for run in bits["runs"]
+            if run["task"] == "copy" and run["settings"]["memory"] == network
+        ]
+
+    def names(name: str) -> str:
+        return score(languages, name, "5 shots")
+
+    recall = {"tasks": "recall", "cell": "LSTM"}
+    lines = [
+        f"- **Languages, 5 shots**: accuracy {names('3 x LSTM ProtoNet, Gaussian prior')}% with "
+        f"three ProtoNets and priors, {names('LSTM pre-trained, fine-tuned')}% with a fine-tuned "
+        f"LSTM, {names('TF-IDF n-grams, logistic regression')}% with TF-IDF.",
+        f"- **The same by memory**: {names('LSTM memory learner')}% with 15 writes and no gradient "
+        f"step, {adaptation['hebbian, write 15 times']:.1f} times as fast as five MAML steps.",
+        f"- **Recall over 100 steps**: error {score(lags, 'MAML', '100 back', **recall)}% with "
+        f"MAML and an LSTM, {score(lags, 'from scratch', '100 back', **recall)}% from scratch "
+        "(chance level 80%).",
+        f"- **Sine waves, 10 shots**: squared error {score(waves, 'memory learner', '10 shots')} "
+        f"with the memory learner, {score(waves, 'Meta-SGD', '10 shots')} with Meta-SGD, "
+        f"{score(waves, 'MAML', '10 shots')} with MAML.",
+        "- **Copy**: three NTMs trained on up to 20 vectors copy 120 with at most "
+        f"{max(copied('ntm')):.0f} wrong bits of 960; an LSTM has {max(copied('lstm')):.0f}.",
+        f"- **Unseen characters**: the MANN is right for {score(strokes, 'MANN', '2nd')}% of "
+        f"second and {score(strokes, 'MANN', '10th')}% of tenth items, an LSTM for "
+        f"{score(strokes, 'LSTM', '2nd')}% and {score(strokes, 'LSTM', '10th')}%.",
+    ]
+    return "\n".join(lines)
+
+
+def few_shot(name: str) -> str:
+    """Format a few-shot result with its notes."""
+    result = read(name)
+    return f"{report.table(result)}\n\n{report.notes(result)}"
+
+
+def lag_table() -> str:
+    """Format one lag of the experiment `lags`."""
+    result = read("lags")
+    return f"{report.column_table(result, '100 back')}\n\n{report.notes(result)}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "comparison": comparison,
+    "highlights": highlights,
+    "tasksets": lambda: report.tasksets_table(list_tasksets()),
+    "languages": lambda: few_shot("languages"),
+    "lags": lag_table,
+    "sinusoids": lambda: few_shot("sinusoids"),
+    "strokes": lambda: few_shot("strokes"),
+    "languages_by_instance": lambda: few_shot("languages_by_instance"),
+    "memory-tasks": lambda: algorithmic.table(read("memory-tasks"), each=True),
+    "speed": lambda: meta_step.table(read("speed")),
+    "memory-speed": lambda: memory.table(read("memory-speed")),
+}
+
+
+def refresh(text: str) -> str:
+    """Return a document with all of its tables generated anew."""
+    return TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[4]}", text)
+
+
+def main() -> int:
+    """Refresh all documents; returns the exit status."""
+    for path in DOCUMENTS:
+        text = refresh(path.read_text("utf-8"))
+        with replacing(path) as file:
+            file.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

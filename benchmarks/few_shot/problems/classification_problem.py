@@ -1,0 +1,172 @@
+"""Few-shot classification: tasks of a task set's unseen classes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from learn2learn.data import Taskset
+from learn2learn.data.transforms import FusedNWaysKShots, LoadData, RemapLabels
+from torch import Tensor, nn
+
+from benchmarks.few_shot.columns import Column, Shots
+from benchmarks.few_shot.problems.problem import Problem, TrainingTasks
+from benchmarks.few_shot.spec import ClassificationSpec, Training
+from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
+from l2l_rnn.models import SequenceEncoder
+from l2l_rnn.tasksets import get_tasksets
+
+
+@dataclass(frozen=True)
+class EvaluationTasks:
+    """Fixed tasks, the same for every method: the items of each, by index.
+
+    Attributes:
+        dataset: the dataset that the indices point into.
+        index: support and query items, `support_x` `(N, B, 1)` and so on.
+    """
+
+    dataset: SequenceDataset
+    index: TaskBatch
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batches(self, tasks: int, device: torch.device) -> list[TaskBatch]:
+        """The tasks as sequences and labels, `tasks` at a time."""
+        sequences = self.dataset.sequences
+        return [
+            TaskBatch(
+                sequences[part.support_x[..., 0]],
+                part.support_y,
+                sequences[part.query_x[..., 0]],
+                part.query_y,
+            ).to(device)
+            for part in self.index.chunks(tasks)
+        ]
+
+    def texts(self, items: Tensor) -> list[str]:
+        """The raw strings of one task's items, `(B, 1)`."""
+        return [self.dataset.names[i] for i in items.flatten().tolist()]
+
+
+class ClassificationTrainingTasks(TrainingTasks):
+    """Unlimited batches of tasks of the training classes.
+
+    Args:
+        problem: the problem, whose training items are drawn.
+        training: tasks in a batch, and their ways, shots and queries.
+        seed: fixes the tasks.
+    """
+
+    def __init__(self, problem: ClassificationProblem, training: Training, seed: int) -> None:
+        super().__init__(training.tasks, seed, torch.device("cpu"))
+        self.problem, self.training = problem, training
+
+    def batch(self, step: int, progress: float) -> tuple[TaskBatch, TaskBatch]:
+        """Draw the batch of a training step.
+
+        Returns:
+            The tasks; and the same sequences, labeled with their class among all training classes
+            instead of their class in the task.
+        """
+        settings, train, device = self.training, self.problem.train, self.problem.device
+        shots = settings.shots[step % len(settings.shots)]
+        drawn = self.draw(self.problem.items, settings.ways, shots, settings.queries)
+        support, query = drawn.support_x[..., 0], drawn.query_x[..., 0]
+        xs, xq = (train.sequences[items].to(device) for items in (support, query))
+        tasks = TaskBatch(xs, drawn.support_y.to(device), xq, drawn.query_y.to(device))
+        ys, yq = (train.labels[items].to(device) for items in (support, query))
+        return tasks, TaskBatch(xs, ys, xq, yq)
+
+
+class ClassificationProblem(Problem):
+    """The task set of a spec.
+
+    Args:
+        spec: the experiment.
+        seed: fixes all tasks.
+        device: where tensors are placed.
+        test_tasks: number of test tasks.
+    """
+
+    spec: ClassificationSpec
+
+    def __init__(
+        self, spec: ClassificationSpec, seed: int, device: torch.device, test_tasks: int
+    ) -> None:
+        super().__init__(spec, seed, device, test_tasks)
+        tasksets = get_tasksets(spec.taskset, **spec.taskset_options)
+        self.train, self.validation, self.test = (t.dataset.dataset for t in tasksets)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(map(Shots, self.spec.shots))
+
+    @property
+    def chance(self) -> float:
+        return 1 / self.spec.ways
+
+    def description(self) -> dict[str, Any]:
+        return {
+            split: {"classes": len(dataset.classes), "items": len(dataset)}
+            for split, dataset in (
+                ("train", self.train),
+                ("validation", self.validation),
+                ("test", self.test),
+            )
+        }
+
+    def encoder(self, **options: Any) -> nn.Module:
+        """Make an encoder of the items, with an `output_size`."""
+        return SequenceEncoder(vocab_size=self.vocab_size, **options)
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return len(self.train.vocabulary)
+
+    @cached_property
+    def items(self) -> SequenceDataset:
+        """The training items by index: sequences of one step, which holds the index."""
+        return indices_of(self.train)
+
+    def training_tasks(self, training: Training, seed: int) -> ClassificationTrainingTasks:
+        """Start a stream of training tasks."""
+        return ClassificationTrainingTasks(self, training, seed)
+
+    def evaluation_tasks(self, split: str, shots: int, tasks: int) -> EvaluationTasks:
+        """Draw tasks of a split, the same ones at each call."""
+        dataset: SequenceDataset = getattr(self, split)
+        items = indices_of(dataset).meta()
+        samples = shots + self.spec.queries
+        transforms = [
+            FusedNWaysKShots(items, n=self.spec.ways, k=samples),
+            LoadData(items),
+            RemapLabels(items),
+        ]
+        state = random.getstate()
+        random.seed(f"{self.seed} {split} {shots}")
+        try:
+            return EvaluationTasks(dataset, draw_tasks(Taskset(items, transforms), tasks, shots))
+        finally:
+            random.setstate(state)
+
+    def training_sample(self, each: int) -> Tensor:
+        """Draw at most `each` items of every training class: their indices, `(B,)`."""
+        labels = self.train.labels
+        shuffled = torch.randperm(len(labels))
+        order = shuffled[labels[shuffled].argsort(stable=True)]  # by class, shuffled within
+        counts = torch.bincount(labels)
+        starts = counts.cumsum(0) - counts
+        rank = torch.arange(len(labels)) - starts[labels[order]]
+        return order[rank < each]
+
+
+def indices_of(dataset: SequenceDataset) -> SequenceDataset:
+    """A dataset with the same labels, whose sequences are their own indices."""
+    indices = torch.arange(len(dataset)).unsqueeze(-1)
+    return SequenceDataset(indices, dataset.labels, dataset.classes)

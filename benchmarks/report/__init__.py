@@ -1,0 +1,23 @@
+"""Results as tables, JSON files and pictures."""
+
+from benchmarks.report.bars import bars_and_training
+from benchmarks.report.files import check_writable, read_result, replace, write_result
+from benchmarks.report.gradient_flow import scores_and_gradient_flow
+from benchmarks.report.scores import add_differences, interval, score_text
+from benchmarks.report.tables import column_table, notes, table, tasksets_table
+
+__all__ = [
+    "add_differences",
+    "bars_and_training",
+    "check_writable",
+    "column_table",
+    "interval",
+    "notes",
+    "read_result",
+    "replace",
+    "score_text",
+    "scores_and_gradient_flow",
+    "table",
+    "tasksets_table",
+    "write_result",
+]

@@ -1,0 +1,57 @@
+"""Result files: whole or absent, never half-written."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from l2l_rnn.files import read_json, replacing, write_json
+
+
+def check_writable(directory: Path) -> None:
+    """Create the directory if needed and check that a file can be written there.
+
+    Raises:
+        OSError: it cannot.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> Path:
+    """Call `write` with a temporary path, then move the file to `path`."""
+    with replacing(path, "wb") as file:
+        write(Path(file.name))
+    return path
+
+
+def write_result(
+    result: dict[str, Any], directory: Path, picture: Callable[[dict[str, Any], Path], None]
+) -> tuple[Path, Path]:
+    """Write `NAME-FORM.json` and `NAME-FORM.png`.
+
+    The names of an interrupted run end in `-partial`, so it never replaces a complete one.
+
+    Args:
+        result: what `runner.run` returns.
+        directory: where the files go.
+        picture: draws the result into a file.
+    """
+    stem = f"{result['spec']['name']}-{result['form']}" + "-partial" * result["interrupted"]
+    data, image = directory / f"{stem}.json", directory / f"{stem}.png"
+    write_json(data, result, indent=1)
+    picture(result, image)
+    return data, image
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read what `write_result` wrote.
+
+    Raises:
+        OSError: there is no such file.
+        DataError: it is not JSON.
+    """
+    return read_json("benchmarks", path)

@@ -1,0 +1,118 @@
+"""Means over tasks, their confidence intervals, and which methods lead a column.
+
+A score in a result is a dict: `mean`, `ci95` (half width of the 95% interval), `tasks`, and, for
+methods other than the best of their column, `difference`: the paired difference from the best, with
+its own `mean` and `ci95`. Results of older runs have no `difference`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+Score = dict[str, Any]
+Method = dict[str, Any]
+
+
+def interval(scores: Tensor) -> Score:
+    """Mean over tasks and the half width of its 95% confidence interval.
+
+    Args:
+        scores: one for each task, `(N,)`.
+    """
+    count = len(scores)
+    std = scores.double().std().item() if count > 1 else 0.0
+    return {
+        "mean": scores.double().mean().item(),
+        "ci95": 1.96 * std / math.sqrt(count),
+        "tasks": count,
+    }
+
+
+def score_text(percent: bool, score: Score, sign: str = "") -> str:
+    """Format a mean and its interval; `percent` multiplies by 100, `sign="+"` shows the sign."""
+    factor, digits = (100, 1) if percent else (1, 3)
+    return f"{factor * score['mean']:{sign}.{digits}f} ± {factor * score['ci95']:.{digits}f}"
+
+
+def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:
+    """Group methods that compete with each other: those with the same `variant`."""
+    groups: dict[tuple[str, ...], list[Method]] = {}
+    for method in methods:
+        groups.setdefault(tuple(method["variant"].values()), []).append(method)
+    return groups
+
+
+def add_differences(
+    methods: list[Method], scores: dict[str, dict[str, Tensor]], *, lower_is_better: bool
+) -> None:
+    """Add to each score the paired difference from the best method of its column and variant.
+
+    Every method is evaluated on the same tasks, so differences on single tasks have a narrower
+    interval than the two means suggest.
+
+    Args:
+        methods: the methods of a result; changed in place.
+        scores: score on each task, `(N,)`, by label and column.
+        lower_is_better: whether scores are errors.
+    """
+    for group in variants(methods).values():
+        for column in group[0]["scores"]:
+            best = best_of(group, column, lower_is_better)
+            for method in group:
+                if method is not best:
+                    own, other = (scores[m["label"]][column] for m in (method, best))
+                    paired = interval(own.double() - other.double())
+                    del paired["tasks"]
+                    method["scores"][column]["difference"] = paired
+
+
+def best_of(methods: list[Method], column: str, lower_is_better: bool) -> Method:
+    """The method with the best mean in a column; the first of equals."""
+    choose = min if lower_is_better else max
+    return choose(methods, key=lambda method: method["scores"][column]["mean"])
+
+
+def overlap(score: Score, best: Score) -> bool:
+    """Whether the intervals of two scores overlap."""
+    distance: float = abs(score["mean"] - best["mean"])
+    return distance <= score["ci95"] + best["ci95"]
+
+
+def leaders(result: dict[str, Any], column: str) -> set[str]:
+    """Labels of the best method of each variant, and of those not distinguishable from it.
+
+    These are the methods whose paired difference from the best has an interval that contains 0;
+    without a paired difference, the methods whose interval overlaps that of the best.
+    """
+    found = set()
+    for group in variants(result["methods"]).values():
+        scored = [method for method in group if column in method["scores"]]
+        if not scored:
+            continue
+        best = best_of(scored, column, result["spec"]["lower_is_better"])
+        for method in scored:
+            score = method["scores"][column]
+            if "difference" in score:
+                leads = abs(score["difference"]["mean"]) <= score["difference"]["ci95"]
+            else:
+                leads = overlap(score, best["scores"][column])
+            if leads or method is best:
+                found.add(method["label"])
+    return found
+
+
+def cut_short(method: Method) -> bool:
+    """Whether a training of the method stopped at its time limit."""
+    training = method["training"]
+    if training is None:
+        return False
+    stopped = training["ended_early"] or training["pretraining_ended_early"]
+    return stopped or any(other["ended_early"] for other in training["others"])
+
+
+def measure_text(spec: dict[str, Any]) -> str:
+    """What the numbers are, such as `error in %, lower is better`."""
+    return spec["score"] + " in %" * spec["percent"] + ", lower is better" * spec["lower_is_better"]

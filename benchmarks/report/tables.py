@@ -1,0 +1,128 @@
+"""Markdown tables of a result, and the notes below them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.report.scores import (
+    best_of,
+    cut_short,
+    leaders,
+    measure_text,
+    overlap,
+    score_text,
+    variants,
+)
+from l2l_rnn.data import TaskCard
+
+
+def table(result: dict[str, Any]) -> str:
+    """Format a result as a Markdown table with a row for each method.
+
+    The best score of a column is bold, and so is every score not distinguishable from it.
+    """
+    names = [column["name"] for column in result["columns"]]
+    leading = {name: leaders(result, name) for name in names}
+    first = f"method ({measure_text(result['spec'])})"
+    rows = [[first, "kind", *names, "training", "time per task"], []]
+    for method in result["methods"]:
+        cells = [method["label"], method["group"]]
+        for name in names:
+            cells.append(_cell(result, method, name, method["label"] in leading[name]))
+        cells.append(_duration(method["training_seconds"]) + _limit(method))
+        cells.append(_short_duration(method["seconds_per_task"]))
+        rows.append(cells)
+    widths = [max(len(row[i]) for row in rows if row) for i in range(len(rows[0]))]
+    rows[1] = ["-" * width for width in widths]
+    return "\n".join(
+        _line(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
+
+
+def column_table(result: dict[str, Any], column: str) -> str:
+    """Format one column of a result, with a row for each variant and a column for each method."""
+    groups = variants(result["methods"])
+    leading = leaders(result, column)
+    names = list(dict.fromkeys(method["name"] for method in result["methods"]))
+    keys = ", ".join(result["methods"][0]["variant"])
+    rows = [[f"{keys} ({measure_text(result['spec'])})", *names], ["---", *["---:"] * len(names)]]
+    for variant, methods in groups.items():
+        cells = {}
+        for method in methods:
+            text = _cell(result, method, column, method["label"] in leading)
+            cells[method["name"]] = text + _limit(method)
+        rows.append([", ".join(variant), *(cells.get(name, "-") for name in names)])
+    return "\n".join(map(_line, rows))
+
+
+def notes(result: dict[str, Any]) -> str:
+    """What to know when reading the table: form, bold type, paired differences, time limits."""
+    lines = []
+    if result["form"] == "quick":
+        lines.append("Quick run: no numbers to quote.")
+    lines += [
+        f"{method['label']}: training stopped at its time limit."
+        for method in result["methods"]
+        if cut_short(method)
+    ]
+    lines.append("Bold: the best score of a column, and every score not distinguishable from it.")
+    paired = []
+    for column in result["columns"]:
+        paired += _paired(result, column["name"])
+    if paired:
+        lines.append("Paired differences from the best, where the intervals overlap (95%):")
+    return "\n".join(lines + paired)
+
+
+def tasksets_table(cards: dict[str, TaskCard]) -> str:
+    """Format task sets as Markdown: a task, the size of each split, and how hard a task is."""
+    lines = [
+        _line(["name", "a task", "train, validation, test", "chance level, simple baseline"]),
+        _line(["---"] * 4),
+    ]
+    for name, card in sorted(cards.items()):
+        size = "unlimited"
+        if card.classes is not None:
+            size = f"{', '.join(map(str, card.classes))} {card.counted}"
+        scores = f"{card.measure}: {card.chance:g}, {card.baseline[1]:g}"
+        lines.append(_line([f"`{name}`", card.task, size, scores]))
+    return "\n".join(lines)
+
+
+def _cell(result: dict[str, Any], method: dict[str, Any], column: str, leads: bool) -> str:
+    if column not in method["scores"]:
+        return "-"
+    text = score_text(result["spec"]["percent"], method["scores"][column])
+    return f"**{text}**" if leads else text
+
+
+def _limit(method: dict[str, Any]) -> str:
+    return " (time limit)" * cut_short(method)
+
+
+def _paired(result: dict[str, Any], column: str) -> list[str]:
+    """One line for each method whose interval overlaps that of the best."""
+    lines = []
+    for methods in variants(result["methods"]).values():
+        best = best_of(methods, column, result["spec"]["lower_is_better"])
+        for method in methods:
+            score = method["scores"][column]
+            if "difference" in score and overlap(score, best["scores"][column]):
+                text = score_text(result["spec"]["percent"], score["difference"], "+")
+                lines.append(f"  {column}: {text} for {method['label']} - {best['label']}")
+    return lines
+
+
+def _line(cells: Any) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _short_duration(seconds: float) -> str:
+    """Milliseconds, or microseconds below one millisecond."""
+    return f"{1e3 * seconds:.0f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.0f} µs"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 0.5:
+        return "none"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

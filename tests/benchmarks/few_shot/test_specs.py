@@ -1,0 +1,106 @@
+"""Every experiment of `SPECS`: it is complete, and its quick form runs."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+
+import pytest
+import torch
+
+from benchmarks import report
+from benchmarks.few_shot import runner
+from benchmarks.few_shot.methods.episode_network import count_parameters, network_of_size
+from benchmarks.few_shot.methods.episode_reader import EpisodeReader
+from benchmarks.few_shot.methods.family_maml import FamilyMAML
+from benchmarks.few_shot.methods.family_memory import FamilyMemory
+from benchmarks.few_shot.methods.memory import MemoryMethod
+from benchmarks.few_shot.spec import EpisodeSpec, FamilySpec
+from benchmarks.few_shot.specs import SPECS
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_form_has_the_same_methods_and_enough_tasks(spec):
+    assert set(spec.entries) == set(spec.test_tasks) == {"quick", "default", "full"}
+    assert min(spec.test_tasks["default"], spec.test_tasks["full"]) >= 200
+    forms = list(spec.entries.values())
+    methods = [{(entry.group, entry.method) for entry in entries} for entries in forms]
+    assert methods[0] == methods[1] == methods[2]
+    assert all(len({entry.label for entry in entries}) == len(entries) for entries in forms)
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory):
+    """Run the quick form of a spec once: the entries, the result, the directory, the output."""
+
+    @functools.cache
+    def run(name):
+        spec = SPECS[name]
+        entries = spec.entries["quick"]
+        if not isinstance(spec, FamilySpec):  # one entry of each method is enough, and faster
+            entries = tuple({entry.method: entry for entry in entries}.values())
+        changes = {"training_options": {}} if isinstance(spec, EpisodeSpec) else {}
+        spec = dataclasses.replace(spec, entries={"quick": entries}, **changes)
+        out, printed = tmp_path_factory.mktemp(name), io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            result = runner.run(spec, "quick", 0, torch.device("cpu"), out)
+        return entries, result, out, printed.getvalue()
+
+    return run
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_quick_form_runs_and_writes_what_it_prints(name, quick_run):
+    entries, result, out, printed = quick_run(name)
+    assert report.table(result) in printed
+    assert report.notes(result) in printed
+    assert "Quick run: no numbers to quote." in printed
+    assert json.loads((out / f"{name}-quick.json").read_text()) == result
+    assert (out / f"{name}-quick.png").read_bytes().startswith(b"\x89PNG")
+    columns = [column["name"] for column in result["columns"]]
+    assert len(set(columns)) == len(columns)
+    assert [method["label"] for method in result["methods"]] == [e.label for e in entries]
+    assert all(list(method["scores"]) == columns for method in result["methods"])
+
+
+def test_lags_record_how_far_back_gradients_reach(quick_run):
+    _, result, _, _ = quick_run("lags")
+    learned = [method for method in result["methods"] if method["group"] == "meta-learned"]
+    assert {len(method["gradient_flow"]["after"]) for method in learned} == {201}
+    assert learned[0]["variant"] == {"tasks": "recall", "cell": "GRU"}
+    table = report.column_table(result, "100 back").splitlines()
+    assert len(table) == 2 + len({tuple(method["variant"].values()) for method in learned})
+    assert table[0].startswith("| tasks, cell (error in %, lower is better) | from scratch | ")
+
+
+def test_readers_record_their_number_of_parameters(quick_run):
+    entries, result, _, _ = quick_run("languages_by_instance")
+    for entry, method in zip(entries, result["methods"], strict=True):
+        assert ("parameters" in method) == (entry.method is EpisodeReader)
+
+
+@pytest.mark.parametrize("name", ["strokes", "languages_by_instance"])
+def test_readers_have_similar_numbers_of_parameters(name):
+    for form in ("default", "full"):
+        for entry in SPECS[name].entries[form]:
+            if entry.method is EpisodeReader:
+                aim = entry.options["parameters"]
+                made = network_of_size(aim, 64, 5, **entry.options["network"])
+                assert count_parameters(made) == pytest.approx(aim, rel=0.02)
+
+
+def test_every_form_has_the_memory_learner():
+    for entries in SPECS["languages"].entries.values():
+        assert sum(entry.method is MemoryMethod for entry in entries) == 1
+    for name in ("sinusoids", "lags"):
+        for entries in SPECS[name].entries.values():
+            learners = [e for e in entries if e.method is FamilyMemory]
+            maml = [
+                e
+                for e in entries
+                if e.method is FamilyMAML
+                and e.options["learner"] == "MAML"
+                and not e.options.get("first_order")
+            ]
+            assert [e.variant for e in learners] == [e.variant for e in maml]

@@ -1,0 +1,214 @@
+"""Tables, notes and pictures of results."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from benchmarks import report
+from benchmarks.few_shot.specs import SPECS
+from benchmarks.report import bars, gradient_flow, style
+from benchmarks.report.scores import cut_short, leaders
+
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
+TRAINING = {
+    "ended_early": False,
+    "pretraining_ended_early": False,
+    "others": [],
+    "points": [{"seconds": 1.0, "validation": 0.5}, {"seconds": 9.0, "validation": 0.6}],
+}
+
+
+def method(label, mean, ci95=0.1, **more):
+    return {
+        "label": label,
+        "name": label,
+        "variant": {},
+        "group": "baseline",
+        "scores": {"1 shot": {"mean": mean, "ci95": ci95, "tasks": 50}},
+        "training": None,
+        "training_seconds": 0.0,
+        "seconds_per_task": 0.002,
+        **more,
+    }
+
+
+def result_of(*methods, lower_is_better=False, form="full"):
+    return {
+        "spec": {
+            "name": "example",
+            "summary": "an example",
+            "score": "accuracy",
+            "percent": True,
+            "lower_is_better": lower_is_better,
+        },
+        "form": form,
+        "chance": 0.2,
+        "columns": [{"name": "1 shot", "shots": 1}],
+        "methods": list(methods),
+    }
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are saved, kept open."""
+    kept = []
+    monkeypatch.setattr(style.plt, "close", kept.append)
+    yield kept
+    monkeypatch.undo()
+    style.plt.close("all")
+
+
+def test_interval_is_a_95_percent_confidence_interval():
+    score = report.interval(torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    assert score["mean"] == 0.5
+    assert score["ci95"] == pytest.approx(1.96 * (1 / 3) ** 0.5 / 2)
+    assert report.interval(torch.tensor([0.25]))["ci95"] == 0
+
+
+def test_the_time_per_task_is_never_zero():
+    for seconds, text in ((0.0421, "42 ms"), (0.0011, "1 ms"), (0.00084, "840 µs")):
+        result = result_of(method("m", 0.5, seconds_per_task=seconds))
+        assert f"| {text} " in report.table(result)
+
+
+def test_the_best_score_of_a_column_is_bold_with_those_whose_interval_overlaps():
+    methods = [method("a", 0.2, 0.01), method("b", 0.5, 0.03), method("c", 0.45, 0.03)]
+    assert leaders(result_of(*methods), "1 shot") == {"b", "c"}
+    assert leaders(result_of(*methods, lower_is_better=True), "1 shot") == {"a"}
+    table = report.table(result_of(*methods))
+    assert "| **50.0 ± 3.0** |" in table
+    assert "| 20.0 ± 1.0     |" in table
+    assert "lower is better" not in table
+    assert "accuracy in %, lower is better" in report.table(
+        result_of(*methods, lower_is_better=True)
+    )
+
+
+def test_paired_differences_decide_and_are_printed_where_intervals_overlap():
+    task_scores = torch.rand(100, generator=torch.Generator().manual_seed(0)).double() / 2
+    scores = {
+        "best": {"1 shot": task_scores + 0.1},
+        "behind": {"1 shot": task_scores + 0.09},  # worse on every task
+        "tied": {"1 shot": task_scores.flip(0) + 0.1},
+        "far": {"1 shot": task_scores - 0.3},
+    }
+    methods = [
+        method(k, 0.0, scores={"1 shot": report.interval(v["1 shot"])}) for k, v in scores.items()
+    ]
+    overlapping = result_of(*copy.deepcopy(methods))
+    assert leaders(overlapping, "1 shot") == {"best", "behind", "tied"}
+    report.add_differences(methods, scores, lower_is_better=False)
+    result = result_of(*methods)
+    assert leaders(result, "1 shot") == {"best", "tied"}
+    notes = report.notes(result)
+    assert "1 shot: -1.0 ± 0.0 for behind - best" in notes
+    assert "for tied - best" in notes
+    assert "for far" not in notes
+    assert "Paired" not in report.notes(overlapping)
+
+
+def test_variants_compete_among_themselves():
+    methods = [
+        method("x: a", 0.9, name="a", variant={"tasks": "x"}),
+        method("y: a", 0.5, name="a", variant={"tasks": "y"}),
+        method("y: b", 0.1, name="b", variant={"tasks": "y"}),
+    ]
+    result = result_of(*methods)
+    assert leaders(result, "1 shot") == {"x: a", "y: a"}
+    assert report.column_table(result, "1 shot").splitlines() == [
+        "| tasks (accuracy in %) | a | b |",
+        "| --- | ---: | ---: |",
+        "| x | **90.0 ± 10.0** | - |",
+        "| y | **50.0 ± 10.0** | 10.0 ± 10.0 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ended_early": True},
+        {"pretraining_ended_early": True},
+        {"others": [{**TRAINING, "ended_early": True}]},
+    ],
+)
+def test_a_training_that_stopped_at_its_time_limit_is_marked(change, tmp_path, figures):
+    stopped = method("slow", 0.5, training={**TRAINING, **change}, training_seconds=60.0)
+    done = method("done", 0.9, training=TRAINING, training_seconds=60.0)
+    assert cut_short(stopped)
+    assert not cut_short(done)
+    result = result_of(stopped, done)
+    lines = report.table(result).splitlines()
+    assert "60 s (time limit)" in lines[2]
+    assert "time limit" not in lines[3]
+    assert "| **50.0 ± 10.0** (time limit) |" in report.column_table(result_of(stopped), "1 shot")
+    assert "slow: training stopped at its time limit." in report.notes(result)
+    report.bars_and_training(result, tmp_path / "picture.png")
+    labels = [tick.get_text() for tick in figures[0].axes[0].get_yticklabels()]
+    assert labels == ["baseline", "slow (time limit)", "done"]
+
+
+@pytest.mark.parametrize("form", ["quick", "full"])
+def test_a_quick_run_says_so_in_its_notes_and_its_picture(form, tmp_path, figures):
+    result = result_of(method("m", 0.5, training=TRAINING), form=form)
+    report.bars_and_training(result, tmp_path / "picture.png")
+    texts = [text.get_text() for text in figures[0].texts]
+    for text in (*texts, report.notes(result)):
+        assert ("no numbers to quote" in text) == (form == "quick" or text == "")
+    assert len(texts) == (2 if form == "quick" else 1)
+
+
+def test_a_method_has_one_color_in_both_panels(tmp_path, figures):
+    result = json.loads((RESULTS / "languages-full.json").read_text("utf-8"))
+    report.bars_and_training(result, tmp_path / "picture.png")
+    panels, lines = figures[0].axes, {}
+    for axes in panels:
+        lines |= {line.get_label(): line.get_color() for line in axes.get_lines()}
+    colors = bars.colors_of(result["methods"])
+    for entry in result["methods"]:
+        if entry["training"]:
+            assert lines[entry["label"]] == colors[entry["label"]]
+    drawn = {to_rgb(patch.get_facecolor()) for patch in panels[0].patches}
+    assert drawn == {to_rgb(color) for color in colors.values()}
+
+
+def test_a_method_has_one_color_in_all_panels_of_the_lag_picture(tmp_path, figures):
+    result = json.loads((RESULTS / "lags-full.json").read_text("utf-8"))
+    assert SPECS["lags"].picture is gradient_flow.scores_and_gradient_flow
+    gradient_flow.scores_and_gradient_flow(result, tmp_path / "picture.png")
+    (legend,) = figures[0].legends
+    entries = zip(legend.texts, legend.legend_handles, strict=True)
+    named = {text.get_text(): line for text, line in entries}
+    methods = dict.fromkeys(entry["name"] for entry in result["methods"])
+    for axes in figures[0].axes[:4]:
+        curves = [line for line in axes.get_lines() if len(line.get_xdata()) == 4]
+        assert [line.get_color() for line in curves] == [named[m].get_color() for m in methods]
+
+
+def test_an_interrupted_result_never_replaces_a_complete_one(tmp_path):
+    result = result_of(method("m", 0.5))
+    for interrupted in (False, True):
+        report.write_result(
+            {**result, "interrupted": interrupted}, tmp_path, report.bars_and_training
+        )
+    names = {path.name for path in tmp_path.iterdir()}
+    stems = ("example-full", "example-full-partial")
+    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("json", "png")}
+    assert not report.read_result(tmp_path / "example-full.json")["interrupted"]
+
+
+def test_replace_leaves_the_old_file_after_an_error(tmp_path):
+    path = tmp_path / "file"
+    report.replace(path, lambda temporary: temporary.write_text("old"))
+
+    def fail(temporary):
+        temporary.write_text("new")
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        report.replace(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
