@@ -75,7 +75,7 @@ static int64_t workspace(const Job *job)
 #endif
 
 /* Of what `recurrence/compiled_passes.py` knows of this file: the arrays' names and shapes, and the struct. */
-EXPORT int rnn_version(void) { return 5; }
+EXPORT int rnn_version(void) { return 6; }
 EXPORT int rnn_job_size(void) { return sizeof(Job); }
 
 /* Do a job, as `run_items` says. */

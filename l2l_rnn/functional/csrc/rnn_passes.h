@@ -31,11 +31,11 @@ TARGET static inline __attribute__((always_inline)) void FN(forward_row)(int64_t
     case LSTM:
         for (int64_t j = 0; j < H; j++) {
             float i = FN(sigmoid)(a[j]), f = FN(sigmoid)(a[H + j]);
-            float u = FN(hyperbolic)(a[2 * H + j]), o = FN(sigmoid)(a[3 * H + j]);
-            float now = f * c_before[j] + i * u, tau = FN(hyperbolic)(now);
+            float g = FN(hyperbolic)(a[2 * H + j]), o = FN(sigmoid)(a[3 * H + j]);
+            float now = f * c_before[j] + i * g, tau = FN(hyperbolic)(now);
             units[j] = i;
             units[H + j] = f;
-            units[2 * H + j] = u;
+            units[2 * H + j] = g;
             units[3 * H + j] = o;
             units[4 * H + j] = tau;
             c[j] = now;
@@ -73,13 +73,13 @@ TARGET static inline __attribute__((always_inline)) void FN(adjoint_row)(int64_t
         break;
     case LSTM:
         for (int64_t j = 0; j < H; j++) {
-            float i = units[j], f = units[H + j], u = units[2 * H + j], o = units[3 * H + j];
+            float i = units[j], f = units[H + j], g = units[2 * H + j], o = units[3 * H + j];
             float tau = units[4 * H + j];
             float m = mu[j] + lam[j] * o * (1 - tau * tau);
             mu[j] = m;
-            da[j] = m * u * i * (1 - i);
+            da[j] = m * g * i * (1 - i);
             da[H + j] = m * c_before[j] * f * (1 - f);
-            da[2 * H + j] = m * i * (1 - u * u);
+            da[2 * H + j] = m * i * (1 - g * g);
             da[3 * H + j] = lam[j] * tau * o * (1 - o);
             mu_before[j] += m * f;
         }
@@ -132,20 +132,20 @@ TARGET static inline __attribute__((always_inline)) void FN(tangent_row)(int64_t
         break;
     case LSTM:
         for (int64_t j = 0; j < H; j++) {
-            float i = units[j], f = units[H + j], u = units[2 * H + j], o = units[3 * H + j];
+            float i = units[j], f = units[H + j], g = units[2 * H + j], o = units[3 * H + j];
             float tau = units[4 * H + j];
-            float slope_i = i * (1 - i), slope_f = f * (1 - f), slope_u = 1 - u * u;
+            float slope_i = i * (1 - i), slope_f = f * (1 - f), slope_g = 1 - g * g;
             float slope_o = o * (1 - o), slope_tau = 1 - tau * tau;
             float i_moves = a[j] * slope_i, f_moves = a[H + j] * slope_f;
-            float u_moves = a[2 * H + j] * slope_u, o_moves = a[3 * H + j] * slope_o;
-            float c_moves = f * c_tangent_before[j] + i_moves * u + f_moves * c_before[j]
-                            + u_moves * i;
+            float g_moves = a[2 * H + j] * slope_g, o_moves = a[3 * H + j] * slope_o;
+            float c_moves = f * c_tangent_before[j] + i_moves * g + f_moves * c_before[j]
+                            + g_moves * i;
             float l = lam[j] * slope_tau, m = mu[j];
             c_tangent[j] = c_moves;
             h_tangent[j] = o_moves * tau + c_moves * o * slope_tau;
-            a[j] = a[j] * da[j] * (1 - 2 * i) + slope_i * m * u_moves;
+            a[j] = a[j] * da[j] * (1 - 2 * i) + slope_i * m * g_moves;
             a[H + j] = a[H + j] * da[H + j] * (1 - 2 * f) + slope_f * m * c_tangent_before[j];
-            a[2 * H + j] = -2 * a[2 * H + j] * u * da[2 * H + j] + slope_u * m * i_moves;
+            a[2 * H + j] = -2 * a[2 * H + j] * g * da[2 * H + j] + slope_g * m * i_moves;
             a[3 * H + j] = a[3 * H + j] * da[3 * H + j] * (1 - 2 * o) + slope_o * c_moves * l;
             in_c[j] += (o_moves - 2 * c_moves * o * tau) * l;
             in_c_before[j] += f_moves * m;

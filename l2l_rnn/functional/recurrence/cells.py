@@ -155,9 +155,9 @@ class GRUCell(PackedCell):
 
 
 class LSTMCell(PackedCell):
-    """`i, f, o = sigmoid(a)`, `u = tanh(a_u)`, `c = f c_before + i u`, `h = o tanh(c)`.
+    """`i, f, o = sigmoid(a)`, `g = tanh(a_g)`, `c = f c_before + i g`, `h = o tanh(c)`.
 
-    The pre-activations are stacked i, f, u, o; these and `tau = tanh(c)` are kept.
+    The pre-activations are stacked i, f, g, o; these and `tau = tanh(c)` are kept.
     """
 
     stacked: ClassVar[int] = 4
@@ -166,7 +166,7 @@ class LSTMCell(PackedCell):
     scratch: ClassVar[int] = 10
 
     def parts(self, x: Tensor, size: int) -> Views:
-        """All four gates, i f u apart on an axis of their own, `if` together, then i, f, u, o."""
+        """All four gates, i f g apart on an axis of their own, `if` together, then i, f, g, o."""
         three = x[..., : 3 * size].unflatten(-1, (3, size))
         return x[..., : 4 * size], three, x[..., : 2 * size], *x.split(size, -1)
 
@@ -175,27 +175,27 @@ class LSTMCell(PackedCell):
         return *self.parts(slopes, size), tangents, *tangents.split(size, -1), *rest.split(size, -1)
 
     def forward(self, step: Step, a: Views) -> None:
-        _, _, if_gates, i, f, u, o, tau = step.units
-        _, _, a_if, _, _, a_u, a_o = a
+        _, _, if_gates, i, f, g, o, tau = step.units
+        _, _, a_if, _, _, a_g, a_o = a
         torch.sigmoid(a_if, out=if_gates)
-        torch.tanh(a_u, out=u)
+        torch.tanh(a_g, out=g)
         torch.sigmoid(a_o, out=o)
-        torch.mul(f, step.cell_before, out=step.cell).addcmul_(i, u)
+        torch.mul(f, step.cell_before, out=step.cell).addcmul_(i, g)
         torch.tanh(step.cell, out=tau)
         torch.mul(o, tau, out=step.h)
 
     def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
         lam, mu, da, _, mu_before = cotangents
-        _, _, _, i, f, u, o, tau = step.units
-        _, d_ifu, _, d_i, d_f, d_u, d_o = da
+        _, _, _, i, f, g, o, tau = step.units
+        _, d_ifg, _, d_i, d_f, d_g, d_o = da
         w = scratch[-1]
         mu.addcmul_(lam, torch.addcmul(o, step.h, tau, value=-1, out=w))  # o (1 - tau^2)
-        torch.mul(i, u, out=w)
-        torch.addcmul(w, i, w, value=-1, out=d_i)  # u i (1 - i)
-        torch.addcmul(i, w, u, value=-1, out=d_u)  # i (1 - u^2)
+        torch.mul(i, g, out=w)
+        torch.addcmul(w, i, w, value=-1, out=d_i)  # g i (1 - i)
+        torch.addcmul(i, w, g, value=-1, out=d_g)  # i (1 - g^2)
         torch.mul(f, step.cell_before, out=w)
         torch.addcmul(w, f, w, value=-1, out=d_f)  # c_before f (1 - f)
-        d_ifu.mul_(mu.unsqueeze(-2))
+        d_ifg.mul_(mu.unsqueeze(-2))
         torch.addcmul(step.h, o, step.h, value=-1, out=d_o).mul_(lam)  # tau o (1 - o)
         mu_before.addcmul_(mu, f)
 
@@ -209,27 +209,27 @@ class LSTMCell(PackedCell):
     ) -> None:
         lam, mu, da, _, in_cell_before = cotangents
         _, cell_tangent_before, moved, tangent, cell_tangent = tangents
-        gates, _, if_gates, i, f, u, o, tau = step.units
-        a, _, a_if, a_i, a_f, a_u, a_o = moved
-        slopes, slope_ifu, _, slope_i, slope_f, slope_u, slope_o = scratch[:7]
-        gate_tangents, i_tangent, f_tangent, u_tangent, o_tangent, w, w2 = scratch[7:]
+        gates, _, if_gates, i, f, g, o, tau = step.units
+        a, _, a_if, a_i, a_f, a_g, a_o = moved
+        slopes, slope_ifg, _, slope_i, slope_f, slope_g, slope_o = scratch[:7]
+        gate_tangents, i_tangent, f_tangent, g_tangent, o_tangent, w, w2 = scratch[7:]
         torch.addcmul(gates, gates, gates, value=-1, out=slopes)
-        torch.sub(_ONE, torch.mul(u, u, out=slope_u), out=slope_u)
+        torch.sub(_ONE, torch.mul(g, g, out=slope_g), out=slope_g)
         torch.mul(a, slopes, out=gate_tangents)
         torch.mul(f, cell_tangent_before, out=cell_tangent)
-        cell_tangent.addcmul_(i_tangent, u).addcmul_(f_tangent, step.cell_before)
-        cell_tangent.addcmul_(u_tangent, i)
+        cell_tangent.addcmul_(i_tangent, g).addcmul_(f_tangent, step.cell_before)
+        cell_tangent.addcmul_(g_tangent, i)
         torch.addcmul(o, step.h, tau, value=-1, out=w)  # o (1 - tau^2)
         torch.mul(o_tangent, tau, out=tangent).addcmul_(cell_tangent, w)
 
         a.mul_(da[0])
         a_if.addcmul_(a_if, if_gates, value=-2)  # a slope s (1 - s) has the derivative 1 - 2 s
         a_o.addcmul_(a_o, o, value=-2)
-        a_u.mul_(u).mul_(-2)  # and 1 - u^2 has -2 u
-        slope_ifu.mul_(mu.unsqueeze(-2))
-        a_i.addcmul_(slope_i, u_tangent)
+        a_g.mul_(g).mul_(-2)  # and 1 - g^2 has -2 g
+        slope_ifg.mul_(mu.unsqueeze(-2))
+        a_i.addcmul_(slope_i, g_tangent)
         a_f.addcmul_(slope_f, cell_tangent_before)
-        a_u.addcmul_(slope_u, i_tangent)
+        a_g.addcmul_(slope_g, i_tangent)
         torch.mul(lam, tau, out=w2)
         torch.addcmul(lam, w2, tau, value=-1, out=w2)  # lambda (1 - tau^2)
         a_o.addcmul_(slope_o, torch.mul(cell_tangent, w2, out=w))

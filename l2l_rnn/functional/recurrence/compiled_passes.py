@@ -20,7 +20,7 @@ from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, Tan
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
 _CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)
 _PASSES = ("forward", "adjoint", "tangent")
-_VERSION = 5  # of the C code's interface, which says the same
+_VERSION = 6  # of the C code's interface, which says the same
 _BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
 
 _ARRAYS = (

@@ -139,10 +139,10 @@ def lstm(
     """Run the long short-term memory.
 
     With `a = W_ih x + W_hh h + b`: `i, f, o = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o)`,
-    `u = tanh(a_u)`, `c' = f * c + i * u`, `h' = o * tanh(c')`, and `h' = W_hr h'` where outputs are
+    `g = tanh(a_g)`, `c' = f * c + i * g`, `h' = o * tanh(c')`, and `h' = W_hr h'` where outputs are
     projected.
 
-    Args and shapes are the module's, with G = 4 (i, f, u, o), state `(h, c)`; `weight_hr`,
+    Args and shapes are the module's, with G = 4 (i, f, g, o), state `(h, c)`; `weight_hr`,
     `(A, P, H)`, projects the output to P values, or None.
 
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, with the forget gate
@@ -155,9 +155,9 @@ def lstm(
 
     def step(a: Tensor, state: State) -> State:
         h, c = state
-        a_if, a_u, a_o = torch.baddbmm(a, h, recurrent).split([2 * hidden, hidden, hidden], -1)
+        a_if, a_g, a_o = torch.baddbmm(a, h, recurrent).split([2 * hidden, hidden, hidden], -1)
         i, f = a_if.sigmoid().chunk(2, -1)
-        c = f * c + i * a_u.tanh()
+        c = f * c + i * a_g.tanh()
         h = a_o.sigmoid() * c.tanh()
         return (h if weight_hr is None else h @ weight_hr.mT, c)
 
