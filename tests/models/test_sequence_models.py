@@ -11,8 +11,8 @@ from torch import nn
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
-from l2l_rnn.models.encoder import CELLS, POOLINGS
-from l2l_rnn.nn import LearnedDropout
+from l2l_rnn.models.encoder import POOLINGS
+from l2l_rnn.nn import CELLS, LearnedDropout
 
 TASKS, BATCH, STEPS = 3, 4, 6
 LENGTHS = [[1, 6, 3, 2], [2, 2, 5, 1], [6, 1, 1, 4]]
@@ -246,7 +246,7 @@ def test_ways(ways):
 
 @pytest.mark.parametrize("dropout", [-0.1, 1, 1.5, float("nan")])
 def test_dropout_range(dropout):
-    with pytest.raises(ArgumentError, match=r"dropout must lie in \[0, 1\)"):
+    with pytest.raises(ArgumentError, match="dropout must be a number of at least 0 and below 1"):
         SequenceEncoder(input_size=2, dropout=dropout)
 
 
@@ -291,9 +291,9 @@ BAD = {
     "NaN sequence": ("steps", steps(lambda x: x[2].fill_(float("nan"))), ArgumentError,
                      "sequence 2 is all padding"),
     "NaN step inside": ("steps", steps(lambda x: x[1, 2].fill_(float("nan"))), ArgumentError,
-                        "a step within a sequence holds a NaN"),
+                        "a step inside a sequence holds a NaN"),
     "NaN value inside": ("steps", steps(lambda x: x[1, 5, 0].fill_(float("nan"))), ArgumentError,
-                         "a step within a sequence holds a NaN"),
+                         "a step inside a sequence holds a NaN"),
 }  # fmt: skip
 
 

@@ -198,9 +198,9 @@ def test_other_numbers_of_tasks_are_told(layer_class):
             layer(torch.zeros(shape))
     with pytest.raises(ShapeError, match=rf"^{who}: "):
         layer(torch.zeros(4, 3))
-    hx = torch.zeros(1, 2, 4)
-    hx = (hx, hx) if who == "LSTM" else hx
-    with pytest.raises(ShapeError, match=r"hx must have shape \(3, 1, 2, 4\), got "):
+    hx = tuple(torch.zeros(1, 2, size) for size in layer.state_sizes)
+    hx = hx if len(hx) > 1 else hx[0]
+    with pytest.raises(ShapeError, match=r"hx must have shape \(3, 1, 2, \d\), got "):
         layer(torch.zeros(TASKS, 2, 5, 3), hx)
     with pytest.raises(ShapeError, match=r"lengths must have shape \(3, 2\), got \(2,\)"):
         layer(torch.zeros(TASKS, 2, 5, 3), lengths=torch.tensor([1, 2]))
