@@ -62,5 +62,5 @@ def test_bits_of_another_shape(shapes):
 @pytest.mark.parametrize("loss", [functional.cross_entropy, functional.accuracy])
 @pytest.mark.parametrize("shape", [(5,), (2, 4), (2, 5, 1), ()])
 def test_labels_of_another_shape(loss, shape):
-    with pytest.raises(ShapeError, match=rf"^{loss.__name__}: labels must be shaped \(2, 5\)"):
+    with pytest.raises(ShapeError, match=rf"^{loss.__name__}: labels must have shape \(2, 5\)"):
         loss(torch.zeros(2, 5, 3), torch.zeros(shape).long())

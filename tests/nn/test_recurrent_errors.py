@@ -44,9 +44,9 @@ def test_arguments_of_one_layer():
         ((5, 4), r"x must end in F=3 features, got shape \(5, 4\); set input_size=4"),
         ((3,), r"x must be \(S, B, F\) or \(S, F\), got shape \(3,\)"),
         ((), r"x must be \(S, B, F\) or \(S, F\), got shape \(\)"),
-        ((0, 2, 3), r"a step and a sequence, got shape \(0, 2, 3\)"),
-        ((5, 0, 3), r"a step and a sequence, got shape \(5, 0, 3\)"),
-        ((0, 3), r"a step and a sequence, got shape \(0, 3\)"),
+        ((0, 2, 3), r"at least one step and one sequence, got shape \(0, 2, 3\)"),
+        ((5, 0, 3), r"at least one step and one sequence, got shape \(5, 0, 3\)"),
+        ((0, 3), r"at least one step and one sequence, got shape \(0, 3\)"),
     ],
 )
 def test_input(layer_class, shape, message):
