@@ -1,4 +1,4 @@
-"""Affine maps and look-ups with a task axis against a loop over tasks."""
+"""Affine maps and embeddings with a task axis against a loop over tasks."""
 
 import pytest
 import torch

@@ -10,7 +10,7 @@ from l2l_rnn.errors import ArgumentError, ShapeError
 TASKS = 2
 
 
-def test_losses_are_means_within_a_task():
+def test_losses_are_means_within_each_task():
     logits, labels = torch.randn(TASKS, 5, 3), torch.randint(0, 3, (TASKS, 5))
     loss = functional.cross_entropy(logits, labels)
     score = functional.accuracy(logits, labels)
@@ -23,26 +23,26 @@ def test_losses_are_means_within_a_task():
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])
-def test_labels_that_are_no_class(labels):
+def test_labels_outside_the_classes(labels):
     logits = torch.zeros(2, 2, 3)
-    told = rf"labels must lie in 0 … 2, as there are C=3 classes, got {labels[0]} … {labels[1]}"
-    with pytest.raises(ArgumentError, match=rf"^cross_entropy: {told}"):
+    message = rf"labels must lie in 0 … 2, as there are C=3 classes, got {labels[0]} … {labels[1]}"
+    with pytest.raises(ArgumentError, match=rf"^cross_entropy: {message}"):
         functional.cross_entropy(logits, torch.tensor(labels).expand(2, 2))
 
 
-def test_cross_entropy_of_bits_counts_what_is_asked_for():
+def test_binary_cross_entropy_is_over_bits_with_a_target():
     logits, targets = torch.randn(TASKS, 5, 4, 3), torch.rand(TASKS, 5, 4, 3).round()
     targets[torch.rand(targets.shape) < 0.4] = torch.nan
     loss = functional.binary_cross_entropy(logits, targets)
     assert loss.shape == (TASKS,)
     for n in range(TASKS):
-        asked = ~targets[n].isnan()
-        alone = F.binary_cross_entropy_with_logits(logits[n][asked], targets[n][asked])
+        known = ~targets[n].isnan()
+        alone = F.binary_cross_entropy_with_logits(logits[n][known], targets[n][known])
         torch.testing.assert_close(loss[n], alone)
         torch.testing.assert_close(functional.binary_cross_entropy(logits[n], targets[n]), alone)
 
 
-def test_bits_that_are_not_asked_for_have_no_gradient():
+def test_bits_without_a_target_have_no_gradient():
     targets = torch.tensor([1.0, torch.nan, 0.0]).reshape(1, 1, 3, 1)
     logits = torch.tensor([0.5, torch.nan, torch.inf]).reshape(1, 1, 3, 1).requires_grad_()
     loss = functional.binary_cross_entropy(logits[..., :2, :], targets[..., :2, :])

@@ -26,7 +26,7 @@ def test_step_lengths():
     assert functional.step_lengths(x[None]).tolist() == [[1, 0, 2, 2]]
 
 
-def test_no_steps_are_no_length():
+def test_no_steps_have_length_0():
     assert functional.token_lengths(torch.zeros(3, 0).long()).tolist() == [0, 0, 0]
     assert functional.step_lengths(torch.zeros(3, 0, 2)).tolist() == [0, 0, 0]
 

@@ -1,4 +1,4 @@
-"""Encoders and classifiers: every cell with every pooling, both kinds of input."""
+"""Encoders and classifiers: every layer with every pooling and both kinds of input."""
 
 import copy
 import itertools
@@ -24,7 +24,7 @@ COMBINATIONS = list(itertools.product(CELLS, POOLINGS, [False, True], KINDS))
     params=COMBINATIONS, ids=lambda c: f"{c[0]}-{c[1]}-{'two' if c[2] else 'one'}-{c[3]}"
 )
 def made(request):
-    """A classifier and the kind of input that it reads."""
+    """A classifier and its kind of input."""
     cell, pooling, two_ways, kind = request.param
     return make(kind, cell=cell, pooling=pooling, bidirectional=two_ways), kind
 
@@ -134,7 +134,7 @@ def test_several_layers(kind, cell):
     torch.testing.assert_close(model(x), apart, rtol=1e-10, atol=1e-12)
 
 
-def test_a_padding_token_within_a_sequence_is_a_step():
+def test_a_padding_token_inside_a_sequence_is_a_step():
     model = make()
     inner, plain = torch.tensor([[3, 0, 5, 0]]), torch.tensor([[3, 5, 0, 0]])
     assert not torch.equal(model(inner), model(plain))
@@ -142,7 +142,7 @@ def test_a_padding_token_within_a_sequence_is_a_step():
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_dropout_acts_in_training_alone(pooling):
+def test_dropout_acts_in_training_only(pooling):
     model, plain = make(dropout=0.5, pooling=pooling), make(pooling=pooling)
     x = data("tokens")[0]
     model.eval()
@@ -163,7 +163,7 @@ def test_dropout_may_be_a_module(module):
     assert torch.equal(model.eval()(x), plain(x))
 
 
-def test_encoder_and_head_are_the_classifier():
+def test_a_classifier_is_an_encoder_and_a_head():
     model = make(pooling="attention", bidirectional=True)
     x = data("tokens")[0]
     assert isinstance(model.encoder, SequenceEncoder)
@@ -299,7 +299,7 @@ BAD = {
 
 @pytest.mark.parametrize("many", [False, True], ids=["", "tasks"])
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_told_and_changes_nothing(case, many):
+def test_bad_input_raises_and_changes_nothing(case, many):
     kind, x, error, message = BAD[case]
     model = make(kind, bidirectional=True)
     if many:
@@ -320,14 +320,14 @@ def test_bad_input_is_told_and_changes_nothing(case, many):
     assert model(good).isfinite().all()
 
 
-def test_infinite_steps_are_the_users():
+def test_infinite_steps_are_allowed():
     x = data("steps")[0]
     x[1, 2, 0] = float("inf")
     assert make("steps")(x)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_wrong_number_of_tasks_is_told(kind):
+def test_a_wrong_number_of_tasks_raises(kind):
     model = make(kind)
     expand_parameters(model, 2)
     with pytest.raises(ShapeError, match="N=2 tasks first"):
@@ -337,7 +337,7 @@ def test_a_wrong_number_of_tasks_is_told(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_input_is_not_written_to(kind):
+def test_input_does_not_change(kind):
     x = data(kind)
     before = x.clone()
     make(kind)(x)

@@ -37,7 +37,7 @@ class StepOnly(RecurrentLayer):
 
 
 LAYERS = {layer.__name__: layer for layer in (*CELLS.values(), StepOnly)}
-# Arguments that only one layer has and that change its computation.
+# Options of single layers that change what they compute.
 VARIANTS = {
     "RNN": [{"nonlinearity": "relu"}],
     "LSTM": [{"proj_size": 2}],
@@ -131,7 +131,7 @@ class Recurrent:
         first = torch.autograd.grad(weighted(outputs), tensors, create_graph=order > 1)
         if order == 1:
             return list(first)
-        # A relu network's gradient may not depend on some tensor: zeros then.
+        # The gradient of a ReLU network may not depend on some tensor; it is 0 then.
         second = torch.autograd.grad(weighted(first), tensors, allow_unused=True)
         return [*first] + [
             torch.zeros_like(t) if s is None else s for s, t in zip(second, tensors, strict=True)

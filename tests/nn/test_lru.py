@@ -66,7 +66,7 @@ def pairs(h):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("phi", [nn.functional.gelu, None])
 @pytest.mark.parametrize("steps", [1, STEPS, 40])
-def test_it_follows_its_equations(steps, phi, bias):
+def test_layer_equals_its_equations(steps, phi, bias):
     layer = make(bias=bias, nonlinearity=None if phi is None else "gelu")
     x = torch.randn(BATCH, steps, FEATURES, dtype=torch.float64)
     h0 = torch.randn(BATCH, HIDDEN, dtype=torch.complex128)
@@ -79,7 +79,7 @@ def test_it_follows_its_equations(steps, phi, bias):
         close([outputs[b], final[0, b]], [y, pairs(states[-1])])
 
 
-def test_layers_and_directions_follow_the_equations(x):
+def test_layers_and_directions_equal_the_equations(x):
     layer = make(2, bidirectional=True)
     outputs, final = layer(x)
     p = dict(layer.named_parameters())
@@ -102,7 +102,7 @@ def test_single_precision_over_many_steps():
 
 @pytest.mark.parametrize("ring", [(0.0, 1.0), (0.5, 0.9), (0.99, 0.999)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_ring_at_the_start(ring, dtype):
+def test_initial_ring(ring, dtype):
     torch.manual_seed(0)
     layer = LRU(2, 2000, r_min=ring[0], r_max=ring[1], max_phase=math.pi / 10, dtype=dtype)
     assert all(p.isfinite().all() for p in layer.parameters())
@@ -116,7 +116,7 @@ def test_the_ring_at_the_start(ring, dtype):
     torch.testing.assert_close(norm, torch.ones_like(norm), rtol=1e-4, atol=1e-4)
 
 
-def test_states_of_white_noise_have_unit_size():
+def test_states_of_white_noise_have_unit_variance():
     torch.manual_seed(0)
     _, final = LRU(64, 64, r_min=0.9, r_max=0.99)(torch.randn(600, 50, 64))
     assert final.square().sum(-1).mean().item() / 64 == pytest.approx(1, abs=0.1)
@@ -144,12 +144,12 @@ def test_arguments_out_of_range(options, message):
         LRU(3, 4, **options)
 
 
-def test_a_state_of_real_units_is_told(layer, x):
+def test_a_state_of_real_units_raises(layer, x):
     with pytest.raises(ShapeError, match=r"LRU: hx must have shape \(1, 5, 8\), got \(1, 5, 4\)"):
         layer(x, torch.zeros(1, BATCH, HIDDEN).double())
 
 
-def test_a_packed_sequence_is_its_padded_form(x):
+def test_a_packed_sequence_equals_its_padded_form(x):
     layer = make(2, bidirectional=True)
     h0 = torch.randn(4, BATCH, 2 * HIDDEN, dtype=torch.float64)
     lengths = torch.tensor(RAGGED)
@@ -198,7 +198,7 @@ def meta_gradient_of_plain_operations(model, x, target, query, aim, lr):
     return torch.autograd.grad(loss(p, query, aim), list(model.parameters()))
 
 
-def test_the_meta_gradient_is_that_of_plain_operations():
+def test_meta_gradient_equals_that_of_plain_operations():
     torch.manual_seed(2)
     model, lr = Model(), 0.1
     x, query = torch.randn(2, TASKS, BATCH, 20, FEATURES, dtype=torch.float64)
@@ -235,7 +235,7 @@ def test_half_precision_and_autocast(x):
         close([t.float() for t in found], exact, rtol=0.1, atol=0.1)
 
 
-def test_a_ring_that_touches_the_circle_starts_finite():
+def test_extreme_rings_have_finite_parameters():
     torch.manual_seed(0)
     for radii in ({"r_min": 0.9999}, {"r_min": 0.999999}, {"r_max": 1e-3}):
         layer = LRU(1, 4096, **radii)

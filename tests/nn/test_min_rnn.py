@@ -41,7 +41,7 @@ def in_turn(kind, layer, x, h, suffix="_l0"):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("steps", [1, STEPS, 40])
-def test_it_follows_its_equations(kind, steps, bias):
+def test_layer_equals_its_equations(kind, steps, bias):
     layer = kind(FEATURES, HIDDEN, bias=bias, batch_first=True).double()
     x = torch.randn(BATCH, steps, FEATURES, dtype=torch.float64)
     h0 = torch.randn(1, BATCH, HIDDEN, dtype=torch.float64)

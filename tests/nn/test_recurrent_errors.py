@@ -1,4 +1,4 @@
-"""What the recurrent layers say of input that does not fit."""
+"""Error messages of the recurrent layers."""
 
 import pytest
 import torch
@@ -55,17 +55,17 @@ def test_input(layer_class, shape, message):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.bool])
-def test_input_of_another_type(layer_class, dtype):
+def test_input_of_another_dtype(layer_class, dtype):
     with pytest.raises(ArgumentTypeError, match=r"x must be torch.float32 on cpu.*got torch\."):
         layer_class(3, 4)(torch.zeros(5, 2, 3, dtype=dtype))
 
 
-def test_batch_first_is_told_in_its_own_layout(layer_class):
+def test_errors_show_the_layout_of_batch_first(layer_class):
     with pytest.raises(ShapeError, match=r"x must be \(B, S, F\) or \(S, F\)"):
         layer_class(3, 4, batch_first=True)(torch.zeros(3))
 
 
-def test_a_packed_batch_of_other_features(layer_class):
+def test_packed_batch_with_other_features(layer_class):
     packed = pack_padded_sequence(torch.zeros(5, 2, 4), torch.tensor([5, 2]))
     with pytest.raises(ShapeError, match=r"F=3 features"):
         layer_class(3, 4)(packed)
@@ -133,7 +133,7 @@ def test_lengths_outside_the_steps(layer_class, lengths, two_ways):
 
 
 def test_lengths_of_a_packed_batch(layer_class):
-    """It has lengths of its own; others must not be dropped in silence."""
+    """It has its own lengths; others must not be ignored silently."""
     packed = pack_padded_sequence(torch.zeros(5, 2, 3), torch.tensor([5, 2]))
     with pytest.raises(OURS, match="lengths"):
         layer_class(3, 4)(packed, lengths=torch.tensor([1, 1]))

@@ -1,4 +1,4 @@
-"""The contract of the recurrent layers: torch's results, ragged batches, use as a module."""
+"""The contract of the recurrent layers: torch's results, layers, directions, states."""
 
 import warnings
 
@@ -24,7 +24,7 @@ def pair(beside_torch, options):
     return ours, theirs
 
 
-# How the sequences come, and whether with a state.
+# The form of the input, and whether there is a state.
 FORMS = [
     ("padded", False),
     ("padded", True),
@@ -35,7 +35,7 @@ FORMS = [
 
 
 def arguments(form, layer, generator):
-    """Return a function from `x` to what the layer is called with, and an `x`."""
+    """Return a function from `x` to the argument of the layer, and an `x`."""
     shape = (BATCH, STEPS, 3) if layer.batch_first else (STEPS, BATCH, 3)
     if form == "unbatched":
         shape = (STEPS, 3)
@@ -51,7 +51,7 @@ def arguments(form, layer, generator):
 
 
 @pytest.mark.parametrize(("form", "with_hx"), FORMS)
-def test_equals_torch_in_outputs_states_and_both_derivatives(beside_torch, pair, form, with_hx):
+def test_outputs_states_and_both_derivatives_equal_torchs(beside_torch, pair, form, with_hx):
     wrap, x = arguments(form, pair[0], torch.Generator().manual_seed(2))
     results, derivatives = [], []
     for layer in pair:
@@ -73,7 +73,7 @@ def test_equals_torch_in_outputs_states_and_both_derivatives(beside_torch, pair,
             assert a is None or torch.equal(a, b)
 
 
-def test_parameters_are_torchs(beside_torch, options):
+def test_parameters_equal_torchs(beside_torch, options):
     ours, theirs = beside_torch.make(**options), beside_torch.make_torch(**options)
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
     same(list(ours.parameters()), list(theirs.parameters()))  # the same seed, the same values
@@ -84,7 +84,7 @@ def test_parameters_are_torchs(beside_torch, options):
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
-def test_reset_parameters_is_torchs(beside_torch):
+def test_reset_parameters_equals_torchs(beside_torch):
     ours, theirs = beside_torch.make(), beside_torch.make_torch()
     for layer in (ours, theirs):
         torch.manual_seed(11)
@@ -98,7 +98,7 @@ def test_float32_equals_torch(beside_torch):
     theirs = beside_torch.make_torch(dtype=torch.float32, **options)
     x = torch.randn(STEPS, BATCH, 3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's LSTM tells which kernel projects
+        warnings.simplefilter("ignore")  # torch's LSTM warns about its kernel for projections
         wanted = beside_torch.flat(theirs(x))
     close(beside_torch.flat(ours(x)), wanted, rtol=1e-5, atol=1e-6)
 

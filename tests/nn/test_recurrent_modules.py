@@ -16,7 +16,7 @@ from tests.nn.comparison import close, same
 BATCH, STEPS = 3, 5
 
 
-def test_dropout_acts_between_layers_in_training_alone(recurrent):
+def test_dropout_acts_between_layers_in_training_only(recurrent):
     layer = recurrent.make(num_layers=2, dropout=0.4)
     plain = recurrent.make(num_layers=2)
     x = torch.randn(STEPS, BATCH, 3, dtype=torch.float64)
@@ -37,7 +37,7 @@ def test_dropout_acts_between_layers_in_training_alone(recurrent):
     close([everything(x)[0]], [zeros(x)[0]])
 
 
-def test_dropout_keeps_its_share():
+def test_dropout_rate():
     from l2l_rnn.nn import RNN
 
     torch.manual_seed(0)
@@ -119,7 +119,7 @@ def test_several_backward_calls_accumulate_exactly(recurrent, options):
         _loss(layer, x).backward()
         close([p.grad for p in layer.parameters()], [count * g for g in once])
     pointers = [p.grad.data_ptr() for p in layer.parameters()]
-    assert len(set(pointers)) == len(pointers)  # no two gradients in one place
+    assert len(set(pointers)) == len(pointers)  # no two gradients share memory
 
 
 def _loss(layer, x):
@@ -181,7 +181,7 @@ def test_two_layers_may_share_a_weight(beside_torch):
 @pytest.mark.parametrize(
     "parametrization", [parametrizations.weight_norm, parametrizations.orthogonal]
 )
-def test_parametrised_weights(beside_torch, parametrization):
+def test_parametrized_weights(beside_torch, parametrization):
     ours = beside_torch.make()
     parametrization(ours, "weight_ih_l0")
     x = torch.randn(STEPS, BATCH, 3, dtype=torch.float64)
@@ -194,7 +194,7 @@ def test_parametrised_weights(beside_torch, parametrization):
     close(beside_torch.flat(ours(x)), beside_torch.flat(plain(x)))
 
 
-def test_repr_shows_what_was_given(recurrent):
+def test_repr_shows_the_arguments(recurrent):
     assert "num_layers=2" in repr(recurrent.make(num_layers=2))
     assert repr(recurrent.make(bias=False)).startswith(f"{recurrent.layer.__name__}(3, 4")
 
@@ -203,7 +203,7 @@ def test_repr_shows_what_was_given(recurrent):
 @pytest.mark.parametrize(
     "options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}, {"proj_size": 2}]
 )
-def test_without_gradients_torch_computes_the_same(options, batch_first, monkeypatch):
+def test_torchs_kernel_computes_the_same_without_gradients(options, batch_first, monkeypatch):
     called = []
     fused = torch.lstm
     monkeypatch.setattr(torch, "lstm", lambda *given: called.append(1) or fused(*given))
@@ -227,7 +227,7 @@ def test_without_gradients_torch_computes_the_same(options, batch_first, monkeyp
     assert not called
 
 
-def test_torchs_kernel_takes_states_of_another_type_and_full_lengths():
+def test_torchs_kernel_takes_states_of_another_dtype_and_full_lengths():
     layer, x = CELLS["lstm"](3, 5, batch_first=True), torch.randn(2, 4, 3)
     state = tuple(torch.randn(1, 2, 5, dtype=torch.float64) for _ in range(2))
     y, _ = layer(x, state)

@@ -55,7 +55,7 @@ def test_padding_changes_nothing(recurrent, lengths):
         compare(results[0], other)
 
 
-def test_equal_lengths_are_as_none(recurrent):
+def test_full_lengths_equal_no_lengths(recurrent):
     layer = recurrent.make(bidirectional=True)
     x = torch.randn(STEPS, BATCH, 3, dtype=torch.float64)
     given = recurrent.flat(layer(x, lengths=torch.full((BATCH,), STEPS)))
@@ -63,7 +63,7 @@ def test_equal_lengths_are_as_none(recurrent):
 
 
 @pytest.mark.parametrize("lengths", [[0, 3, 5], [4, 0, 0], [0, 0, 2]], ids=str)
-def test_a_sequence_of_no_steps_keeps_its_state(recurrent, lengths):
+def test_a_sequence_without_steps_keeps_its_state(recurrent, lengths):
     layer = recurrent.make(num_layers=2, bidirectional=True, batch_first=True)
     x = torch.randn(BATCH, STEPS, 3, dtype=torch.float64, requires_grad=True)
     hx = recurrent.state(layer, BATCH)

@@ -41,7 +41,7 @@ def test_unpacking_undoes_packing(ragged):
     assert torch.equal(packed.unpack(packed.pack(x + 0.5)) != 0, x != 0)
 
 
-def test_the_final_state_is_the_last_steps_or_the_initial(ragged):
+def test_final_state_is_that_of_the_last_step_or_the_initial(ragged):
     x, lengths, packed = ragged
     initial = torch.randn(*lengths.shape, 2)
     final = packed.final(packed.pack(x), initial)
@@ -54,7 +54,7 @@ def test_the_final_state_is_the_last_steps_or_the_initial(ragged):
         assert torch.equal(packed.sort(initial)[n], initial[n, order])
 
 
-def test_reversing_is_within_each_sequence(ragged):
+def test_reversing_stays_within_each_sequence(ragged):
     x, lengths, packed = ragged
     turned = packed.unpack(packed.reverse(packed.pack(x)))
     for n, row in enumerate(lengths.tolist()):
@@ -79,7 +79,7 @@ def test_only_steps_inside_are_packed(ragged):
         assert packed.valid.sum() == lengths.sum()
 
 
-def test_the_packing_is_chosen():
+def test_choice_of_the_packing():
     assert type(choose_packing(BATCH, STEPS, None)) is Packing
     assert type(choose_packing(BATCH, STEPS, torch.full((1, BATCH), STEPS))) is Packing
     assert type(choose_packing(BATCH, STEPS, torch.tensor([[1, 2, 3]]))) is RaggedPacking

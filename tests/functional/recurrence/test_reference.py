@@ -24,7 +24,7 @@ def random(*shape, dtype=torch.float64):
 
 
 def packed_problem(name, bias=True, dtype=torch.float64):
-    """Return positional arguments but the sizes, keyword arguments, and the leaves."""
+    """Return the positional arguments without the sizes, the keyword arguments, and the leaves."""
     torch.manual_seed(0)
     gates, states = PACKED[name]
     rows, outputs = gates * HIDDEN, 2 if name == "projected lstm" else HIDDEN
