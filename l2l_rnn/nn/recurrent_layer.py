@@ -60,13 +60,13 @@ class RecurrentLayer(RecurrentParameters):
             first two. Under a transform of `torch.func` there are derivatives of every order.
 
     Example:
-        >>> class IRNN(RecurrentLayer):
+        >>> class Residual(RecurrentLayer):
         ...     gates = 1
         ...
         ...     def step(self, a, state):
         ...         (h,) = state
         ...         return ((h + a).relu(),)
-        >>> outputs, h = IRNN(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
+        >>> outputs, h = Residual(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
         >>> outputs.shape, h.shape
         (torch.Size([7, 2, 10]), torch.Size([4, 2, 5]))
     """

@@ -1,5 +1,6 @@
 """Error messages of the recurrent layers."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -19,6 +20,11 @@ def test_sizes(layer_class, name, size):
     ) as e:
         layer_class(**sizes)
     assert str(e.value).startswith(layer_class.__name__)
+
+
+def test_sizes_may_be_numpy_integers(layer_class):
+    layer = layer_class(np.int64(3), np.int32(4), num_layers=np.int64(2))
+    assert repr(layer) == repr(layer_class(3, 4, num_layers=2))
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.1, float("nan")])

@@ -3,8 +3,8 @@
 Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; see `cell` for what
 it is given and what it must write. A prime marks a tangent: `h'` is the tangent of h.
 
-The derivations are in `csrc/simple.h`, `csrc/gru.h` and `csrc/lstm.h`, where the same equations
-stand element by element. Here every operation writes into memory that exists already: a step's
+The derivations are in `csrc/rnn_passes.h`, `csrc/gru.h` and `csrc/lstm.h`, which have the same
+equations for one element. Here every operation writes into existing memory, so that a step's
 operands stay in the processor's cache.
 """
 
