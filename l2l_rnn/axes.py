@@ -1,7 +1,7 @@
-"""The task axis `N`: parameters with one more leading axis, one slice a task.
+"""The task axis `N`: parameters with a leading axis, one slice for each task.
 
-A layer that declares `task_axis = True` takes parameters of shape `(N, …)` beside the usual ones;
-with them its input is `(N, …)` too, and task n sees the parameters n alone.
+A layer that declares `task_axis = True` also takes parameters of shape `(N, …)`. Its input is then
+`(N, …)` too, and task n uses only the parameters n.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-# Containers and elementwise layers of torch that carry a leading axis through unchanged.
+# Containers and elementwise layers of torch that preserve a leading axis.
 _TRANSPARENT = (
     nn.Sequential,
     nn.ModuleList,
@@ -31,9 +31,9 @@ _TRANSPARENT = (
 def knows_tasks(module: nn.Module) -> bool:
     """Tell whether a module takes parameters `(N, …)` and inputs `(N, …)` directly.
 
-    True for a module whose class says `task_axis = True` and for torch's containers and elementwise
-    layers, if all their children do too. Not if torch computes a parameter from others
-    (`torch.nn.utils.parametrize`), which would mix the tasks.
+    True for a module whose class declares `task_axis = True` and for torch's containers and
+    elementwise layers, if it is true for all their children. False if torch computes a parameter
+    from others (`torch.nn.utils.parametrize`), which would mix the tasks.
 
     Args:
         module: any module.
@@ -48,18 +48,18 @@ def knows_tasks(module: nn.Module) -> bool:
 
 
 def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None = None) -> None:
-    """Give the parameters of a module the leading axis `N`, in place.
+    """Expand the parameters of a module with the leading axis `N`, in place.
 
-    Gradients flow back to the former parameters, summed over tasks. Tied parameters stay tied.
+    Gradients flow back to the original parameters, summed over tasks. Tied parameters stay tied.
 
     Args:
-        module: a module whose parameters may be replaced, such as a clone.
+        module: a module with parameters that may be replaced, such as a clone.
         tasks: `N`, the number of tasks.
-        some: names of parameters that need the axis; the other parameters of the same layers get it
-            too, and layers that share one with them. Those of other layers do not. None for all.
+        some: names of parameters that need the axis. The other parameters of the same layers get it
+            too, and so do layers that share a parameter with these. None for all.
 
     Shapes:
-        each parameter: `(…)` before, `(N, …)` after.
+        each parameter `(…)` -> `(N, …)`.
     """
     replace_parameters(module, lambda p: p.expand(tasks, *p.shape).clone(), some)
 
@@ -67,7 +67,7 @@ def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None
 def replace_parameters(
     module: nn.Module, make: Callable[[Tensor], Tensor], some: Container[str] | None = None
 ) -> None:
-    """Put `make(parameter)` in the place of a module's parameters; tied ones stay tied.
+    """Replace a module's parameters by `make(parameter)`; tied ones stay tied.
 
     `some` is as in `expand_parameters`.
     """
@@ -92,10 +92,10 @@ def replace_parameters(
 
 
 def readable_values(tensor: Tensor) -> Tensor | None:
-    """Return a tensor whose values a check may look at, or None.
+    """Return a tensor with values that a check can read, or None.
 
-    Under `torch.func.vmap` it holds the values of all that is mapped, with one axis more. None
-    while a CUDA graph is being captured, where reading values would wait for the device.
+    Under `torch.func.vmap` it has one more axis and holds the values of all mapped slices. None
+    while a CUDA graph is being captured, when reading values would synchronize the device.
     """
     if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
@@ -105,12 +105,12 @@ def readable_values(tensor: Tensor) -> Tensor | None:
 
 
 def is_transformed(tensor: Tensor) -> bool:
-    """Tell whether a transform of `torch.func` holds the tensor."""
+    """Tell whether a transform of `torch.func` wraps the tensor."""
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def transforms_are_active() -> bool:
-    """Tell whether this runs inside of a transform of `torch.func`, whatever it transforms."""
+    """Tell whether this runs inside a transform of `torch.func`, whatever it transforms."""
     return torch._C._are_functorch_transforms_active()
 
 

@@ -1,6 +1,6 @@
-"""The exceptions of l2l_rnn: one family, so that a caller can catch all of it or one kind.
+"""The exceptions of l2l_rnn, with one base class.
 
-A message is one sentence that names who complains, what was expected, what came, and what to do.
+A message is one sentence: who raises it, what was expected, what was passed, and how to fix it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ class L2LRNNError(Exception):
 
 
 class ArgumentError(L2LRNNError, ValueError):
-    """An argument has a value that cannot be used."""
+    """An argument has an invalid value."""
 
 
 class ArgumentTypeError(L2LRNNError, TypeError):
-    """An argument has a type that cannot be used."""
+    """An argument has an invalid type."""
 
 
 class ShapeError(ArgumentError):
@@ -23,22 +23,22 @@ class ShapeError(ArgumentError):
 
 
 class UnknownNameError(ArgumentError, KeyError):
-    """A name is not in a registry; the message lists the near misses and the known names."""
+    """A name is unknown; the message lists similar names and all known ones."""
 
     __str__ = Exception.__str__  # KeyError's would show the message in quotes
 
 
 class DataError(ArgumentError):
-    """A dataset cannot serve what is asked of it, such as more ways than it has classes."""
+    """A dataset cannot provide what was requested, such as more ways than it has classes."""
 
 
 class AdaptationError(ArgumentError):
-    """A learner cannot take the adaptation step; it is left as it was."""
+    """A learner cannot take the adaptation step; it stays unchanged."""
 
 
 class DerivativeError(L2LRNNError, RuntimeError):
-    """A derivative of too high an order was asked for."""
+    """A derivative of too high an order was requested."""
 
 
 class MissingExtraError(L2LRNNError, ImportError):
-    """An optional package is needed and not installed; the message gives the pip line."""
+    """An optional package is missing; the message gives the pip command."""

@@ -1,4 +1,4 @@
-"""Optional packages, imported at first use, with the pip line in the error when one is missing."""
+"""Optional packages, imported at first use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from l2l_rnn.errors import MissingExtraError
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say how to install it.
+    """Import an optional module, or raise an error with the pip command that installs it.
 
     Args:
         module: dotted name of the module, such as `"babel.localedata"`.
         extra: the extra of this package, in `setup.cfg`, that installs it.
-        purpose: who needs it, to begin the message, such as `"the task set 'languages'"`.
+        purpose: what needs it; begins the message, such as `"the task set 'languages'"`.
 
     Returns:
         The imported module.

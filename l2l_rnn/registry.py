@@ -1,4 +1,4 @@
-"""Registries: from a name to the thing it stands for, with near misses in the error."""
+"""Registries: members by name, with similar names in the error for an unknown one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Registry(Mapping[str, Member]):
     """An ordered mapping from names to members of one kind.
 
     Args:
-        kind: what the members are, for messages, such as `"task set"`.
-        entry_point_group: where other packages announce members of their own; they are
-            loaded at the first look-up. None means that there is no such place.
+        kind: what a member is, for messages, such as `"task set"`.
+        entry_point_group: entry points of other packages that add members, loaded at the first
+            lookup; None for no entry points.
 
     Raises:
-        UnknownNameError: at a look-up of a name that is not there.
+        UnknownNameError: at a lookup of an unknown name.
 
     Example:
         >>> shapes = Registry("shape")
@@ -42,7 +42,7 @@ class Registry(Mapping[str, Member]):
         self._pending_group = entry_point_group
 
     def register(self, name: str) -> Callable[[Member], Member]:
-        """Return a decorator that adds its argument under `name` and gives it back.
+        """Return a decorator that adds its argument under `name` and returns it.
 
         Raises:
             ArgumentError: the name is taken.
@@ -86,11 +86,11 @@ class Registry(Mapping[str, Member]):
             for point in entry_points(group=self._pending_group):
                 if point.name not in self._members:
                     self._members[point.name] = point.load()
-            self._pending_group = None  # not before: one that fails to load must fail again
+            self._pending_group = None  # only now, so that a failed load fails again
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Return what a message says of the known names that are near to one that is not.
+    """Return the end of a clause about an unknown name, with the most similar known names.
 
     Example:
         >>> hint("sqare", ["square", "circle"]), hint("cube", ["square"])
@@ -100,7 +100,7 @@ def hint(name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(near: Iterable[str]) -> str:
-    """Return the end of a clause that names what may have been meant, if there is something.
+    """Return the end of a clause that suggests names, or a period if there are none.
 
     Example:
         >>> did_you_mean(["a", "b"])

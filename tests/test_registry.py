@@ -15,7 +15,7 @@ def shapes():
     return registry
 
 
-def test_it_is_an_ordered_mapping(shapes):
+def test_a_registry_is_an_ordered_mapping(shapes):
     assert list(shapes) == ["triangle", "square", "pentagon", "hexagon"]
     assert len(shapes) == 4
     assert shapes["square"] == 4
@@ -25,7 +25,7 @@ def test_it_is_an_ordered_mapping(shapes):
     assert shapes.get("circle") is None
 
 
-def test_register_gives_its_argument_back(shapes):
+def test_register_returns_its_argument(shapes):
     def heptagon():
         pass
 
@@ -33,7 +33,7 @@ def test_register_gives_its_argument_back(shapes):
     assert shapes["heptagon"] is heptagon
 
 
-def test_a_name_is_taken_once(shapes):
+def test_a_name_can_be_registered_once(shapes):
     with pytest.raises(ArgumentError, match="shape 'square' is registered already"):
         shapes.register("square")(5)
     assert shapes["square"] == 4
@@ -51,7 +51,7 @@ def test_a_name_is_taken_once(shapes):
         (["square"], "unknown shape ['square']"),
     ],
 )
-def test_unknown_names_hint_at_near_ones(shapes, name, hint):
+def test_unknown_names_suggest_similar_ones(shapes, name, hint):
     with pytest.raises(UnknownNameError) as caught:
         shapes[name]
     assert hint in str(caught.value)
@@ -80,7 +80,7 @@ class Point:
     ],
     ids=["item", "in", "len", "iter"],
 )
-def test_entry_points_load_at_the_first_look(monkeypatch, look):
+def test_entry_points_load_at_the_first_lookup(monkeypatch, look):
     points = [Point("plugin", 1), Point("own", 2)]
     groups = []
 
@@ -99,13 +99,13 @@ def test_entry_points_load_at_the_first_look(monkeypatch, look):
     assert points[0].loaded == 1
 
 
-def test_without_a_group_nothing_is_asked(monkeypatch):
+def test_without_a_group_no_entry_points_load(monkeypatch):
     monkeypatch.setattr(l2l_rnn.registry, "entry_points", lambda group: 1 / 0)
     assert list(Registry("thing")) == []
 
 
 def test_a_broken_plugin_does_not_hide_the_rest(monkeypatch):
-    """The first look tells of it; it does not leave a registry that has lost the others."""
+    """The first lookup raises; the registry does not lose the other members."""
 
     class Broken(Point):
         def load(self):

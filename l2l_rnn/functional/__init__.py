@@ -1,4 +1,4 @@
-"""Pure functions of tensors: recurrences, affine maps, padding, losses; all on the task axis."""
+"""Pure functions of tensors with a task axis: recurrences, affine maps, padding, losses."""
 
 from l2l_rnn.functional.affine import embedding, linear
 from l2l_rnn.functional.losses import (

@@ -1,4 +1,4 @@
-"""Affine maps and look-ups whose parameters may have leading task axes."""
+"""Affine maps and embeddings whose parameters may have a leading task axis."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute `y = x W^T + b`, each task with its own `W` and `b`.
+    """Compute `y = x W^T + b`, where each task has its own `W` and `b`.
 
     Args:
         x: inputs.
         weight: `W`.
-        bias: `b`, or None for none.
+        bias: `b`, or None.
 
     Shapes:
         x `(…, F)`, weight `(H, F)`, bias `(H,)` -> `(…, H)`, or
-        x `(N, …, F)`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`, where x has two axes or
-        more after `N`.
+        x `(N, …, F)`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`, where x has at least two
+        axes after `N`.
 
     Example:
         >>> linear(torch.ones(2, 3, 4), torch.ones(2, 5, 4)).shape
@@ -34,23 +34,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def product_type(x: Tensor) -> torch.dtype:
-    """Return the type that a matrix product with x has; under autocast not x's own."""
-    nothing = x.new_empty(0, 0)
-    return (nothing @ nothing).dtype
+    """Return the dtype of a matrix product with x. Under autocast it is not x's own."""
+    empty = x.new_empty(0, 0)
+    return (empty @ empty).dtype
 
 
 def embedding(tokens: Tensor, weight: Tensor) -> Tensor:
-    """Look up a row for each token, each task in its own table.
+    """Look up a vector for each token id, where each task has its own table.
 
-    The ids are not checked: an id outside `0 … V - 1` would read another task's row.
+    The ids are not checked: an id outside the table would read another task's vector.
 
     Args:
-        tokens: ids, `0 … V - 1`.
-        weight: the table, one row for each of `V` ids.
+        tokens: token ids, from 0.
+        weight: the table, with one row for each id.
 
     Shapes:
-        tokens `(…)`, weight `(V, E)` -> `(…, E)`, or
-        tokens `(N, …)`, weight `(N, V, E)` -> `(N, …, E)`.
+        tokens `(…)`, weight `(ids, features)` -> `(…, features)`, or
+        tokens `(N, …)`, weight `(N, ids, features)` -> `(N, …, features)`.
 
     Example:
         >>> embedding(torch.tensor([[0], [1]]), torch.arange(8.0).reshape(2, 2, 2)).tolist()

@@ -1,4 +1,4 @@
-"""Where the package's compiled code is found, and what it may run on."""
+"""Loading the compiled code, and the tensors that it may read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.nn import Parameter
 
 
 def may_touch(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether compiled code may read these tensors.
+    """Tell whether compiled code may read these tensors.
 
-    It wants single precision, memory of this process, and nobody who watches torch's operations (to
-    trace or to fake them), as it is none of them.
+    They must be float32 and on a CPU. Nothing may intercept torch's operations, as tracing and fake
+    tensors do, because compiled code is not one of them.
     """
     return torch._C._len_torch_dispatch_stack() == 0 and all(
         type(t) in (Tensor, Parameter) and t.device.type == "cpu" and t.dtype == torch.float32
@@ -27,27 +27,33 @@ def may_touch(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def threads() -> int:
-    """How many threads a pass is to use."""
+    """Return the number of threads that a pass uses."""
     return torch.get_num_threads() if OPENMP else 1
 
 
 def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
-    """Find the function `run_<name>_pass` of `_<name>`.
+    """Load the function `run_<name>_pass` of the module `_<name>`.
 
-    None where it was not compiled, is of another version, or `L2L_RNN_COMPILED=0` in the
-    environment says that it is not wanted.
+    Args:
+        name: `"rnn"` or `"memory"`.
+        version: version of the C code that the caller expects.
+        job_size: bytes of the struct that the caller passes.
+
+    Returns:
+        The function; None if it was not compiled, has another version, or is turned off by
+        `L2L_RNN_COMPILED=0` in the environment.
     """
     if os.environ.get("L2L_RNN_COMPILED") == "0":
         return None
     try:
         module = importlib.import_module(f"l2l_rnn.functional._{name}")
         library: Any = ctypes.CDLL(module.__file__)
-        made = library[f"{name}_version"](), library[f"{name}_job_size"]()
+        build = library[f"{name}_version"](), library[f"{name}_job_size"]()
         function = library[f"run_{name}_pass"]
     except (ImportError, OSError, AttributeError):
         return None
-    if made != (version, job_size):
-        return None  # left from an earlier version of its file; installing anew compiles it
+    if build != (version, job_size):
+        return None  # an older build; reinstalling the package compiles the new one
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
     function.restype = ctypes.c_int
     run: Callable[..., int] = function
@@ -55,9 +61,9 @@ def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
 
 
 def _find_openmp() -> int | None:
-    """Find where threads of torch's own OpenMP runtime are started, if it is GNU's.
+    """Return the address of `GOMP_parallel` in torch's own OpenMP runtime, if it is GNU's.
 
-    Threads of another runtime would compete with torch's, which wait for work by spinning.
+    Threads of another runtime would compete with torch's, which spin while they wait for work.
     """
     try:
         return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value

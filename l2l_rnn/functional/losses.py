@@ -1,4 +1,4 @@
-"""Losses and scores that keep the task axis: the mean within a task, never over tasks."""
+"""Losses and scores that keep the task axis: means within each task, never over tasks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         logits `(…, B, C)`, labels `(…, B)` -> `(…)`: a scalar, or `(N,)` with a task axis.
 
     Raises:
-        ShapeError: labels are not shaped like the logits without their last axis.
-        ArgumentError: a label is none of the classes, on a CPU.
+        ShapeError: the labels' shape is not that of the logits without their last axis.
+        ArgumentError: a label is not one of the classes (checked on a CPU only).
 
     Example:
         >>> cross_entropy(torch.zeros(3, 4, 2), torch.zeros(3, 4, dtype=torch.long)).shape
@@ -31,20 +31,20 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     _check(logits, labels, "cross_entropy")
     try:
         losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
-    except IndexError as error:  # torch's own check, which does not say what would be right
+    except IndexError as error:  # torch's own message does not say which labels are valid
         values = readable_values(labels)
-        told = "others" if values is None else f"{int(values.min())} … {int(values.max())}"
+        found = "others" if values is None else f"{int(values.min())} … {int(values.max())}"
         raise ArgumentError(
             f"cross_entropy: labels must lie in 0 … {logits.shape[-1] - 1}, as there are "
-            f"C={logits.shape[-1]} classes, got {told}"
+            f"C={logits.shape[-1]} classes, got {found}"
         ) from error
     return losses.reshape(labels.shape).mean(-1)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the share of sequences, in each task, whose largest score is their label's.
+    """Compute each task's accuracy: the share of sequences whose label has the largest score.
 
-    Args and shapes are those of `cross_entropy`.
+    Args, shapes and errors are those of `cross_entropy`.
 
     Example:
         >>> accuracy(torch.eye(2), torch.tensor([0, 0])).item()
@@ -55,17 +55,17 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Compute each task's mean squared error, over its sequences and the values of each.
+    """Compute each task's mean squared error over its sequences and their values.
 
     Args:
-        predictions: what a model gave out.
-        targets: what is right.
+        predictions: the model's outputs.
+        targets: the correct values.
 
     Shapes:
         both `(…, B, values)` -> `(…)`: a scalar, or `(N,)` with a task axis.
 
     Raises:
-        ShapeError: targets are not shaped like the predictions.
+        ShapeError: the targets' shape is not that of the predictions.
 
     Example:
         >>> mean_squared_error(torch.zeros(3, 4, 1), torch.ones(3, 4, 1))
@@ -73,28 +73,28 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
     """
     if predictions.shape != targets.shape:
         raise ShapeError(
-            f"mean_squared_error: targets must be shaped {tuple(predictions.shape)}, like the "
+            f"mean_squared_error: targets must have shape {tuple(predictions.shape)}, like the "
             f"predictions, got {tuple(targets.shape)}"
         )
     return (predictions - targets).square().mean((-2, -1))
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute each task's mean cross-entropy of bits, over those that are asked for.
+    """Compute each task's mean binary cross-entropy over the bits that have a target.
 
-    It is `-(t log s + (1 - t) log(1 - s))` with `s` the sigmoid of the logit; what a model gives
-    out where nothing is asked changes neither the loss nor its gradient, NaN included.
+    `-(t log s + (1 - t) log(1 - s))` with `s = sigmoid(logit)`. Outputs without a target, NaN
+    included, change neither the loss nor its gradient.
 
     Args:
-        logits: what a model gave out; 0 means that either bit is as likely.
-        targets: the right bits, or probabilities of a 1; NaN where nothing is asked.
+        logits: the model's outputs.
+        targets: the correct bits, or probabilities of a 1; NaN where there is no target.
 
     Shapes:
-        both `(…, B, S, bits)` -> `(…)`: a scalar, or `(N,)` with a task axis; 0 where a task asks
-        for nothing at all.
+        both `(…, B, S, bits)` -> `(…)`: a scalar, or `(N,)` with a task axis; 0 for a task without
+        targets.
 
     Raises:
-        ShapeError: targets are not shaped like the logits, or have fewer than three axes.
+        ShapeError: the targets' shape is not that of the logits, or has fewer than three axes.
 
     Example:
         >>> bits = torch.tensor([1.0, 0.0, float("nan")]).reshape(1, 3, 1)
@@ -106,19 +106,19 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
             f"binary_cross_entropy: logits and targets must be shaped alike, (…, B, S, bits), got "
             f"{tuple(logits.shape)} and {tuple(targets.shape)}"
         )
-    asked = ~targets.isnan()
+    known = ~targets.isnan()
     losses = F.binary_cross_entropy_with_logits(
-        torch.where(asked, logits, 0.0),
-        torch.where(asked, targets, 0.0).to(logits.dtype),
+        torch.where(known, logits, 0.0),
+        torch.where(known, targets, 0.0).to(logits.dtype),
         reduction="none",
     )
     axes = (-3, -2, -1)
-    return torch.where(asked, losses, 0.0).sum(axes) / asked.sum(axes).clamp(min=1)
+    return torch.where(known, losses, 0.0).sum(axes) / known.sum(axes).clamp(min=1)
 
 
 def _check(logits: Tensor, labels: Tensor, who: str) -> None:
     if logits.shape[:-1] != labels.shape:
         raise ShapeError(
-            f"{who}: labels must be shaped {tuple(logits.shape[:-1])}, like logits "
+            f"{who}: labels must have shape {tuple(logits.shape[:-1])}, that of the logits "
             f"{tuple(logits.shape)} without their last axis, got {tuple(labels.shape)}"
         )

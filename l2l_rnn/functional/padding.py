@@ -1,4 +1,4 @@
-"""Ragged sequences as one padded tensor: finding lengths, masking, checking.
+"""Lengths and masks of padded sequences.
 
 Token ids are padded with 0 and real-valued steps with NaN, always at the end of a sequence.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def token_lengths(tokens: Tensor) -> Tensor:
-    """Compute each token sequence's length: the position after its last id that is not 0.
+    """Compute each token sequence's length, the position after its last nonzero id.
 
     Args:
         tokens: ids, padded with 0.
@@ -26,7 +26,7 @@ def token_lengths(tokens: Tensor) -> Tensor:
 
 
 def step_lengths(x: Tensor) -> Tensor:
-    """Compute each real-valued sequence's length: the position after its last step not all NaN.
+    """Compute each real-valued sequence's length, the position after its last step not all NaN.
 
     Args:
         x: steps of features, padded with NaN.
@@ -42,7 +42,7 @@ def step_lengths(x: Tensor) -> Tensor:
 
 
 def step_mask(lengths: Tensor, steps: int) -> Tensor:
-    """Mark the steps that lie inside each sequence.
+    """Return a mask that is True at the steps inside each sequence.
 
     Args:
         lengths: valid steps of each sequence.
@@ -59,6 +59,6 @@ def step_mask(lengths: Tensor, steps: int) -> Tensor:
 
 
 def _lengths(filled: Tensor) -> Tensor:
-    """Position after the last True along the last axis: `(…, S)` -> `(…)`."""
+    """Compute the position after the last True along the last axis: `(…, S)` -> `(…)`."""
     positions = torch.arange(1, filled.shape[-1] + 1, device=filled.device)
     return (filled * positions).amax(-1) if filled.shape[-1] else filled.sum(-1)

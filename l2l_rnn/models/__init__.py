@@ -1,4 +1,4 @@
-"""Models of sequences, made of the layers in `l2l_rnn.nn`."""
+"""Sequence models built from the layers in `l2l_rnn.nn`."""
 
 from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder

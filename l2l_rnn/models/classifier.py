@@ -1,4 +1,4 @@
-"""Classifying whole sequences."""
+"""The sequence classifier: a sequence encoder and a linear head."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from l2l_rnn.errors import ArgumentError
+from l2l_rnn.checks import check_int
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.nn import Linear
 
 
 class SequenceClassifier(nn.Module):
-    """Compute the class scores of each sequence: a `SequenceEncoder` and a linear head.
+    """Score the classes of each sequence: a `SequenceEncoder` and a linear head.
 
     Args:
-        ways: `C`, the number of classes.
+        ways: `C`, number of classes.
         vocab_size, input_size, embedding_size, hidden_size, cell, num_layers, bidirectional,
             pooling, dropout: as in `SequenceEncoder`.
 
     Attributes:
         encoder: the `SequenceEncoder`.
-        head: the `Linear` from its vectors to the scores.
+        head: the `Linear` layer from its vectors to the scores.
 
     Shapes:
         tokens `(…, B, S)`, padded with 0, or steps `(…, B, S, F)`, padded with NaN -> `(…, B, C)`.
 
     Raises:
-        As `SequenceEncoder`; ArgumentError if `ways` is not a positive integer.
+        As in `SequenceEncoder`; ArgumentError if `ways` is not a positive integer.
 
     Example:
         >>> import torch
@@ -53,10 +53,7 @@ class SequenceClassifier(nn.Module):
         dropout: float | nn.Module = 0.0,
     ) -> None:
         super().__init__()
-        if isinstance(ways, bool) or not isinstance(ways, int) or ways < 1:
-            raise ArgumentError(
-                f"SequenceClassifier: ways must be a positive integer, got {ways!r}"
-            )
+        ways = check_int("SequenceClassifier", "ways", ways)
         self.encoder = SequenceEncoder(
             vocab_size=vocab_size,
             input_size=input_size,

@@ -1,32 +1,25 @@
-"""From a batch of ragged sequences to one vector each."""
+"""The sequence encoder: one vector for each ragged sequence."""
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from l2l_rnn.axes import readable_values
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
 from l2l_rnn.nn import (
-    GRU,
-    LRU,
-    LSTM,
-    RNN,
+    CELLS,
     AttentionPooling,
     Embedding,
     LastStep,
     MaxPooling,
     MeanPooling,
-    MinGRU,
-    MinLSTM,
 )
 from l2l_rnn.registry import Registry
-
-CELLS: Registry[Any] = Registry("cell")
-for _cell in (RNN, GRU, LSTM, MinGRU, MinLSTM, LRU):
-    CELLS.register(_cell.__name__.lower())(_cell)
 
 POOLINGS: Registry[Any] = Registry("pooling")
 for _name, _pooling in {
@@ -39,24 +32,24 @@ for _name, _pooling in {
 
 
 class SequenceEncoder(nn.Module):
-    """Compute one vector for each sequence: embed tokens, run a recurrence, pool its valid steps.
+    """Encode each sequence as one vector: embed tokens, run a recurrence, pool the valid steps.
 
-    Reads token ids padded with 0 (`vocab_size`) or real-valued steps padded with NaN
-    (`input_size`); exactly one of the two is given. How much padding there is changes nothing.
+    The input is token ids padded with 0 (`vocab_size`) or real-valued steps padded with NaN
+    (`input_size`); pass exactly one of the two. The amount of padding changes nothing.
 
     Args:
-        vocab_size: `V`, number of token ids, padding included.
+        vocab_size: number of token ids, padding included.
         input_size: `F`, features of a real-valued step.
-        embedding_size: `E`, features of a token's vector. Only with `vocab_size`.
+        embedding_size: features of a token's vector; used with `vocab_size` only.
         hidden_size: `H`, hidden units of each direction.
-        cell: `"rnn"`, `"gru"`, `"lstm"`, `"mingru"`, `"minlstm"` or `"lru"`.
-        num_layers: recurrent layers.
+        cell: name of the recurrent layer in `nn.CELLS`: `"rnn"`, `"gru"`, `"lstm"`, `"mingru"`,
+            `"minlstm"`, `"lru"`, or one that you registered.
+        num_layers: number of recurrent layers.
         bidirectional: whether a second recurrence reads from the end.
-        pooling: `"last"` (the last valid step, of each direction), `"mean"`, `"max"` or
-            `"attention"`.
-        dropout: share of the embedded inputs, of the outputs between layers and of the pooled
-            vector that is set to zero in training; or a module that the embedded inputs and the
-            pooled vector go through, such as `nn.LearnedDropout`, with nothing between layers.
+        pooling: `"last"` (each direction's last valid step), `"mean"`, `"max"` or `"attention"`.
+        dropout: probability of zeroing, in training, an embedded input, an output between layers
+            or an element of the pooled vector; or a module, such as `nn.LearnedDropout`, that is
+            applied to the embedded inputs and the pooled vector but not between layers.
 
     Attributes:
         output_size: features of a sequence's vector: `H`, or `2 H` if bidirectional.
@@ -67,10 +60,10 @@ class SequenceEncoder(nn.Module):
 
     Raises:
         ArgumentError: the sizes do not fit together, a token id is not below `vocab_size`, a
-            sequence is all padding, or a step within a sequence holds a NaN.
-        ArgumentTypeError: x is no tensor, tokens are not integers, or steps are, or the dropout is
-            neither a number nor a module.
-        ShapeError: the input has too few axes or another number of features.
+            sequence is all padding, or a step inside a sequence holds a NaN.
+        ArgumentTypeError: x is not a tensor, tokens are not integers, steps are not real-valued, or
+            the dropout is neither a number nor a module.
+        ShapeError: the input has too few axes or the wrong number of features.
         UnknownNameError: the cell or pooling is not known.
 
     Example:
@@ -98,36 +91,31 @@ class SequenceEncoder(nn.Module):
         super().__init__()
         if (vocab_size is None) == (input_size is None):
             raise ArgumentError(
-                "SequenceEncoder: give either vocab_size, for token ids, or input_size, for "
+                "SequenceEncoder: pass either vocab_size, for token ids, or input_size, for "
                 f"real-valued steps, got vocab_size={vocab_size} and input_size={input_size}"
             )
-        for name, size in {
-            "vocab_size": vocab_size,
-            "input_size": input_size,
-            "embedding_size": embedding_size,
-        }.items():
-            if size is not None and (
-                isinstance(size, bool) or not isinstance(size, int) or size < 1
-            ):
-                raise ArgumentError(
-                    f"SequenceEncoder: {name} must be a positive integer, got {size!r}"
-                )
-        share = 0.0 if isinstance(dropout, nn.Module) else dropout
-        if not isinstance(share, (int, float)):
-            raise ArgumentTypeError(
-                f"SequenceEncoder: dropout must be a number or a module, got {share!r}"
-            )
-        if not 0 <= share < 1:
-            raise ArgumentError(f"SequenceEncoder: dropout must lie in [0, 1), got {share!r}")
+        who = "SequenceEncoder"
+        features = check_int(who, "embedding_size", embedding_size)
+        self.embedding: Embedding | None = None
+        if vocab_size is not None:
+            self.embedding = Embedding(check_int(who, "vocab_size", vocab_size), features)
+        else:
+            features = check_int(who, "input_size", input_size)
+        between = 0.0
+        if isinstance(dropout, nn.Module):
+            self.dropout = dropout
+        elif isinstance(dropout, Real):
+            between = check_number(who, "dropout", dropout, least=0, below=1)
+            self.dropout = nn.Dropout(between)
+        else:
+            raise ArgumentTypeError(f"{who}: dropout must be a number or a module, got {dropout!r}")
         cell_class, pooling_class = CELLS[cell], POOLINGS[pooling]
-        self.embedding = None if vocab_size is None else Embedding(vocab_size, embedding_size)
-        self.dropout = dropout if isinstance(dropout, nn.Module) else nn.Dropout(dropout)
         self.recurrence = cell_class(
-            input_size or embedding_size,
+            features,
             hidden_size,
             num_layers,
             batch_first=True,
-            dropout=share,
+            dropout=between,
             bidirectional=bidirectional,
         )
         self.output_size = self.recurrence.output_size
@@ -141,17 +129,17 @@ class SequenceEncoder(nn.Module):
                 where = tuple(int(i) for i in (values == 0).nonzero()[0])
                 raise ArgumentError(
                     f"SequenceEncoder: sequence {where[0] if len(where) == 1 else where} is all "
-                    "padding; drop it, or give it at least one step (an unknown token, say)"
+                    "padding; drop it, or give it at least one step, such as an unknown token"
                 )
-            x = x.narrow(lengths.dim(), 0, int(values.max()))  # cut the padding that all share
+            x = x.narrow(lengths.dim(), 0, int(values.max()))  # cut the padding common to all
         if self.embedding is None:
             inside = step_mask(lengths, x.shape[-2]).unsqueeze(-1)
             x = x.where(inside, 0)
             values = readable_values(x)
             if values is not None and values.isnan().any():
                 raise ArgumentError(
-                    "SequenceEncoder: a step within a sequence holds a NaN, which marks padding at "
-                    "the end; fill or drop such steps first"
+                    "SequenceEncoder: a step inside a sequence holds a NaN, which marks padding "
+                    "at the end; fill or drop such steps first"
                 )
         else:
             x = self.embedding(x)
@@ -159,17 +147,17 @@ class SequenceEncoder(nn.Module):
         return self.dropout(self.pooling(outputs, lengths))
 
     def _lengths(self, x: Tensor) -> Tensor:
-        """Check what kind of input came and find its lengths, `(…, B)`."""
+        """Check the input and compute its lengths, `(…, B)`."""
         if not isinstance(x, Tensor):
             raise ArgumentTypeError(
-                f"SequenceEncoder: x must be a tensor, got {type(x).__name__}; make it one with "
+                f"SequenceEncoder: x must be a tensor, got {type(x).__name__}; convert it with "
                 "torch.as_tensor"
             )
         if self.embedding is not None:
             if x.is_floating_point():
                 raise ArgumentTypeError(
-                    f"SequenceEncoder: token ids must be integers, got {x.dtype}; made with "
-                    "vocab_size it reads tokens, set input_size to read real-valued steps"
+                    f"SequenceEncoder: token ids must be integers, got {x.dtype}; it reads "
+                    "tokens because of vocab_size, set input_size to read real-valued steps"
                 )
             if x.dim() < 2 or x.numel() == 0:
                 raise ShapeError(
@@ -179,8 +167,8 @@ class SequenceEncoder(nn.Module):
         features = self.recurrence.input_size
         if not x.is_floating_point():
             raise ArgumentTypeError(
-                f"SequenceEncoder: steps must be real-valued, got {x.dtype}; made with input_size "
-                "it reads steps, set vocab_size to read tokens"
+                f"SequenceEncoder: steps must be real-valued, got {x.dtype}; it reads steps "
+                "because of input_size, set vocab_size to read tokens"
             )
         if x.dim() < 3 or x.shape[-1] != features or x.numel() == 0:
             raise ShapeError(

@@ -1,4 +1,4 @@
-"""Layers with torch's interface, an optional task axis, and exact second derivatives."""
+"""Layers with torch's interface, an optional task axis and exact second derivatives."""
 
 from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
 from l2l_rnn.nn.conversion import convert
@@ -8,9 +8,11 @@ from l2l_rnn.nn.lru import LRU
 from l2l_rnn.nn.lstm import LSTM
 from l2l_rnn.nn.min_rnn import MinGRU, MinLSTM
 from l2l_rnn.nn.pooling import AttentionPooling, LastStep, MaxPooling, MeanPooling
+from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 from l2l_rnn.nn.rnn import RNN
 
 __all__ = [
+    "CELLS",
     "GRU",
     "LRU",
     "LSTM",
@@ -25,5 +27,6 @@ __all__ = [
     "MeanPooling",
     "MinGRU",
     "MinLSTM",
+    "RecurrentLayer",
     "convert",
 ]

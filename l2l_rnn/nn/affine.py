@@ -1,4 +1,4 @@
-"""Torch's `Linear`, `Embedding` and `LayerNorm` with an optional task axis on their parameters."""
+"""torch's `Linear`, `Embedding` and `LayerNorm` with an optional task axis on the parameters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 class Linear(nn.Linear):
-    """Compute `y = x W^T + b`; with parameters `(N, …)` each task its own.
+    """Affine map `y = x W^T + b`; with parameters `(N, …)`, each task has its own.
 
     Args:
         in_features: `F`, features of the input.
         out_features: `H`, features of the output.
-        bias: whether there is a `b`.
+        bias: whether to add `b`.
 
     Shapes:
         `(…, F)` -> `(…, H)`; with parameters `(N, …)`, `(N, …, B, F)` -> `(N, …, B, H)`.
@@ -31,7 +31,7 @@ class Linear(nn.Linear):
         >>> Linear(3, 2)(torch.zeros(5, 3)).shape
         torch.Size([5, 2])
 
-    Source: `torch.nn.Linear`, whose constructor, initial values and state dict it keeps.
+    Source: `torch.nn.Linear`, with the same constructor, initialization and state dict.
     """
 
     task_axis: ClassVar[bool] = True
@@ -47,25 +47,25 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """Look up a learned vector for each token id; with a weight `(N, V, E)` each task its own.
+    """Learned vector for each token id; with a weight `(N, …)`, each task has its own.
 
     Args:
-        num_embeddings: `V`, the number of ids.
+        num_embeddings: number of ids.
         embedding_dim: `E`, features of a vector.
-        padding_idx: an id whose vector starts at zero and takes no gradient, or None.
+        padding_idx: id whose vector starts at zero and gets no gradient, or None.
 
     Shapes:
-        `(…)` -> `(…, E)`; with weight `(N, V, E)`, `(N, …)` -> `(N, …, E)`.
+        `(…)` -> `(…, E)`; with weight `(N, num_embeddings, E)`, `(N, …)` -> `(N, …, E)`.
 
     Raises:
-        ArgumentError: an id is outside `0 … V - 1`.
+        ArgumentError: an id is outside `0 … num_embeddings - 1`.
         ArgumentTypeError: the ids are not integers.
 
     Example:
         >>> Embedding(10, 4)(torch.tensor([[1, 2, 0]])).shape
         torch.Size([1, 3, 4])
 
-    Source: `torch.nn.Embedding`, whose initial values and state dict it keeps.
+    Source: `torch.nn.Embedding`, with the same initialization and state dict.
     """
 
     task_axis: ClassVar[bool] = True
@@ -81,10 +81,10 @@ class Embedding(nn.Embedding):
         super().__init__(num_embeddings, embedding_dim, padding_idx, device=device, dtype=dtype)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override] # torch's further options are not ours
+    def from_pretrained(  # type: ignore[override] # without torch's further options
         cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
     ) -> Embedding:
-        """Return a layer whose weight is `embeddings`, `(V, E)`; frozen unless told otherwise."""
+        """Return a layer with the weight `embeddings`, `(num_embeddings, E)`; frozen by default."""
         size, features = embeddings.shape
         layer = cls(size, features, padding_idx, embeddings.device, embeddings.dtype)
         layer.weight = nn.Parameter(embeddings, requires_grad=not freeze)
@@ -103,7 +103,7 @@ class Embedding(nn.Embedding):
                 bad = int(low) if low < 0 else int(high)
                 raise ArgumentError(
                     f"Embedding: token ids must lie in 0 … {self.num_embeddings - 1}, got {bad}; "
-                    "encode with the vocabulary the model was made for, or set vocab_size"
+                    "encode with the model's own vocabulary, or set vocab_size"
                 )
         rows = functional.embedding(input, self.weight)
         if self.padding_idx is not None:
@@ -113,28 +113,28 @@ class Embedding(nn.Embedding):
 
 
 class LayerNorm(nn.LayerNorm):
-    """Compute `y = (x - mean) / sqrt(var + eps) * w + b` over the last axes.
+    """Layer normalization `y = (x - mean) / sqrt(var + eps) * w + b`.
 
-    Mean and variance are those of the last axes of each vector; with parameters `(N, …)` each task
-    has its own `w` and `b`.
+    Mean and variance are taken over the last axes. With parameters `(N, …)`, each task has its own
+    `w` and `b`.
 
     Args:
         normalized_shape: `F`, or the sizes of the last axes.
         eps: added to the variance.
-        elementwise_affine: whether there are `w` and `b`.
-        bias: whether there is a `b`.
+        elementwise_affine: whether to use `w` and `b`.
+        bias: whether to use `b`.
 
     Shapes:
         `(…, F)` -> `(…, F)`; with parameters `(N, F)`, `(N, …, F)` -> `(N, …, F)`.
 
     Raises:
-        ShapeError: the input does not end in the normalised sizes, or lacks the task axis.
+        ShapeError: the input does not end in the normalized sizes, or lacks the task axis.
 
     Example:
         >>> LayerNorm(2)(torch.tensor([[1.0, 3.0]]))
         tensor([[-1.0000,  1.0000]], grad_fn=...)
 
-    Source: `torch.nn.LayerNorm`, whose constructor, initial values and state dict it keeps.
+    Source: `torch.nn.LayerNorm`, with the same constructor, initialization and state dict.
     """
 
     task_axis: ClassVar[bool] = True
@@ -159,9 +159,9 @@ class LayerNorm(nn.LayerNorm):
 
 
 def _check_tasks(who: str, weight: Tensor, usual: int, x: Tensor, axes_after: int) -> None:
-    """Check that, where the weight has a task axis, the input has the same one first."""
+    """Check that the input starts with the weight's task axis, if there is one."""
     if weight.dim() > usual and (x.dim() < 1 + axes_after or len(x) != len(weight)):
         raise ShapeError(
-            f"{who}: x must be (N, …) with N={len(weight)} tasks first, as the parameters are, "
+            f"{who}: x must be (N, …) with N={len(weight)} tasks first, like the parameters, "
             f"got shape {tuple(x.shape)}"
         )

@@ -1,4 +1,4 @@
-"""Swapping torch's layers for this package's in a finished model."""
+"""Conversion of a model from torch's layers to this package's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from l2l_rnn.nn.rnn import RNN
 
 
 def convert(model: nn.Module) -> nn.Module:
-    """Return a model like `model` whose torch layers are this package's, with the same parameters.
+    """Return a copy of a model with this package's layers in place of torch's, sharing parameters.
 
-    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear`, `Embedding` and `LayerNorm` are swapped, at any depth;
-    subclasses of them, which may compute something else, are not. The parameters and buffers are
-    the very same tensors in both models, so an optimiser or a state dict of one serves the other;
-    `model` itself is left as it was.
+    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear`, `Embedding` and `LayerNorm` are replaced, at any depth.
+    Their subclasses are not, because these may compute something else. Both models hold the same
+    parameters and buffers, so an optimizer or a state dict of one serves the other. `model` itself
+    does not change.
 
     Args:
         model: any module.
@@ -48,7 +48,7 @@ _COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Embedding: Embedding,
     nn.LayerNorm: LayerNorm,
 }
-# What torch's recurrent layers keep for cuDNN alone.
+# Attributes of torch's recurrent layers that only cuDNN needs.
 _CUDNN_ONLY = {"_flat_weights", "_flat_weights_names", "_flat_weight_refs", "_all_weights"}
 
 
@@ -56,12 +56,12 @@ def _is_swapped(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Embedding) and (
         layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse
     ):
-        return False  # what our Embedding leaves out
+        return False  # options that our Embedding does not have
     return type(layer) in _COUNTERPARTS
 
 
 def _counterpart(layer: nn.Module) -> nn.Module:
-    """Our layer with the attributes, parameters, buffers, hooks and mode of torch's."""
+    """Return our layer with the attributes, parameters, buffers, hooks and mode of torch's."""
     kind = _COUNTERPARTS[type(layer)]
     twin = kind.__new__(kind)
     twin.__dict__ = {k: v for k, v in vars(layer).items() if k not in _CUDNN_ONLY}

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from l2l_rnn import functional
-from l2l_rnn.functional.recurrence.recurrences import State
-from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+from l2l_rnn.functional.recurrence.weights import State
+from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
+@CELLS.register("gru")
 class GRU(RecurrentLayer):
-    """Compute a gated recurrent unit network.
+    """Gated recurrent unit network.
 
     `r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)`, `z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)`,
     `n = tanh(W_in x + b_in + r * (W_hn h + b_hn))`, `h' = (1 - z) * n + z * h`. The rows of
-    `weight_ih_l0` (`W_i·`), `weight_hh_l0` (`W_h·`) and the biases stack r, z, n. Everything else
-    is as in `RecurrentLayer`.
+    `weight_ih_l0` (`W_i·`), `weight_hh_l0` (`W_h·`) and the biases stack r, z, n. Arguments, shapes
+    and errors are those of `RecurrentLayer`.
 
     Example:
         >>> import torch
@@ -25,7 +26,7 @@ class GRU(RecurrentLayer):
         torch.Size([2, 7, 5])
 
     Source: K. Cho et al., 2014, Learning Phrase Representations using RNN Encoder-Decoder, eq. 5-8;
-    parameters and the place of the reset gate as `torch.nn.GRU`.
+    parameters and position of the reset gate as in `torch.nn.GRU`.
     """
 
     gates = 3

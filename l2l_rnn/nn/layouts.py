@@ -1,4 +1,4 @@
-"""The layouts in which sequences come to a recurrent layer, and the one it computes in."""
+"""Layouts of the sequences that a recurrent layer takes, and the one it computes in."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from l2l_rnn.functional.affine import product_type
 
 
 class Layout:
-    """Checks what a call was given, brings it to `(N, B, S, F)`, and takes its results back.
+    """Checks the arguments of a call, converts them to `(N, B, S, F)`, and the results back.
 
     Args:
         who: the layer's name, for messages.
         x: the sequences, `(S, F)`, `(…, S, B, F)` or `(…, B, S, F)`.
-        weight: the layer's input weight, `(GH, F)`, or `(N, GH, F)` with a task axis. Without one N
-            is 1 here, and all axes before the batch are more batch.
-        batch_first: whether the batch stands before the steps.
+        weight: the layer's input weight, `(GH, F)`, or `(N, GH, F)` with a task axis. Without one,
+            N is 1 here, and all axes before the batch are more batch.
+        batch_first: whether the batch axis comes before the steps.
 
     Attributes:
         x: the sequences, `(N, B, S, F)`.
 
     Raises:
         ShapeError: x does not fit.
-        ArgumentTypeError: x is of another type than the weight, or on another device.
+        ArgumentTypeError: x has another dtype than the weight, or is on another device.
     """
 
     def __init__(self, who: str, x: Tensor, weight: Tensor, *, batch_first: bool) -> None:
@@ -45,9 +45,9 @@ class Layout:
         if lengths is None:
             return None
         if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
-            came = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+            given = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
             raise ArgumentTypeError(
-                f"{self.who}: lengths must be a tensor of integers, got {came}; use "
+                f"{self.who}: lengths must be a tensor of integers, got {given}; use "
                 "torch.as_tensor(lengths).long()"
             )
         lengths = lengths.unsqueeze(-1) if self._single else lengths
@@ -57,7 +57,7 @@ class Layout:
             low, high = map(int, values.aminmax())
             if low < 0 or not 0 < high <= steps:
                 raise ArgumentError(
-                    f"{self.who}: lengths must lie in 0 … S={steps}, one of them above 0, got "
+                    f"{self.who}: lengths must lie in 0 … S={steps}, at least one above 0, got "
                     f"{low} … {high}"
                 )
         return self._merge(lengths.to(self.x.device).long(), 0)
@@ -66,7 +66,7 @@ class Layout:
         """Check the initial state, or make zeros: `(…, DL, B, H)` -> a tuple of `(DL, N, B, H)`.
 
         Args:
-            hx: what the call was given: None, a tensor, or a tuple of them.
+            hx: the argument of the call: None, a tensor, or a tuple of tensors.
             blocks: `DL`, directions times layers.
             sizes: `H` of each tensor of the state.
         """
@@ -85,48 +85,48 @@ class Layout:
         return tuple(state)
 
     def output(self, y: Tensor) -> Tensor:
-        """Take outputs `(N, B, S, H)` to the layout of the input."""
+        """Convert outputs `(N, B, S, H)` to the layout of the input."""
         y = self._split(y)
         y = y if self.batch_first else y.transpose(-3, -2)
         return y.squeeze(-3 if self.batch_first else -2) if self._single else y
 
     def final(self, state: Tensor) -> Tensor:
-        """Take a final state `(N, B, DL, H)` to `(…, DL, B, H)`."""
+        """Convert a final state `(N, B, DL, H)` to `(…, DL, B, H)`."""
         state = self._split(state).transpose(-3, -2)
         return state.squeeze(-2) if self._single else state
 
     def _merge(self, x: Tensor, after: int) -> Tensor:
-        """`(…, B, *)` with `after` axes after B -> `(N, B, *)`."""
+        """Merge the axes before B: `(…, B, *)`, with `after` axes after B -> `(N, B, *)`."""
         return x if self._has_tasks else x.flatten(0, x.dim() - 1 - after).unsqueeze(0)
 
     def _split(self, y: Tensor) -> Tensor:
-        """The inverse of `_merge`."""
+        """Undo `_merge`."""
         return y if self._has_tasks else y.squeeze(0).unflatten(0, self._lead)
 
     def _check_input(self, x: Tensor, weight: Tensor) -> None:
-        alike = x.is_floating_point() and product_type(x) == product_type(weight)
-        if x.device != weight.device or not alike:
+        fits = x.is_floating_point() and product_type(x) == product_type(weight)
+        if x.device != weight.device or not fits:
             raise ArgumentTypeError(
-                f"{self.who}: x must be {weight.dtype} on {weight.device}, as the parameters are, "
+                f"{self.who}: x must be {weight.dtype} on {weight.device}, like the parameters, "
                 f"got {x.dtype} on {x.device}; convert it with .to(…)"
             )
         features, tasks = weight.shape[-1], len(weight) if self._has_tasks else None
-        came = f"got shape {tuple(x.shape)}"
+        given = f"got shape {tuple(x.shape)}"
         if x.dim() < 2 + self._has_tasks:
             layout = "(B, S, F)" if self.batch_first else "(S, B, F)"
-            raise ShapeError(f"{self.who}: x must be {layout} or (S, F), {came}")
+            raise ShapeError(f"{self.who}: x must be {layout} or (S, F), {given}")
         if x.shape[-1] != features:
             raise ShapeError(
-                f"{self.who}: x must end in F={features} features, {came}; set "
+                f"{self.who}: x must end in F={features} features, {given}; set "
                 f"input_size={x.shape[-1]} or project x"
             )
         if tasks is not None and (x.dim() > 4 or len(x) != tasks):
             raise ShapeError(
-                f"{self.who}: x must be (N, …) with N={tasks} tasks first, as the parameters are, "
-                f"{came}"
+                f"{self.who}: x must be (N, …) with N={tasks} tasks first, like the parameters, "
+                f"{given}"
             )
         if 0 in x.shape:
-            raise ShapeError(f"{self.who}: x must have a step and a sequence, {came}")
+            raise ShapeError(f"{self.who}: x must have at least one step and one sequence, {given}")
 
     def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
         if got.shape != expected:
@@ -136,13 +136,13 @@ class Layout:
 
 
 def state_tensors(who: str, hx: Any, count: int) -> tuple[Tensor, ...]:
-    """Return the tensors of a state that a call was given.
+    """Return the tensors of the state that a call was given.
 
     Raises:
-        ArgumentTypeError: it is not a tensor where `count` is 1, or no pair of them where it is 2.
+        ArgumentTypeError: it is not a tensor, or not a tuple of `count` tensors if that is above 1.
     """
     given = tuple(hx) if count > 1 and isinstance(hx, (tuple, list)) else (hx,)
     if len(given) != count or not all(isinstance(tensor, Tensor) for tensor in given):
-        expected = "a pair (h, c) of tensors" if count > 1 else "a tensor"
+        expected = f"a tuple of {count} tensors" if count > 1 else "a tensor"
         raise ArgumentTypeError(f"{who}: hx must be {expected}, got {type(hx).__name__}")
     return given

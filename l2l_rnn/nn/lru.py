@@ -1,4 +1,4 @@
-"""The linear recurrent unit: a complex diagonal recurrence, so that all steps run in one scan."""
+"""The linear recurrent unit: a complex diagonal recurrence, so one scan computes all steps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.recurrence.recurrences import State
-from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+from l2l_rnn.checks import check_choice, check_number
+from l2l_rnn.functional.recurrence.weights import State
+from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
+@CELLS.register("lru")
 class LRU(RecurrentLayer):
-    """Compute a linear recurrent unit: a linear recurrence of complex states, read by real outputs.
+    """Linear recurrent unit network: a linear recurrence of complex states with real outputs.
 
     `h_t = lambda * h_{t-1} + gamma * (B x_t)`, `y_t = phi(Re(C h_t) + D x_t + b)`, with
     `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`, and
@@ -27,22 +28,23 @@ class LRU(RecurrentLayer):
     `[r_min^2, r_max^2]`, the phase of `lambda` in `[0, max_phase]`, and
     `gamma = sqrt(1 - |lambda|^2)`.
 
-    The outputs of every layer, the last one too, go through `phi`, a GELU: without it a stack of
-    layers would stay linear. Everything else is as in `RecurrentLayer`, but that derivatives of
-    every order are there.
+    The outputs of every layer, including the last, pass through `phi`, a GELU; without it a stack
+    of layers would be linear. The other arguments, shapes and errors are those of `RecurrentLayer`.
+    There are derivatives of every order.
 
     Args:
-        bias: whether there is `b`.
-        r_min, r_max: radii of the ring in which `lambda` starts; closer to 1 is a longer memory.
-        max_phase: the largest phase of `lambda` at the start, in radians.
-        nonlinearity: `"gelu"`, or None for the bare `y_t`, to be put in a block of another kind.
+        bias: whether there is a `b`.
+        r_min, r_max: radii of the ring in which `lambda` is initialized; memory is longer closer
+            to 1.
+        max_phase: the largest initial phase of `lambda`, in radians.
+        nonlinearity: `"gelu"`, or None for no `phi`, to build a block of another kind.
 
     Shapes:
         Outputs have `H` real values. The state, `(D L, B, 2H)`, holds the real and the imaginary
         part of each complex unit side by side: `torch.view_as_complex(h.unflatten(-1, (-1, 2)))`.
 
     Raises:
-        ArgumentError: the ring, the phase or the nonlinearity is out of its range.
+        ArgumentError: the ring, the phase or the nonlinearity is out of range.
 
     Example:
         >>> outputs, h = LRU(3, 5, batch_first=True)(torch.zeros(2, 7, 3))
@@ -50,9 +52,10 @@ class LRU(RecurrentLayer):
         (torch.Size([2, 7, 5]), torch.Size([1, 2, 10]))
 
     Source: A. Orvieto et al., 2023, Resurrecting Recurrent Neural Networks for Long Sequences,
-    section 3, lemma 3.2 for the ring, and appendix A. `D` is a full matrix, as F need not be H; `b`
-    is added; the GELU is that of the paper's block, whose normalisation, gated linear unit and skip
-    are left to a model. In half precision the recurrence runs in float32.
+    section 3, lemma 3.2 for the ring, and appendix A. `D` is a full matrix, because F may differ
+    from H, and there is a `b`. The GELU is that of the paper's block; its normalization, gated
+    linear unit and skip connection are left to the model. In half precision the recurrence runs in
+    float32.
     """
 
     dense: ClassVar[bool] = True
@@ -74,17 +77,12 @@ class LRU(RecurrentLayer):
         max_phase: float = 2 * math.pi,
         nonlinearity: str | None = "gelu",
     ) -> None:
-        if not 0 <= r_min < r_max <= 1:
-            raise ArgumentError(
-                f"LRU: the ring must have 0 <= r_min < r_max <= 1, got r_min={r_min!r} and "
-                f"r_max={r_max!r}"
-            )
-        if not 0 < max_phase <= 2 * math.pi:
-            raise ArgumentError(f"LRU: max_phase must lie in (0, 2 pi], got {max_phase!r}")
-        if nonlinearity not in ("gelu", None):
-            raise ArgumentError(f"LRU: nonlinearity must be 'gelu' or None, got {nonlinearity!r}")
-        # Before the parameters, which are drawn by them.
-        self.r_min, self.r_max, self.max_phase = float(r_min), float(r_max), float(max_phase)
+        # These come before the parameters, which are initialized from them.
+        self.r_min = check_number("LRU", "r_min", r_min, least=0, below=1)
+        self.r_max = check_number("LRU", "r_max", r_max, above=self.r_min, most=1)
+        self.max_phase = check_number("LRU", "max_phase", max_phase, above=0, most=2 * math.pi)
+        if nonlinearity is not None:
+            check_choice("LRU", "nonlinearity", nonlinearity, ("gelu",))
         self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
@@ -99,7 +97,7 @@ class LRU(RecurrentLayer):
         )
 
     def reset_parameters(self) -> None:
-        """Draw `lambda` from the ring and normal weights that keep the size of what they read."""
+        """Draw `lambda` from the ring, and normal weights that preserve their input's variance."""
         for layer in range(self.num_layers):
             for suffix in self._suffixes(layer):
                 own = {name: getattr(self, name + suffix) for name in self._parameter_shapes(1)}
@@ -116,13 +114,13 @@ class LRU(RecurrentLayer):
     @torch.no_grad()
     def _draw_ring(self, nu_log: Tensor, theta_log: Tensor, gamma_log: Tensor) -> None:
         real = torch.promote_types(nu_log.dtype, torch.float32)
-        least = torch.finfo(real).eps  # a logarithm of 0 is not finite
+        least = torch.finfo(real).eps  # the logarithm of 0 is not finite
         area, angle = torch.rand(2, *nu_log.shape, device=nu_log.device, dtype=real).clamp(
             least, 1 - least
         )
         square = self.r_min**2 + area * (self.r_max**2 - self.r_min**2)  # |lambda|^2
         gap = (1 - self.r_max**2) + (1 - area) * (self.r_max**2 - self.r_min**2)  # 1 - |lambda|^2
-        # The logarithm of the square, by whichever of the two does not round to 0 or 1.
+        # The logarithm of the square, from whichever of the two does not round to 0 or 1.
         log_square = torch.where(square < 0.5, square.log(), torch.log1p(-gap))
         nu_log.copy_((-log_square / 2).log())
         theta_log.copy_((self.max_phase * angle).log())
@@ -140,7 +138,8 @@ class LRU(RecurrentLayer):
         }
         return shapes | {"bias_o": (hidden,)} if self.bias else shapes
 
-    def _state_sizes(self) -> tuple[int, ...]:
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
         return (2 * self.hidden_size,)
 
     def _recur(
@@ -154,7 +153,7 @@ class LRU(RecurrentLayer):
         nu_log, theta_log, gamma_log, weight = (
             self._stacked(name, layer) for name in ("nu_log", "theta_log", "gamma_log", "weight_ih")
         )
-        # gamma * (B x) is (gamma * B) x; the parts go side by side here, where they are few.
+        # gamma * (B x) = (gamma * B) x: the smaller product. Real and imaginary parts alternate.
         weight = weight.unflatten(-2, (2, -1)) * gamma_log.exp().unsqueeze(1).unsqueeze(-1)
         b = functional.linear(x, weight.transpose(1, 2).flatten(1, 2))
         return functional.lru(b.unflatten(1, (len(batch_sizes), -1)), nu_log, theta_log, state)

@@ -11,29 +11,30 @@ from l2l_rnn import functional
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.affine import product_type
 from l2l_rnn.functional.recurrence import compiled_passes
-from l2l_rnn.functional.recurrence.recurrences import State
-from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+from l2l_rnn.functional.recurrence.weights import State
+from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
-_FEW = 8  # sequences; see `LSTM._run_fused`
+_FEW = 8  # sequences, see `LSTM._run_fused`
 
 
+@CELLS.register("lstm")
 class LSTM(RecurrentLayer):
-    """Compute a long short-term memory network.
+    """Long short-term memory network.
 
     `i, f, o = sigmoid(W_i· x + b_i· + W_h· h + b_h·)`, `g = tanh(W_ig x + b_ig + W_hg h + b_hg)`,
     `c' = f * c + i * g`, `h' = o * tanh(c')`, projected by `weight_hr_l0` if `proj_size` is given.
     The rows of `weight_ih_l0`, `weight_hh_l0` and the biases stack i, f, g, o. The state is
-    `(h, c)`. Everything else is as in `RecurrentLayer`.
+    `(h, c)`. The other arguments, shapes and errors are those of `RecurrentLayer`.
 
     Args:
-        proj_size: `P`, units that each output is projected to; 0 for no projection.
+        proj_size: units that each output is projected to; 0 for no projection.
 
     Example:
         >>> outputs, (h, c) = LSTM(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
         >>> outputs.shape, h.shape
         (torch.Size([7, 2, 10]), torch.Size([4, 2, 5]))
 
-    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory; parameters as
+    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory; parameters as in
     `torch.nn.LSTM`.
     """
 
@@ -66,18 +67,23 @@ class LSTM(RecurrentLayer):
             proj_size=proj_size,
         )
 
-    def _state_sizes(self) -> tuple[int, ...]:
-        return self.state_size, self.hidden_size
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        return self.proj_size or self.hidden_size, self.hidden_size
 
-    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-        """Run oneDNN's LSTM for one task's few sequences without gradients, in float32 on a CPU.
+    def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """Run oneDNN's LSTM for a few sequences of one task without gradients, in float32 on a CPU.
 
-        Processor time on one thread, in ms, of torch's layer and of the compiled recurrence, for
-        sequences of 32 steps, 16 features and 64 units: 0.5 and 1.0 for 1, 1.6 and 1.3 for 25, 23
-        and 14 for 400; ragged, 2.2 and 3.3, 15 and 10; with first-order gradients 0.9 and 1.9, 4.7
-        and 5.3, 92 and 36. torch's GRU and RNN took as long as the compiled ones or longer. So what
-        is left to torch is few sequences of one length; and all that have one length where nothing
-        was compiled, since torch's operations one by one mostly took longer still.
+        Processor time on one thread, in ms, for 1, 25 and 400 sequences of 32 steps, 16 features
+        and 64 units:
+
+        - torch's layer 0.5, 1.6, 23; the compiled recurrence 1.0, 1.3, 14;
+        - with first-order gradients, torch's layer 0.9, 4.7, 92; compiled 1.9, 5.3, 36;
+        - ragged, 25 and 400 sequences, torch's layer 2.2, 15; compiled 3.3, 10.
+
+        torch's GRU and RNN were not faster than the compiled ones. So torch's kernel serves up to 8
+        sequences of one length; and any number of them where nothing was compiled, because single
+        torch operations are mostly slower still.
         """
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
         weights = [

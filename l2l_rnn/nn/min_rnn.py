@@ -1,4 +1,4 @@
-"""Minimal recurrences: gates that read the input alone, so that all steps run in one scan."""
+"""Minimal recurrences: their gates read only the input, so one scan computes all steps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.recurrence.recurrences import State
-from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+from l2l_rnn.functional.recurrence.weights import State
+from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
 class _Minimal(RecurrentLayer):
-    """What the minimal recurrences share: no recurrent weight, and every step at once."""
+    """Base class of the minimal recurrences: no recurrent weight, all steps at once."""
 
     dense: ClassVar[bool] = True
 
@@ -25,24 +25,25 @@ class _Minimal(RecurrentLayer):
         return shapes | {"bias_ih": (rows,)} if self.bias else shapes
 
     def _projected(self, layer: int, x: Tensor, batch_sizes: Sequence[int]) -> Tensor:
-        """What the gates read at every step: x `(A, S B, F)` -> `(A, S, B, GH)`."""
+        """Compute the gates' pre-activations at every step: x `(A, S B, F)` -> `(A, S, B, GH)`."""
         weight = self._stacked("weight_ih", layer)
-        if self.bias:  # as a column of the weight, so that its derivatives are no sums of their own
+        if self.bias:  # as a column of the weight: one product has the derivatives of both
             weight = torch.cat([weight, self._stacked("bias_ih", layer).unsqueeze(-1)], -1)
             x = F.pad(x, (0, 1), value=1.0)
         a = functional.linear(x, weight)
         return a.unflatten(1, (len(batch_sizes), -1))
 
 
+@CELLS.register("mingru")
 class MinGRU(_Minimal):
-    """Compute a minimal gated recurrent unit network.
+    """Minimal gated recurrent unit network.
 
     `z_t = sigmoid(W_z x_t + b_z)`, `n_t = g(W_n x_t + b_n)`,
     `h_t = (1 - z_t) * h_{t-1} + z_t * n_t`, with `g(x) = x + 1/2` for `x >= 0` and `sigmoid(x)`
     below, which keeps the state positive. The rows of `weight_ih_l0` and `bias_ih_l0` stack z, n;
-    there is no recurrent weight. Everything else is as in `RecurrentLayer`, but that derivatives of
-    every order are there, save in single precision on a processor, where compiled code has the
-    first two and a third raises an error.
+    there is no recurrent weight. Arguments, shapes and errors are those of `RecurrentLayer`. There
+    are derivatives of every order, except in float32 on a CPU: compiled code has the first two, and
+    a third raises a DerivativeError.
 
     Example:
         >>> import torch
@@ -51,7 +52,7 @@ class MinGRU(_Minimal):
         (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
 
     Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B. The scan is
-    direct rather than in logarithms: its factors lie in (0, 1), so it is as stable.
+    direct instead of in logarithms; its factors lie in (0, 1), so it is as stable.
     """
 
     gates = 2
@@ -67,13 +68,14 @@ class MinGRU(_Minimal):
         return functional.min_gru(self._projected(layer, x, batch_sizes), state)
 
 
+@CELLS.register("minlstm")
 class MinLSTM(_Minimal):
-    """Compute a minimal long short-term memory network.
+    """Minimal long short-term memory network.
 
     `f, i = sigmoid(W_f x + b_f), sigmoid(W_i x + b_i)`, `n = g(W_n x + b_n)`,
     `h_t = f / (f + i) * h_{t-1} + i / (f + i) * n`, with `g` as in `MinGRU`. The rows of
-    `weight_ih_l0` and `bias_ih_l0` stack f, i, n; there is neither a recurrent weight nor a cell
-    state. Everything else is as in `MinGRU`.
+    `weight_ih_l0` and `bias_ih_l0` stack f, i, n; there is no recurrent weight and no cell state.
+    The rest is as in `MinGRU`.
 
     Example:
         >>> import torch

@@ -1,8 +1,8 @@
 """Pooling over the valid steps of ragged sequences: from `(…, B, S, H)` to `(…, B, H)`.
 
-Each layer is called with the outputs of all steps and the lengths of the sequences, and looks at
-the first `length` steps alone. Shapes: outputs `(…, B, S, H)`, lengths `(…, B)`, all of them 1 or
-more -> `(…, B, H)`.
+Each layer takes the outputs of all steps and the lengths of the sequences, and reads only the first
+`length` steps of a sequence. Shapes: outputs `(…, B, S, H)`, lengths `(…, B)`, at least 1 each ->
+`(…, B, H)`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from l2l_rnn.nn.affine import Linear
 
 
 class LastStep(nn.Module):
-    """Take each direction's last output: forward at `length - 1`, backward at 0.
+    """Last output of each direction: at step `length - 1` forward, at step 0 backward.
 
     Args:
         size: `H`, features of an output step, all directions together.
-        bidirectional: whether the second half of the features was read from the end.
+        bidirectional: whether the second half of the features comes from the backward direction.
 
     Example:
         >>> LastStep(1)(torch.tensor([[[1.0], [2.0], [0.0]]]), torch.tensor([2]))
@@ -45,7 +45,7 @@ class LastStep(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """Average the valid steps. `size` and `bidirectional` are taken for a common constructor.
+    """Mean over the valid steps. `size` and `bidirectional` are ignored.
 
     Example:
         >>> MeanPooling(1)(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([2]))
@@ -64,7 +64,7 @@ class MeanPooling(nn.Module):
 
 
 class MaxPooling(nn.Module):
-    """Take each feature's maximum over the valid steps. Constructor as `MeanPooling`.
+    """Maximum of each feature over the valid steps. `size` and `bidirectional` are ignored.
 
     Example:
         >>> MaxPooling(1)(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([2]))
@@ -82,13 +82,13 @@ class MaxPooling(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """Average the valid steps with learned weights: `a = softmax_s(v . tanh(W y_s))`.
+    """Mean over the valid steps with learned weights `a = softmax_s(v · tanh(W y_s))`.
 
     `W` and `v` are `key` and `query`.
 
     Args:
-        size: `H`, features of an output step; also the size of the hidden layer.
-        bidirectional: taken for a common constructor.
+        size: `H`, features of an output step, and units of the hidden layer.
+        bidirectional: ignored.
 
     Example:
         >>> AttentionPooling(2)(torch.ones(3, 5, 2), torch.tensor([1, 5, 3])).shape

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError
-from l2l_rnn.functional.recurrence.recurrences import State
-from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+from l2l_rnn.checks import check_choice
+from l2l_rnn.functional.recurrence.weights import State
+from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
+@CELLS.register("rnn")
 class RNN(RecurrentLayer):
-    """Compute a simple recurrent network: `h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`.
+    """Simple recurrent network: `h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`.
 
     `W_ih`, `W_hh`, `b_ih`, `b_hh` are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`
-    and so on for other layers; `phi` is `nonlinearity`, `"tanh"` or `"relu"`. Everything else is as
-    in `RecurrentLayer`.
+    in the first layer; `phi` is `nonlinearity`, `"tanh"` or `"relu"`. The other arguments, shapes
+    and errors are those of `RecurrentLayer`.
 
     Example:
         >>> outputs, h = RNN(3, 5)(torch.zeros(7, 2, 3))
@@ -43,8 +44,6 @@ class RNN(RecurrentLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ArgumentError(f"RNN: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         super().__init__(
             input_size,
             hidden_size,
@@ -56,7 +55,7 @@ class RNN(RecurrentLayer):
             device,
             dtype,
         )
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = check_choice("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
 
     def _recur(
         self,

@@ -1,4 +1,4 @@
-"""Encoders and classifiers: every cell with every pooling, both kinds of input."""
+"""Encoders and classifiers: every layer with every pooling and both kinds of input."""
 
 import copy
 import itertools
@@ -9,14 +9,11 @@ import torch
 from torch import nn
 
 from l2l_rnn.axes import expand_parameters, knows_tasks
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError, UnknownNameError
-from l2l_rnn.models import SequenceClassifier, SequenceEncoder
-from l2l_rnn.models.encoder import CELLS, POOLINGS
-from l2l_rnn.nn import LearnedDropout
+from l2l_rnn.models import SequenceEncoder
+from l2l_rnn.models.encoder import POOLINGS
+from l2l_rnn.nn import CELLS, LearnedDropout
+from tests.models.sequences import BATCH, KINDS, LENGTHS, STEPS, TASKS, data, make
 
-TASKS, BATCH, STEPS = 3, 4, 6
-LENGTHS = [[1, 6, 3, 2], [2, 2, 5, 1], [6, 1, 1, 4]]
-KINDS = {"tokens": {"vocab_size": 9, "embedding_size": 3}, "steps": {"input_size": 3}}
 COMBINATIONS = list(itertools.product(CELLS, POOLINGS, [False, True], KINDS))
 
 
@@ -24,26 +21,9 @@ COMBINATIONS = list(itertools.product(CELLS, POOLINGS, [False, True], KINDS))
     params=COMBINATIONS, ids=lambda c: f"{c[0]}-{c[1]}-{'two' if c[2] else 'one'}-{c[3]}"
 )
 def made(request):
-    """A classifier and the kind of input that it reads."""
+    """A classifier and its kind of input."""
     cell, pooling, two_ways, kind = request.param
     return make(kind, cell=cell, pooling=pooling, bidirectional=two_ways), kind
-
-
-def make(kind="tokens", ways=5, **options):
-    torch.manual_seed(0)
-    return SequenceClassifier(ways, hidden_size=4, **KINDS[kind], **options).double()
-
-
-def data(kind, steps=STEPS, tasks=TASKS):
-    """Return sequences `(N, B, S)` or `(N, B, S, F)`, the same whatever their padding."""
-    generator = torch.Generator().manual_seed(1)
-    inside = torch.arange(steps) < torch.tensor(LENGTHS)[:tasks].unsqueeze(-1)
-    if kind == "tokens":
-        tokens = torch.randint(1, 9, (TASKS, BATCH, STEPS), generator=generator)[:tasks]
-        return nn.functional.pad(tokens, (0, steps - STEPS)) * inside
-    x = torch.randn(TASKS, BATCH, STEPS, 3, generator=generator, dtype=torch.float64)[:tasks]
-    x = nn.functional.pad(x, (0, 0, 0, steps - STEPS))
-    return x.masked_fill(~inside.unsqueeze(-1), float("nan"))
 
 
 def flat_gradients(outputs, model):
@@ -134,7 +114,7 @@ def test_several_layers(kind, cell):
     torch.testing.assert_close(model(x), apart, rtol=1e-10, atol=1e-12)
 
 
-def test_a_padding_token_within_a_sequence_is_a_step():
+def test_a_padding_token_inside_a_sequence_is_a_step():
     model = make()
     inner, plain = torch.tensor([[3, 0, 5, 0]]), torch.tensor([[3, 5, 0, 0]])
     assert not torch.equal(model(inner), model(plain))
@@ -142,7 +122,7 @@ def test_a_padding_token_within_a_sequence_is_a_step():
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_dropout_acts_in_training_alone(pooling):
+def test_dropout_acts_in_training_only(pooling):
     model, plain = make(dropout=0.5, pooling=pooling), make(pooling=pooling)
     x = data("tokens")[0]
     model.eval()
@@ -163,7 +143,7 @@ def test_dropout_may_be_a_module(module):
     assert torch.equal(model.eval()(x), plain(x))
 
 
-def test_encoder_and_head_are_the_classifier():
+def test_a_classifier_is_an_encoder_and_a_head():
     model = make(pooling="attention", bidirectional=True)
     x = data("tokens")[0]
     assert isinstance(model.encoder, SequenceEncoder)
@@ -198,147 +178,3 @@ def test_copies(copied):
         p.data.zero_()
     fresh.load_state_dict(model.state_dict(), strict=True)
     assert torch.equal(fresh(x), model(x))
-
-
-# ------------------------------------------------------------------ errors at construction
-
-
-@pytest.mark.parametrize(
-    ("argument", "name", "near"),
-    [
-        ("cell", "lsmt", "lstm"),
-        ("cell", "gruu", "gru"),
-        ("cell", "LSTM", None),
-        ("cell", None, None),
-        ("pooling", "atention", "attention"),
-        ("pooling", "maen", "mean"),
-    ],
-)
-def test_unknown_names(argument, name, near):
-    known = CELLS if argument == "cell" else POOLINGS
-    with pytest.raises(UnknownNameError, match=f"unknown {argument} {name!r}") as caught:
-        SequenceEncoder(input_size=2, **{argument: name})
-    assert near is None or f"did you mean {near!r}" in str(caught.value)
-    assert str(caught.value).endswith(f"Known: {', '.join(known)}")
-
-
-@pytest.mark.parametrize("sizes", [{}, {"vocab_size": 5, "input_size": 3}])
-def test_one_kind_of_input(sizes):
-    with pytest.raises(ArgumentError, match=r"either vocab_size.* or input_size"):
-        SequenceEncoder(**sizes)
-
-
-@pytest.mark.parametrize("size", [0, -1, 2.0, "2", True])
-@pytest.mark.parametrize("name", ["vocab_size", "input_size", "embedding_size", "hidden_size"])
-def test_sizes(name, size):
-    sizes = {name: size}
-    if name in ("embedding_size", "hidden_size"):
-        sizes["vocab_size"] = 3
-    with pytest.raises(ArgumentError, match=f"{name} must be a positive integer, got {size!r}"):
-        SequenceEncoder(**sizes)
-
-
-@pytest.mark.parametrize("ways", [0, -1, 2.0, "2", None, True])
-def test_ways(ways):
-    with pytest.raises(ArgumentError, match="SequenceClassifier: ways must be a positive integer"):
-        SequenceClassifier(ways, input_size=2)
-
-
-@pytest.mark.parametrize("dropout", [-0.1, 1, 1.5, float("nan")])
-def test_dropout_range(dropout):
-    with pytest.raises(ArgumentError, match=r"dropout must lie in \[0, 1\)"):
-        SequenceEncoder(input_size=2, dropout=dropout)
-
-
-@pytest.mark.parametrize("dropout", ["0.5", None, nn.Dropout])
-def test_dropout_kind(dropout):
-    with pytest.raises(ArgumentTypeError, match="dropout must be a number or a module"):
-        SequenceEncoder(input_size=2, dropout=dropout)
-
-
-# ------------------------------------------------------------------ errors at a call
-
-
-def tokens(value=None):
-    x = data("tokens")[0].clone()
-    if value is not None:
-        x[1, 2] = value
-    return x
-
-
-def steps(change):
-    x = data("steps")[0].clone()
-    change(x)
-    return x
-
-
-BAD = {
-    "id too large": ("tokens", tokens(9), ArgumentError, "ids must lie in 0 … 8, got 9"),
-    "negative id": ("tokens", tokens(-2), ArgumentError, "ids must lie in 0 … 8, got -2"),
-    "float tokens": ("tokens", tokens().float(), ArgumentTypeError, "integers, got torch.float32"),
-    "bool tokens": ("tokens", tokens() > 0, ArgumentTypeError, "integers, got torch.bool"),
-    "no batch axis": ("tokens", tokens()[0], ShapeError, r"\(…, B, S\), got shape \(6,\)"),
-    "no tokens": ("tokens", tokens()[:, :0], ShapeError, r"got shape \(4, 0\)"),
-    "no sequences": ("tokens", tokens()[:0], ShapeError, r"got shape \(0, 6\)"),
-    "all padding": ("tokens", tokens() * torch.tensor([[1], [1], [0], [1]]), ArgumentError,
-                    "sequence 2 is all padding"),
-    "all padding in a task": ("tokens", torch.stack([tokens(), tokens() * 0]), ArgumentError,
-                              r"sequence \(1, 0\) is all padding"),
-    "int steps": ("steps", torch.ones(2, 4, 3).long(), ArgumentTypeError, "got torch.int64"),
-    "other features": ("steps", torch.ones(2, 4, 2), ShapeError, r"F=3 .*shape \(2, 4, 2\)"),
-    "one sequence": ("steps", torch.ones(4, 3), ShapeError, r"\(…, B, S, F\).* got shape \(4, 3\)"),
-    "no steps": ("steps", torch.ones(4, 0, 3), ShapeError, r"got shape \(4, 0, 3\)"),
-    "NaN sequence": ("steps", steps(lambda x: x[2].fill_(float("nan"))), ArgumentError,
-                     "sequence 2 is all padding"),
-    "NaN step inside": ("steps", steps(lambda x: x[1, 2].fill_(float("nan"))), ArgumentError,
-                        "a step within a sequence holds a NaN"),
-    "NaN value inside": ("steps", steps(lambda x: x[1, 5, 0].fill_(float("nan"))), ArgumentError,
-                         "a step within a sequence holds a NaN"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("many", [False, True], ids=["", "tasks"])
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_told_and_changes_nothing(case, many):
-    kind, x, error, message = BAD[case]
-    model = make(kind, bidirectional=True)
-    if many:
-        if "task" in case:
-            pytest.skip("has a task axis")
-        expand_parameters(model, 2)
-        x = torch.stack([x, x])
-        message = message.replace(r"shape \(", r"shape \(2, ").replace(
-            "sequence 2", r"sequence \(0, 2\)"
-        )
-        if case in ("no batch axis", "one sequence"):
-            pytest.skip("is a batch then")
-    before = {name: p.clone() for name, p in model.state_dict().items()}
-    with pytest.raises(error, match=message):
-        model(x)
-    assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
-    good = data(kind)[:2] if many else data(kind)[0]
-    assert model(good).isfinite().all()
-
-
-def test_infinite_steps_are_the_users():
-    x = data("steps")[0]
-    x[1, 2, 0] = float("inf")
-    assert make("steps")(x)[0].isfinite().all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_wrong_number_of_tasks_is_told(kind):
-    model = make(kind)
-    expand_parameters(model, 2)
-    with pytest.raises(ShapeError, match="N=2 tasks first"):
-        model(data(kind))
-    with pytest.raises(ShapeError, match="N=2 tasks first"):
-        model(data(kind)[0])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_input_is_not_written_to(kind):
-    x = data(kind)
-    before = x.clone()
-    make(kind)(x)
-    assert torch.equal(x.nan_to_num(7.0), before.nan_to_num(7.0))

@@ -1,26 +1,55 @@
-"""Recurrent layers beside their torch counterparts, and what to compare of them."""
+"""Fixtures for the contract of the recurrent layers: every layer in `nn.CELLS`, new ones included.
+
+`recurrent` runs a test for every layer and variant, `beside_torch` for those that torch has too.
+`layer_class` is the class of every layer.
+"""
+
+import itertools
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-import l2l_rnn.nn
-from l2l_rnn.nn.recurrent_layer import RecurrentLayer
+from l2l_rnn.nn import CELLS, RecurrentLayer
 
-LAYERS = {
-    name: layer
-    for name, layer in vars(l2l_rnn.nn).items()
-    if isinstance(layer, type) and issubclass(layer, RecurrentLayer) and hasattr(nn, name)
+
+class StepOnly(RecurrentLayer):
+    """A layer that is only a step function, with a state of four tensors.
+
+    The equations are those of the sLSTM of M. Beck et al., 2024, xLSTM.
+    """
+
+    gates = 4
+
+    @property
+    def state_sizes(self):
+        return (self.hidden_size,) * 4
+
+    def step(self, a, state):
+        _, c, n, m = state
+        z, i, f, o = a.chunk(4, -1)
+        f = nn.functional.logsigmoid(f)
+        stabilizer = torch.maximum(f + m, i)
+        i, f = (i - stabilizer).exp(), (f + m - stabilizer).exp()
+        c, n = f * c + i * z.tanh(), f * n + i
+        return o.sigmoid() * c / n, c, n, stabilizer
+
+
+LAYERS = {layer.__name__: layer for layer in (*CELLS.values(), StepOnly)}
+# Options of single layers that change what they compute.
+VARIANTS = {
+    "RNN": [{"nonlinearity": "relu"}],
+    "LSTM": [{"proj_size": 2}],
+    "LRU": [{"nonlinearity": None}],
 }
-# Arguments of one layer alone that change what it computes.
-VARIANTS = {"RNN": [{"nonlinearity": "relu"}], "LSTM": [{"proj_size": 2}]}
 KINDS = {name: (layer, {}) for name, layer in LAYERS.items()} | {
     f"{name}-{value}": (LAYERS[name], {argument: value})
     for name, variants in VARIANTS.items()
     for variant in variants
     for argument, value in variant.items()
 }
+KINDS_OF_TORCH = [name for name, (layer, _) in KINDS.items() if hasattr(nn, layer.__name__)]
 
 
 def flat(result):
@@ -33,7 +62,7 @@ def flat(result):
 
 
 class Recurrent:
-    """What a test of recurrent layers needs, for one kind of them."""
+    """Makes layers of one kind, their states and their derivatives."""
 
     inputs = 3
     hidden = 4
@@ -41,7 +70,7 @@ class Recurrent:
     def __init__(self, kind):
         self.kind = kind
         self.layer, self.variant = KINDS[kind]
-        self.torch_layer = getattr(nn, self.layer.__name__)
+        self.torch_layer = getattr(nn, self.layer.__name__, None)
 
     def make(self, seed=0, dtype=torch.float64, **options):
         torch.manual_seed(seed)
@@ -52,17 +81,17 @@ class Recurrent:
         return self.torch_layer(self.inputs, self.hidden, dtype=dtype, **self.variant, **options)
 
     def state(self, layer, *lead, seed=7):
-        """Draw an initial state for sequences with the axes `lead`; the last one is B, if any."""
+        """Draw an initial state for our layer or torch's; `lead` ends in B, if there is one."""
         generator = torch.Generator().manual_seed(seed)
         blocks = layer.num_layers * (1 + layer.bidirectional)
         dtype = layer.weight_ih_l0.dtype
         axes = [*lead[:-1], blocks, *lead[-1:]]
-        sizes = [layer.proj_size or layer.hidden_size, layer.hidden_size]
+        sizes = self.make().state_sizes
         state = [torch.randn(*axes, size, generator=generator).to(dtype) for size in sizes]
-        return tuple(state) if isinstance(layer, (nn.LSTM, l2l_rnn.nn.LSTM)) else state[0]
+        return tuple(state) if len(state) > 1 else state[0]
 
     def with_tasks(self, layer, tasks, seed=3):
-        """Return the layer, now with parameters of its own for each task, and a layer a task."""
+        """Give the layer parameters for each task; return it and one layer for each task."""
         generator = torch.Generator().manual_seed(seed)
         singles = [self.twin(layer) for _ in range(tasks)]
         for name, parameter in list(layer._parameters.items()):
@@ -102,15 +131,38 @@ class Recurrent:
         first = torch.autograd.grad(weighted(outputs), tensors, create_graph=order > 1)
         if order == 1:
             return list(first)
-        # A relu network's gradient may not depend on some tensor: zeros then.
+        # The gradient of a ReLU network may not depend on some tensor; it is 0 then.
         second = torch.autograd.grad(weighted(first), tensors, allow_unused=True)
         return [*first] + [
             torch.zeros_like(t) if s is None else s for s, t in zip(second, tensors, strict=True)
         ]
 
 
+ARRANGEMENTS = [
+    {"num_layers": layers, "bidirectional": two_ways, "batch_first": first, "bias": bias}
+    for layers, two_ways, first, bias in itertools.product(
+        (1, 2), (False, True), (False, True), (True, False)
+    )
+]
+
+
+def arrangement(options):
+    names = [k for k, v in options.items() if v is True] + [f"{options['num_layers']}layers"]
+    return "-".join(names)
+
+
+@pytest.fixture(params=ARRANGEMENTS, ids=arrangement)
+def options(request):
+    return request.param
+
+
 @pytest.fixture(params=KINDS)
 def recurrent(request):
+    return Recurrent(request.param)
+
+
+@pytest.fixture(params=KINDS_OF_TORCH)
+def beside_torch(request):
     return Recurrent(request.param)
 
 

@@ -38,7 +38,7 @@ def pair(ours, theirs, *arguments, **options):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 5, 3), (0, 3), (2, 2, 5, 3)])
-def test_linear_is_torchs(bias, shape):
+def test_linear_equals_torchs(bias, shape):
     ours, theirs = pair(Linear, nn.Linear, 3, 4, bias=bias)
     assert isinstance(ours, nn.Linear)
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -65,13 +65,13 @@ def test_linear_with_tasks_equals_a_loop(bias, axes):
 
 
 @pytest.mark.parametrize("shape", [(5, 2), (2,), (), (3, 5, 4)])
-def test_linear_tells_wrong_features(shape):
+def test_linear_with_other_features_raises(shape):
     with pytest.raises(ShapeError, match=r"^Linear: x must end in F=3 features, got shape \("):
         Linear(3, 4)(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 3), (3, 3), (3,), (4, 5, 3)])
-def test_linear_tells_a_missing_task_axis(shape):
+def test_linear_without_the_task_axis_raises(shape):
     layer, _ = with_tasks(Linear(3, 4))
     with pytest.raises(ShapeError, match=r"^Linear: .*N=3 tasks first.*got shape \("):
         layer(torch.zeros(shape))
@@ -83,7 +83,7 @@ def test_linear_tells_a_missing_task_axis(shape):
 @pytest.mark.parametrize("padding_idx", [None, 0, 2, -1])
 @pytest.mark.parametrize("shape", [(), (5,), (2, 5), (0, 5), (2, 2, 5)])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
-def test_embedding_is_torchs(padding_idx, shape, dtype):
+def test_embedding_equals_torchs(padding_idx, shape, dtype):
     ours, theirs = pair(Embedding, nn.Embedding, 7, 4, padding_idx=padding_idx)
     assert isinstance(ours, nn.Embedding)
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -112,8 +112,8 @@ def test_embedding_with_tasks_equals_a_loop(padding_idx, axes):
 
 @pytest.mark.parametrize("bad", [-1, 7, 8, 100])
 @pytest.mark.parametrize("many", [False, True])
-def test_ids_outside_the_table_are_told(bad, many):
-    """With a task axis an id one too large would be the next task's row 0."""
+def test_ids_outside_the_table_raise(bad, many):
+    """With a task axis, an id that is 1 too large would read the next task's row 0."""
     layer = Embedding(7, 4)
     if many:
         layer, _ = with_tasks(layer)
@@ -126,13 +126,13 @@ def test_ids_outside_the_table_are_told(bad, many):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bool, torch.complex64])
-def test_ids_that_are_no_integers_are_told(dtype):
+def test_ids_that_are_not_integers_raise(dtype):
     with pytest.raises(ArgumentTypeError, match=f"token ids must be integers, got {dtype}"):
         Embedding(7, 4)(torch.ones(2, 5).to(dtype))
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (), (4,)])
-def test_embedding_tells_a_missing_task_axis(shape):
+def test_embedding_without_the_task_axis_raises(shape):
     layer, _ = with_tasks(Embedding(7, 4))
     with pytest.raises(ShapeError, match=r"^Embedding: .*N=3 tasks first.*got shape \("):
         layer(torch.zeros(shape, dtype=torch.long))
@@ -171,7 +171,7 @@ NORMS = [
 
 
 @pytest.mark.parametrize("options", NORMS, ids=str)
-def test_layer_norm_is_torchs(options):
+def test_layer_norm_equals_torchs(options):
     ours, theirs = pair(LayerNorm, nn.LayerNorm, **options)
     assert isinstance(ours, nn.LayerNorm)
     ours.load_state_dict(theirs.state_dict(), strict=True)
@@ -189,12 +189,12 @@ def test_layer_norm_with_tasks_equals_a_loop(options, axes):
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (), (4, 5)])
-def test_layer_norm_tells_other_sizes(shape):
+def test_layer_norm_with_other_sizes_raises(shape):
     with pytest.raises(ShapeError, match=r"^LayerNorm: x must end in \(4,\), got shape \("):
         LayerNorm(4)(torch.zeros(shape))
 
 
-def test_layer_norm_tells_a_missing_task_axis():
+def test_layer_norm_without_the_task_axis_raises():
     layer, _ = with_tasks(LayerNorm(4))
     with pytest.raises(ShapeError, match=r"^LayerNorm: x must be \(N, …\) with N=3"):
         layer(torch.zeros(2, 5, 4))

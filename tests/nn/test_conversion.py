@@ -72,21 +72,21 @@ def test_a_layer_anywhere(layer):
     assert twin[0].parts is not model[0].parts
     x = given(layer)
     torch.testing.assert_close(twin(x), model(x))
-    # one optimiser serves both
+    # one optimizer serves both
     twin(x).square().sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     torch.testing.assert_close(twin(x), model(x))
 
 
-def test_results_of_the_layer_are_the_same_after_pickling(layer):
+def test_pickling_keeps_the_results(layer):
     twin = pickle.loads(pickle.dumps(convert(layer)))
     x = given(layer)
     torch.testing.assert_close(outputs(twin(x)), outputs(layer(x)))
 
 
-def test_it_is_like_a_layer_made_here(layer):
-    """Nothing of torch's layer is missing or left over that the code could stumble on."""
+def test_a_converted_layer_is_complete(layer):
+    """No attribute is missing or left over from torch's layer."""
     twin = convert(layer)
     if isinstance(layer, nn.RNNBase):
         variant = {"proj_size": layer.proj_size} if layer.mode == "LSTM" else {}
@@ -107,7 +107,7 @@ def test_it_is_like_a_layer_made_here(layer):
     assert not [name for name in vars(twin) if "flat" in name]
 
 
-def test_a_module_used_twice_stays_one():
+def test_a_module_used_twice_stays_shared():
     gru = nn.GRU(3, 3)
     model = nn.ModuleDict({"a": gru, "b": nn.Sequential(gru), "c": nn.Linear(3, 3)})
     twin = convert(model)
@@ -139,7 +139,7 @@ class MyLSTM(nn.LSTM):
     pass
 
 
-def test_subclasses_are_left_alone():
+def test_subclasses_are_not_converted():
     model = nn.Sequential(MyLinear(3, 3), nn.Linear(3, 3), MyLSTM(3, 3))
     twin = convert(model)
     assert [type(part) for part in twin] == [MyLinear, l2l_rnn.nn.Linear, MyLSTM]
@@ -148,7 +148,7 @@ def test_subclasses_are_left_alone():
     torch.testing.assert_close(twin(x)[0], model(x)[0])
 
 
-def test_our_own_layers_are_left_alone():
+def test_our_own_layers_are_not_converted():
     model = nn.Sequential(l2l_rnn.nn.GRU(3, 3))
     twin = convert(model)
     assert type(twin[0]) is l2l_rnn.nn.GRU
@@ -158,7 +158,7 @@ def test_our_own_layers_are_left_alone():
 @pytest.mark.parametrize(
     "options", [{"max_norm": 1.0}, {"scale_grad_by_freq": True}, {"sparse": True}], ids=str
 )
-def test_an_embedding_that_does_more_is_left_alone(options):
+def test_an_embedding_with_other_options_is_not_converted(options):
     model = nn.Sequential(nn.Embedding(5, 3, **options), nn.Linear(3, 2))
     twin = convert(model)
     assert type(twin[0]) is nn.Embedding
@@ -187,12 +187,12 @@ def test_attributes_set_by_the_user_are_kept():
     assert not hasattr(convert(nn.GRU(3, 3)), "note")
 
 
-def test_a_parametrised_layer_is_left_alone():
+def test_a_parametrized_layer_is_not_converted():
     model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)))
     x = torch.randn(2, 3)
     torch.testing.assert_close(convert(model)(x), model(x))
 
 
-def test_a_pickled_model_converts_alike():
+def test_a_pickled_model_converts_the_same_way():
     model = pickle.loads(pickle.dumps(nn.Sequential(nn.LSTM(3, 4))))
     assert type(convert(model)[0]) is l2l_rnn.nn.LSTM

@@ -49,8 +49,8 @@ def test_evaluation_is_the_identity():
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.4, 0.8])
-def test_the_rates_gradient_is_a_finite_difference(rate):
-    """With the same noise the output is a smooth function of the rate, to second order too."""
+def test_gradient_of_the_rate_equals_a_finite_difference(rate):
+    """With the same noise, the output is a smooth function of the rate, to second order."""
     layer, x = LearnedDropout(rate, temperature=0.5).double(), torch.randn(4, 3).double()
     weights = torch.randn(4, 3).double()
 
@@ -64,7 +64,7 @@ def test_the_rates_gradient_is_a_finite_difference(rate):
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.7])
-def test_the_mean_gradient_is_the_mean_losss(rate):
+def test_mean_gradient_equals_the_gradient_of_the_mean_loss(rate):
     """The mean square error of dropout on ones is `p / (1 - p)`, which grows with the rate."""
     layer = LearnedDropout(rate, temperature=0.02)
     (layer(torch.ones(4 * MANY)) - 1).square().mean().backward()
@@ -99,12 +99,12 @@ def test_tasks_do_not_share_masks():
     assert not torch.equal(mapped[0], mapped[1])
 
 
-def test_it_knows_tasks():
+def test_dropout_knows_tasks():
     assert knows_tasks(nn.Sequential(LearnedDropout(0.5)))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_rate_for_each_task_needs_inputs_of_each(training):
+def test_a_rate_for_each_task_requires_an_input_for_each(training):
     layer = LearnedDropout(0.5).train(training)
     expand_parameters(layer, 3)
     for shape in [(2, 3), ()]:
@@ -135,17 +135,17 @@ def test_copies_and_state_dicts(copied):
 
 @pytest.mark.parametrize("rate", [0, 1, 0.0, 1.0, -0.1, 1.5, float("nan"), "0.5", None, True])
 def test_bad_rates(rate):
-    with pytest.raises(ArgumentError, match="rate must be between 0 and 1"):
+    with pytest.raises(ArgumentError, match="rate must be a number above 0 and below 1"):
         LearnedDropout(rate)
 
 
 @pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan"), "1", None, True])
 def test_bad_temperatures(temperature):
-    with pytest.raises(ArgumentError, match="temperature must be positive and finite"):
+    with pytest.raises(ArgumentError, match="temperature must be a number above 0"):
         LearnedDropout(0.5, temperature)
 
 
-def test_rates_next_to_the_bounds():
+def test_rates_close_to_the_bounds():
     for rate in (1e-300, 1 - 1e-16):
         layer = LearnedDropout(rate)
         assert layer(torch.ones(100)).isfinite().all()

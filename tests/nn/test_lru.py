@@ -1,20 +1,16 @@
-"""The linear recurrent unit: against its equations in complex numbers, and every use of a layer."""
+"""The linear recurrent unit against its equations, and what the contract does not cover."""
 
 import copy
 import math
-import pickle
 
 import learn2learn
 import pytest
 import torch
 from torch import nn
-from torch.autograd import gradcheck, gradgradcheck
-from torch.func import functional_call, grad, vmap
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from l2l_rnn.algorithms import MAML
 from l2l_rnn.errors import ArgumentError, ShapeError
-from l2l_rnn.models.encoder import CELLS
 from l2l_rnn.nn import LRU
 
 FEATURES, HIDDEN, BATCH, STEPS, TASKS = 3, 4, 5, 7, 3
@@ -70,7 +66,7 @@ def pairs(h):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("phi", [nn.functional.gelu, None])
 @pytest.mark.parametrize("steps", [1, STEPS, 40])
-def test_it_follows_its_equations(steps, phi, bias):
+def test_layer_equals_its_equations(steps, phi, bias):
     layer = make(bias=bias, nonlinearity=None if phi is None else "gelu")
     x = torch.randn(BATCH, steps, FEATURES, dtype=torch.float64)
     h0 = torch.randn(BATCH, HIDDEN, dtype=torch.complex128)
@@ -83,7 +79,7 @@ def test_it_follows_its_equations(steps, phi, bias):
         close([outputs[b], final[0, b]], [y, pairs(states[-1])])
 
 
-def test_layers_and_directions_follow_the_equations(x):
+def test_layers_and_directions_equal_the_equations(x):
     layer = make(2, bidirectional=True)
     outputs, final = layer(x)
     p = dict(layer.named_parameters())
@@ -106,7 +102,7 @@ def test_single_precision_over_many_steps():
 
 @pytest.mark.parametrize("ring", [(0.0, 1.0), (0.5, 0.9), (0.99, 0.999)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_ring_at_the_start(ring, dtype):
+def test_initial_ring(ring, dtype):
     torch.manual_seed(0)
     layer = LRU(2, 2000, r_min=ring[0], r_max=ring[1], max_phase=math.pi / 10, dtype=dtype)
     assert all(p.isfinite().all() for p in layer.parameters())
@@ -120,7 +116,7 @@ def test_the_ring_at_the_start(ring, dtype):
     torch.testing.assert_close(norm, torch.ones_like(norm), rtol=1e-4, atol=1e-4)
 
 
-def test_states_of_white_noise_have_unit_size():
+def test_states_of_white_noise_have_unit_variance():
     torch.manual_seed(0)
     _, final = LRU(64, 64, r_min=0.9, r_max=0.99)(torch.randn(600, 50, 64))
     assert final.square().sum(-1).mean().item() / 64 == pytest.approx(1, abs=0.1)
@@ -129,13 +125,17 @@ def test_states_of_white_noise_have_unit_size():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"r_min": 0.9, "r_max": 0.5}, r"0 <= r_min < r_max <= 1, got r_min=0.9 and r_max=0.5"),
-        ({"r_min": -0.1}, "got r_min=-0.1"),
-        ({"r_max": 1.1}, "r_max=1.1"),
-        ({"r_max": float("nan")}, "r_max=nan"),
-        ({"max_phase": 0.0}, r"max_phase must lie in \(0, 2 pi\], got 0.0"),
-        ({"max_phase": 7}, "got 7"),
-        ({"nonlinearity": "tanh"}, "nonlinearity must be 'gelu' or None, got 'tanh'"),
+        (
+            {"r_min": 0.9, "r_max": 0.5},
+            "r_max must be a number above 0.9 and of at most 1, got 0.5",
+        ),
+        ({"r_min": -0.1}, "r_min must be a number of at least 0 and below 1, got -0.1"),
+        ({"r_min": 0.5, "r_max": 0.5}, "r_max must be a number above 0.5"),
+        ({"r_max": 1.1}, "r_max must be .*, got 1.1"),
+        ({"r_max": float("nan")}, "r_max must be .*, got nan"),
+        ({"max_phase": 0.0}, r"max_phase must be a number above 0 and of at most 6.28\d*, got 0.0"),
+        ({"max_phase": 7}, "max_phase must be .*, got 7"),
+        ({"nonlinearity": "tanh"}, "unknown nonlinearity 'tanh'. Known: gelu"),
     ],
     ids=str,
 )
@@ -144,40 +144,12 @@ def test_arguments_out_of_range(options, message):
         LRU(3, 4, **options)
 
 
-def test_a_state_of_real_units_is_told(layer, x):
+def test_a_state_of_real_units_raises(layer, x):
     with pytest.raises(ShapeError, match=r"LRU: hx must have shape \(1, 5, 8\), got \(1, 5, 4\)"):
         layer(x, torch.zeros(1, BATCH, HIDDEN).double())
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_a_carried_state_goes_on_as_the_unbroken_run(x, layers):
-    layer = make(layers)
-    whole, final = layer(x)
-    first, state = layer(x[:, :3])
-    kept = state.clone()
-    second, end = layer(x[:, 3:], state)
-    assert torch.equal(state, kept)
-    close([torch.cat([first, second], 1), end], [whole, final])
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("two_ways", [False, True])
-def test_lengths_equal_a_run_for_each_sequence(x, layers, two_ways):
-    layer = make(layers, bidirectional=two_ways)
-    lengths = torch.tensor(RAGGED)
-    padded = x.masked_fill((torch.arange(STEPS) >= lengths[:, None])[..., None], torch.nan)
-    padded = nn.functional.pad(padded, (0, 0, 0, 2), value=1e9)
-    outputs, final = layer(padded.requires_grad_(), lengths=lengths)
-    for b, length in enumerate(RAGGED):
-        alone, end = layer(x[b : b + 1, :length])
-        close([outputs[b, :length], final[:, b]], [alone[0], end[:, 0]])
-        assert not outputs[b, length:].any()
-    found = torch.autograd.grad(outputs.sin().sum(), [padded, *layer.parameters()])
-    assert all(g.isfinite().all() for g in found)
-    assert not any(found[0][b, length:].any() for b, length in enumerate(RAGGED))
-
-
-def test_a_packed_sequence_is_its_padded_form(x):
+def test_a_packed_sequence_equals_its_padded_form(x):
     layer = make(2, bidirectional=True)
     h0 = torch.randn(4, BATCH, 2 * HIDDEN, dtype=torch.float64)
     lengths = torch.tensor(RAGGED)
@@ -185,23 +157,6 @@ def test_a_packed_sequence_is_its_padded_form(x):
     outputs, final = layer(packed, h0)
     outputs, _ = pad_packed_sequence(outputs, batch_first=True)
     close([outputs, final], layer(x, h0, lengths=lengths))
-
-
-@pytest.mark.parametrize("lengths", [None, [2, 1]])
-def test_first_and_second_derivatives(lengths):
-    torch.manual_seed(0)
-    layer = LRU(2, 2, batch_first=True, bidirectional=True).double()
-    x = torch.randn(2, 2, 2, dtype=torch.float64, requires_grad=True)
-    h0 = torch.randn(2, 2, 4, dtype=torch.float64, requires_grad=True)
-    names, values = zip(*layer.named_parameters(), strict=True)
-    given = {} if lengths is None else {"lengths": torch.tensor(lengths)}
-
-    def compute(x, h0, *parameters):
-        return functional_call(layer, dict(zip(names, parameters, strict=True)), (x, h0), given)
-
-    inputs = [x, h0, *(v.detach().requires_grad_() for v in values)]
-    assert gradcheck(compute, inputs, fast_mode=True)
-    assert gradgradcheck(compute, inputs, fast_mode=True, atol=1e-4)
 
 
 def test_a_long_scan_has_the_derivatives_of_a_loop(layer):
@@ -217,53 +172,6 @@ def test_a_long_scan_has_the_derivatives_of_a_loop(layer):
             value = sum(g.square().sum() for g in gradients)
         found.append(derivatives)
     close(*found, rtol=1e-7, atol=1e-8)
-
-
-def with_tasks(layer):
-    """Give the layer parameters of its own for each task; return it and a layer a task."""
-    singles = [copy.deepcopy(layer) for _ in range(TASKS)]
-    for name, p in list(layer._parameters.items()):
-        stacked = p.detach() + 0.3 * torch.randn(TASKS, *p.shape).to(p)
-        layer._parameters[name] = stacked.requires_grad_()
-        for single, value in zip(singles, stacked.detach(), strict=True):
-            getattr(single, name).data.copy_(value)
-    return layer, singles
-
-
-def second(outputs, tensors):
-    value = outputs.sin().sum()
-    first = torch.autograd.grad(value, tensors, create_graph=True)
-    return [*first, *torch.autograd.grad(sum(g.square().sum() for g in first), tensors)]
-
-
-@pytest.mark.parametrize("ragged", [False, True])
-def test_tasks_equal_a_loop(x, ragged):
-    layer, singles = with_tasks(make(2, bidirectional=True))
-    tasks = torch.stack([x, 2 * x, -x])
-    h0 = torch.randn(TASKS, 4, BATCH, 2 * HIDDEN, dtype=torch.float64)
-    lengths = torch.tensor([RAGGED, RAGGED[::-1], [3] * BATCH]) if ragged else None
-    outputs, final = layer(tasks, h0, lengths=lengths)
-    found = second(outputs, list(layer._parameters.values()))
-    each = []
-    for n, single in enumerate(singles):
-        own, end = single(tasks[n], h0[n], lengths=None if lengths is None else lengths[n])
-        close([outputs[n], final[n]], [own, end])
-        each.append(second(own, list(single.parameters())))
-    close(found, [torch.stack(parts) for parts in zip(*each, strict=True)], rtol=1e-8, atol=1e-10)
-
-
-def test_under_vmap(layer, x):
-    many, singles = with_tasks(copy.deepcopy(layer))
-    together, lengths = torch.stack([x, 2 * x, -x]), torch.tensor([RAGGED] * TASKS)
-
-    def loss(parameters, x, lengths):
-        return functional_call(layer, parameters, (x,), {"lengths": lengths})[0].square().sum()
-
-    mapped = vmap(grad(loss))(dict(many._parameters), together, lengths)
-    for n, single in enumerate(singles):
-        alone = single(together[n], lengths=lengths[n])[0].square().sum()
-        expected = torch.autograd.grad(alone, list(single.parameters()))
-        close([g[n] for g in mapped.values()], expected)
 
 
 class Model(nn.Module):
@@ -290,7 +198,7 @@ def meta_gradient_of_plain_operations(model, x, target, query, aim, lr):
     return torch.autograd.grad(loss(p, query, aim), list(model.parameters()))
 
 
-def test_the_meta_gradient_is_that_of_plain_operations():
+def test_meta_gradient_equals_that_of_plain_operations():
     torch.manual_seed(2)
     model, lr = Model(), 0.1
     x, query = torch.randn(2, TASKS, BATCH, 20, FEATURES, dtype=torch.float64)
@@ -327,19 +235,7 @@ def test_half_precision_and_autocast(x):
         close([t.float() for t in found], exact, rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_and_state_dicts(layer, x, copied):
-    other = LRU(FEATURES, HIDDEN, batch_first=True).double()
-    other.load_state_dict(layer.state_dict())
-    for twin in (copied(layer), other):
-        assert torch.equal(twin(x)[0], layer(x)[0])
-
-
-def test_it_has_a_name_for_models():
-    assert CELLS["lru"] is LRU
-
-
-def test_a_ring_that_touches_the_circle_starts_finite():
+def test_extreme_rings_have_finite_parameters():
     torch.manual_seed(0)
     for radii in ({"r_min": 0.9999}, {"r_min": 0.999999}, {"r_max": 1e-3}):
         layer = LRU(1, 4096, **radii)

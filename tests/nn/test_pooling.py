@@ -1,4 +1,4 @@
-"""Poolings of ragged sequences against a sequence at a time."""
+"""Poolings of ragged sequences against one sequence at a time."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def sequences(*lead):
     return torch.randn(*lead, BATCH, STEPS, SIZE, dtype=torch.float64, requires_grad=True)
 
 
-def test_each_sequence_by_itself(name, layer, two_ways):
+def test_a_batch_equals_its_sequences(name, layer, two_ways):
     outputs, lengths = sequences(), torch.tensor([1, 5, 3])
     pooled = layer(outputs, lengths)
     wanted = torch.stack(
@@ -61,7 +61,7 @@ def test_each_sequence_by_itself(name, layer, two_ways):
 
 
 @pytest.mark.parametrize("filling", [0.0, 1e30, -1e30])
-def test_what_lies_past_the_length_counts_for_nothing(layer, filling):
+def test_steps_past_the_length_are_ignored(layer, filling):
     outputs, lengths = sequences().detach(), torch.tensor([1, 4, 3])
     inside = (torch.arange(STEPS) < lengths.unsqueeze(-1)).unsqueeze(-1)
     padded = torch.nn.functional.pad(outputs.where(inside, filling), (0, 0, 0, 2), value=filling)
@@ -79,7 +79,7 @@ def test_axes_before_the_batch(layer, lead):
     torch.testing.assert_close(pooled.flatten(0, -2), flat)
 
 
-def test_tasks_with_parameters_of_their_own(layer, name, two_ways):
+def test_parameters_for_each_task(layer, name, two_ways):
     tasks = 2
     singles = [POOLINGS[name](SIZE, two_ways).double() for _ in range(tasks)]
     for child, *alike in zip(layer.modules(), *(s.modules() for s in singles), strict=True):

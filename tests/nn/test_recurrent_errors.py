@@ -1,5 +1,6 @@
-"""What the recurrent layers say of input that does not fit."""
+"""Error messages of the recurrent layers."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -21,21 +22,24 @@ def test_sizes(layer_class, name, size):
     assert str(e.value).startswith(layer_class.__name__)
 
 
+def test_sizes_may_be_numpy_integers(layer_class):
+    layer = layer_class(np.int64(3), np.int32(4), num_layers=np.int64(2))
+    assert repr(layer) == repr(layer_class(3, 4, num_layers=2))
+
+
 @pytest.mark.parametrize("dropout", [-0.1, 1.1, float("nan")])
 def test_dropout(layer_class, dropout):
-    with pytest.raises(ArgumentError, match=r"dropout must lie in \[0, 1\]"):
+    with pytest.raises(
+        ArgumentError, match="dropout must be a number of at least 0 and of at most 1"
+    ):
         layer_class(3, 4, dropout=dropout)
 
 
 def test_arguments_of_one_layer():
-    with pytest.raises(
-        ArgumentError, match=r"RNN: nonlinearity must be 'tanh' or 'relu', got 'sin'"
-    ):
+    with pytest.raises(ArgumentError, match=r"RNN: unknown nonlinearity 'sin'.* Known: tanh, relu"):
         RNN(3, 4, nonlinearity="sin")
     for size in (-1, 4, 5):
-        with pytest.raises(
-            ArgumentError, match=r"LSTM: proj_size must lie in \[0, hidden_size=4\)"
-        ):
+        with pytest.raises(ArgumentError, match="LSTM: proj_size must be an integer from 0 to 3"):
             LSTM(3, 4, proj_size=size)
 
 
@@ -46,9 +50,9 @@ def test_arguments_of_one_layer():
         ((5, 4), r"x must end in F=3 features, got shape \(5, 4\); set input_size=4"),
         ((3,), r"x must be \(S, B, F\) or \(S, F\), got shape \(3,\)"),
         ((), r"x must be \(S, B, F\) or \(S, F\), got shape \(\)"),
-        ((0, 2, 3), r"a step and a sequence, got shape \(0, 2, 3\)"),
-        ((5, 0, 3), r"a step and a sequence, got shape \(5, 0, 3\)"),
-        ((0, 3), r"a step and a sequence, got shape \(0, 3\)"),
+        ((0, 2, 3), r"at least one step and one sequence, got shape \(0, 2, 3\)"),
+        ((5, 0, 3), r"at least one step and one sequence, got shape \(5, 0, 3\)"),
+        ((0, 3), r"at least one step and one sequence, got shape \(0, 3\)"),
     ],
 )
 def test_input(layer_class, shape, message):
@@ -57,39 +61,49 @@ def test_input(layer_class, shape, message):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.bool])
-def test_input_of_another_type(layer_class, dtype):
+def test_input_of_another_dtype(layer_class, dtype):
     with pytest.raises(ArgumentTypeError, match=r"x must be torch.float32 on cpu.*got torch\."):
         layer_class(3, 4)(torch.zeros(5, 2, 3, dtype=dtype))
 
 
-def test_batch_first_is_told_in_its_own_layout(layer_class):
+def test_errors_show_the_layout_of_batch_first(layer_class):
     with pytest.raises(ShapeError, match=r"x must be \(B, S, F\) or \(S, F\)"):
         layer_class(3, 4, batch_first=True)(torch.zeros(3))
 
 
-def test_a_packed_batch_of_other_features(layer_class):
+def test_packed_batch_with_other_features(layer_class):
     packed = pack_padded_sequence(torch.zeros(5, 2, 4), torch.tensor([5, 2]))
     with pytest.raises(ShapeError, match=r"F=3 features"):
         layer_class(3, 4)(packed)
 
 
-def states(layer_class, *shapes):
-    state = tuple(torch.zeros(s) for s in shapes)
-    return state if layer_class is LSTM else state[0]
+def states(layer, *axes):
+    """Return a state of these axes, each tensor of it with its own number of units."""
+    state = tuple(torch.zeros(*axes, size) for size in layer.state_sizes)
+    return state if len(state) > 1 else state[0]
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 4), (2, 2, 4), (1, 2, 5), (2, 4), (4,), (1, 1, 2, 4), ()])
-def test_state(layer_class, shape):
+@pytest.mark.parametrize("axes", [(1, 1), (2, 2), (2,), (), (1, 1, 2)])
+def test_state(layer_class, axes):
     layer = layer_class(3, 4)
     with pytest.raises(ShapeError, match=rf"^{layer_class.__name__}: hx must ") as caught:
-        layer(torch.zeros(5, 2, 3), states(layer_class, shape, shape))
-    assert "(1, 2, 4)" in str(caught.value)
+        layer(torch.zeros(5, 2, 3), states(layer, *axes))
+    assert f"(1, 2, {layer.state_sizes[0]})" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 5), ()])
+def test_state_of_another_size(layer_class, shape):
+    layer = layer_class(3, 4)
+    state = (torch.zeros(shape),) * len(layer.state_sizes)
+    with pytest.raises(ShapeError, match=rf"^{layer_class.__name__}: hx must have shape \(1, 2, "):
+        layer(torch.zeros(5, 2, 3), state if len(state) > 1 else state[0])
 
 
 def test_state_of_another_kind(layer_class):
-    """An LSTM's state given to a GRU, and the other way round."""
-    layer, h = layer_class(3, 4), torch.zeros(1, 2, 4)
-    for wrong in [h, (h,), (h, h, h)] if layer_class is LSTM else [(h, h), [h], 0.0]:
+    """Too few or too many tensors: an LSTM's state passed to a GRU, or a GRU's to an LSTM."""
+    layer = layer_class(3, 4)
+    count, h = len(layer.state_sizes), torch.zeros(1, 2, layer_class(3, 4).state_sizes[0])
+    for wrong in [h, (h,), (h,) * (count + 1)] if count > 1 else [(h, h), [h], 0.0]:
         with pytest.raises(OURS, match=rf"^{layer_class.__name__}: hx must "):
             layer(torch.zeros(5, 2, 3), wrong)
 
@@ -104,9 +118,10 @@ def test_state_of_a_packed_batch(layer_class, lengths):
     packed = pack_padded_sequence(
         torch.zeros(5, 2, 3), torch.tensor(lengths), enforce_sorted=lengths == [5, 2]
     )
-    for shape in [(1, 1, 4), (1, 3, 4), (1, 4)]:
+    layer = layer_class(3, 4)
+    for axes in [(1, 1), (1, 3), (1,)]:
         with pytest.raises(ShapeError, match=rf"^{layer_class.__name__}: hx must have shape"):
-            layer_class(3, 4)(packed, states(layer_class, shape, shape))
+            layer(packed, states(layer, *axes))
 
 
 @pytest.mark.parametrize("lengths", [[1], [1, 2, 3], [[1, 2]], 1], ids=str)
@@ -124,7 +139,7 @@ def test_lengths_outside_the_steps(layer_class, lengths, two_ways):
 
 
 def test_lengths_of_a_packed_batch(layer_class):
-    """It has lengths of its own; others must not be dropped in silence."""
+    """It has its own lengths; others must not be ignored silently."""
     packed = pack_padded_sequence(torch.zeros(5, 2, 3), torch.tensor([5, 2]))
     with pytest.raises(OURS, match="lengths"):
         layer_class(3, 4)(packed, lengths=torch.tensor([1, 1]))

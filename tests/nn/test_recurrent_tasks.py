@@ -1,4 +1,4 @@
-"""The task axis of the recurrent layers: N tasks at once, by parameters (N, …) and by vmap."""
+"""The task axis of the recurrent layers: N tasks at once, with parameters (N, …) and vmap."""
 
 import pytest
 import torch
@@ -154,7 +154,7 @@ def test_padding_of_tasks_changes_nothing(recurrent):
         close(results[0], other)
 
 
-def test_one_sequence_a_task(recurrent):
+def test_one_sequence_for_each_task(recurrent):
     layer, singles = recurrent.with_tasks(recurrent.make(bidirectional=True), TASKS)
     x = torch.randn(TASKS, STEPS, 3, dtype=torch.float64)
     y, final = layer(x, lengths=torch.tensor([1, 4, 3]))
@@ -188,7 +188,7 @@ def test_several_backward_calls_of_tasks_accumulate_exactly(recurrent):
         close([p.grad for p in leaves], [count * g for g in once])
 
 
-def test_other_numbers_of_tasks_are_told(layer_class):
+def test_another_number_of_tasks_raises(layer_class):
     layer = layer_class(3, 4, batch_first=True)
     for name, p in list(layer._parameters.items()):
         layer._parameters[name] = p.expand(TASKS, *p.shape).clone()
@@ -198,9 +198,9 @@ def test_other_numbers_of_tasks_are_told(layer_class):
             layer(torch.zeros(shape))
     with pytest.raises(ShapeError, match=rf"^{who}: "):
         layer(torch.zeros(4, 3))
-    hx = torch.zeros(1, 2, 4)
-    hx = (hx, hx) if who == "LSTM" else hx
-    with pytest.raises(ShapeError, match=r"hx must have shape \(3, 1, 2, 4\), got "):
+    hx = tuple(torch.zeros(1, 2, size) for size in layer.state_sizes)
+    hx = hx if len(hx) > 1 else hx[0]
+    with pytest.raises(ShapeError, match=r"hx must have shape \(3, 1, 2, \d\), got "):
         layer(torch.zeros(TASKS, 2, 5, 3), hx)
     with pytest.raises(ShapeError, match=r"lengths must have shape \(3, 2\), got \(2,\)"):
         layer(torch.zeros(TASKS, 2, 5, 3), lengths=torch.tensor([1, 2]))

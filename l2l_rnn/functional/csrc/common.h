@@ -1,4 +1,11 @@
-/* What the compiled passes share before they are compiled for a kind of processor. */
+/* Shared by the compiled passes, independent of the kind of processor.
+ *
+ * The passes are compiled twice on x86: for any processor and for one with AVX2. A file with passes
+ * therefore includes its headers twice, each time with other values of two macros that it defines:
+ *
+ *     SUFFIX  the end of every function's name, _anywhere or _avx2; FN(name) appends it
+ *     TARGET  stands before every function: empty, or the attribute that turns AVX2 on
+ */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -6,21 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PANEL 16 /* columns of a product that are made at once */
-#define TILE 6   /* rows of it: 6 rows of 16 columns fill the registers of AVX2 */
+#define PANEL 16 /* columns of a product that are computed at once */
+#define TILE 6   /* rows that are computed at once: 6 x 16 floats fill the registers of AVX2 */
 
+/* Half a panel. */
 typedef float vec __attribute__((vector_size(32), aligned(4)));
 
-/* Before a loop whose turns may be done side by side; sums and maxima in any order. */
+/* Before a loop: its iterations are independent, except for a sum or maximum, which may be taken in
+ * any order. */
 #define PRAGMA(text) _Pragma(#text)
 #define SIMD PRAGMA(omp simd)
 #define SIMD_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define SIMD_MAX(name) PRAGMA(omp simd reduction(max : name))
 
+/* Round up to whole panels. */
 static int64_t padded(int64_t columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
 
-/* A gradient that fades over many steps ends in numbers below 1e-38, which many processors compute
- * with a hundred times more slowly; here they are 0. Returns what `restore_denormals` takes. */
+/* Round numbers below 1e-38 to 0. A gradient that vanishes over many steps ends in such numbers,
+ * and many processors are a hundred times slower with them. Returns the argument of
+ * `restore_denormals`. */
 static unsigned flush_denormals(void)
 {
 #if defined(__x86_64__)
@@ -41,10 +52,12 @@ static void restore_denormals(unsigned mode)
 #endif
 }
 
+/* name -> name_avx2; two levels, so that SUFFIX is expanded before it is joined. */
 #define JOIN_(name, suffix) name##suffix
 #define JOIN(name, suffix) JOIN_(name, suffix)
 #define FN(name) JOIN(name, SUFFIX)
 
+/* A worker does items of a job until none are left. Parallel is the signature of GOMP_parallel. */
 typedef void (*Worker)(void *);
 typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 
@@ -54,9 +67,9 @@ typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Do all items of a job on `threads` threads of the OpenMP runtime that `parallel` belongs to, or on
- * this one where it is NULL. `next`, of the job, is the item to be taken; `avx2` is NULL where there
- * is no such processor. Returns 0 once all is done. */
+/* Do all items of a job: on `threads` threads of the OpenMP runtime that `parallel` belongs to, or
+ * on this thread if it is NULL. `next` is the job's counter of items; `avx2` is the worker for
+ * AVX2. Returns 0 once all items are done. */
 static int run_items(void *job, int64_t *next, int64_t items, Worker anywhere, Worker avx2,
                      Parallel parallel, unsigned threads)
 {

@@ -1,16 +1,19 @@
-/* Pointwise functions and products of single precision. The files that use them are compiled once
- * for each kind of processor, with SUFFIX at the end of every name and TARGET before every function;
- * so is this one, which they include. */
+/* Pointwise functions and products in single precision. A file with passes includes this one for
+ * each kind of processor, with SUFFIX and TARGET as in common.h. */
 
 /* -- pointwise functions ------------------------------------------------------------------- */
 
-/* exp x = 2^n exp r with |r| <= ln 2 / 2; the polynomial is the best of its degree on that range. */
+/* exp x = 2^n exp r with |r| <= ln 2 / 2. The polynomial has the smallest error of its degree on
+ * that range. */
 TARGET static inline float FN(exponential)(float x)
 {
-    x = x > 88.0f ? 88.0f : x; /* comparisons let NaN through */
+    x = x > 88.0f ? 88.0f : x; /* comparisons pass NaN on */
     x = x < -87.0f ? -87.0f : x;
-    union { float f; int32_t i; } n, scale;
-    n.f = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to a whole number in the low bits */
+    union {
+        float f;
+        int32_t i;
+    } n, scale;
+    n.f = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to an integer in the low bits */
     float whole = n.f - 12582912.0f;
     float r = (x - whole * 0.693145752f) - whole * 1.42860677e-6f;
     scale.i = (int32_t)(((uint32_t)n.i + 127) << 23);
@@ -27,21 +30,25 @@ TARGET static inline float FN(sigmoid)(float x) { return 1.0f / (1.0f + FN(expon
 TARGET static inline float FN(hyperbolic)(float x)
 {
     float z = x * x;
-    float p = -0.00566697633f; /* the best of its degree for |x| < 0.63, as in `exponential` */
+    float p = -0.00566697633f; /* smallest error for |x| < 0.63, as in `exponential` */
     p = p * z + 0.0206061751f;
     p = p * z - 0.0537300073f;
     p = p * z + 0.133313313f;
     p = p * z - 0.333332777f;
     float near = x + x * z * p;
     float far = 1.0f - 2.0f / (FN(exponential)(2.0f * x) + 1.0f);
-    return z < 0.390625f ? near : far; /* of NaN: far, which is NaN */
+    return z < 0.390625f ? near : far; /* for NaN: far, which is NaN */
 }
 
-/* log x of a positive normal number, or of NaN: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)], and
- * log(1 + f) = f - f^2/2 + f^3 P(f); the polynomial is the best of its degree on that range. */
+/* log x for a positive normal number or NaN: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)],
+ * and log(1 + f) = f - f^2/2 + f^3 P(f). The polynomial has the smallest error of its degree on
+ * that range. */
 TARGET static inline float FN(logarithm)(float x)
 {
-    union { float f; int32_t i; } whole, part;
+    union {
+        float f;
+        int32_t i;
+    } whole, part;
     part.f = x;
     int32_t e = (int32_t)((uint32_t)part.i - 0x3f3504f3u) >> 23; /* the bits of sqrt(1/2) */
     part.i -= (int32_t)((uint32_t)e << 23);
@@ -55,11 +62,11 @@ TARGET static inline float FN(logarithm)(float x)
     p = p * f - 0.250013381f;
     p = p * f + 0.333339095f;
     float near = (p * f - 0.5f) * f * f + f;
-    near += x - x; /* 0, or NaN of NaN, whose bits are otherwise those of a number */
+    near += x - x; /* adds 0, or NaN for NaN, whose bits read as a number above */
     return power * 0.693145752f + (near + power * 1.42860677e-6f);
 }
 
-/* log(1 + exp x), as torch's. */
+/* log(1 + exp x), with torch's threshold of 20. */
 TARGET static inline float FN(softplus)(float x)
 {
     float e = FN(exponential)(x > 20.0f ? 20.0f : x);
@@ -68,7 +75,7 @@ TARGET static inline float FN(softplus)(float x)
     return x > 20.0f ? x : low;
 }
 
-/* Its derivative, of y = softplus x: 1 - exp(-y), which would cancel for a small y. */
+/* Its derivative from y = softplus x: 1 - exp(-y), by a series where that would cancel. */
 TARGET static inline float FN(softplus_slope)(float y)
 {
     float near = y * (1.0f - y * (0.5f - y * 0.166666667f));
@@ -77,10 +84,11 @@ TARGET static inline float FN(softplus_slope)(float y)
 
 /* -- products ------------------------------------------------------------------------------ */
 
-/* out[rows][PANEL] = x[rows][depth] panel[depth][PANEL], with rows known to the compiler. */
-TARGET static inline __attribute__((always_inline)) void FN(tile)(
-    int rows, const float *x, int64_t x_stride, const float *panel, int64_t depth, float *out,
-    int64_t out_stride)
+/* out[rows][PANEL] = x[rows][depth] panel[depth][PANEL]; `rows` is a constant, at most TILE. */
+TARGET static inline __attribute__((always_inline)) void FN(tile)(int rows, const float *x,
+                                                                  int64_t x_stride,
+                                                                  const float *panel, int64_t depth,
+                                                                  float *out, int64_t out_stride)
 {
     vec left[TILE], right[TILE];
     for (int r = 0; r < rows; r++) left[r] = right[r] = (vec){0};
@@ -100,8 +108,9 @@ TARGET static inline __attribute__((always_inline)) void FN(tile)(
 }
 
 /* out[rows][width] = x[rows][depth] W, with W in panels; width is a multiple of PANEL. */
-TARGET static __attribute__((noinline)) void FN(multiply)(int64_t rows, const float *x, int64_t x_stride, const float *panels,
-                     int64_t depth, float *out, int64_t width)
+TARGET static __attribute__((noinline)) void FN(multiply)(int64_t rows, const float *x,
+                                                          int64_t x_stride, const float *panels,
+                                                          int64_t depth, float *out, int64_t width)
 {
     for (int64_t j = 0; j < width; j += PANEL, panels += depth * PANEL) {
         int64_t r = 0;
@@ -119,9 +128,10 @@ TARGET static __attribute__((noinline)) void FN(multiply)(int64_t rows, const fl
     }
 }
 
-/* Panels of a matrix whose element (k, j) is source[k * down + j * across], filled up with 0. */
-TARGET static __attribute__((noinline)) void FN(pack)(const float *source, int64_t down, int64_t across, int64_t depth, int64_t columns,
-                 float *panels)
+/* Arrange a matrix with elements (k, j) = source[k * down + j * across] in panels padded with 0. */
+TARGET static __attribute__((noinline)) void FN(pack)(const float *source, int64_t down,
+                                                      int64_t across, int64_t depth,
+                                                      int64_t columns, float *panels)
 {
     for (int64_t first = 0; first < columns; first += PANEL, panels += depth * PANEL) {
         int64_t there = columns - first < PANEL ? columns - first : PANEL;

@@ -1,1 +1,1 @@
-"""Recurrences and their derivatives: packed steps, cells, scans, and the passes that run them."""
+"""Recurrences and their derivatives: references, packed steps, cells, scans and passes."""

@@ -1,7 +1,11 @@
-"""The pointwise parts of the recurrences with their first and second derivatives.
+"""The packed cells: the pointwise parts of the recurrences with first and second derivatives.
 
-Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; `cell`
-says what it is given and what it must leave. Primes are tangents: `h'` is the tangent of h.
+Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; see `cell` for what
+it is given and what it must write. A prime marks a tangent: `h'` is the tangent of h.
+
+The derivations are in `csrc/rnn_passes.h`, `csrc/gru.h` and `csrc/lstm.h`, which have the same
+equations for one element. Here every operation writes into existing memory, so that a step's
+operands stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ _ONE = torch.ones(())
 
 
 class TanhCell(PackedCell):
-    """`h = tanh(a)`, so that `dh/da = 1 - h^2`."""
+    """`h = tanh(a)`, with the derivative `dh/da = 1 - h^2`."""
 
     stacked: ClassVar[int] = 1
     kept: ClassVar[int] = 0
@@ -27,29 +31,21 @@ class TanhCell(PackedCell):
         torch.tanh(a[0], out=step.h)
 
     def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
-        lam, _, da, _, _ = cotangents
-        (w,) = scratch
+        lam, (w,) = cotangents.lam, scratch
         torch.mul(lam, step.h, out=w)
-        torch.addcmul(lam, w, step.h, value=-1, out=da[0])
+        torch.addcmul(lam, w, step.h, value=-1, out=cotangents.da[0])
 
     def tangent(
-        self,
-        step: Step,
-        cotangents: Cotangents,
-        tangents: Tangents,
-        in_cell: Tensor,
-        scratch: Views,
+        self, step: Step, cotangents: Cotangents, tangents: Tangents, dc: Tensor, scratch: Views
     ) -> None:
-        _, _, moved, tangent, _ = tangents
-        da = cotangents.da
-        (a,), (w,) = moved, scratch
+        (a,), (w,) = tangents.a, scratch
         torch.mul(a, step.h, out=w)
-        torch.addcmul(a, w, step.h, value=-1, out=tangent)
-        torch.mul(w, da[0], out=a).mul_(-2)
+        torch.addcmul(a, w, step.h, value=-1, out=tangents.h)
+        torch.mul(w, cotangents.da[0], out=a).mul_(-2)
 
 
 class ReluCell(PackedCell):
-    """`h = max(a, 0)`, so that `dh/da` is 1 where h is positive, else 0."""
+    """`h = max(a, 0)`, with the derivative `dh/da = 1` where h is positive and 0 elsewhere."""
 
     stacked: ClassVar[int] = 1
     kept: ClassVar[int] = 0
@@ -59,27 +55,21 @@ class ReluCell(PackedCell):
         torch.clamp_min(a[0], 0, out=step.h)
 
     def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
-        lam, _, da, _, _ = cotangents
-        torch.mul(lam, torch.sign(step.h, out=scratch[0]), out=da[0])
+        torch.mul(cotangents.lam, torch.sign(step.h, out=scratch[0]), out=cotangents.da[0])
 
     def tangent(
-        self,
-        step: Step,
-        cotangents: Cotangents,
-        tangents: Tangents,
-        in_cell: Tensor,
-        scratch: Views,
+        self, step: Step, cotangents: Cotangents, tangents: Tangents, dc: Tensor, scratch: Views
     ) -> None:
-        _, _, moved, tangent, _ = tangents
-        torch.mul(moved[0], torch.sign(step.h, out=scratch[0]), out=tangent)
-        moved[0].zero_()
+        (a,) = tangents.a
+        torch.mul(a, torch.sign(step.h, out=scratch[0]), out=tangents.h)
+        a.zero_()
 
 
 class GRUCell(PackedCell):
     """`r, z = sigmoid(a_r), sigmoid(a_z)`, `n = tanh(a_n + r q)`, `h = n + z (h_before - n)`.
 
-    The pre-activations are a_r, a_z, a_n from the input alone, and q from the state alone; r, z, n
-    and q are kept.
+    The pre-activations stack r, z, n's share of the input (a_n) and n's share of the state (q). The
+    cell keeps r, z, n and q.
     """
 
     stacked: ClassVar[int] = 4
@@ -87,7 +77,7 @@ class GRUCell(PackedCell):
     scratch: ClassVar[int] = 7
 
     def parts(self, x: Tensor, size: int) -> Views:
-        """`rz` together, then r, z, n, q."""
+        """Return r and z together, then r, z, n and q."""
         return x[..., : 2 * size], *x.split(size, -1)
 
     def scratch_parts(self, x: Tensor, size: int) -> Views:
@@ -99,55 +89,50 @@ class GRUCell(PackedCell):
         )
 
     def forward(self, step: Step, a: Views) -> None:
-        rz, r, z, n, q = step.units
+        rz, r, z, n, q = step.gates
         a_rz, _, _, a_n, a_q = a
         torch.sigmoid(a_rz, out=rz)
         q.copy_(a_q)
         torch.tanh(a_n.addcmul_(r, a_q), out=n)
-        torch.lerp(n, step.before, z, out=step.h)
+        torch.lerp(n, step.h_before, z, out=step.h)
 
     def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
-        lam, _, da, lam_before, _ = cotangents
-        rz, r, z, n, q = step.units
+        lam, _, da, dh_before, _ = cotangents
+        rz, r, z, n, q = step.gates
         d_rz, d_r, d_z, d_n, d_q = da
         *_, w, w2, _ = scratch
-        torch.addcmul(lam, lam, z, value=-1, out=w)  # of n: lambda (1 - z)
+        torch.addcmul(lam, lam, z, value=-1, out=w)  # dn = lambda (1 - z)
         torch.mul(w, n, out=w2)
         torch.addcmul(w, w2, n, value=-1, out=d_n)
         torch.mul(d_n, r, out=d_q)
-        torch.addcmul(rz, rz, rz, value=-1, out=d_rz)  # slopes s (1 - s)
+        torch.addcmul(rz, rz, rz, value=-1, out=d_rz)  # the slopes s (1 - s)
         d_r.mul_(d_n).mul_(q)
-        d_z.mul_(torch.sub(step.before, n, out=w)).mul_(lam)
-        lam_before.addcmul_(lam, z)
+        d_z.mul_(torch.sub(step.h_before, n, out=w)).mul_(lam)
+        dh_before.addcmul_(lam, z)
 
     def tangent(
-        self,
-        step: Step,
-        cotangents: Cotangents,
-        tangents: Tangents,
-        in_cell: Tensor,
-        scratch: Views,
+        self, step: Step, cotangents: Cotangents, tangents: Tangents, dc: Tensor, scratch: Views
     ) -> None:
-        lam, _, da, in_before, _ = cotangents
-        tangent_before, _, moved, tangent, _ = tangents
-        rz, r, z, n, q = step.units
+        lam, _, da, dh_before, _ = cotangents
+        h_tangent_before, _, a, h_tangent, _ = tangents
+        rz, r, z, n, q = step.gates
         d_rz, _, _, d_n, _ = da
-        a_rz, a_r, a_z, y, a_q = moved  # q' is a_q'; y becomes the tangent of a_n + r q
+        a_rz, a_r, a_z, y, a_q = a  # y starts as a_n' and becomes the tangent of a_n + r q
         slopes, slope_r, slope_z, rz_tangent, r_tangent, z_tangent, slope_n, n_tangent, w = scratch
         torch.addcmul(rz, rz, rz, value=-1, out=slopes)
         torch.mul(a_rz, slopes, out=rz_tangent)
         y.addcmul_(r_tangent, q).addcmul_(r, a_q)
         torch.sub(_ONE, torch.mul(n, n, out=slope_n), out=slope_n)
         torch.mul(y, slope_n, out=n_tangent)
-        torch.lerp(n_tangent, tangent_before, z, out=tangent)
-        tangent.addcmul_(z_tangent, torch.sub(step.before, n, out=w))
+        torch.lerp(n_tangent, h_tangent_before, z, out=h_tangent)
+        h_tangent.addcmul_(z_tangent, torch.sub(step.h_before, n, out=w))
 
         torch.mul(lam, z_tangent, out=w)
-        in_before.add_(w)
-        y.mul_(n).mul_(d_n).mul_(-2).addcmul_(w, slope_n, value=-1)  # in a_n + r q
+        dh_before.add_(w)
+        y.mul_(n).mul_(d_n).mul_(-2).addcmul_(w, slope_n, value=-1)  # the gradient in a_n + r q
         a_rz.mul_(d_rz)
-        a_rz.addcmul_(a_rz, rz, value=-2)  # the slope s (1 - s) has the derivative 1 - 2 s
-        torch.sub(tangent_before, n_tangent, out=w).mul_(lam)
+        a_rz.addcmul_(a_rz, rz, value=-2)  # d/da s (1 - s) = s (1 - s) (1 - 2 s)
+        torch.sub(h_tangent_before, n_tangent, out=w).mul_(lam)
         a_z.addcmul_(w, slope_z)
         torch.mul(a_q, d_n, out=w).addcmul_(q, y)
         a_r.addcmul_(w, slope_r)
@@ -155,9 +140,9 @@ class GRUCell(PackedCell):
 
 
 class LSTMCell(PackedCell):
-    """`i, f, o = sigmoid(a)`, `u = tanh(a_u)`, `c = f c_before + i u`, `h = o tanh(c)`.
+    """`i, f, o = sigmoid(a)`, `g = tanh(a_g)`, `c = f c_before + i g`, `h = o tanh(c)`.
 
-    The pre-activations are stacked i, f, u, o; these and `tau = tanh(c)` are kept.
+    The pre-activations stack i, f, g, o. The cell keeps these gates and `tau = tanh(c)`.
     """
 
     stacked: ClassVar[int] = 4
@@ -166,7 +151,7 @@ class LSTMCell(PackedCell):
     scratch: ClassVar[int] = 10
 
     def parts(self, x: Tensor, size: int) -> Views:
-        """All four gates, i f u apart on an axis of their own, `if` together, then i, f, u, o."""
+        """Return all four gates; i, f, g on an axis of their own; i, f together; i, f, g, o."""
         three = x[..., : 3 * size].unflatten(-1, (3, size))
         return x[..., : 4 * size], three, x[..., : 2 * size], *x.split(size, -1)
 
@@ -175,64 +160,59 @@ class LSTMCell(PackedCell):
         return *self.parts(slopes, size), tangents, *tangents.split(size, -1), *rest.split(size, -1)
 
     def forward(self, step: Step, a: Views) -> None:
-        _, _, if_gates, i, f, u, o, tau = step.units
-        _, _, a_if, _, _, a_u, a_o = a
+        _, _, if_gates, i, f, g, o, tau = step.gates
+        _, _, a_if, _, _, a_g, a_o = a
         torch.sigmoid(a_if, out=if_gates)
-        torch.tanh(a_u, out=u)
+        torch.tanh(a_g, out=g)
         torch.sigmoid(a_o, out=o)
-        torch.mul(f, step.cell_before, out=step.cell).addcmul_(i, u)
-        torch.tanh(step.cell, out=tau)
+        torch.mul(f, step.c_before, out=step.c).addcmul_(i, g)
+        torch.tanh(step.c, out=tau)
         torch.mul(o, tau, out=step.h)
 
     def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
-        lam, mu, da, _, mu_before = cotangents
-        _, _, _, i, f, u, o, tau = step.units
-        _, d_ifu, _, d_i, d_f, d_u, d_o = da
+        lam, mu, da, _, dc_before = cotangents
+        _, _, _, i, f, g, o, tau = step.gates
+        _, d_ifg, _, d_i, d_f, d_g, d_o = da
         w = scratch[-1]
         mu.addcmul_(lam, torch.addcmul(o, step.h, tau, value=-1, out=w))  # o (1 - tau^2)
-        torch.mul(i, u, out=w)
-        torch.addcmul(w, i, w, value=-1, out=d_i)  # u i (1 - i)
-        torch.addcmul(i, w, u, value=-1, out=d_u)  # i (1 - u^2)
-        torch.mul(f, step.cell_before, out=w)
+        torch.mul(i, g, out=w)
+        torch.addcmul(w, i, w, value=-1, out=d_i)  # g i (1 - i)
+        torch.addcmul(i, w, g, value=-1, out=d_g)  # i (1 - g^2)
+        torch.mul(f, step.c_before, out=w)
         torch.addcmul(w, f, w, value=-1, out=d_f)  # c_before f (1 - f)
-        d_ifu.mul_(mu.unsqueeze(-2))
+        d_ifg.mul_(mu.unsqueeze(-2))
         torch.addcmul(step.h, o, step.h, value=-1, out=d_o).mul_(lam)  # tau o (1 - o)
-        mu_before.addcmul_(mu, f)
+        dc_before.addcmul_(mu, f)
 
     def tangent(
-        self,
-        step: Step,
-        cotangents: Cotangents,
-        tangents: Tangents,
-        in_cell: Tensor,
-        scratch: Views,
+        self, step: Step, cotangents: Cotangents, tangents: Tangents, dc: Tensor, scratch: Views
     ) -> None:
-        lam, mu, da, _, in_cell_before = cotangents
-        _, cell_tangent_before, moved, tangent, cell_tangent = tangents
-        gates, _, if_gates, i, f, u, o, tau = step.units
-        a, _, a_if, a_i, a_f, a_u, a_o = moved
-        slopes, slope_ifu, _, slope_i, slope_f, slope_u, slope_o = scratch[:7]
-        gate_tangents, i_tangent, f_tangent, u_tangent, o_tangent, w, w2 = scratch[7:]
+        lam, mu, da, _, dc_before = cotangents
+        _, c_tangent_before, a_parts, h_tangent, c_tangent = tangents
+        gates, _, if_gates, i, f, g, o, tau = step.gates
+        a, _, a_if, a_i, a_f, a_g, a_o = a_parts
+        slopes, slope_ifg, _, slope_i, slope_f, slope_g, slope_o = scratch[:7]
+        gate_tangents, i_tangent, f_tangent, g_tangent, o_tangent, w, w2 = scratch[7:]
         torch.addcmul(gates, gates, gates, value=-1, out=slopes)
-        torch.sub(_ONE, torch.mul(u, u, out=slope_u), out=slope_u)
+        torch.sub(_ONE, torch.mul(g, g, out=slope_g), out=slope_g)
         torch.mul(a, slopes, out=gate_tangents)
-        torch.mul(f, cell_tangent_before, out=cell_tangent)
-        cell_tangent.addcmul_(i_tangent, u).addcmul_(f_tangent, step.cell_before)
-        cell_tangent.addcmul_(u_tangent, i)
+        torch.mul(f, c_tangent_before, out=c_tangent)
+        c_tangent.addcmul_(i_tangent, g).addcmul_(f_tangent, step.c_before)
+        c_tangent.addcmul_(g_tangent, i)
         torch.addcmul(o, step.h, tau, value=-1, out=w)  # o (1 - tau^2)
-        torch.mul(o_tangent, tau, out=tangent).addcmul_(cell_tangent, w)
+        torch.mul(o_tangent, tau, out=h_tangent).addcmul_(c_tangent, w)
 
         a.mul_(da[0])
-        a_if.addcmul_(a_if, if_gates, value=-2)  # a slope s (1 - s) has the derivative 1 - 2 s
+        a_if.addcmul_(a_if, if_gates, value=-2)  # d/da s (1 - s) = s (1 - s) (1 - 2 s)
         a_o.addcmul_(a_o, o, value=-2)
-        a_u.mul_(u).mul_(-2)  # and 1 - u^2 has -2 u
-        slope_ifu.mul_(mu.unsqueeze(-2))
-        a_i.addcmul_(slope_i, u_tangent)
-        a_f.addcmul_(slope_f, cell_tangent_before)
-        a_u.addcmul_(slope_u, i_tangent)
+        a_g.mul_(g).mul_(-2)  # d/da (1 - g^2) = -2 g (1 - g^2)
+        slope_ifg.mul_(mu.unsqueeze(-2))
+        a_i.addcmul_(slope_i, g_tangent)
+        a_f.addcmul_(slope_f, c_tangent_before)
+        a_g.addcmul_(slope_g, i_tangent)
         torch.mul(lam, tau, out=w2)
         torch.addcmul(lam, w2, tau, value=-1, out=w2)  # lambda (1 - tau^2)
-        a_o.addcmul_(slope_o, torch.mul(cell_tangent, w2, out=w))
-        torch.addcmul(o_tangent, cell_tangent, step.h, value=-2, out=w)
-        in_cell.addcmul_(w, w2)
-        in_cell_before.addcmul_(f_tangent, mu)
+        a_o.addcmul_(slope_o, torch.mul(c_tangent, w2, out=w))
+        torch.addcmul(o_tangent, c_tangent, step.h, value=-2, out=w)
+        dc.addcmul_(w, w2)
+        dc_before.addcmul_(f_tangent, mu)

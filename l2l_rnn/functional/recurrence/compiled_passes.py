@@ -1,8 +1,8 @@
-"""The passes of a packed recurrence in compiled code, where they were compiled and will do.
+"""The passes over a packed recurrence in compiled code, for float32 on a CPU.
 
-`rnn.c` does a step's product and all its pointwise work in one go, on rows that stay in
-the processor's cache; torch's operations do them one after the other, each over all rows. A machine
-without a C compiler lacks it, and everything runs on torch's operations alone.
+`csrc/rnn.c` computes a step's product and all its pointwise work at once, on rows that stay in the
+processor's cache. torch's operations run one after the other, each over all rows. Where the package
+was installed without a C compiler, everything runs on torch's operations.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from l2l_rnn.functional import compiled_code
+from l2l_rnn.functional.recurrence.arrays import PassArrays, TangentArrays
 from l2l_rnn.functional.recurrence.cell import PackedCell
 from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, TanhCell
 
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
-_CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)
-_PASSES = ("forward", "adjoint", "tangent")
-_VERSION = 5  # of the C code's interface, which says the same
-_BLOCK = 48  # rows of an item of work at most: what a step reads of them stays in the cache
+_CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)  # in the order of rnn.c
+_PASSES = ("forward", "adjoint", "tangent")  # in the order of rnn.c
+_VERSION = 6  # of rnn.c and its headers; rnn.c has the same number
+_BLOCK = 48  # most rows in an item of work: what a step reads of them stays in the cache
 
 _ARRAYS = (
-    *("weight", "h0", "c0", "z", "units", "h", "c", "outside", "lam", "mu", "dh0", "dc0"),
-    *("da", "da_given", "a", "h_tangent", "c_tangent", "h0_tangent", "c0_tangent"),
-    *("h_gradient", "c_gradient", "through"),
+    *("weight", "h0", "c0", "z", "a", "gates", "h", "c", "outside", "lam", "mu", "dh0", "dc0"),
+    *("da", "da_given", "h_tangent", "c_tangent", "h0_tangent", "c0_tangent"),
+    *("a_tangent", "a_gradient", "h_gradient", "c_gradient", "dz"),
 )
 _SIZES = ("pass_", "cell", *"APSBKHU", "block", "first_column")
 
@@ -42,36 +43,27 @@ class _Job(ctypes.Structure):
 
 
 def serve(cell: type[PackedCell] | str, tensors: Iterable[Tensor | None]) -> bool:
-    """Whether compiled code runs a cell on these tensors."""
+    """Tell whether compiled code runs a cell on these tensors."""
     return cell in _CELLS and _LIBRARY is not None and compiled_code.may_touch(tensors)
 
 
-def run(
-    what: str,
-    cell: type[PackedCell] | str,
-    sizes: Sequence[int],
-    arrays: dict[str, Tensor | None],
-    first_column: int = 0,
-) -> None:
-    """Run one pass over all steps, in place.
+def run(cell: type[PackedCell] | str, sizes: Sequence[int], arrays: PassArrays) -> None:
+    """Run the pass that the arrays belong to, in place.
 
     Args:
-        what: `"forward"`, `"adjoint"` or `"tangent"`.
         cell: the class of the `PackedCell`, or `MINIMAL`.
         sizes: rows of each step.
-        arrays: float32 but for a bool `outside`, named and shaped as in `rnn.c`; None
-            for what there is not. What is written to is contiguous.
-        first_column: of z that the product reads; those before it are 0.
+        arrays: float32, except for a bool `outside`. What the pass writes to is contiguous.
     """
-    found = {name: t.contiguous() for name, t in arrays.items() if t is not None}
-    h, rows, weight = found["h"], found["h0"].shape[1], found.get("weight")
-    if "units" in found and found["units"].shape[1] != h.shape[1]:
-        del found["units"]  # room for one step, which torch's operations need
+    tensors = {name: tensor.contiguous() for name, tensor in arrays.tensors().items()}
+    h, rows, weight = tensors["h"], tensors["h0"].shape[1], tensors.get("weight")
+    if "gates" in tensors and tensors["gates"].shape[1] != h.shape[1]:
+        del tensors["gates"]  # one block of workspace, which only torch's operations need
     threads = compiled_code.threads()
     shares = -(-threads // len(h))  # of the rows of one task or direction
     steps = (ctypes.c_int64 * len(sizes))(*sizes)
     job = _Job(
-        pass_=_PASSES.index(what),
+        pass_=_PASSES.index(arrays.kind),
         cell=_CELLS.index(cell),
         A=len(h),
         P=h.shape[1],
@@ -81,19 +73,19 @@ def run(
         H=h.shape[-1],
         U=0 if weight is None else weight.shape[1] // h.shape[-1],
         block=max(1, min(_BLOCK, -(-rows // shares))),
-        first_column=first_column,
+        first_column=arrays.first_column if isinstance(arrays, TangentArrays) else 0,
         sizes=ctypes.addressof(steps),
-        **{name: array.data_ptr() for name, array in found.items()},
+        **{name: tensor.data_ptr() for name, tensor in tensors.items()},
     )
     if _LIBRARY is None or _LIBRARY(ctypes.byref(job), compiled_code.OPENMP, threads):
-        raise MemoryError("packed_recurrence: no memory for the workspace of a step")
+        raise MemoryError("packed_recurrence: could not allocate the workspace of a step")
 
 
 def compiled() -> bool:
-    """Whether recurrences in single precision run compiled code on a processor.
+    """Tell whether recurrences in float32 on a CPU run compiled code.
 
-    Installing the package compiles it where there is a C compiler; `L2L_RNN_COMPILED=0` in the
-    environment leaves it out. Results differ by rounding alone.
+    Installing the package compiles it if there is a C compiler. Set `L2L_RNN_COMPILED=0` in the
+    environment to turn it off. Results differ by rounding only.
 
     Example:
         >>> compiled() in (True, False)

@@ -1,14 +1,16 @@
-"""The minimal gated recurrence with its first and second derivative by hand, in compiled code.
+"""The minimal gated recurrence with hand-written first and second derivatives, in compiled code.
 
-`h_t = h_{t-1} + z_t (n_t - h_{t-1})`, `z = sigmoid(a_z)`, `n = g(a_n)`. As in `packed_recurrence`,
-the adjoint runs from the last step, `lambda_t = dh_t + (1 - z_{t+1}) lambda_{t+1}`, and makes
-`da_t` of it; the tangent runs from the first and finds the gradients in dh, a and h. Gates are
-computed anew in each pass, rather than kept.
+`h_t = h_{t-1} + z_t (n_t - h_{t-1})` with `z = sigmoid(a_z)` and `n = g(a_n)`. As in
+`packed_recurrence`, the adjoint runs from the last step to the first,
+`lambda_t = dh_t + (1 - z_{t+1}) lambda_{t+1}`, and gives `da_t`. The tangent runs from the first
+step to the last and gives the gradients in dh, a and h. Each pass computes the gates again instead
+of keeping them. `csrc/minimal.h` has the equations.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from torch.autograd import Function
 
 from l2l_rnn.errors import DerivativeError, ShapeError
 from l2l_rnn.functional.recurrence import compiled_passes
+from l2l_rnn.functional.recurrence.arrays import PassArrays
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, as `packed_recurrence`
@@ -30,7 +33,7 @@ def min_recurrence(a: Tensor, h0: Tensor) -> Tensor:
         a `(A, S, B, 2H)`, h0 `(A, B, H)` -> `(A, S, B, H)`.
 
     Raises:
-        ShapeError: these do not fit each other.
+        ShapeError: the shapes do not fit each other.
     """
     fits = a.dim() == 4 and h0.dim() == 3 and a.shape[1] > 0
     if not fits or a.shape != (len(h0), a.shape[1], h0.shape[1], 2 * h0.shape[2]):
@@ -42,20 +45,63 @@ def min_recurrence(a: Tensor, h0: Tensor) -> Tensor:
     return h
 
 
-def _run(what: str, arrays: dict[str, Tensor]) -> None:
-    """Run a pass of the compiled code, which wants steps and sequences on one axis."""
-    _, steps, batch, _ = arrays["h"].shape
-    packed: dict[str, Tensor | None] = {
-        name: array.flatten(1, 2) if array.dim() == 4 else array for name, array in arrays.items()
-    }
-    compiled_passes.run(what, compiled_passes.MINIMAL, [batch] * steps, packed)
+@dataclass(kw_only=True)
+class _Arrays(PassArrays):
+    """What every pass reads."""
+
+    a: Tensor
+    h0: Tensor
+    h: Tensor
+
+
+@dataclass(kw_only=True)
+class _ForwardArrays(_Arrays):
+    """The forward pass writes h."""
+
+    kind: ClassVar[str] = "forward"
+
+
+@dataclass(kw_only=True)
+class _AdjointArrays(_Arrays):
+    """The adjoint pass completes lam, which starts as dh, and dh0, and writes da."""
+
+    kind: ClassVar[str] = "adjoint"
+
+    lam: Tensor
+    da: Tensor
+    dh0: Tensor
+
+
+@dataclass(kw_only=True)
+class _TangentArrays(_Arrays):
+    """The tangent pass writes h' and the gradient in a, and completes the gradients in h and h0.
+
+    a' is the cotangent of da, and h0' that of dh0.
+    """
+
+    kind: ClassVar[str] = "tangent"
+
+    lam: Tensor
+    a_tangent: Tensor
+    h0_tangent: Tensor
+    a_gradient: Tensor
+    h_tangent: Tensor
+    h_gradient: Tensor
+    dh0: Tensor
+
+
+def _run(arrays: _Arrays) -> None:
+    """Run a pass of the compiled code, which takes steps and sequences on one axis."""
+    _, steps, batch, _ = arrays.h.shape
+    packed = {name: t.flatten(1, 2) for name, t in arrays.tensors().items() if t.dim() == 4}
+    compiled_passes.run(compiled_passes.MINIMAL, [batch] * steps, replace(arrays, **packed))
 
 
 class _Minimal(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, h0: Tensor) -> Tensor:
         h = a.new_empty(*a.shape[:-1], h0.shape[-1])
-        _run("forward", {"z": a, "h0": h0, "h": h})
+        _run(_ForwardArrays(a=a, h0=h0, h=h))
         ctx.save_for_backward(a, h0, h)
         return h
 
@@ -69,7 +115,7 @@ class _Adjoint(Function):
     def forward(ctx: Any, dh: Tensor, a: Tensor, h0: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         lam = dh.clone(memory_format=torch.contiguous_format)
         da, dh0 = torch.empty_like(a), torch.zeros_like(h0)
-        _run("adjoint", {"z": a, "h0": h0, "h": h, "lam": lam, "da": da, "dh0": dh0})
+        _run(_AdjointArrays(a=a, h0=h0, h=h, lam=lam, da=da, dh0=dh0))
         ctx.save_for_backward(a, h0, h, lam)
         return da, dh0
 
@@ -83,17 +129,24 @@ class _Tangent(Function):
     def forward(
         ctx: Any, v: Tensor, vh0: Tensor, a: Tensor, h0: Tensor, h: Tensor, lam: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        h_tangent, a_gradient = torch.empty_like(h), torch.empty_like(a)
-        h0_gradient, h_gradient = torch.zeros_like(h0), torch.zeros_like(h)
-        known = {"z": a, "h0": h0, "h": h, "lam": lam}
-        given = {"through": v.contiguous(), "h0_tangent": vh0.contiguous()}
-        made = {"a": a_gradient, "h_tangent": h_tangent, "h_gradient": h_gradient}
-        _run("tangent", {**known, **given, **made, "dh0": h0_gradient})
-        return h_tangent, a_gradient, h0_gradient, h_gradient
+        arrays = _TangentArrays(
+            a=a,
+            h0=h0,
+            h=h,
+            lam=lam,
+            a_tangent=v,
+            h0_tangent=vh0,
+            a_gradient=torch.empty_like(a),
+            h_tangent=torch.empty_like(h),
+            h_gradient=torch.zeros_like(h),
+            dh0=torch.zeros_like(h0),
+        )
+        _run(arrays)
+        return arrays.h_tangent, arrays.a_gradient, arrays.dh0, arrays.h_gradient
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         raise DerivativeError(
-            "min_recurrence: the third derivative was asked for, compiled code has the first two; "
-            "take it in double precision, or call backward() without create_graph"
+            "min_recurrence: a third derivative was requested, but compiled code has only the "
+            "first two; compute it in float64, or call backward() without create_graph"
         )

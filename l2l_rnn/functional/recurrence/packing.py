@@ -1,8 +1,8 @@
-"""Steps in the order a recurrence runs them: step-major blocks of the sequences still going on.
+"""Packed steps: step-major blocks of the sequences that have that step.
 
-A recurrence reads a packed block `(A, P, F)`: first step 0 of every sequence, then step 1 of those
-that have one, and so on; P is the number of steps in all. Ragged batches are sorted by length, each
-task by itself, so that the sequences still going on are always the first few rows of the state.
+A recurrence reads packed steps `(A, P, F)`: first step 0 of every sequence, then step 1 of those
+that have one, and so on; P is the total number of steps. Each task's sequences are sorted by
+length, so that those that have a step are always the first rows of the state.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from l2l_rnn.functional.affine import embedding as take_rows
 
 
 class Packing:
-    """How a padded batch `(N, B, S, F)` and its packed form `(N, P, F)` correspond.
+    """Mapping between a padded batch `(N, B, S, F)` and its packed form `(N, P, F)`.
 
-    This class packs a batch whose sequences all have the `S` steps: `P = S B`.
+    This class packs a batch in which every sequence has all `S` steps: `P = S B`.
 
     Args:
         batch: `B`, sequences in each task.
@@ -28,9 +28,8 @@ class Packing:
 
     Attributes:
         batch_sizes: sequences that take each step, non-increasing.
-        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are. Those
-            outside come after a sequence's own steps in either direction, so that nothing reads
-            what a recurrence makes of them.
+        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are. In either
+            direction, steps outside come after the sequence's own, so nothing reads their results.
     """
 
     def __init__(self, batch: int, steps: int) -> None:
@@ -44,15 +43,15 @@ class Packing:
 
     def unpack(self, y: Tensor) -> Tensor:
         """`(N, P, F)` -> `(N, B, S, F)`, 0 past each sequence's length."""
-        # A copy: the derivatives need the outputs as they were, whatever becomes of these.
+        # A copy, because the derivatives need the outputs even if the caller changes these.
         return y.unflatten(1, (self.steps, self.batch)).transpose(1, 2).clone()
 
     def reverse(self, x: Tensor) -> Tensor:
-        """Reverse each sequence in its packed form; its own inverse."""
+        """Reverse each sequence in its packed form. This is its own inverse."""
         return x.unflatten(1, (self.steps, self.batch)).flip(1).flatten(1, 2)
 
     def sort(self, state: Tensor) -> Tensor:
-        """Bring rows of a state `(N, B, H)` into the order of the packed sequences."""
+        """Sort the rows of a state `(N, B, H)` like the packed sequences."""
         return state
 
     def final(self, states: Tensor, initial: Tensor) -> Tensor:
@@ -61,7 +60,7 @@ class Packing:
 
 
 class PaddedPacking(Packing):
-    """Packs every step of a ragged batch: where all are wanted, or where lengths cannot be read.
+    """Packs every step of a ragged batch, for dense layers and where lengths cannot be read.
 
     Args:
         lengths: valid steps of each sequence, `(N, B)`.
@@ -90,7 +89,7 @@ class PaddedPacking(Packing):
 
 
 class RaggedPacking(Packing):
-    """Packs the steps inside each sequence alone, to the longest rank over the tasks.
+    """Packs only the steps inside each sequence, up to the longest sequence of each rank.
 
     Args:
         lengths: valid steps of each sequence, `(N, B)`; at least one is positive.
@@ -111,8 +110,8 @@ class RaggedPacking(Packing):
         device = lengths.device
         ranked, self._order = lengths.sort(stable=True, dim=-1, descending=True)  # (N, B)
         rank_of = self._order.argsort(-1)  # (N, B)
-        going_on = ranked.unsqueeze(-1) > torch.arange(steps, device=device)  # (N, B, S)
-        self.batch_sizes = [n for n in going_on.sum(1).amax(0).tolist() if n]
+        has_step = ranked.unsqueeze(-1) > torch.arange(steps, device=device)  # (N, B, S)
+        self.batch_sizes = [n for n in has_step.sum(1).amax(0).tolist() if n]
 
         starts = torch.tensor([0, *accumulate(self.batch_sizes)][:-1], device=device)
         sizes = torch.tensor(self.batch_sizes, device=device)
@@ -151,12 +150,12 @@ class RaggedPacking(Packing):
 def choose_packing(
     batch: int, steps: int, lengths: Tensor | None, *, dense: bool = False
 ) -> Packing:
-    """Choose the packing of a batch: ragged if its lengths differ and can be read.
+    """Choose the packing of a batch: ragged if the lengths differ and can be read.
 
     Args:
         batch, steps: `B` and `S`.
-        lengths: of the sequences, or None.
-        dense: whether every step must be packed, padding too.
+        lengths: lengths of the sequences, or None.
+        dense: whether to pack every step, padding included.
 
     Shapes:
         lengths `(N, B)`, or None if every sequence has all `S` steps.

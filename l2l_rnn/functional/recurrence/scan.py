@@ -1,9 +1,8 @@
-"""Linear recurrences `h_t = a_t h_{t-1} + b_t`, all steps of them by a scan."""
+"""Linear recurrences `h_t = a_t h_{t-1} + b_t`, computed for all steps by a scan."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,11 +11,13 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from l2l_rnn.axes import transforms_are_active
-from l2l_rnn.functional.recurrence import compiled_passes
+from l2l_rnn.functional.recurrence import compiled_passes, reference
 from l2l_rnn.functional.recurrence.minimal import min_recurrence
+from l2l_rnn.functional.recurrence.reference import positive
+from l2l_rnn.functional.recurrence.weights import State
 
-# Values of one step above which a plain loop over steps, one operation each, is the fastest on a
-# processor: the operation's own time then exceeds the cost of its call.
+# Number of values in a step above which a plain loop over steps, one operation each, is fastest on
+# a CPU: the operation itself then takes longer than calling it.
 _WIDE_STEP = 8192
 
 
@@ -26,32 +27,28 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Compute `h_t = a_t h_{t-1} + b_t` for every step, elementwise.
 
     The gradient of a scan is a scan from the end, `lambda_t = dh_t + a_{t+1}* lambda_{t+1}`, with
-    `db = lambda`, `da_t = lambda_t h_{t-1}*` and `dh_0 = a_1* lambda_1`, `*` the complex conjugate,
-    so derivatives of every order are there, none of them with a graph of single steps.
+    `db = lambda`, `da_t = lambda_t h_{t-1}*` and `dh_0 = a_1* lambda_1`, where `*` is the complex
+    conjugate. So it has derivatives of every order, and no graph of single steps.
 
     Args:
-        a: factors, real or complex; stable where `|a| <= 1`.
-        b: what is added, of the same type.
-        h0: the state before the first step, of the same type.
+        a: factors, real or complex; stable for `|a| <= 1`.
+        b: terms, of the same dtype.
+        h0: the state before the first step, of the same dtype.
 
     Shapes:
-        a, b `(A, S, …)`, h0 `(A, …)` -> `(A, S, …)`. An axis of `a` after the first may have size 1
-        where factors are the same all along it: a factor that is the same at every step is cheaper.
+        a, b `(A, S, …)`, h0 `(A, …)` -> `(A, S, …)`. Axes of `a` after the first may have size 1
+        and are then broadcast; a factor shared by every step is cheaper.
 
     Example:
         >>> ones = torch.ones(1, 4)
         >>> linear_scan(ones / 2, ones, torch.zeros(1))
         tensor([[1.0000, 1.5000, 1.7500, 1.8750]])
 
-    Source: G. Blelloch, 1990, Prefix Sums and Their Applications, section 1.4; in two levels, of
-    steps within blocks and of blocks, rather than in a tree.
+    Source: G. Blelloch, 1990, Prefix Sums and Their Applications, section 1.4; with two levels,
+    steps within blocks and blocks, instead of a tree.
     """
     if transforms_are_active():
-        states = []
-        for factor, term in _steps(a, b):
-            h0 = factor * h0 + term
-            states.append(h0)
-        return torch.stack(states, 1)
+        return reference.linear_scan(a, b, h0)
     return _LinearScan.apply(a, b, h0)
 
 
@@ -70,7 +67,7 @@ class _LinearScan(Function):
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, h0, h = ctx.saved_tensors
         a = a.conj()
-        # The first factor from the end meets a state of 0, so it may be any.
+        # The first factor of the reversed scan multiplies a state of 0, so any value will do.
         after = torch.cat([a[:, 1:], a[:, :1]], 1)
         lam = linear_scan(after.flip(1), dh.flip(1), torch.zeros_like(h0)).flip(1)
         before = torch.cat([h0.unsqueeze(1), h[:, :-1]], 1)
@@ -78,49 +75,44 @@ class _LinearScan(Function):
 
 
 def _in_turn(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """One step after the other."""
+    """Run one step after the other."""
     h = torch.empty_like(b, memory_format=torch.contiguous_format)
-    for (factor, term), state in zip(_steps(a, b), h.unbind(1), strict=True):
+    factors = a.expand(-1, b.shape[1], *a.shape[2:]).unbind(1)
+    for factor, term, state in zip(factors, b.unbind(1), h.unbind(1), strict=True):
         h0 = torch.addcmul(term, factor, h0, out=state)
     return h
 
 
-def _steps(a: Tensor, b: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-    """Each step's factor and term."""
-    factors = a.expand(-1, b.shape[1], *a.shape[2:]).unbind(1)
-    return zip(factors, b.unbind(1), strict=True)
-
-
 def _in_blocks(a: Tensor, b: Tensor, h0: Tensor, length: int) -> Tensor:
-    """All blocks of `length` steps at once from 0, then what each finds, block after block."""
+    """Run all blocks of `length` steps at once from 0, then add what each block's start leaves."""
     steps = b.shape[1]
     b = _blocks(b, length)  # (A, length, blocks, …)
     a = _blocks(a, length) if a.shape[1] > 1 else a.unsqueeze(2)  # or (A, 1, 1, …)
     within = _in_turn(a, b, torch.zeros_like(b[:, 0]))
-    nothing = a.new_zeros(len(a), length, *a.shape[2:])
-    products = _in_turn(a, nothing, torch.ones_like(a[:, 0]))  # of a, from the start of a block
+    zeros = a.new_zeros(len(a), length, *a.shape[2:])
+    products = _in_turn(a, zeros, torch.ones_like(a[:, 0]))  # of a, from the start of a block
     ends = _in_turn(products[:, -1], within[:, -1], h0)
-    found = torch.cat([h0.unsqueeze(1), ends[:, :-1]], 1)  # (A, blocks, …)
-    h = within.addcmul_(products, found.unsqueeze(1))
+    starts = torch.cat([h0.unsqueeze(1), ends[:, :-1]], 1)  # (A, blocks, …)
+    h = within.addcmul_(products, starts.unsqueeze(1))
     return h.transpose(1, 2).flatten(1, 2)[:, :steps]
 
 
 def _blocks(x: Tensor, length: int) -> Tensor:
-    """`(A, S, …)` -> `(A, length, blocks, …)`, with more steps of 0 if need be."""
+    """`(A, S, …)` -> `(A, length, blocks, …)`, filled up with steps of 0."""
     missing = -x.shape[1] % length
-    if missing:  # they change nothing before them
+    if missing:  # the added steps come last, so they change no state before them
         x = torch.cat([x, x.new_zeros(len(x), missing, *x.shape[2:])], 1)
     return x.unflatten(1, (-1, length)).transpose(1, 2)
 
 
-def min_gru(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def min_gru(projected: Tensor, state: State) -> State:
     """Run the minimal gated recurrent unit: `h_t = (1 - z) h_{t-1} + z g(a_n)`, `z = sigmoid(a_z)`.
 
     `g(x) = x + 1/2` for `x >= 0`, `sigmoid(x)` below.
 
     Args:
-        projected: what the gates read, stacked z, n.
-        state: the initial h alone.
+        projected: the gates' pre-activations, stacked z, n.
+        state: the initial h, a tuple of one.
 
     Shapes:
         projected `(A, S, B, 2H)`, h `(A, B, H)` -> h after every packed step, `(A, S B, H)`.
@@ -131,19 +123,19 @@ def min_gru(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     if _is_compiled(projected, h0):
         return (min_recurrence(projected, h0).flatten(1, 2),)
     a_z, a_n = projected.chunk(2, -1)
-    # 1 - sigmoid(x) is sigmoid(-x), which keeps its precision where the gate is nearly 1.
-    return _scanned((-a_z).sigmoid(), a_z.sigmoid() * _positive(a_n), state)
+    # sigmoid(-x) is 1 - sigmoid(x) and stays precise where the gate is nearly 1.
+    return _scanned((-a_z).sigmoid(), a_z.sigmoid() * positive(a_n), state)
 
 
-def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def min_lstm(projected: Tensor, state: State) -> State:
     """Run the minimal long short-term memory: `h_t = f' h_{t-1} + i' g(a_n)`.
 
     `f' = f / (f + i)`, `i' = i / (f + i)` with `f, i = sigmoid(a_f), sigmoid(a_i)`; `g` as in
     `min_gru`.
 
     Args:
-        projected: what the gates read, stacked f, i, n.
-        state: the initial h alone.
+        projected: the gates' pre-activations, stacked f, i, n.
+        state: the initial h, a tuple of one.
 
     Shapes:
         projected `(A, S, B, 3H)`, h `(A, B, H)` -> h after every packed step, `(A, S B, H)`.
@@ -151,25 +143,23 @@ def min_lstm(projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.2 and appendix B.
     """
     a_f, a_i, a_n = projected.chunk(3, -1)
-    # f / (f + i) = sigmoid(log f - log i), finite where both gates are nearly 0.
+    # f / (f + i) = sigmoid(log f - log i), which is finite even if both gates are nearly 0.
     balance = F.logsigmoid(a_f) - F.logsigmoid(a_i)
     if _is_compiled(projected, *state):
         return min_gru(torch.cat([-balance, a_n], -1), state)
-    return _scanned(balance.sigmoid(), (-balance).sigmoid() * _positive(a_n), state)
+    return _scanned(balance.sigmoid(), (-balance).sigmoid() * positive(a_n), state)
 
 
-def lru(
-    projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
+def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> State:
     """Run the linear recurrent unit: `h_t = lambda * h_{t-1} + b_t`, all complex.
 
-    `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`. A complex number is
-    two real ones side by side, its real part first.
+    `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`. A complex number is a
+    pair of real ones, the real part first.
 
     Args:
-        projected: what is added, `b`.
-        nu_log, theta_log: the factors' decay and phase, in logarithms.
-        state: the initial h alone.
+        projected: the terms `b`.
+        nu_log, theta_log: logarithms of the factors' decay and phase.
+        state: the initial h, a tuple of one.
 
     Shapes:
         projected `(A, S, B, 2H)`, nu_log and theta_log `(A, H)`, h `(A, B, 2H)` -> h after every
@@ -178,7 +168,7 @@ def lru(
     Source: A. Orvieto et al., 2023, Resurrecting Recurrent Neural Networks for Long Sequences,
     section 3.3.
     """
-    real = torch.promote_types(projected.dtype, torch.float32)  # half precision has no complex
+    real = torch.promote_types(projected.dtype, torch.float32)  # there is no complex half
     exponent = torch.complex(-nu_log.to(real).exp(), theta_log.to(real).exp())
     b, h0 = (
         torch.view_as_complex(x.to(real).unflatten(-1, (-1, 2)).contiguous())
@@ -192,9 +182,5 @@ def _is_compiled(*tensors: Tensor) -> bool:
     return compiled_passes.serve(compiled_passes.MINIMAL, tensors) and not transforms_are_active()
 
 
-def _scanned(factors: Tensor, terms: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _scanned(factors: Tensor, terms: Tensor, state: State) -> State:
     return (linear_scan(factors, terms, state[0]).flatten(1, 2),)
-
-
-def _positive(x: Tensor) -> Tensor:
-    return torch.where(x >= 0, x + 0.5, x.sigmoid())

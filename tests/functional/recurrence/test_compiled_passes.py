@@ -1,8 +1,5 @@
 """The compiled passes against torch's operations, and the choice between the two."""
 
-import hashlib
-from pathlib import Path
-
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -13,7 +10,8 @@ from l2l_rnn import nn as recurrent
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional.recurrence import compiled_passes
 from l2l_rnn.functional.recurrence.cells import LSTMCell
-from l2l_rnn.functional.recurrence.recurrences import Weights
+from l2l_rnn.functional.recurrence.weights import Weights
+from tests.functional.csrc_digest import csrc_digest
 
 LAYERS = {
     "lstm": lambda *sizes, **options: recurrent.LSTM(*sizes, **options),
@@ -27,20 +25,20 @@ LAYERS = {
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """Tells how often compiled code ran."""
-    assert compiled_passes.compiled(), "it was not compiled; install the package anew"
+    """Return the list of the passes that compiled code ran."""
+    assert compiled_passes.compiled(), "it was not compiled; reinstall the package"
     calls = []
     run = compiled_passes.run
     monkeypatch.setattr(
         compiled_passes,
         "run",
-        lambda what, *rest: (calls.append(what), run(what, *rest)),
+        lambda cell, sizes, arrays: (calls.append(arrays.kind), run(cell, sizes, arrays)),
     )
     return calls
 
 
 def both_orders(layer, x, state, lengths):
-    """Outputs, and gradients of the first and second order in everything."""
+    """Return the outputs, and first and second derivatives in every input and parameter."""
     inputs = [x, *state, *layer.parameters()]
     hx = state[0] if len(state) == 1 else tuple(state)
     y, final = layer(x, hx, lengths=lengths)
@@ -68,7 +66,7 @@ def compare(ours, exact, tolerance=1e-4):
         (5, 4, 3, 16, 1, False, False, True),
         (7, 9, 5, 19, 2, True, True, True),
         (6, 3, 2, 7, 1, True, False, False),
-        (101, 5, 4, 33, 1, False, True, True),  # several blocks of rows, and a rest
+        (101, 5, 4, 33, 1, False, True, True),  # several blocks of rows and a partial one
     ],
 )
 def test_equal_to_double_precision(
@@ -130,7 +128,7 @@ def test_without_gradients(compiled, cell):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
 @pytest.mark.parametrize("value", [-1e30, -200.0, -30.0, -1e-4, 0.0, 1e-30, 0.6, 30.0, 1e30])
-def test_far_and_near_zero(compiled, cell, value):
+def test_extreme_inputs(compiled, cell, value):
     layer = LAYERS[cell](1, 17)
     torch.nn.init.constant_(layer.weight_ih_l0, 1.0)
     for name, parameter in layer.named_parameters():
@@ -139,7 +137,7 @@ def test_far_and_near_zero(compiled, cell, value):
     x = torch.full((1, 1, 1), value)
     y, _ = layer(x)
     exact, _ = layer.double()(x.double())
-    rounding = 1e-7 if cell == "gru" else 1e-37  # 1 - sigmoid(30) is nothing in single precision
+    rounding = 1e-7 if cell == "gru" else 1e-37  # 1 - sigmoid(30) rounds to 0 in float32
     torch.testing.assert_close(y.double(), exact, rtol=1e-6, atol=rounding)
 
 
@@ -151,12 +149,12 @@ def test_nan_stays_in_its_sequence(compiled, cell):
     x[5, 1] = torch.nan
     y, _ = layer(x)
     assert compiled
-    hurt = y.isnan().flatten(1).any(-1)
-    assert hurt.tolist() == [n == 5 for n in range(8)]
+    broken = y.isnan().flatten(1).any(-1)
+    assert broken.tolist() == [n == 5 for n in range(8)]
     assert not y[5, 0].isnan().any()
 
 
-def test_layouts_that_are_not_contiguous(compiled):
+def test_tensors_that_are_not_contiguous(compiled):
     torch.manual_seed(4)
     layer = recurrent.LSTM(3, 8)
     x = torch.randn(6, 3, 5).transpose(1, 2).requires_grad_()
@@ -172,7 +170,7 @@ def test_layouts_that_are_not_contiguous(compiled):
     compare(ours, exact)
 
 
-def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
+def test_torch_operations_run_without_compiled_code(monkeypatch):
     torch.manual_seed(5)
     layer = recurrent.GRU(3, 12, bidirectional=True)
     x, state = torch.randn(4, 6, 3, requires_grad=True), [torch.zeros(2, 6, 12, requires_grad=True)]
@@ -184,19 +182,19 @@ def test_torchs_operations_serve_where_it_was_not_compiled(monkeypatch):
 
 
 @pytest.mark.parametrize("like", [torch.zeros(1, dtype=t) for t in (torch.float64, torch.bfloat16)])
-def test_only_single_precision(like):
+def test_compiled_code_serves_float32_only(like):
     assert compiled_passes.serve(LSTMCell, [torch.zeros(1)])
     assert not compiled_passes.serve(LSTMCell, [torch.zeros(1), like])
 
 
-def test_only_the_cells_themselves():
+def test_compiled_code_does_not_serve_subclasses():
     class Other(LSTMCell):
         pass
 
     assert not compiled_passes.serve(Other, [torch.zeros(1)])
 
 
-def test_not_without_memory_nor_where_operations_are_watched():
+def test_compiled_code_does_not_serve_meta_and_fake_tensors():
     assert not compiled_passes.serve(LSTMCell, [torch.zeros(1, device="meta")])
     with FakeTensorMode():
         layer = recurrent.GRU(3, 4)
@@ -214,7 +212,7 @@ def test_a_traced_graph_computes_the_same(cell):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("cell", LAYERS)
-@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+@pytest.mark.filterwarnings("ignore")  # warnings of torch's compiler
 def test_torch_compile_computes_the_same(cell, dtype):
     torch.manual_seed(6)
     layer = LAYERS[cell](3, 5, batch_first=True).to(dtype)
@@ -276,7 +274,7 @@ def test_a_state_on_another_device():
         recurrent.GRU(3, 4)(torch.zeros(2, 5, 3), torch.zeros(1, 5, 4, device="meta"))
 
 
-def test_it_can_be_turned_off(monkeypatch):
+def test_compiled_code_can_be_turned_off(monkeypatch):
     assert compiled_passes._load() is not None
     monkeypatch.setenv("L2L_RNN_COMPILED", "0")
     assert compiled_passes._load() is None
@@ -287,9 +285,8 @@ def test_a_build_of_another_version_is_not_used(monkeypatch):
     assert compiled_passes._load() is None
 
 
-def test_a_change_of_the_compiled_code_is_a_new_version():
-    """A build from before a change must not be used: raise the version, here and in both files."""
-    folder = Path(compiled_passes.__file__).parents[1] / "csrc"
-    names = ("common.h", "vector_math.h", "rnn.c", "rnn_passes.h")
-    digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-    assert (compiled_passes._VERSION, digest[:16]) == (5, "9ff79145ecb1416e")
+def test_changed_code_has_a_new_version():
+    """An older build must not be used: raise the version here, in the C and in the Python file."""
+    headers = ("common.h", "vector_math.h", "rnn_passes.h", "gru.h", "lstm.h", "minimal.h")
+    digest = csrc_digest(*headers, "rnn.c")
+    assert (compiled_passes._VERSION, digest) == (6, "72ab297caf2737d0")

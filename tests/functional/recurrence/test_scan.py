@@ -1,4 +1,4 @@
-"""The linear scan: every way of computing it against a loop, with derivatives of every order."""
+"""The linear scan: every algorithm against a loop, with derivatives of every order."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ SHARED = pytest.mark.parametrize("shared", [False, True], ids=["own factors", "s
 @SHARED
 @pytest.mark.parametrize("axes", [(), (3,), (3, 4)], ids=str)
 @pytest.mark.parametrize("steps", [1, 2, 15, 16, 17, 64, 65, 100])
-def test_every_way_is_the_loop(steps, axes, shared, dtype):
+def test_every_algorithm_equals_the_loop(steps, axes, shared, dtype):
     given = problem(steps, *axes, shared=shared, dtype=dtype)
     expected = loop(*given)
     torch.testing.assert_close(linear_scan(*given), expected)
@@ -57,7 +57,7 @@ def test_derivatives(steps, shared, dtype):
 
 @KINDS
 @SHARED
-def test_the_third_derivative(shared, dtype):
+def test_third_derivative(shared, dtype):
     found = []
     for scan in (linear_scan, loop):
         made = problem(20, 2, shared=shared, dtype=dtype)
@@ -80,7 +80,7 @@ def test_under_vmap(shared, dtype):
 
 
 def test_long_runs_of_small_factors_stay_exact():
-    """Products of many factors underflow to 0, never to anything worse."""
+    """Products of many factors underflow to 0."""
     a, b = torch.full((1, 1000, 1), 1e-3), torch.ones(1, 1000, 1)
     h = linear_scan(a, b, torch.zeros(1, 1))
     torch.testing.assert_close(h[0, -1], torch.tensor([1 / (1 - 1e-3)]))

@@ -1,0 +1,113 @@
+/* The passes over the minimal gated recurrence. See rnn_passes.h, which includes this file.
+ *
+ * Pre-activations a stack a_z, a_n, with no product in the recurrence. With s = sigmoid:
+ *
+ *     z = s(a_z)    n = g(a_n)    h = h_before + z (n - h_before)
+ *
+ * A pass is a loop over the steps; each pass computes the gates again. */
+
+/* g(x) is x + 1/2 for x >= 0, with g' = 1 and g'' = 0, and s(x) below, with g' = g (1 - g) and
+ * g'' = g' (1 - 2 g). */
+TARGET static inline float FN(positive)(float x)
+{
+    float below = FN(sigmoid)(x);
+    return x >= 0 ? x + 0.5f : below;
+}
+
+TARGET static void FN(min_forward_row)(int64_t H, const float *restrict a,
+                                       const float *restrict before, float *restrict h)
+{
+    for (int64_t j = 0; j < H; j++)
+        h[j] = before[j] + FN(sigmoid)(a[j]) * (FN(positive)(a[H + j]) - before[j]);
+}
+
+/* The gradients of lambda h are
+ *
+ *     da_z = lambda (n - h_before) z (1 - z)    da_n = lambda z g'(a_n)
+ *     in h_before: lambda (1 - z)
+ */
+TARGET static void FN(min_adjoint_row)(int64_t H, const float *restrict a,
+                                       const float *restrict before, const float *restrict lam,
+                                       float *restrict da, float *restrict lam_before)
+{
+    for (int64_t j = 0; j < H; j++) {
+        float z = FN(sigmoid)(a[j]), n = FN(positive)(a[H + j]);
+        float slope_n = a[H + j] >= 0 ? 1 : n * (1 - n);
+        da[j] = lam[j] * (n - before[j]) * z * (1 - z);
+        da[H + j] = lam[j] * z * slope_n;
+        lam_before[j] += lam[j] * (1 - z);
+    }
+}
+
+/* The tangents are z' = z (1 - z) a_z', n' = g'(a_n) a_n' and
+ *
+ *     h' = h_before' + z' (n - h_before) + z (n' - h_before')
+ *
+ * and the gradients of L = lambda h', with lambda, a' and h_before' fixed, are
+ *
+ *     dL/da_z = lambda (z' (1 - 2 z) (n - h_before) + z (1 - z) (n' - h_before'))
+ *     dL/da_n = lambda (z' g'(a_n) + z g''(a_n) a_n')    dL/dh_before = -lambda z'
+ */
+TARGET static void FN(min_tangent_row)(int64_t H, const float *restrict a,
+                                       const float *restrict a_tangent,
+                                       const float *restrict before,
+                                       const float *restrict h_tangent_before,
+                                       const float *restrict lam, float *restrict h_tangent,
+                                       float *restrict a_gradient, float *restrict dh_before)
+{
+    for (int64_t j = 0; j < H; j++) {
+        float z = FN(sigmoid)(a[j]), n = FN(positive)(a[H + j]);
+        float slope_z = z * (1 - z), slope_n = n * (1 - n), bend_n = slope_n * (1 - 2 * n);
+        slope_n = a[H + j] >= 0 ? 1 : slope_n;
+        bend_n = a[H + j] >= 0 ? 0 : bend_n;
+        float z_tangent = a_tangent[j] * slope_z, n_tangent = a_tangent[H + j] * slope_n;
+        h_tangent[j] = h_tangent_before[j] + z_tangent * (n - before[j])
+                       + z * (n_tangent - h_tangent_before[j]);
+        a_gradient[j] = lam[j]
+                        * (z_tangent * (1 - 2 * z) * (n - before[j])
+                           + slope_z * (n_tangent - h_tangent_before[j]));
+        a_gradient[H + j] = lam[j] * (z_tangent * slope_n + z * a_tangent[H + j] * bend_n);
+        dh_before[j] -= lam[j] * z_tangent;
+    }
+}
+
+TARGET static void FN(min_forward)(const Job *job, int64_t n, int64_t first, int64_t last)
+{
+    int64_t H = job->H, row = n * job->P, before = n * job->B;
+    const float *h_before = job->h0;
+    for (int64_t t = 0; t < job->S; t++, before = row, row += job->B, h_before = job->h)
+        for (int64_t r = first; r < last; r++)
+            FN(min_forward_row)(H, job->a + (row + r) * 2 * H, h_before + (before + r) * H,
+                                job->h + (row + r) * H);
+}
+
+TARGET static void FN(min_adjoint)(const Job *job, int64_t n, int64_t first, int64_t last)
+{
+    int64_t H = job->H;
+    for (int64_t t = job->S - 1; t >= 0; t--) {
+        int64_t row = n * job->P + t * job->B, before = t ? row - job->B : n * job->B;
+        const float *h_before = t ? job->h : job->h0;
+        float *lam_before = t ? job->lam : job->dh0;
+        for (int64_t r = first; r < last; r++)
+            FN(min_adjoint_row)(H, job->a + (row + r) * 2 * H, h_before + (before + r) * H,
+                                job->lam + (row + r) * H, job->da + (row + r) * 2 * H,
+                                lam_before + (before + r) * H);
+    }
+}
+
+TARGET static void FN(min_tangent)(const Job *job, int64_t n, int64_t first, int64_t last)
+{
+    int64_t H = job->H, row = n * job->P, before = n * job->B;
+    const float *h_before = job->h0, *h_tangent_before = job->h0_tangent;
+    float *dh_before = job->dh0;
+    for (int64_t t = 0; t < job->S; t++, before = row, row += job->B) {
+        for (int64_t r = first; r < last; r++)
+            FN(min_tangent_row)(H, job->a + (row + r) * 2 * H, job->a_tangent + (row + r) * 2 * H,
+                                h_before + (before + r) * H, h_tangent_before + (before + r) * H,
+                                job->lam + (row + r) * H, job->h_tangent + (row + r) * H,
+                                job->a_gradient + (row + r) * 2 * H, dh_before + (before + r) * H);
+        h_before = job->h;
+        h_tangent_before = job->h_tangent;
+        dh_before = job->h_gradient;
+    }
+}

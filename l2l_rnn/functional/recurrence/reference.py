@@ -1,0 +1,211 @@
+"""Naive references: each recurrence step by step, from its paper's equations.
+
+Autograd differentiates these functions to any order, also under the transforms of `torch.func`.
+They take the same arguments as the functions of the same names in `l2l_rnn.functional`, which call
+them where no faster route applies. Every faster route is tested against them.
+
+A recurrence is a step function `step(a, state) -> state`. It takes the pre-activations
+`a = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh`, `(A, n, GH)`, and the state before the step, and
+returns the state after it. A state is a tuple of tensors `(A, n, ·)`, `h` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.functional.recurrence.weights import State, Weights
+
+Step = Callable[[Tensor, State], State]
+
+
+def run(
+    step: Step,
+    x: Tensor,
+    weights: Weights,
+    state: State,
+    batch_sizes: Sequence[int],
+    valid: Tensor | None = None,
+) -> State:
+    """Apply a step function to the packed steps in turn and return the state after each.
+
+    Args:
+        step: the step function, as in the module's docstring.
+        x: the packed steps.
+        weights: the parameters.
+        state: the initial state: any number of tensors, `h` first.
+        batch_sizes: sequences that take each step, non-increasing, at most B.
+        valid: False at steps that leave the state as it is; None if there are no such steps.
+
+    Shapes:
+        x `(A, P, F)`, states `(A, B, ·)`, valid `(A, P, 1)` -> a tuple of `(A, P, ·)` like `state`.
+    """
+    projected, recurrent = weights.project(x).split(batch_sizes, 1), weights.hh.mT
+    masks = [None] * len(projected) if valid is None else valid.split(batch_sizes, 1)
+    states = []
+    for ih, mask in zip(projected, masks, strict=True):
+        before = tuple(s[:, : ih.shape[1]] for s in state)  # the sequences that take this step
+        state = step(torch.baddbmm(ih, before[0], recurrent), before)
+        if mask is not None:
+            state = tuple(map(torch.where, [mask] * len(state), state, before))
+        states.append(state)
+    return tuple(torch.cat(steps, 1) for steps in zip(*states, strict=True))
+
+
+# -- recurrences with a recurrent weight ----------------------------------------------------------
+
+
+def tanh_step(a: Tensor, state: State) -> State:
+    """Compute `h' = tanh(a)`."""
+    return (torch.tanh(a),)
+
+
+def relu_step(a: Tensor, state: State) -> State:
+    """Compute `h' = max(a, 0)`."""
+    return (torch.relu(a),)
+
+
+def gru_step(a: Tensor, state: State) -> State:
+    """Compute `h' = (1 - z) * n + z * h`; `a` stacks r, z, and n's share of x and of h."""
+    (h,) = state
+    r, z, n_x, n_h = a.chunk(4, -1)
+    n = torch.tanh(n_x + torch.sigmoid(r) * n_h)
+    return (n + torch.sigmoid(z) * (h - n),)
+
+
+def lstm_step(a: Tensor, state: State) -> State:
+    """Compute `c' = f * c + i * g` and `h' = o * tanh(c')`; `a` stacks i, f, g, o."""
+    _, c = state
+    i, f, g, o = a.chunk(4, -1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def rnn(
+    x: Tensor,
+    weights: Weights,
+    state: State,
+    batch_sizes: Sequence[int],
+    *,
+    nonlinearity: str = "tanh",
+    valid: Tensor | None = None,
+) -> State:
+    """Run the simple recurrence, as `l2l_rnn.functional.rnn`."""
+    step = relu_step if nonlinearity == "relu" else tanh_step
+    return run(step, x, weights, state, batch_sizes, valid)
+
+
+def gru(x: Tensor, weights: Weights, state: State, batch_sizes: Sequence[int]) -> State:
+    """Run the gated recurrent unit, as `l2l_rnn.functional.gru`."""
+    return run(gru_step, x, separate_n(weights), state, batch_sizes)
+
+
+def separate_n(weights: Weights) -> Weights:
+    """Give n of a GRU two blocks of rows, one for x and one for h: `(A, 3H, ·)` -> `(A, 4H, ·)`.
+
+    The reset gate multiplies `W_hn h + b_hn` only, so the two shares must not be added before.
+    """
+
+    def insert(parameter: Tensor, block: int) -> Tensor:
+        blocks = list(parameter.chunk(3, 1))
+        return torch.cat([*blocks[:block], torch.zeros_like(blocks[0]), *blocks[block:]], 1)
+
+    ih, hh, bias_ih, bias_hh = weights
+    return Weights(
+        insert(ih, 3),
+        insert(hh, 2),
+        None if bias_ih is None else insert(bias_ih, 3),
+        None if bias_hh is None else insert(bias_hh, 2),
+    )
+
+
+def lstm(
+    x: Tensor,
+    weights: Weights,
+    state: State,
+    batch_sizes: Sequence[int],
+    *,
+    weight_hr: Tensor | None = None,
+) -> State:
+    """Run the long short-term memory, as `l2l_rnn.functional.lstm`."""
+    if weight_hr is None:
+        return run(lstm_step, x, weights, state, batch_sizes)
+
+    def projected_step(a: Tensor, state: State) -> State:
+        h, c = lstm_step(a, state)
+        return h @ weight_hr.mT, c
+
+    return run(projected_step, x, weights, state, batch_sizes)
+
+
+# -- recurrences whose gates read the input only --------------------------------------------------
+#
+# Here `projected`, `(A, S, B, ·)`, is the input's projection at every step, and there is no product
+# with the state.
+
+
+def positive(x: Tensor) -> Tensor:
+    """Compute `g(x) = x + 1/2` for `x >= 0`, `sigmoid(x)` below."""
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+
+
+def min_gru_step(a: Tensor, state: State) -> State:
+    """Compute `h' = (1 - z) * h + z * n`; `a` stacks z, n."""
+    (h,) = state
+    z, n = a.chunk(2, -1)
+    z = torch.sigmoid(z)
+    return ((1 - z) * h + z * positive(n),)
+
+
+def min_lstm_step(a: Tensor, state: State) -> State:
+    """Compute `h' = f / (f + i) * h + i / (f + i) * n`; `a` stacks f, i, n."""
+    (h,) = state
+    f, i, n = a.chunk(3, -1)
+    f, i = torch.sigmoid(f), torch.sigmoid(i)
+    return (f / (f + i) * h + i / (f + i) * positive(n),)
+
+
+def min_gru(projected: Tensor, state: State) -> State:
+    """Run the minimal gated recurrent unit, as `l2l_rnn.functional.min_gru`."""
+    return _without_products(min_gru_step, projected, state)
+
+
+def min_lstm(projected: Tensor, state: State) -> State:
+    """Run the minimal long short-term memory, as `l2l_rnn.functional.min_lstm`."""
+    return _without_products(min_lstm_step, projected, state)
+
+
+def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> State:
+    """Run the linear recurrent unit, as `l2l_rnn.functional.lru`."""
+    factor = torch.exp(torch.complex(-torch.exp(nu_log), torch.exp(theta_log))).unsqueeze(1)
+
+    def step(b: Tensor, state: State) -> State:
+        h = factor * _complex(state[0]) + _complex(b)  # lambda * h + b
+        return (torch.view_as_real(h).flatten(-2),)
+
+    return _without_products(step, projected, state)
+
+
+def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """Compute `h_t = a_t h_{t-1} + b_t`, as `l2l_rnn.functional.linear_scan`."""
+    states, h = [], h0
+    factors = a.expand(-1, b.shape[1], *a.shape[2:]).unbind(1)
+    for factor, term in zip(factors, b.unbind(1), strict=True):
+        h = factor * h + term
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def _without_products(step: Step, projected: Tensor, state: State) -> State:
+    states = []
+    for a in projected.unbind(1):
+        state = step(a, state)
+        states.append(state)
+    return tuple(torch.cat(steps, 1) for steps in zip(*states, strict=True))
+
+
+def _complex(x: Tensor) -> Tensor:
+    """Read pairs of real and imaginary parts: `(…, 2H)` -> `(…, H)`."""
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
