@@ -12,9 +12,9 @@ from l2l_rnn.tasksets.catalog import (
     register_taskset,
     tasksets_of,
 )
-from l2l_rnn.tasksets.dataset_registration import register_dataset
 from l2l_rnn.tasksets.hub.presets import PRESETS, Preset
 from l2l_rnn.tasksets.hub.texts import Texts, TextSources, from_hf
+from l2l_rnn.tasksets.registration import register_dataset, register_family
 from l2l_rnn.tasksets.series.activity import Activity
 from l2l_rnn.tasksets.series.archive_splits import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.series.archives import archived_series
@@ -60,6 +60,7 @@ __all__ = [
     "get_tasksets",
     "list_tasksets",
     "register_dataset",
+    "register_family",
     "register_taskset",
     "tasksets_of",
     "unseen_classes",

@@ -17,7 +17,7 @@ from l2l_rnn.tasksets.algorithmic.bit_sequences import (
     uniform_counts,
     vectors_at_steps,
 )
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 
 
 @register_family(

@@ -11,7 +11,7 @@ from l2l_rnn.checks import check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.tasksets.algorithmic.bit_sequences import BitSequences
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 
 _MAX_ORDER = 12  # a table of 2,048 probabilities
 

@@ -12,7 +12,7 @@ from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.sampling import draw_distinct
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.tasksets.algorithmic.bit_sequences import BitSequences, random_bits
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 
 _GRID = 2**24  # number of possible priorities, 2^-23 apart and exact in float32
 

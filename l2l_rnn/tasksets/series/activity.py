@@ -15,11 +15,11 @@ from l2l_rnn.checks import check_choice, check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.sampling import Grouping
-from l2l_rnn.data.splits import SPLITS, check_split
+from l2l_rnn.data.splits import check_split
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import Recipe, check_counts
 from l2l_rnn.errors import ArgumentError, DataError
-from l2l_rnn.tasksets.catalog import Sources, register_taskset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.series.watch_recordings import (
     ARMS,
     PERSONS,
@@ -29,6 +29,23 @@ from l2l_rnn.tasksets.series.watch_recordings import (
 )
 
 
+@register_dataset(
+    "activity",
+    TaskCard(
+        task="Classify five exercises of an unseen person from a few smartwatch windows of each.",
+        source="smartwatch recordings of Burns et al., 2018, in the package seglearn",
+        license="BSD-3-Clause",
+        classes=(6, 2, 2),
+        items=(1355, 508, 506),
+        lengths=(100, 100),
+        splits="person",
+        measure="accuracy",
+        chance=0.2,
+        baseline=("nearest centroid of channel means and standard deviations", 0.79),
+        counted="persons",
+        extra="series",
+    ),
+)
 class Activity(GroupedDataset):
     """Windows of smartwatch recordings, labeled by exercise; a task is a person.
 
@@ -202,44 +219,3 @@ class _AcrossArms:
 
     def _load(self, label: int, index: int) -> tuple[Tensor, int]:
         return self.dataset.inputs[index], label
-
-
-@register_taskset(
-    "activity",
-    TaskCard(
-        task="Classify five exercises of an unseen person from a few smartwatch windows of each.",
-        source="smartwatch recordings of Burns et al., 2018, in the package seglearn",
-        license="BSD-3-Clause",
-        classes=(6, 2, 2),
-        items=(1355, 508, 506),
-        lengths=(100, 100),
-        splits="person",
-        measure="accuracy",
-        chance=0.2,
-        baseline=("nearest centroid of channel means and standard deviations", 0.79),
-        counted="persons",
-        extra="series",
-    ),
-)
-def _activity(
-    root: str = "~/data",
-    *,
-    window: int = 100,
-    stride: int | None = None,
-    arms: str = "both",
-    standardize: bool = True,
-    across_arms: bool = False,
-) -> Sources:
-    train, validation, test = (
-        Activity(
-            root,
-            split,
-            window=window,
-            stride=stride,
-            arms=arms,
-            standardize=standardize,
-            across_arms=across_arms,
-        )
-        for split in SPLITS
-    )
-    return train, validation, test

@@ -14,11 +14,11 @@ from torch import Generator, Tensor
 from l2l_rnn.checks import check_choice, check_int, check_number
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.grouped_dataset import GroupedDataset
-from l2l_rnn.data.splits import SPLITS, check_split
+from l2l_rnn.data.splits import check_split
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import Recipe, check_counts
 from l2l_rnn.errors import ArgumentError, DataError
-from l2l_rnn.tasksets.catalog import Sources, register_taskset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.series.environments import ENVIRONMENTS
 from l2l_rnn.tasksets.series.episode_partition import max_samples, partition_episodes
 from l2l_rnn.tasksets.series.transitions import (
@@ -29,6 +29,23 @@ from l2l_rnn.tasksets.series.transitions import (
 )
 
 
+@register_dataset(
+    "dynamics",
+    TaskCard(
+        task="Predict the next state of an unseen pendulum from a few observed transitions.",
+        source="the environments of the package gymnasium (M. Towers et al., 2024, Gymnasium)",
+        license="MIT",
+        classes=(200, 50, 50),
+        items=(20000, 5000, 5000),
+        lengths=(1, 1),
+        splits="body",
+        measure="mean squared error",
+        chance=0.863,
+        baseline=("ridge regression on quadratic features of 10 transitions", 0.382),
+        counted="bodies",
+        extra="control",
+    ),
+)
 class Dynamics(GroupedDataset):
     """Transitions of bodies under random actions; a task is one body.
 
@@ -201,50 +218,3 @@ class _OneBody:
             item.transforms.append(self.dataset.__getitem__)
             description.append(item)
         return description
-
-
-@register_taskset(
-    "dynamics",
-    TaskCard(
-        task="Predict the next state of an unseen pendulum from a few observed transitions.",
-        source="the environments of the package gymnasium (M. Towers et al., 2024, Gymnasium)",
-        license="MIT",
-        classes=(200, 50, 50),
-        items=(20000, 5000, 5000),
-        lengths=(1, 1),
-        splits="body",
-        measure="mean squared error",
-        chance=0.863,
-        baseline=("ridge regression on quadratic features of 10 transitions", 0.382),
-        counted="bodies",
-        extra="control",
-    ),
-)
-def _dynamics(
-    root: str = "~/data",
-    *,
-    environment: str = "pendulum",
-    bodies: int = 200,
-    transitions: int = 100,
-    horizon: int = 20,
-    history: int = 1,
-    broken: float | None = None,
-    extrapolate: bool = False,
-    seed: int = 0,
-) -> Sources:
-    train, validation, test = (
-        Dynamics(
-            root,
-            split,
-            environment=environment,
-            bodies=bodies,
-            transitions=transitions,
-            horizon=horizon,
-            history=history,
-            broken=broken,
-            extrapolate=extrapolate,
-            seed=seed,
-        )
-        for split in SPLITS
-    )
-    return train, validation, test

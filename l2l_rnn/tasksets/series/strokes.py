@@ -18,7 +18,7 @@ from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.splits import SPLITS, check_split
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.tasksets.dataset_registration import register_dataset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.series.stroke_glyphs import SPLIT_OF, drawings, script, turns
 
 Floats = NDArray[np.float64]

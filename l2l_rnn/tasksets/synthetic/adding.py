@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from l2l_rnn.checks import check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.functional import mean_squared_error
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 from l2l_rnn.tasksets.task_family import TaskFamily
 
 

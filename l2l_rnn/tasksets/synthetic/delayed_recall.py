@@ -11,7 +11,7 @@ from l2l_rnn.checks import check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.splits import check_split
 from l2l_rnn.functional import accuracy, cross_entropy
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 from l2l_rnn.tasksets.task_family import TaskFamily
 
 

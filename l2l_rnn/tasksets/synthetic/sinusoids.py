@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.functional import mean_squared_error
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 from l2l_rnn.tasksets.task_family import TaskFamily
 
 

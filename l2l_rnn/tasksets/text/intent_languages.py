@@ -18,7 +18,7 @@ from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.splits import SPLITS, Split, check_split
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import DataError
-from l2l_rnn.tasksets.dataset_registration import register_dataset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.text import intent_sentences
 from l2l_rnn.tasksets.text.arguments import check_held_out, check_vocabulary
 from l2l_rnn.tasksets.text.cldr import SCRIPTS

@@ -15,7 +15,7 @@ from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.splits import Split, check_split
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import DataError
-from l2l_rnn.tasksets.dataset_registration import register_dataset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.text.arguments import check_language, check_pipeline
 from l2l_rnn.tasksets.text.encoding import encode
 from l2l_rnn.tasksets.text.intent_sentences import (

@@ -16,7 +16,7 @@ from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.splits import check_split
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import DataError
-from l2l_rnn.tasksets.dataset_registration import register_dataset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.text.arguments import check_held_out, check_pipeline
 from l2l_rnn.tasksets.text.cldr import SCRIPTS, codes_by_english_name, known_languages
 from l2l_rnn.tasksets.text.encoding import encode

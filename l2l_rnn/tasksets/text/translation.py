@@ -15,7 +15,7 @@ from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.splits import check_split
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import ArgumentError, DataError
-from l2l_rnn.tasksets.dataset_registration import register_dataset
+from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.text.arguments import check_held_out, check_vocabulary
 from l2l_rnn.tasksets.text.cldr import SCRIPTS, codes_by_english_name, known_languages
 from l2l_rnn.tasksets.text.encoding import encode

@@ -6,7 +6,7 @@ from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import ArgumentError, UnknownNameError
 from l2l_rnn.tasksets import DelayedRecall, Harmonics, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.catalog import _TASKSETS
-from l2l_rnn.tasksets.family_registration import register_family
+from l2l_rnn.tasksets.registration import register_family
 
 
 @pytest.fixture
