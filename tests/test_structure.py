@@ -1,6 +1,8 @@
 """The structure of the source tree: floors, import direction, sizes of files and folders."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -8,7 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MOST_LINES, MOST_FILES = 320, 16
 MOST_LINES, MOST_FILES = 320, 16
 
 # The lowest floor first. A module imports from lower floors and from its own room only.
@@ -105,3 +106,19 @@ def test_no_source_file_outgrows_its_limit(path):
 def test_no_folder_outgrows_its_limit(folder):
     files = [p for p in folder.iterdir() if p.suffix in (".py", ".c", ".h")]
     assert len([p for p in files if p.name != "__init__.py"]) <= MOST_FILES
+
+
+def test_everything_is_imported_with_its_package():
+    """A cell, memory, learner or task set that no `__init__` imports is in no registry."""
+    rooms = ("algorithms", "memory", "nn", "tasksets")
+    script = (
+        "import importlib, sys\n"
+        f"for room in {rooms}: importlib.import_module(f'l2l_rnn.{{room}}')\n"
+        "print(*sys.modules)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules = {name for name in PATHS if name.split(".")[1:2] and name.split(".")[1] in rooms}
+    missing = sorted(modules - set(run.stdout.split()))
+    assert not missing, f"import {', '.join(missing)} in the __init__.py of the package"
