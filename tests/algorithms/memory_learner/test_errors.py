@@ -46,7 +46,7 @@ def test_inputs_must_be_tensors(learner, helpers):
 def test_a_loss_of_labels_out_of_range(learner, helpers):
     before = learner.state
     x, y = helpers.data(TASKS)
-    with pytest.raises(ArgumentError, match=r"labels must lie in 0 … 2, as there are C=3 classes"):
+    with pytest.raises(ArgumentError, match=r"labels must be from 0 to 2 for C=3 classes"):
         learner.adapt(cross_entropy(learner(x), y + 1))
     helpers.assert_unchanged(learner, before)
 

@@ -49,7 +49,7 @@ def test_a_strength_of_0_and_a_key_of_zeros_read_all_slots_equally():
 @pytest.mark.parametrize("name", ["cosine_similarity", "content_weights"])
 def test_keys_of_another_size(name):
     more = [torch.ones(1)] * (name == "content_weights")
-    with pytest.raises(ShapeError, match=rf"^{name}: .* of one size W, got \(4, 3\) and \(1, 2\)"):
+    with pytest.raises(ShapeError, match=rf"^{name}: .* the same W, got \(4, 3\) and \(1, 2\)"):
         getattr(functional, name)(torch.ones(4, 3), torch.ones(1, 2), *more)
 
 
@@ -101,7 +101,7 @@ def test_a_shift_equals_the_sum_in_the_paper():
 
 
 def test_an_even_number_of_shifts():
-    with pytest.raises(ShapeError, match=r"shift: shifts must be 2 r \+ 1, .* got 2"):
+    with pytest.raises(ShapeError, match=r"shift: shifts must have an odd size 2 r \+ 1, .* got 2"):
         functional.shift(torch.ones(3), torch.ones(2))
 
 
