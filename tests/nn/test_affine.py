@@ -120,7 +120,7 @@ def test_ids_outside_the_table_raise(bad, many):
     tokens = torch.ones(TASKS, 2, 5, dtype=torch.long)
     tokens[0, 1, 3] = bad
     with pytest.raises(
-        ArgumentError, match=rf"^Embedding: token ids must lie in 0 … 6, got {bad};"
+        ArgumentError, match=rf"^Embedding: token ids must be from 0 to 6, got {bad};"
     ):
         layer(tokens)
 

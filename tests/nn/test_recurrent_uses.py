@@ -129,13 +129,13 @@ def test_lengths_of_any_integer_dtype():
 
 
 def test_proj_size_is_for_lstm_only():
-    with pytest.raises(ArgumentError, match="only LSTM takes proj_size"):
+    with pytest.raises(ArgumentError, match="proj_size is only for LSTM"):
         GRU(3, 4, proj_size=2)
 
 
 def test_a_packed_sequence_with_lengths_or_a_wrong_state_raises():
     packed = pack_sequence([torch.randn(n, 3) for n in (2, 3)], enforce_sorted=False)
-    with pytest.raises(ArgumentError, match="leave lengths"):
+    with pytest.raises(ArgumentError, match="omit lengths="):
         GRU(3, 4)(packed, lengths=torch.tensor([2, 3]))
     with pytest.raises(ShapeError, match="hx"):
         GRU(3, 4)(packed, torch.zeros(1, 3, 4))
