@@ -193,7 +193,7 @@ def test_a_mann_after_steps_has_no_examples():
     state = memory.write(blank, torch.randn(3, 2), torch.randn(3, 2))
     assert len(ranked_examples(memory, state, torch.randn(1, 2))[0]) == 3
     _, state = memory.step(torch.randn(3), state)
-    with pytest.raises(ArgumentError, match="got one after steps"):
+    with pytest.raises(ArgumentError, match="got one that has taken steps"):
         ranked_examples(memory, state, torch.randn(1, 2))
 
 

@@ -57,7 +57,7 @@ def test_lengths_of_a_wrong_shape(memory, lengths):
 
 @pytest.mark.parametrize("lengths", [[1, 2, 6], [1, -1, 2]], ids=str)
 def test_lengths_out_of_range(memory, lengths):
-    with pytest.raises(ArgumentError, match=r"lengths must lie in 0 … S=5"):
+    with pytest.raises(ArgumentError, match=r"lengths must be from 0 to S=5"):
         memory(sequences(), lengths=torch.tensor(lengths))
 
 

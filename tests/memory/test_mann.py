@@ -100,7 +100,7 @@ def test_after_steps_the_slots_hold_no_examples():
     mann = MANN(3, slots=4, slot_size=4)
     state = mann.write(mann.blank(), torch.randn(3, 2), torch.randn(3, 2))
     _, state = mann.step(torch.randn(3), state)
-    with pytest.raises(ArgumentError, match=r"^MANN: the state must come from blank\(\) and write"):
+    with pytest.raises(ArgumentError, match=r"^MANN: the state must come only from blank\(\)"):
         mann.examples(state)
 
 
