@@ -221,7 +221,7 @@ def test_adapt_before_any_output(model):
 def test_a_class_without_support(model, batch):
     x, y, *_ = batch
     learner = ProtoMAML(model, 0.1).clone(tasks=TASKS)
-    with pytest.raises(ArgumentError, match="class 2 has no support sequence"):
+    with pytest.raises(ArgumentError, match="must have a support sequence, got none for class 2"):
         learner.write(x, y.clamp_max(1))
     assert not learner.has_prototypes
 

@@ -46,7 +46,10 @@ def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:
         AdaptationError: gradients are disabled, or the loss has no graph or is not finite.
     """
     if not isinstance(loss, Tensor):
-        raise ArgumentTypeError(f"{who}: loss must be a tensor, got {type(loss).__name__}")
+        raise ArgumentTypeError(
+            f"{who}: loss must be a tensor, got {type(loss).__name__}; pass the loss itself, not "
+            "loss.item()"
+        )
     if loss.dim() and loss.numel() != 1 and loss.shape != (tasks,):
         expected = "a scalar" if tasks is None else f"a scalar or ({tasks},)"
         raise ShapeError(
@@ -86,7 +89,7 @@ def check_finite_loss(who: str, loss: Tensor, outputs: Tensor, tasks: int | None
     if values is None or values.isfinite().all():
         return
     evidence: Tensor | None = loss
-    if loss.shape != (tasks,):  # one number for all tasks: only its gradient shows which they are
+    if loss.shape != (tasks,):  # one loss for all tasks; its gradient tells them apart
         (evidence,) = torch.autograd.grad(loss.sum(), outputs, retain_graph=True, allow_unused=True)
     where = "" if evidence is None else non_finite_tasks([evidence], tasks) or ""
     raise unchanged_error(who, f"the loss{where} is NaN or infinite; check the inputs")
@@ -108,7 +111,7 @@ def check_gradients(who: str, gradients: dict[str, Tensor], tasks: int | None) -
 
 
 def non_finite_tasks(tensors: Iterable[Tensor], tasks: int | None) -> str | None:
-    """Name the tasks with a non-finite value, as `" of task 1, 3"`, or `""` without a task axis.
+    """Name the tasks with a non-finite value, like `" of task 1, 3"`, or `""` without a task axis.
 
     Returns None if all values are finite.
     """

@@ -153,7 +153,7 @@ def test_inputs_must_have_the_learners_tasks(learner, helpers):
         ({"reduction": "none"}, "unknown reduction 'none'.* Known: mean, sum"),
         ({"lr": float("nan")}, "lr must be a finite number, got nan"),
         ({"lr": "fast"}, "lr must be a finite number"),
-        ({"adapts": "encoder"}, "needs a learning rate, got lr=None; set lr"),
+        ({"adapts": "encoder"}, "lr must be a number if adapts is given, got None; set lr"),
         ({"lr": 0.1, "adapts": "encoder.nothing"}, "has no parameter 'encoder.nothing'"),
     ],
 )
@@ -182,5 +182,5 @@ def test_bad_models(helpers):
         MemoryModel(encoder, helpers.make_store("delta", 3), scale=0)
     encoder.foreign = nn.Linear(2, 2)
     learner = MemoryLearner(MemoryModel(encoder, helpers.make_store("delta", 3)), lr=0.1)
-    with pytest.raises(ArgumentTypeError, match="layers without a task axis"):
+    with pytest.raises(ArgumentTypeError, match="must have only layers with a task axis"):
         learner.clone(tasks=2)
