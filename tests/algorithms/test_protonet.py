@@ -106,7 +106,7 @@ def test_sequences_that_the_loss_skips_are_not_written():
     try:
         learner.adapt(F.cross_entropy(learner(x)[:5], y[:5]))
     except AdaptationError:
-        return  # an error is fine too
+        return  # an error is acceptable too
     torch.testing.assert_close(learner.prototypes, written(learner, x[:5], y[:5]).prototypes)
 
 

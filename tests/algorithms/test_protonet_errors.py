@@ -1,4 +1,4 @@
-"""What ProtoNet refuses, and that the learner is then unchanged."""
+"""ProtoNet rejects invalid input, and the learner is then unchanged."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Ranked examples: numbers are in the order of writing, weights are those of the read."""
+"""Ranked examples: numbers follow the order of writing, and weights are those of the read."""
 
 from functools import partial
 
@@ -43,7 +43,7 @@ def make_hops(value_size=1):
     return KeyValueMemory(KEY, value_size, slots=SLOTS, hops=2)
 
 
-# Every store in the registries, by what its read is.
+# Every store in the registries, by the kind of its read.
 SUMS = {n: partial(make_store, n) for n, kind in STORES.items() if issubclass(kind, FastWeights)}
 SLOTTED = {
     **{n: partial(make_store, n) for n, kind in STORES.items() if issubclass(kind, SlotStore)},
@@ -54,7 +54,7 @@ AVERAGES = [name for name in SLOTTED if name not in ("memory-network", "hops")]
 
 
 def written(memory, counts):
-    """Write examples whose values are their numbers, `counts` at a time."""
+    """Write examples with their numbers as values, `counts` at a time."""
     keys = torch.randn(sum(counts), KEY)
     numbers = torch.arange(sum(counts)).float().unsqueeze(-1)
     state = memory.blank()
@@ -144,7 +144,7 @@ def test_count_limits_the_examples(kind):
 
 
 class Opaque(Store):
-    """A store that does not tell what it reads."""
+    """A store that does not report what it reads."""
 
     key_size, value_size = KEY, 1
 

@@ -1,4 +1,4 @@
-"""Gradient flow, on networks whose flow is known."""
+"""Gradient flow in networks with a known flow."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Losses and scores: means within a task, against torch's losses one task at a time."""
+"""Losses and scores against torch's losses, one task at a time."""
 
 import pytest
 import torch

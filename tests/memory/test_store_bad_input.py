@@ -1,4 +1,4 @@
-"""Bad input of stores, for every store in the registry and the slots of NTM, DNC and MANN."""
+"""Invalid input of stores, for every registered store and the slots of NTM, DNC and MANN."""
 
 import pytest
 

@@ -75,7 +75,7 @@ def test_a_hook_runs_once_on_a_packed_sequence(recurrent):
 
 
 class Flattening(nn.Module):
-    """A typical model."""
+    """A typical model that flattens its parameters."""
 
     def __init__(self):
         super().__init__()
@@ -158,5 +158,5 @@ def test_checkpointing(recurrent):
         call = (lambda x: layer(x)[0], x)
         y = checkpoint(*call, use_reentrant=False) if again else call[0](x)
         found.append(torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()]))
-    for plain, anew in zip(*found, strict=True):
-        assert torch.equal(plain, anew)
+    for plain, recomputed in zip(*found, strict=True):
+        assert torch.equal(plain, recomputed)

@@ -1,4 +1,4 @@
-"""Meta-Curvature against its definition and learn2learn's, and learn2learn's GBML on our models."""
+"""Meta-Curvature against its definition and learn2learn's; learn2learn's GBML with our models."""
 
 import copy
 import warnings
@@ -19,7 +19,7 @@ WAYS, TASKS = 3, 4
 
 
 class Holder(nn.Module):
-    """Parameters of given shapes."""
+    """A module with parameters of given shapes."""
 
     def __init__(self, *shapes):
         super().__init__()
@@ -148,7 +148,7 @@ def test_the_step_equals_learn2learns(shape):
 
 
 def test_the_step_of_a_convolution_equals_learn2learns():
-    """Its one matrix for both filter axes is set to the product of our two."""
+    """learn2learn's one matrix for both filter axes is set to the product of our two matrices."""
     model = Holder((2, 3, 4, 5))
     theirs = randomized(MetaCurvatureTransform(model.held[0], lr=0.3).double())
     ours = randomized(MetaCurvature(model, 0.3))
@@ -162,7 +162,7 @@ def test_the_step_of_a_convolution_equals_learn2learns():
 
 
 def gbml_loop(learner, batch, steps=2):
-    """Adapt to each task in learn2learn's way, backpropagate, return the losses."""
+    """Run learn2learn's loop over the tasks, backpropagate, and return the losses."""
     losses = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # learn2learn reads .grad of non-leaf tensors

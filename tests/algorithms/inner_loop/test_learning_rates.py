@@ -1,4 +1,4 @@
-"""Learned learning rates and other transforms; Meta-SGD against learn2learn's."""
+"""Learned learning rates and other transforms, and Meta-SGD against learn2learn's."""
 
 import copy
 import pickle
@@ -48,7 +48,7 @@ def error(outputs, y):
 
 
 def loop(learner, batch, steps=STEPS):
-    """Adapt to each task in learn2learn's way and backpropagate its query loss."""
+    """Run learn2learn's loop: adapt to each task and backpropagate its query loss."""
     for x, y, query_x, query_y in zip(*batch, strict=True):
         clone = learner.clone()
         for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Encoding a support set once equals encoding it at every call, and stale vectors are refused."""
+"""Encoding a support set once equals encoding it at every call; stale vectors are rejected."""
 
 import copy
 import pickle
@@ -27,7 +27,7 @@ def plain(learner, x):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The sequences that encoders were called on, in order."""
+    """A list of the sequences that encoders were called on, in order."""
     seen, forward = [], SequenceEncoder.forward
 
     def recorded(self, x):
@@ -161,7 +161,7 @@ def test_inference_mode(helpers):
         assert learner(vectors).shape == (BATCH, WAYS)
     with pytest.raises(ArgumentError, match=r"^MemoryLearner: x was encoded in .*inference_mode"):
         learner(vectors)
-    with torch.inference_mode():  # a clone whose parameters are inference tensors too
+    with torch.inference_mode():  # the parameters of the clone are inference tensors too
         learner = base.clone()
         learner.write(learner.encode(x), y)
 
@@ -223,7 +223,7 @@ STALE_WAYS = [
 
 
 @pytest.mark.parametrize("make_stale", STALE_WAYS, ids=lambda each: each.__name__)
-def test_stale_vectors_are_refused(make_stale, helpers):
+def test_stale_vectors_are_rejected(make_stale, helpers):
     (x, y), learner = helpers.data(), helpers.make("delta", lr=0.5).clone()
     learner.write(x, y)
     vectors = learner.encode(x)

@@ -1,4 +1,4 @@
-"""What MemoryLearner refuses, and that the learner is then unchanged."""
+"""MemoryLearner rejects invalid input, and the learner is then unchanged."""
 
 import pytest
 import torch
