@@ -54,8 +54,8 @@ class MAML(l2l.algorithms.MAML):
             unchanged. None means the value of `allow_nograd`.
         allow_nograd: whether parameters may have `requires_grad=False`. They stay unchanged.
         adapts: names of the parameters to adapt in the inner loop, or of modules that hold them.
-            All tasks share the other parameters. None adapts every parameter except those of
-            modules whose class sets `inner_loop = False`, such as `nn.LearnedDropout`.
+            All tasks share the other parameters. None adapts all parameters except in modules with
+            a class attribute `inner_loop = False`, such as `nn.LearnedDropout`.
         max_grad_norm: largest norm of an inner gradient, over all parameters of a task. Longer
             gradients are scaled down to it. None does not clip.
         momentum: `mu` in `v <- mu v + grad`, where `v` is initially 0 and replaces the gradient in

@@ -23,7 +23,7 @@ class MAMLPlusPlus(MAML):
     - The outer loss is a weighted sum of the query losses after every step.
       `step_weights(progress)` gives the weights `w_k`, which shift from all steps to the last one
       during training.
-    - Early training can leave out second derivatives: `clone(first_order=True)`.
+    - Early training can omit second derivatives: `clone(first_order=True)`.
 
     Args:
         model: the model to meta-learn.

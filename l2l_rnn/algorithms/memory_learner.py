@@ -127,7 +127,7 @@ class MemoryLearner(BaseLearner):
     def reset(self) -> None:
         """Clear the memory. Gradient steps are not undone."""
         self._state: Any = None  # None: blank
-        self._last: Look | None = None  # what the last forward call read
+        self._last: Look | None = None  # results of the last forward call
 
     def detach(self) -> None:
         """Detach the content of the memory from its graph."""
@@ -143,7 +143,7 @@ class MemoryLearner(BaseLearner):
         self._state, self._last = self.module.store.take_state(state, *self._batch()), None
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
-        """Return a learner with a blank memory whose parameters backpropagate to this one's.
+        """Return a learner with a blank memory; its parameters backpropagate to this learner's.
 
         Args:
             tasks: `N`, the number of tasks to learn at once, each with its own memory; None for one

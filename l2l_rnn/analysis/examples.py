@@ -112,7 +112,7 @@ def ranked_examples(
 def ranked_support(
     learner: MemoryLearner, x: Tensor, support_x: Tensor, support_y: Tensor, count: int = 5
 ) -> list[list[ReadExample]]:
-    """Rank the support examples by their weight in what a memory learner reads for each sequence.
+    """Rank the support examples by their weight in a memory learner's read for each sequence.
 
     This shows why a label was predicted. If several calls of `adapt` wrote the support set, the
     weights of an example add up.

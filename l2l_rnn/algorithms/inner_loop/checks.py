@@ -22,7 +22,7 @@ def check_tasks(who: str, tasks: object, held: int | None) -> int:
 
     Args:
         who: the learner's `clone`.
-        tasks: what the caller passed.
+        tasks: the value that the caller passed.
         held: the number of tasks that the learner already holds, or None.
 
     Raises:
@@ -80,7 +80,7 @@ def check_finite_loss(who: str, loss: Tensor, outputs: Tensor, tasks: int | None
 
     Args:
         loss: scalar or `(N,)`.
-        outputs: what the loss was computed from.
+        outputs: the outputs that the loss was computed from.
 
     Raises:
         AdaptationError: the loss is not finite.

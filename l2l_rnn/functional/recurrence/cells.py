@@ -68,8 +68,8 @@ class ReluCell(PackedCell):
 class GRUCell(PackedCell):
     """`r, z = sigmoid(a_r), sigmoid(a_z)`, `n = tanh(a_n + r q)`, `h = n + z (h_before - n)`.
 
-    The pre-activations stack those of r and z, the input part of n (a_n) and the state part of n
-    (q). The cell keeps r, z, n and q.
+    The pre-activations stack r, z, the input part of n (a_n) and the state part of n (q). The cell
+    keeps r, z, n and q.
     """
 
     stacked: ClassVar[int] = 4

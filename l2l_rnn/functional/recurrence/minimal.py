@@ -74,7 +74,7 @@ class _AdjointArrays(_Arrays):
 
 @dataclass(kw_only=True)
 class _TangentArrays(_Arrays):
-    """The tangent pass writes h' and the gradient w.r.t. a, and completes those of h and h0.
+    """The tangent pass writes h' and the gradient w.r.t. a, and completes those w.r.t. h and h0.
 
     a' is the cotangent of da, and h0' is the cotangent of dh0.
     """

@@ -28,7 +28,7 @@ class DeltaState(NamedTuple):
 
 @STORES.register("delta")
 class DeltaFastWeights(FastWeights[DeltaState]):
-    """Fast weights that correct what a key reads: `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
+    """Fast weights with corrective writes, `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
 
     `p = phi(k)` are the features of the key, and `b_t = sigmoid(w . k_t + c)` is a gate. Reads are
     `W phi(q)`. In a `MemoryLayer`, a step writes, then reads; the steps are computed in blocks.
