@@ -99,7 +99,7 @@ def readable_values(tensor: Tensor) -> Tensor | None:
     """
     if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    while is_transformed(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor.detach()
 

@@ -7,7 +7,9 @@ import operator
 from collections.abc import Iterable
 from numbers import Real
 
-from l2l_rnn.errors import ArgumentError, UnknownNameError
+from torch import Tensor
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.registry import hint
 
 
@@ -104,6 +106,33 @@ def check_number(
         wanted = f"a number {named}" if named else "a finite number"
         raise ArgumentError(f"{who}: {name} must be {wanted}, got {value!r}{end}")
     return number
+
+
+def check_tensor(
+    who: str, name: str, value: object, fix: str = "convert it with torch.as_tensor"
+) -> None:
+    """Check that `value` is a tensor.
+
+    Args:
+        who: begins the error message.
+        name: the name of the argument.
+        value: the value that the caller passed.
+        fix: ends the error message, after a semicolon.
+
+    Raises:
+        ArgumentTypeError: `value` is not a tensor.
+
+    Example:
+        >>> check_tensor("MAML.adapt", "loss", 0.5, fix="pass the loss, not loss.item()")
+        Traceback (most recent call last):
+        ...
+        l2l_rnn.errors.ArgumentTypeError: MAML.adapt: loss must be a tensor, got float; \
+pass the loss, not loss.item()
+    """
+    if not isinstance(value, Tensor):
+        raise ArgumentTypeError(
+            f"{who}: {name} must be a tensor, got {type(value).__name__}; {fix}"
+        )
 
 
 def check_choice(who: str, name: str, value: object, choices: Iterable[str]) -> str:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from l2l_rnn.checks import check_choice, check_int, check_number
-from l2l_rnn.errors import ArgumentError, UnknownNameError
+from l2l_rnn.checks import check_choice, check_int, check_number, check_tensor
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), torch.tensor(3)])
@@ -58,6 +58,15 @@ def test_other_numbers_are_rejected(value, limits, message):
     with pytest.raises(ArgumentError) as caught:
         check_number("MAML", "lr", value, **limits)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [0.5, [1.0], None, np.zeros(2)])
+def test_values_that_are_not_tensors_are_rejected(value):
+    check_tensor("MAML.adapt", "loss", torch.zeros(2))
+    with pytest.raises(ArgumentTypeError) as caught:
+        check_tensor("MAML.adapt", "loss", value, fix="pass the loss")
+    kind = type(value).__name__
+    assert str(caught.value) == f"MAML.adapt: loss must be a tensor, got {kind}; pass the loss"
 
 
 @pytest.mark.parametrize("value", ["lstn", None, ["lstm"], 3])

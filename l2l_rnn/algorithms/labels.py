@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from l2l_rnn.algorithms.inner_loop.checks import unchanged_error, unrelated_loss_error
 from l2l_rnn.axes import readable_values
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.checks import check_tensor
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,41 +32,24 @@ def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]
         AdaptationError: the loss is not finite, has no graph, does not depend on the scores, or
             rewards several classes of one sequence.
     """
-    if not isinstance(loss, Tensor):
-        raise ArgumentTypeError(
-            f"{who}: loss must be a tensor, got {type(loss).__name__}; pass the loss itself, not "
-            "loss.item()"
-        )
+    check_tensor(who, "loss", loss, fix="pass the loss itself, not loss.item()")
     if not (torch.is_grad_enabled() and loss.requires_grad and loss.isfinite().all()):
-        raise AdaptationError(
-            f"{who}: the loss must be finite and have a graph; compute it from the "
-            "learner's last outputs, outside torch.no_grad()"
+        raise unchanged_error(
+            who,
+            "the loss must be finite and have a graph; compute it from the learner's last outputs, "
+            "outside torch.no_grad()",
         )
     (gradient,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True, allow_unused=True)
     if gradient is None:
-        raise AdaptationError(
-            f"{who}: the loss does not depend on the learner's last outputs; compute it from them"
-        )
+        raise unrelated_loss_error(who)
     if ((gradient < 0).sum(-1) > 1).any():
-        raise AdaptationError(
-            f"{who}: the loss rewards several classes of one sequence, so its label is ambiguous; "
-            "use cross-entropy, or write(x, y)"
+        raise unchanged_error(
+            who,
+            "the loss rewards several classes of one sequence, so its label is ambiguous; use "
+            "cross-entropy, or write(x, y)",
         )
     labeled = (gradient < 0).any(-1)
     return torch.where(labeled, gradient.argmin(-1), scores.argmax(-1)), labeled
-
-
-def check_tensor(who: str, name: str, value: object) -> None:
-    """Check that an argument is a tensor.
-
-    Raises:
-        ArgumentTypeError: the argument is not a tensor.
-    """
-    if not isinstance(value, Tensor):
-        raise ArgumentTypeError(
-            f"{who}: {name} must be a tensor, got {type(value).__name__}; convert it with "
-            "torch.as_tensor"
-        )
 
 
 def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:

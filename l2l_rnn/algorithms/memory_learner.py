@@ -15,14 +15,16 @@ from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
     check_loss,
     check_tasks,
+    no_outputs_error,
     non_finite_tasks,
     unchanged_error,
+    unrelated_loss_error,
 )
 from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
-from l2l_rnn.algorithms.labels import check_tensor, one_hot
+from l2l_rnn.algorithms.labels import one_hot
 from l2l_rnn.axes import expand_parameters, knows_tasks
-from l2l_rnn.checks import check_choice, check_int, check_number
+from l2l_rnn.checks import check_choice, check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
 from l2l_rnn.models.memory_model import Look
@@ -256,11 +258,7 @@ class MemoryLearner(BaseLearner):
         """
         who = "MemoryLearner.adapt"
         if self._last is None:
-            raise unchanged_error(
-                who,
-                "no outputs to learn from; call the learner on the support set first, with "
-                "gradients on",
-            )
+            raise no_outputs_error(who)
         if self._last.outputs.numel() == 0:  # an empty batch: there is nothing to write
             self._last = None
             return
@@ -274,8 +272,7 @@ class MemoryLearner(BaseLearner):
             allow_unused=True,
         )
         if gradient is None:
-            what = "the loss does not depend on the learner's last outputs; compute it from them"
-            raise unchanged_error(who, what)
+            raise unrelated_loss_error(who)
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]

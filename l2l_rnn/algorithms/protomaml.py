@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.checks import unchanged_error
+from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error, unchanged_error
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.axes import replace_parameters
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 
 class ProtoMAML(MAML):
@@ -144,10 +144,7 @@ class ProtoMAML(MAML):
             super().adapt(loss, *args, **kwargs)
             return
         if self._last is None:
-            raise AdaptationError(
-                "ProtoMAML.adapt: no outputs to learn from; call the learner on the support set "
-                "first, with gradients on"
-            )
+            raise no_outputs_error("ProtoMAML.adapt")
         vectors, scores = self._last
         labels, _ = read_labels("ProtoMAML.adapt", loss, scores)
         self._set_head(vectors, one_hot("ProtoMAML.adapt", labels, vectors, scores.shape[-1]))

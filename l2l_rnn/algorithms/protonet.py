@@ -10,11 +10,11 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from l2l_rnn.algorithms.inner_loop.checks import check_tasks
+from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
 from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import AdaptationError, ShapeError
+from l2l_rnn.errors import ShapeError
 
 
 class ProtoNet(BaseLearner):
@@ -149,10 +149,7 @@ class ProtoNet(BaseLearner):
                 depend on its outputs, is not finite, or rewards several classes of one sequence.
         """
         if self._last is None:
-            raise AdaptationError(
-                "ProtoNet.adapt: no outputs to learn from; call the learner on the support set "
-                "first, with gradients on"
-            )
+            raise no_outputs_error("ProtoNet.adapt")
         vectors, scores = self._last
         labels, labeled = read_labels("ProtoNet.adapt", loss, scores)
         members = F.one_hot(labels, self.ways).to(vectors.dtype)

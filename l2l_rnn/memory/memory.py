@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.checks import check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 State = TypeVar("State", bound=tuple[Tensor, ...])
@@ -88,11 +89,7 @@ class Memory(nn.Module, ABC, Generic[State]):
                 )
             state = type(blank)(**state)
         for name, given in zip(fields, state if type(state) is type(blank) else (), strict=False):
-            if not isinstance(given, Tensor):
-                raise ArgumentTypeError(
-                    f"{who}: the state's {name} must be a tensor, got {type(given).__name__}; "
-                    "convert it with torch.as_tensor"
-                )
+            check_tensor(who, f"the state's {name}", given)
         for name, given, wanted in zip(fields, self.check_state(state, *batch), blank, strict=True):
             if given.dtype != wanted.dtype or given.device != wanted.device:
                 raise ArgumentTypeError(

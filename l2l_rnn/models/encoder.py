@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.checks import check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
 from l2l_rnn.nn import (
@@ -152,11 +152,7 @@ class SequenceEncoder(nn.Module):
 
     def _lengths(self, x: Tensor) -> Tensor:
         """Check the input and compute its lengths, `(…, B)`."""
-        if not isinstance(x, Tensor):
-            raise ArgumentTypeError(
-                f"SequenceEncoder: x must be a tensor, got {type(x).__name__}; convert it with "
-                "torch.as_tensor"
-            )
+        check_tensor("SequenceEncoder", "x", x)
         if self.embedding is not None:
             if x.is_floating_point():
                 raise ArgumentTypeError(

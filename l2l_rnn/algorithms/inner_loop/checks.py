@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.checks import check_int
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.checks import check_int, check_tensor
+from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 
 
 def check_tasks(who: str, tasks: object, held: int | None) -> int:
@@ -45,11 +45,7 @@ def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:
         ShapeError: the loss is neither a scalar nor `(N,)`.
         AdaptationError: gradients are disabled, or the loss has no graph or is not finite.
     """
-    if not isinstance(loss, Tensor):
-        raise ArgumentTypeError(
-            f"{who}: loss must be a tensor, got {type(loss).__name__}; pass the loss itself, not "
-            "loss.item()"
-        )
+    check_tensor(who, "loss", loss, fix="pass the loss itself, not loss.item()")
     if loss.dim() and loss.numel() != 1 and loss.shape != (tasks,):
         expected = "a scalar" if tasks is None else f"a scalar or ({tasks},)"
         raise ShapeError(
@@ -137,3 +133,18 @@ def listed(names: list[Any]) -> str:
 def unchanged_error(who: str, what: str) -> AdaptationError:
     """Return the error of a failed step, which ends in "the learner is unchanged"."""
     return AdaptationError(f"{who}: {what}; the learner is unchanged")
+
+
+def no_outputs_error(who: str) -> AdaptationError:
+    """Return the error of a step without a preceding call of the learner."""
+    return unchanged_error(
+        who,
+        "no outputs to learn from; call the learner on the support set first, with gradients on",
+    )
+
+
+def unrelated_loss_error(who: str) -> AdaptationError:
+    """Return the error of a loss that does not depend on the last outputs."""
+    return unchanged_error(
+        who, "the loss does not depend on the learner's last outputs; compute it from them"
+    )
