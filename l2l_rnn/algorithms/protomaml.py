@@ -33,7 +33,7 @@ class ProtoMAML(MAML):
     Args:
         model: a module with an `encoder` and a linear `head`, such as `models.SequenceClassifier`.
             The head only determines the number of classes; its weights are not used. Outputs
-                computed before the head is set are meaningless.
+            computed before the head is set are meaningless.
         lr, first_order, allow_unused, allow_nograd: as in `MAML`.
 
     Attributes:

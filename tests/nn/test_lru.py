@@ -214,11 +214,11 @@ def test_meta_gradient_equals_plain_operations():
     close(torch.autograd.grad(value, list(model.parameters())), expected, rtol=1e-8)
 
     total = 0
-    for support, wanted, asked, sought in tasks:
+    for x_n, target_n, query_n, query_target_n in tasks:
         learner = learn2learn.algorithms.MAML(model, lr).clone()
         for _ in range(2):
-            learner.adapt((learner(support) - wanted).square().mean())
-        total = total + (learner(asked) - sought).square().mean()
+            learner.adapt((learner(x_n) - target_n).square().mean())
+        total = total + (learner(query_n) - query_target_n).square().mean()
     close(torch.autograd.grad(total, list(model.parameters())), expected, rtol=1e-8)
 
 
