@@ -9,6 +9,9 @@ from torch.nn import functional as F
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ShapeError
 
+# torch ignores labels of -100 by default and would count their loss as 0.
+_NO_LABEL = torch.iinfo(torch.int64).min
+
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute each task's mean cross-entropy `-1/B sum_b log softmax(logits_b)[label_b]`.
@@ -30,7 +33,9 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     _check(logits, labels, "cross_entropy")
     try:
-        losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
+        losses = F.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=_NO_LABEL
+        )
     except IndexError as error:  # torch's own message does not say which labels are valid
         values = readable_values(labels)
         found = "others" if values is None else f"{int(values.min())} to {int(values.max())}"

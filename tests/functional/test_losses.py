@@ -22,7 +22,7 @@ def test_losses_are_means_within_each_task():
         torch.testing.assert_close(score[n], right)
 
 
-@pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 2], [-100, 1]])
 def test_labels_outside_the_classes(labels):
     logits = torch.zeros(2, 2, 3)
     message = rf"labels must be from 0 to 2 for C=3 classes, got {labels[0]} to {labels[1]}"
