@@ -1,22 +1,21 @@
 """Meta-learning for recurrent networks: a plugin for learn2learn.
 
-Where to find what:
+Subpackages:
 
 - `l2l_rnn.algorithms`: learners with `clone()` and `adapt(loss)`, for one task or many
   at once: `MAML`, `ProtoNet`, `MemoryLearner` and others.
 - `l2l_rnn.nn`: recurrent layers with torch's interface and exact second derivatives; `convert`
   swaps the layers of a finished model.
-- `l2l_rnn.memory`: external memories that are written and read: `NTM`, `DNC`, `MANN`, memory
-  networks and fast weights.
+- `l2l_rnn.memory`: external memories: `NTM`, `DNC`, `MANN`, memory networks and fast weights.
 - `l2l_rnn.models`: encoders and classifiers of token sequences and time series.
-- `l2l_rnn.tasksets`: few-shot task sets of text, time series and generated tasks, by name
-  (`get_tasksets`, `list_tasksets`), or from your own texts (`from_hf`).
+- `l2l_rnn.tasksets`: few-shot task sets of texts, time series and generated data, by name
+  (`get_tasksets`, `list_tasksets`) or from your own texts (`from_hf`).
 - `l2l_rnn.data`: datasets, vocabularies, task batches and the `TaskLoader`.
 - `l2l_rnn.functional`: the recurrences, losses and addressing functions as pure functions.
-- `l2l_rnn.analysis`: where gradients flow, what a memory does, which examples explain a prediction.
-- `l2l_rnn.errors`: the exceptions, all of them an `L2LRNNError`.
+- `l2l_rnn.analysis`: gradient flow, memory traces, and the examples behind a prediction.
+- `l2l_rnn.errors`: the exceptions, with the base class `L2LRNNError`.
 
-Submodules load at first use, so that `import l2l_rnn` is fast.
+Subpackages are imported at first use, so that `import l2l_rnn` is fast.
 
 Example:
     >>> import l2l_rnn
@@ -45,7 +44,7 @@ _SUBMODULES = (
 )
 __all__ = ["__version__", *_SUBMODULES]
 
-# learn2learn imports gym, which prints a deprecation notice to stderr unless it has no notices.
+# learn2learn imports gym, which prints a deprecation notice to stderr unless this module is empty.
 _no_notices = ModuleType("gym_notices.notices")
 vars(_no_notices)["notices"] = {}
 sys.modules.setdefault("gym_notices.notices", _no_notices)

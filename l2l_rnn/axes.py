@@ -29,14 +29,14 @@ _TRANSPARENT = (
 
 
 def knows_tasks(module: nn.Module) -> bool:
-    """Tell whether a module takes parameters `(N, …)` and inputs `(N, …)` directly.
+    """Return whether a module takes parameters `(N, …)` and inputs `(N, …)` directly.
 
-    True for a module whose class declares `task_axis = True` and for torch's containers and
-    elementwise layers, if it is true for all their children. False if torch computes a parameter
-    from others (`torch.nn.utils.parametrize`), which would mix the tasks.
+    True if the class of the module declares `task_axis = True`, or if it is one of torch's
+    containers and elementwise layers, and the same holds for all its children. False if a parameter
+    is computed by `torch.nn.utils.parametrize`, which would mix the tasks.
 
     Args:
-        module: any module.
+        module: a module.
 
     Example:
         >>> knows_tasks(nn.Sequential(nn.ReLU(), nn.Identity())), knows_tasks(nn.Linear(2, 2))
@@ -48,15 +48,15 @@ def knows_tasks(module: nn.Module) -> bool:
 
 
 def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None = None) -> None:
-    """Expand the parameters of a module with the leading axis `N`, in place.
+    """Add the leading axis `N` to the parameters of a module, in place.
 
     Gradients flow back to the original parameters, summed over tasks. Tied parameters stay tied.
 
     Args:
         module: a module with parameters that may be replaced, such as a clone.
         tasks: `N`, the number of tasks.
-        some: names of parameters that need the axis. The other parameters of the same layers get it
-            too, and so do layers that share a parameter with these. None for all.
+        some: names of parameters that need the axis. All other parameters of the same layers, and
+            of layers that share a parameter with them, get it too. None for all parameters.
 
     Shapes:
         each parameter `(…)` -> `(N, …)`.
@@ -67,13 +67,13 @@ def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None
 def replace_parameters(
     module: nn.Module, make: Callable[[Tensor], Tensor], some: Container[str] | None = None
 ) -> None:
-    """Replace a module's parameters by `make(parameter)`; tied ones stay tied.
+    """Replace the parameters of a module by `make(parameter)`; tied parameters stay tied.
 
     `some` is as in `expand_parameters`.
     """
     made: dict[Tensor, Tensor] = {}
     growing = True
-    while growing:  # a layer that shares a parameter with a chosen one is chosen too
+    while growing:  # layers that share a parameter with a chosen layer are chosen too
         growing = False
         for path, child in module.named_modules():
             own = {name: p for name, p in child._parameters.items() if p is not None}
@@ -94,23 +94,23 @@ def replace_parameters(
 def readable_values(tensor: Tensor) -> Tensor | None:
     """Return a tensor with values that a check can read, or None.
 
-    Under `torch.func.vmap` it has one more axis and holds the values of all mapped slices. None
-    while a CUDA graph is being captured, when reading values would synchronize the device.
+    Under `torch.func.vmap`, the result has another axis with the values of all mapped slices. It is
+    None while a CUDA graph is being captured, because reading values would synchronize the device.
     """
     if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    while is_transformed(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor.detach()
 
 
 def is_transformed(tensor: Tensor) -> bool:
-    """Tell whether a transform of `torch.func` wraps the tensor."""
+    """Return whether a transform of `torch.func` wraps the tensor."""
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def transforms_are_active() -> bool:
-    """Tell whether this runs inside a transform of `torch.func`, whatever it transforms."""
+    """Return whether the call runs inside a transform of `torch.func`, of any tensors."""
     return torch._C._are_functorch_transforms_active()
 
 
@@ -120,10 +120,10 @@ def align_tasks(parameter: Tensor, own: int, like: Tensor) -> Tensor:
     Args:
         parameter: `(*shape)`, or `(N, *shape)` with a task axis.
         own: number of axes in `shape`.
-        like: what the parameter is multiplied by or added to, `(N, …, *shape)`.
+        like: the tensor that the parameter is combined with, `(N, …, *shape)`.
 
     Shapes:
-        `(*shape)` is returned as it is; `(N, *shape)` becomes `(N, 1, …, 1, *shape)`.
+        `(*shape)` is returned unchanged; `(N, *shape)` becomes `(N, 1, …, 1, *shape)`.
 
     Example:
         >>> align_tasks(torch.zeros(4, 1), 1, torch.zeros(4, 7, 5)).shape

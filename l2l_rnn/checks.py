@@ -1,4 +1,4 @@
-"""Argument checks that every layer, learner and task set shares."""
+"""Argument checks that all layers, learners and task sets share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import operator
 from collections.abc import Iterable
 from numbers import Real
 
-from l2l_rnn.errors import ArgumentError, UnknownNameError
+from torch import Tensor
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.registry import hint
 
 
@@ -22,17 +24,17 @@ def check_int(
 ) -> int:
     """Return `value` as an int.
 
-    Any type that Python takes as an index is accepted, `numpy` integers included. A bool is not.
+    Any type that Python accepts as an index is allowed, including numpy integers, but not bool.
 
     Args:
         who: begins the error message, such as `"LSTM"`.
-        name: of the argument.
-        value: what the caller passed.
-        least, most: the smallest and the largest value allowed; None is no limit.
-        fix: ends the message, after a semicolon.
+        name: the name of the argument.
+        value: the value that the caller passed.
+        least, most: the smallest and the largest allowed value; None for no upper limit.
+        fix: ends the error message, after a semicolon.
 
     Raises:
-        ArgumentError: `value` is no integer, or is out of range.
+        ArgumentError: `value` is not an integer, or is out of range.
 
     Example:
         >>> import numpy as np
@@ -73,14 +75,14 @@ def check_number(
 
     Args:
         who: begins the error message.
-        name: of the argument.
-        value: what the caller passed.
-        least, most: limits that are allowed themselves; None is no limit.
-        above, below: limits that are not allowed themselves; None is no limit.
-        fix: ends the message, after a semicolon.
+        name: the name of the argument.
+        value: the value that the caller passed.
+        least, most: inclusive limits; None for no limit.
+        above, below: exclusive limits; None for no limit.
+        fix: ends the error message, after a semicolon.
 
     Raises:
-        ArgumentError: `value` is no finite real number, or is out of range.
+        ArgumentError: `value` is not a finite real number, or is out of range.
 
     Example:
         >>> check_number("MANN", "decay", 0.95, least=0, below=1)
@@ -106,17 +108,44 @@ def check_number(
     return number
 
 
+def check_tensor(
+    who: str, name: str, value: object, fix: str = "convert it with torch.as_tensor"
+) -> None:
+    """Check that `value` is a tensor.
+
+    Args:
+        who: begins the error message.
+        name: the name of the argument.
+        value: the value that the caller passed.
+        fix: ends the error message, after a semicolon.
+
+    Raises:
+        ArgumentTypeError: `value` is not a tensor.
+
+    Example:
+        >>> check_tensor("MAML.adapt", "loss", 0.5, fix="pass the loss, not loss.item()")
+        Traceback (most recent call last):
+        ...
+        l2l_rnn.errors.ArgumentTypeError: MAML.adapt: loss must be a tensor, got float; \
+pass the loss, not loss.item()
+    """
+    if not isinstance(value, Tensor):
+        raise ArgumentTypeError(
+            f"{who}: {name} must be a tensor, got {type(value).__name__}; {fix}"
+        )
+
+
 def check_choice(who: str, name: str, value: object, choices: Iterable[str]) -> str:
     """Return `value` if it is one of the choices.
 
     Args:
         who: begins the error message.
-        name: of the argument.
-        value: what the caller passed.
-        choices: the values allowed.
+        name: the name of the argument.
+        value: the value that the caller passed.
+        choices: the allowed values.
 
     Raises:
-        UnknownNameError: it is none of them; the message names the near misses.
+        UnknownNameError: `value` is not one of the choices; the message suggests similar ones.
 
     Example:
         >>> check_choice("NTM", "controller", "lstm", ("lstm", "feedforward"))

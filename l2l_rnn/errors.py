@@ -1,6 +1,6 @@
 """The exceptions of l2l_rnn, with one base class.
 
-A message is one sentence: who raises it, what was expected, what was passed, and how to fix it.
+An error message is one sentence: who raises it, what was expected, what was passed, and the fix.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ArgumentTypeError(L2LRNNError, TypeError):
 
 
 class ShapeError(ArgumentError):
-    """A tensor has a shape that does not fit."""
+    """A tensor has the wrong shape."""
 
 
 class UnknownNameError(ArgumentError, KeyError):
@@ -37,7 +37,7 @@ class AdaptationError(ArgumentError):
 
 
 class DerivativeError(L2LRNNError, RuntimeError):
-    """A derivative of too high an order was requested."""
+    """A derivative of an unsupported order was requested."""
 
 
 class MissingExtraError(L2LRNNError, ImportError):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON that is read with a check."""
+"""Atomic writes of files, and checked reads of JSON."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from l2l_rnn.errors import DataError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file that takes the place of `path` when the block ends without an error.
+    """Open a file that replaces `path` when the block ends without an error.
 
     The content goes to a temporary file in the same folder, which is then moved to `path`. After an
-    error, or a crash, `path` is as it was.
+    error or a crash, `path` is unchanged.
 
     Args:
         path: the file to write; its folder must exist.
@@ -48,7 +48,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]
 def write_json(
     path: str | os.PathLike[str], content: Mapping[str, Any], *, indent: int | None = None
 ) -> None:
-    """Write `content` as JSON, whole or not at all.
+    """Write `content` as JSON, atomically.
 
     Args:
         path: the file to write; its folder must exist.
@@ -56,7 +56,7 @@ def write_json(
         indent: spaces of indentation; None for one line.
 
     Raises:
-        TypeError, ValueError: `content` holds what JSON does not; `path` stays as it was.
+        TypeError, ValueError: JSON cannot represent `content`; `path` is unchanged.
     """
     text = json.dumps(content, indent=indent, allow_nan=False)
     with replacing(path) as file:
@@ -71,15 +71,16 @@ def read_json(who: str, path: str | os.PathLike[str]) -> dict[str, Any]:
         path: the file to read.
 
     Returns:
-        The object; an empty one where the file holds another JSON value.
+        The object, or an empty one if the file holds another JSON value.
 
     Raises:
-        DataError: the file holds no JSON.
+        DataError: the file does not hold JSON.
     """
     try:
         content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{who}: {path} must be JSON that save() wrote, cannot be read ({error}); save it again"
+            f"{who}: {path} must be JSON written by save(), got an unreadable file ({error}); save "
+            "it again"
         ) from error
     return content if isinstance(content, dict) else {}

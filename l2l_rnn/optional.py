@@ -13,14 +13,15 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
 
     Args:
         module: dotted name of the module, such as `"babel.localedata"`.
-        extra: the extra of this package, in `setup.cfg`, that installs it.
-        purpose: what needs it; begins the message, such as `"the task set 'languages'"`.
+        extra: the extra of this package that installs it, from `setup.cfg`.
+        purpose: what needs the module, such as `"the task set 'languages'"`; begins the error
+            message.
 
     Returns:
         The imported module.
 
     Raises:
-        MissingExtraError: the package, or one that it imports, is not installed.
+        MissingExtraError: the package, or a package that it imports, is not installed.
 
     Example:
         >>> require("json", extra="none", purpose="this example").dumps([1])

@@ -1,4 +1,4 @@
-"""Registries: members by name, with similar names in the error for an unknown one."""
+"""Registries: members by name, with suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Registry(Mapping[str, Member]):
     """An ordered mapping from names to members of one kind.
 
     Args:
-        kind: what a member is, for messages, such as `"task set"`.
-        entry_point_group: entry points of other packages that add members, loaded at the first
-            lookup; None for no entry points.
+        kind: the kind of a member, for error messages, such as `"task set"`.
+        entry_point_group: the group of entry points through which other packages add members,
+            loaded at the first lookup; None for no entry points.
 
     Raises:
-        UnknownNameError: at a lookup of an unknown name.
+        UnknownNameError: an unknown name is looked up.
 
     Example:
         >>> shapes = Registry("shape")
@@ -86,11 +86,11 @@ class Registry(Mapping[str, Member]):
             for point in entry_points(group=self._pending_group):
                 if point.name not in self._members:
                     self._members[point.name] = point.load()
-            self._pending_group = None  # only now, so that a failed load fails again
+            self._pending_group = None  # only now, so that a failed load is tried again
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Return the end of a clause about an unknown name, with the most similar known names.
+    """Return the end of a sentence about an unknown name, with the most similar known names.
 
     Example:
         >>> hint("sqare", ["square", "circle"]), hint("cube", ["square"])
@@ -100,7 +100,7 @@ def hint(name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(near: Iterable[str]) -> str:
-    """Return the end of a clause that suggests names, or a period if there are none.
+    """Return the end of a sentence that suggests names, or a period if there are none.
 
     Example:
         >>> did_you_mean(["a", "b"])

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Setup and fixtures that all tests share."""
 
 import os
 import shutil
@@ -7,17 +7,17 @@ import tempfile
 import pytest
 import torch
 
-# The tensors of a test are small: a second thread costs more than it gives.
+# Tensors in tests are small, so a second thread would cost more time than it saves.
 torch.set_num_threads(1)
 
 
 def pytest_configure(config):
-    """Give the session a home of its own: task sets are made once in it, and none was kept before.
+    """Give the session an empty home directory, in which each task set is generated once.
 
-    Other programs' caches, which no test is about, stay where they are. Where pytest-xdist shares
-    the tests among processes, they share the home too.
+    The caches of other programs stay where they are. With pytest-xdist, all processes share the
+    directory.
     """
-    if hasattr(config, "workerinput"):  # a process of pytest-xdist, started with that home
+    if hasattr(config, "workerinput"):  # a pytest-xdist process, started with it
         return
     home = tempfile.mkdtemp(prefix="l2l_rnn-tests-")
     environment = pytest.MonkeyPatch()
@@ -30,10 +30,10 @@ def pytest_configure(config):
 
 @pytest.fixture
 def chance_of():
-    """Pearson's chi-square test: how likely counts so uneven are by chance.
+    """A function that returns the p-value of Pearson's chi-square test on rows of counts.
 
-    Of one row of counts, that its events are equally likely; of several, that they come from one
-    distribution.
+    The null hypothesis for one row is that all events are equally likely, and for several rows that
+    they come from one distribution.
     """
 
     def of(rows):
@@ -46,7 +46,7 @@ def chance_of():
         else:
             expected = counts.sum(1, keepdim=True) * counts.sum(0) / counts.sum()
             freedom = (len(counts) - 1) * (events - 1)
-        assert expected.min() >= 1  # with the next line, W. G. Cochran's rule of 1954
+        assert expected.min() >= 1  # this and the next line are the rule of W. G. Cochran, 1954
         assert (expected < 5).double().mean() <= 0.2
         statistic = ((counts - expected) ** 2 / expected).sum()
         return torch.special.gammaincc(torch.tensor(freedom / 2).double(), statistic / 2).item()

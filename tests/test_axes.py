@@ -50,12 +50,12 @@ def test_our_modules_know_tasks(module):
     ],
     ids=lambda m: type(m).__name__,
 )
-def test_torchs_modules_do_not(module):
+def test_torchs_modules_do_not_know_tasks(module):
     assert not knows_tasks(module)
     assert not knows_tasks(nn.Sequential(OURS["Linear"], nn.Sequential(module)))
 
 
-def test_a_subclass_of_a_container_may_do_anything():
+def test_subclasses_of_containers_do_not_know_tasks():
     class Mixing(nn.Sequential):
         def forward(self, x):
             return super().forward(x).mean(0)
@@ -104,7 +104,7 @@ def test_expand_parameters_keeps_ties():
     assert model[1].bias is not model[0].bias
 
 
-def test_readable_values_are_the_values_even_under_vmap():
+def test_values_are_readable_even_under_vmap():
     seen = []
 
     def look(x):

@@ -1,4 +1,4 @@
-"""The code of README and docs runs, and their tables are those that the result files give."""
+"""The code in README and docs runs, and the tables agree with the result files."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors that GitHub gives to a page's headings."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
@@ -51,7 +51,7 @@ def test_the_readme_names_every_task_set():
     assert {name for name in list_tasksets() if f"`{name}`" not in README} == set()
 
 
-def test_the_two_commands_are_the_first_bash_block():
+def test_the_first_bash_block_has_the_two_commands():
     install = "pip install --use-pep517 -r requirements.txt"
     assert blocks(README, "bash")[0].splitlines() == [
         f"{install} && python -m benchmarks run languages",
@@ -61,7 +61,7 @@ def test_the_two_commands_are_the_first_bash_block():
 
 @pytest.mark.parametrize(("name", "text"), TABLES)
 def test_tables_are_up_to_date(name, text):
-    assert text == documents.TABLES[name]()  # python -m benchmarks.documents refreshes them
+    assert text == documents.TABLES[name]()  # to update them, run python -m benchmarks.documents
 
 
 def test_every_table_is_shown():
@@ -69,12 +69,12 @@ def test_every_table_is_shown():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").glob("*-full.json")))
-def test_published_results_are_whole(path):
+def test_published_results_are_complete(path):
     assert not json.loads(path.read_text("utf-8")).get("interrupted")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     text = page.read_text("utf-8")
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if "://" in link:

@@ -19,7 +19,7 @@ def test_a_block_that_ends_replaces_the_file(tmp_path, mode, content):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path):
+def test_a_block_that_fails_leaves_the_file_unchanged(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -34,7 +34,7 @@ def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_json_goes_there_and_back(tmp_path):
+def test_json_round_trip(tmp_path):
     path = tmp_path / "file.json"
     write_json(path, {"a": [1, None]}, indent=1)
     assert path.read_text() == '{\n "a": [\n  1,\n  null\n ]\n}\n'
@@ -44,7 +44,7 @@ def test_json_goes_there_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("content", "error"), [({"a": object()}, TypeError), ({"a": float("nan")}, ValueError)]
 )
-def test_what_json_does_not_hold_is_refused_before_writing(tmp_path, content, error):
+def test_values_that_json_cannot_represent_are_rejected_before_writing(tmp_path, content, error):
     path = tmp_path / "file.json"
     path.write_text("{}")
     with pytest.raises(error):
@@ -53,7 +53,7 @@ def test_what_json_does_not_hold_is_refused_before_writing(tmp_path, content, er
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_is_refused(tmp_path, content):
+def test_a_file_without_json_is_rejected(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"Here: .* must be JSON"):

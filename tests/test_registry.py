@@ -95,17 +95,17 @@ def test_entry_points_load_at_the_first_lookup(monkeypatch, look):
     look(registry)
     look(registry)
     assert groups == ["a.group"]
-    assert dict(registry) == {"own": 0, "plugin": 1}  # its own stand first
+    assert dict(registry) == {"own": 0, "plugin": 1}  # its own members come first
     assert points[0].loaded == 1
 
 
-def test_without_a_group_no_entry_points_load(monkeypatch):
+def test_no_entry_points_load_without_a_group(monkeypatch):
     monkeypatch.setattr(l2l_rnn.registry, "entry_points", lambda group: 1 / 0)
     assert list(Registry("thing")) == []
 
 
 def test_a_broken_plugin_does_not_hide_the_rest(monkeypatch):
-    """The first lookup raises; the registry does not lose the other members."""
+    """The first lookup raises, but the registry does not lose the other members."""
 
     class Broken(Point):
         def load(self):
@@ -114,6 +114,6 @@ def test_a_broken_plugin_does_not_hide_the_rest(monkeypatch):
     points = [Broken("broken", 0), Point("plugin", 1)]
     monkeypatch.setattr(l2l_rnn.registry, "entry_points", lambda group: points)
     registry = Registry("thing", "a.group")
-    for _ in range(2):  # a second look must not find the registry silently short
+    for _ in range(2):  # the second lookup must not silently lack members
         with contextlib.suppress(ImportError):
             assert "plugin" in list(registry)

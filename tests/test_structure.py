@@ -1,4 +1,4 @@
-"""The structure of the source tree: floors, import direction, sizes of files and folders."""
+"""The structure of the source tree: import directions, and sizes of files and folders."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MOST_LINES, MOST_FILES = 320, 16
 
-# The lowest floor first. A module imports from lower floors and from its own room only.
+# The lowest floor first. A module imports only from lower floors and from its own subpackage.
 FLOORS = [
     {"errors", "optional", "registry", "axes", "checks", "files"},
     {"functional"},
@@ -43,7 +43,7 @@ PATHS = {module_name(path): path for path in sources("l2l_rnn") if path.suffix =
 
 
 def imported_modules(path: Path, *, inside_functions: bool) -> Iterator[str]:
-    """Yield each module of l2l_rnn that a file imports, but for what only a type checker reads."""
+    """Yield each module of l2l_rnn that a file imports, except in code for type checkers."""
     todo = list(ast.parse(path.read_text("utf-8")).body)
     while todo:
         node = todo.pop()
@@ -64,7 +64,7 @@ def imported_modules(path: Path, *, inside_functions: bool) -> Iterator[str]:
 def floor_of(module: str) -> int:
     room = module.split(".")[1]
     levels = [level for level, rooms in enumerate(FLOORS) if room in rooms]
-    assert levels, f"{module} stands on no floor; add its room to FLOORS"
+    assert levels, f"{module} is on no floor; add its subpackage to FLOORS"
     return levels[0]
 
 
@@ -74,14 +74,14 @@ def test_imports_run_downward(module):
         if target == "l2l_rnn":
             continue
         same_room = target.split(".")[1] == module.split(".")[1]
-        both_on_the_ground = floor_of(target) == floor_of(module) == 0
-        assert same_room or both_on_the_ground or floor_of(target) < floor_of(module), (
+        both_on_floor_0 = floor_of(target) == floor_of(module) == 0
+        assert same_room or both_on_floor_0 or floor_of(target) < floor_of(module), (
             f"{module} imports {target}"
         )
 
 
-def test_no_imports_go_in_a_circle():
-    # A package's __init__ re-exports what is inside; modules inside must not import it back.
+def test_imports_have_no_cycles():
+    # The __init__ of a package re-exports names of its modules, so these must not import it.
     graph = {
         module: set(imported_modules(path, inside_functions=False)) - {module}
         for module, path in PATHS.items()
@@ -94,7 +94,7 @@ def test_no_imports_go_in_a_circle():
 
 
 @pytest.mark.parametrize("path", sources("l2l_rnn", "benchmarks", "examples"), ids=relative)
-def test_no_source_file_outgrows_its_limit(path):
+def test_source_files_are_within_their_limit(path):
     assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
 
 
@@ -103,7 +103,7 @@ def test_no_source_file_outgrows_its_limit(path):
     sorted({path.parent for path in sources("l2l_rnn", "benchmarks", "examples")}),
     ids=relative,
 )
-def test_no_folder_outgrows_its_limit(folder):
+def test_folders_are_within_their_limit(folder):
     files = [p for p in folder.iterdir() if p.suffix in (".py", ".c", ".h")]
     assert len([p for p in files if p.name != "__init__.py"]) <= MOST_FILES
 

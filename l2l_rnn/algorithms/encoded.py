@@ -15,13 +15,13 @@ from l2l_rnn.errors import ArgumentError, ShapeError
 class Encoded:
     """The vectors that an encoder computed for sequences.
 
-    `learner.encode(x)` returns one. The learner accepts it in place of `x` and then skips the
-    encoder. The vectors keep their graph, so gradients are those of encoding `x` at every call.
-    After a `backward()` has freed that graph, encode `x` again.
+    `learner.encode(x)` returns this object. The learner accepts it in place of `x` and then skips
+    the encoder. The vectors keep their graph, so gradients are the same as if `x` were encoded at
+    every call. After a `backward()` has freed that graph, encode `x` again.
 
-    A learner refuses vectors from another learner, and vectors from before a change of the
-    encoder's parameters. It does not check buffers or the training mode: the vectors keep the
-    dropout masks of the call that computed them.
+    A learner rejects vectors from another learner, and vectors that were computed before the
+    encoder's parameters changed. It does not check buffers or the training mode: the vectors keep
+    the dropout masks of the call that computed them.
 
     Attributes:
         vectors: `f(x)`, `(B, E)`, or `(N, B, E)` with a task axis.
@@ -38,7 +38,7 @@ class Encoded:
 
     @classmethod
     def by(cls, encoder: nn.Module, vectors: Tensor) -> Encoded:
-        """Label vectors with the current parameters of the encoder that computed them."""
+        """Record the current parameters of the encoder together with its vectors."""
         return cls(vectors, _versions_of(encoder))
 
     def check_encoder(self, who: str, encoder: nn.Module) -> None:
@@ -49,8 +49,8 @@ class Encoded:
             encoder: the encoder that would be called now.
 
         Raises:
-            ArgumentError: the parameters are others or were changed, or the vectors cannot be
-                differentiated because they were computed in inference mode.
+            ArgumentError: the encoder has other parameters, its parameters changed, or the vectors
+                cannot be differentiated because they were computed in inference mode.
         """
         now = _versions_of(encoder)
         same = len(now) == len(self._versions) and all(
@@ -70,28 +70,28 @@ class Encoded:
 
 
 def _versions_of(encoder: nn.Module) -> tuple[tuple[Tensor, int], ...]:
-    """Pair each parameter with the number of its in-place changes, which autograd counts."""
+    """Pair each parameter with its version, autograd's count of in-place changes."""
     return tuple((p, 0 if p.is_inference() else p._version) for p in encoder.parameters())
 
 
 def vectors_of(
     who: str, encoder: nn.Module, x: Tensor | Encoded, batch: tuple[int, ...], *, like: Tensor
 ) -> Tensor:
-    """Return the vectors of sequences that were encoded before, or encode them now.
+    """Return the vectors of encoded sequences, or encode sequences now.
 
     Args:
         who: begins the error message.
         encoder: a module with an `output_size`. It is not called on an empty batch.
-        x: sequences `(*batch, B, …)`, or what was encoded of them.
+        x: sequences `(*batch, B, …)`, or an `Encoded`.
         batch: `(N,)`, or `()` without a task axis.
-        like: a tensor with the data type and device of vectors.
+        like: a tensor with the dtype and device of the vectors.
 
     Shapes:
         -> `(*batch, B, E)`.
 
     Raises:
-        ArgumentError: as `Encoded.check_encoder`.
-        ShapeError: x has other leading axes.
+        ArgumentError: as in `Encoded.check_encoder`.
+        ShapeError: x does not have the leading axes `batch`.
     """
     none = (*batch, 0)
     if isinstance(x, Encoded):

@@ -6,23 +6,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from l2l_rnn.algorithms.inner_loop.checks import unchanged_error, unrelated_loss_error
 from l2l_rnn.axes import readable_values
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.checks import check_tensor
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Recover the label of each sequence from a classification loss of its scores.
 
-    The gradient of such a loss is negative with respect to the score of the label, and only there.
+    The gradient of such a loss is negative only with respect to the score of the label.
 
     Args:
         who: begins the error message.
         loss: a scalar or `(N,)`, summed or averaged over sequences.
-        scores: what the loss was computed from, `(…, B, C)`.
+        scores: the class scores that the loss was computed from, `(…, B, C)`.
 
     Returns:
         The labels `(…, B)`, and a mask `(…, B)` of the sequences with a nonzero loss gradient.
-        Where the gradient is zero, the loss is already minimal, and the label is the class with the
+        If the gradient is zero, the loss is already minimal, and the label is the class with the
         largest score.
 
     Raises:
@@ -30,42 +32,28 @@ def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]
         AdaptationError: the loss is not finite, has no graph, does not depend on the scores, or
             rewards several classes of one sequence.
     """
-    if not isinstance(loss, Tensor):
-        raise ArgumentTypeError(f"{who}: loss must be a tensor, got {type(loss).__name__}")
+    check_tensor(who, "loss", loss, fix="pass the loss itself, not loss.item()")
     if not (torch.is_grad_enabled() and loss.requires_grad and loss.isfinite().all()):
-        raise AdaptationError(
-            f"{who}: the loss must be finite and have a graph; compute it from the "
-            "learner's last outputs, outside torch.no_grad()"
+        raise unchanged_error(
+            who,
+            "the loss must be finite and have a graph; compute it from the learner's last outputs, "
+            "outside torch.no_grad()",
         )
     (gradient,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True, allow_unused=True)
     if gradient is None:
-        raise AdaptationError(
-            f"{who}: the loss does not depend on the learner's last outputs; compute it from them"
-        )
+        raise unrelated_loss_error(who)
     if ((gradient < 0).sum(-1) > 1).any():
-        raise AdaptationError(
-            f"{who}: the loss rewards several classes of one sequence, so its label is ambiguous; "
-            "use cross-entropy, or write(x, y)"
+        raise unchanged_error(
+            who,
+            "the loss rewards several classes of one sequence, so its label is ambiguous; use "
+            "cross-entropy, or write(x, y)",
         )
     labeled = (gradient < 0).any(-1)
     return torch.where(labeled, gradient.argmin(-1), scores.argmax(-1)), labeled
 
 
-def check_tensor(who: str, name: str, value: object) -> None:
-    """Check that an argument is a tensor.
-
-    Raises:
-        ArgumentTypeError: it is not.
-    """
-    if not isinstance(value, Tensor):
-        raise ArgumentTypeError(
-            f"{who}: {name} must be a tensor, got {type(value).__name__}; convert it with "
-            "torch.as_tensor"
-        )
-
-
 def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
-    """Encode labels as one-hot rows of the vectors' data type.
+    """Encode labels as one-hot rows of the vectors' dtype.
 
     Args:
         who: begins the error message.
@@ -83,11 +71,13 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
     """
     check_tensor(who, "y", y)
     if y.is_floating_point() or y.dtype == torch.bool:
-        raise ArgumentTypeError(f"{who}: labels must be integers, got {y.dtype}")
+        raise ArgumentTypeError(
+            f"{who}: labels must be integers, got {y.dtype}; convert with .long()"
+        )
     if y.shape != vectors.shape[:-1]:
         raise ShapeError(
-            f"{who}: y must have shape {tuple(vectors.shape[:-1])}, one label per sequence, got "
-            f"{tuple(y.shape)}"
+            f"{who}: y must have shape {tuple(vectors.shape[:-1])}, got {tuple(y.shape)}; pass one "
+            "label per sequence"
         )
     values = readable_values(y)
     if values is not None and values.numel():

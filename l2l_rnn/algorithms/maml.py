@@ -47,19 +47,19 @@ class MAML(l2l.algorithms.MAML):
     Args:
         model: the model to meta-learn. With `clone(tasks=N)`, a model with layers from outside this
             package runs under `torch.func.vmap`.
-        lr: `alpha`, the learning rate of the inner loop: a number, or a meta-learned
+        lr: `alpha`, the learning rate of the inner loop, a number or a meta-learned
             `GradientTransform` such as `PerTensorLR` or `MetaCurvature`.
         first_order: whether to ignore second derivatives.
         allow_unused: whether the loss may be independent of a parameter, which then stays
             unchanged. None means the value of `allow_nograd`.
         allow_nograd: whether parameters may have `requires_grad=False`. They stay unchanged.
         adapts: names of the parameters to adapt in the inner loop, or of modules that hold them.
-            All tasks share the other parameters. None adapts every parameter except those of
-            modules whose class sets `inner_loop = False`, such as `nn.LearnedDropout`.
+            All tasks share the other parameters. None adapts all parameters except in modules with
+            a class attribute `inner_loop = False`, such as `nn.LearnedDropout`.
         max_grad_norm: largest norm of an inner gradient, over all parameters of a task. Longer
             gradients are scaled down to it. None does not clip.
-        momentum: `mu` in `v <- mu v + grad`, where `v`, which starts at 0, takes the place of the
-            gradient.
+        momentum: `mu` in `v <- mu v + grad`, where `v` is initially 0 and replaces the gradient in
+            the step.
         regularizer: a learned penalty on the distance from the initialization, or None.
 
     Attributes:
@@ -87,7 +87,7 @@ class MAML(l2l.algorithms.MAML):
         torch.Size([2, 4])
 
     Source: C. Finn, P. Abbeel and S. Levine, 2017, Model-Agnostic Meta-Learning for Fast Adaptation
-    of Deep Networks, eq. 1; the interface is that of learn2learn's `MAML`.
+    of Deep Networks, eq. 1; the interface is from learn2learn's `MAML`.
     """
 
     def __init__(
@@ -124,8 +124,8 @@ class MAML(l2l.algorithms.MAML):
         self._start: dict[str, Tensor] = {}  # parameters of a clone before its first step
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        # learn2learn applies the identity to modules with flatten_parameters, and a learner has
-        # that attribute if its model does. torch would warn about .grad of non-leaf parameters.
+        # learn2learn applies the identity to modules that have flatten_parameters, and a learner
+        # has it if its model does. torch would then warn about .grad of non-leaf parameters.
         with torch.no_grad():
             if all(fn(tensor) is tensor for tensor in (*self.parameters(), *self.buffers())):
                 return self
@@ -135,7 +135,7 @@ class MAML(l2l.algorithms.MAML):
         return self._call(self.module, *args, **kwargs)
 
     def _call(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        """Call the model or a part of it, on the task axis if the learner has one."""
+        """Call the model or a part of it, with the task axis if the learner has one."""
         if self.tasks is None:
             return module(*args, **kwargs)
         return call_per_task(module, args, kwargs)
@@ -237,20 +237,21 @@ class MAML(l2l.algorithms.MAML):
     ) -> None:
         """Add the gradient of a loss to the next inner step.
 
-        Use it for a support set that does not fit in memory at once. Call `accumulate` with the
-        loss of each slice but the last, and `adapt` with the loss of the last slice. The step is
-        that of the summed losses: regularizer, clipping, momentum and learning rates see only the
-        summed gradient. The parameters do not change until `adapt`. With `first_order=True`, each
-        slice's graph is freed immediately; second derivatives need all graphs until `backward()`.
+        Use it for a support set that does not fit into memory. Call `accumulate` with the loss of
+        each slice except the last, and `adapt` with the loss of the last slice. The step is the
+        same as for the summed losses: regularizer, clipping, momentum and learning rates see only
+        the summed gradient. The parameters do not change until `adapt`. With `first_order=True`,
+        each slice's graph is freed immediately; second derivatives need all graphs until
+        `backward()`.
 
         Args:
-            loss: the slice's part of the total loss, of the shape that `adapt` takes. For a mean
-                over B sequences, sum the slice's losses and divide by B.
+            loss: the slice's part of the total loss, with the shape that `adapt` takes. For a mean
+                over B sequences, sum the losses of the slice and divide by B.
             first_order, allow_unused, allow_nograd: override the learner's own; None keeps them.
 
         Raises:
-            ArgumentTypeError, ShapeError, AdaptationError: as `adapt`. The gradients accumulated
-                before are kept.
+            ArgumentTypeError, ShapeError, AdaptationError: as in `adapt`. Previously accumulated
+                gradients are kept.
         """
         who = f"{type(self).__name__}.accumulate"
         gradients = self._gradients(who, loss, first_order, allow_unused, allow_nograd)
@@ -291,7 +292,8 @@ class MAML(l2l.algorithms.MAML):
     def _check_model(cls, model: nn.Module) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentTypeError(
-                f"{cls.__name__}: model must be a torch.nn.Module, got {type(model).__name__}"
+                f"{cls.__name__}: model must be a torch.nn.Module, got {type(model).__name__}; "
+                "pass an instance"
             )
 
 

@@ -23,7 +23,7 @@ class MAMLPlusPlus(MAML):
     - The outer loss is a weighted sum of the query losses after every step.
       `step_weights(progress)` gives the weights `w_k`, which shift from all steps to the last one
       during training.
-    - Early training can leave out second derivatives: `clone(first_order=True)`.
+    - Early training can omit second derivatives: `clone(first_order=True)`.
 
     Args:
         model: the model to meta-learn.
@@ -32,9 +32,9 @@ class MAMLPlusPlus(MAML):
         options: the other arguments of `MAML`.
 
     Raises:
-        ArgumentTypeError: as `MAML`.
-        ArgumentError: as `MAML`; also if `lr` is not a positive finite number or `steps` is not a
-            positive integer.
+        ArgumentTypeError: as in `MAML`.
+        ArgumentError: as in `MAML`; also if `lr` is not a positive finite number or `steps` is not
+            a positive integer.
 
     Example:
         >>> maml = MAMLPlusPlus(nn.Linear(3, 1), lr=0.1, steps=2)
@@ -60,7 +60,7 @@ class MAMLPlusPlus(MAML):
         """Return the weights `w_k` of the query losses after each step; they sum to 1.
 
         Args:
-            progress: fraction of the annealing that is over, from 0 (equal weights) to 1 (only the
+            progress: the completed fraction of the annealing, from 0 (equal weights) to 1 (only the
                 last step counts).
 
         Shapes:

@@ -15,14 +15,16 @@ from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
     check_loss,
     check_tasks,
+    no_outputs_error,
     non_finite_tasks,
     unchanged_error,
+    unrelated_loss_error,
 )
 from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
-from l2l_rnn.algorithms.labels import check_tensor, one_hot
+from l2l_rnn.algorithms.labels import one_hot
 from l2l_rnn.axes import expand_parameters, knows_tasks
-from l2l_rnn.checks import check_choice, check_int, check_number
+from l2l_rnn.checks import check_choice, check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
 from l2l_rnn.models.memory_model import Look
@@ -36,34 +38,34 @@ class MemoryLearner(BaseLearner):
 
     `clone()` returns a learner with a blank memory. It shares the model's parameters, the slow
     weights, and `backward()` reaches them. `forward(x)` reads the memory and never changes it.
-    `adapt(loss)` writes to it: the keys are those of the last call, and the values are made of the
+    `adapt(loss)` writes to it: the keys come from the last call, and the values come from the
     gradient of the loss with respect to the outputs of that call. Any loss of those outputs works.
     With cross-entropy, the negative gradient is label minus prediction; with the squared error, it
-    is proportional to target minus output. Several `adapt` calls add up: each one writes the error
-    that remains. `write(x, y)` does the same for given labels.
+    is proportional to target minus output. Several `adapt` calls add up: each one writes the
+    remaining error. `write(x, y)` does the same for given labels.
 
     Each call encodes its sequences. To adapt several times to one support set, encode it once and
     pass `encode(x)` in place of `x`, as in the example.
 
     With `lr`, the learner is a hybrid: `adapt` also takes a gradient step on the parameters that
-    `adapts` names, with gradients through what was written before.
+    `adapts` names, with gradients through earlier writes.
 
     Args:
-        model: a `models.MemoryModel`, made of an encoder and a memory.
-        reduction: how the loss of a task combines its sequences, `"mean"` (the default of torch's
-            losses) or `"sum"`. With the right value, what is written for a sequence does not depend
-            on the number of sequences.
+        model: a `models.MemoryModel`, which has an encoder and a store.
+        reduction: how the loss of a task is reduced over its sequences, `"mean"` (the default of
+            torch's losses) or `"sum"`. With the right value, the value written for a sequence does
+            not depend on the number of sequences.
         first_order: whether to ignore how the written or subtracted gradients depend on the
             parameters.
-        lr: learning rate of the hybrid; None takes no gradient steps.
+        lr: the learning rate of the hybrid; None takes no gradient steps.
         adapts: names of the parameters that the hybrid adapts, or of modules that hold them. None
-            adapts all.
+            adapts all parameters.
 
     Attributes:
         module: the model, with the parameters of this learner.
-        state: the content of the memory, an immutable NamedTuple of tensors. Assign a state, or a
-            mapping with the same names, to restore a memory. A memory with slots also counts the
-            entries that were overwritten because all slots were full.
+        state: the content of the memory, an immutable NamedTuple of tensors. To restore a memory,
+            assign a state or a mapping with the same names. A memory with slots also counts the
+            examples that were overwritten because all slots were full.
         adapted: names of the parameters that the hybrid adapts; None without `lr`.
         tasks: `N`, or None without a task axis.
 
@@ -109,15 +111,16 @@ class MemoryLearner(BaseLearner):
         who = "MemoryLearner"
         if not isinstance(model, MemoryModel):
             raise ArgumentTypeError(
-                f"{who}: model must be a models.MemoryModel, got {type(model).__name__}"
+                f"{who}: model must be a models.MemoryModel, got {type(model).__name__}; wrap the "
+                "encoder and a store in one"
             )
         self.reduction = check_choice(who, "reduction", reduction, ("mean", "sum"))
         self.first_order = first_order
         self.lr = None if lr is None else check_number(who, "lr", lr)
         if lr is None and adapts is not None:
             raise ArgumentError(
-                f"{who}: adapts names the parameters of gradient steps and needs a learning rate, "
-                "got lr=None; set lr"
+                f"{who}: lr must be a number if adapts is given, got None; set lr to take gradient "
+                "steps, or omit adapts="
             )
         self.adapted = None if lr is None else adapted_names(who, model, adapts)
         self.tasks: int | None = None
@@ -126,10 +129,10 @@ class MemoryLearner(BaseLearner):
     def reset(self) -> None:
         """Clear the memory. Gradient steps are not undone."""
         self._state: Any = None  # None: blank
-        self._last: Look | None = None  # what the last forward call read
+        self._last: Look | None = None  # results of the last forward call
 
     def detach(self) -> None:
-        """Keep the content of the memory, without its graph."""
+        """Detach the content of the memory from its graph."""
         self._state, self._last = _detached(self._state), None
 
     @property
@@ -142,7 +145,7 @@ class MemoryLearner(BaseLearner):
         self._state, self._last = self.module.store.take_state(state, *self._batch()), None
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
-        """Return a learner with a blank memory whose parameters backpropagate to this one's.
+        """Return a learner with a blank memory; its parameters backpropagate to this learner's.
 
         Args:
             tasks: `N`, the number of tasks to learn at once, each with its own memory; None for one
@@ -157,9 +160,8 @@ class MemoryLearner(BaseLearner):
             tasks = check_tasks(who, tasks, self.tasks)
             if self.adapted is not None and not knows_tasks(self.module):
                 raise ArgumentTypeError(
-                    f"{who}: the model has layers without a task axis, so its parameters cannot "
-                    "differ between tasks; take the layers from l2l_rnn.nn, or clone() one task at "
-                    "a time"
+                    f"{who}: the model must have only layers with a task axis, got others; convert "
+                    "it with l2l_rnn.nn.convert, or clone() one task at a time"
                 )
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
@@ -191,7 +193,7 @@ class MemoryLearner(BaseLearner):
     def forward(self, x: Tensor | Encoded) -> Tensor:
         self._last = None
         look = self.module.look(self._vectors("MemoryLearner", x), self.state)
-        # A copy: the caller may change the outputs in place, and adapt differentiates these.
+        # A copy, because the caller may change the outputs in place, and adapt differentiates them.
         look = look._replace(outputs=look.outputs.clone())
         self._last = look if torch.is_grad_enabled() else None
         return look.outputs
@@ -200,10 +202,10 @@ class MemoryLearner(BaseLearner):
         """Write labeled sequences, as `adapt` does for cross-entropy or the mean squared error.
 
         Args:
-            x: sequences, or what `encode` returned for them. An empty batch changes nothing.
-            y: their classes, integers from 0 to `V - 1`; in regression, their target outputs.
-            times: number of writes. Each one writes the error that remains; the sequences are
-                encoded once.
+            x: sequences, or the result of `encode`. An empty batch changes nothing.
+            y: their labels, integers from 0 to `V - 1`; in regression, their targets.
+            times: number of writes. Each one writes the remaining error; the sequences are encoded
+                once.
 
         Shapes:
             x `(…, B, …)`; y `(…, B)` or, in regression, `(…, B, V)`.
@@ -213,7 +215,7 @@ class MemoryLearner(BaseLearner):
             ShapeError: x does not have the learner's task axis, or y does not fit x.
             ArgumentError: a label is out of range, `times` is not a positive integer, or x was
                 encoded by another learner or before a gradient step.
-            AdaptationError: the memory would not be finite. It is then unchanged.
+            AdaptationError: the memory would become NaN or infinite. It is then unchanged.
         """
         who = "MemoryLearner.write"
         check_tensor(who, "y", y)
@@ -234,7 +236,7 @@ class MemoryLearner(BaseLearner):
             else:
                 raise ShapeError(
                     f"{who}: y must have the shape of the outputs, {tuple(look.outputs.shape)}, "
-                    f"got {tuple(y.shape)}"
+                    f"got {tuple(y.shape)}; reshape y"
                 )
             state = self.module.bind(state, look, errors.detach() if self.first_order else errors)
         self._check_state(who, state)
@@ -250,17 +252,13 @@ class MemoryLearner(BaseLearner):
         Raises:
             ArgumentTypeError: the loss is not a tensor.
             ShapeError: the loss is neither a scalar nor `(N,)`.
-            AdaptationError: there was no call since the last write, or the loss does not depend on
-                its outputs, has no graph or is not finite, or gradients are disabled, or the memory
-                would not be finite. The learner is then unchanged.
+            AdaptationError: the learner was not called since the last write, the loss does not
+                depend on its outputs, has no graph or is not finite, gradients are disabled, or the
+                memory would become NaN or infinite. The learner is then unchanged.
         """
         who = "MemoryLearner.adapt"
         if self._last is None:
-            raise unchanged_error(
-                who,
-                "no outputs to learn from; call the learner on the support set first, with "
-                "gradients on",
-            )
+            raise no_outputs_error(who)
         if self._last.outputs.numel() == 0:  # an empty batch: there is nothing to write
             self._last = None
             return
@@ -274,8 +272,7 @@ class MemoryLearner(BaseLearner):
             allow_unused=True,
         )
         if gradient is None:
-            what = "the loss does not depend on the learner's last outputs; compute it from them"
-            raise unchanged_error(who, what)
+            raise unrelated_loss_error(who)
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]

@@ -1,4 +1,4 @@
-"""Meta-SGD: an initialization and a learning rate for every element of it."""
+"""Meta-SGD: an initialization, and a learning rate for each of its elements."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class MetaSGD(MAML):
 
     `min over theta, alpha of sum_i L_i(theta - alpha * grad L_i(theta))`, where `*` is elementwise
 
-    Elements of `alpha` may become negative, so the step learns its direction too. `lr.lrs` holds
-    `alpha`. Everything else works as in `MAML`.
+    Elements of `alpha` may become negative, so the direction of the step is learned too. `lr.lrs`
+    holds `alpha`. Everything else works as in `MAML`.
 
     Args:
         model: the model to meta-learn.
@@ -24,8 +24,8 @@ class MetaSGD(MAML):
         first_order, allow_unused, allow_nograd, options: as in `MAML`.
 
     Raises:
-        ArgumentTypeError: as `MAML`.
-        ArgumentError: as `MAML`; also if `lr` is not a positive finite number.
+        ArgumentTypeError: as in `MAML`.
+        ArgumentError: as in `MAML`; also if `lr` is not a positive finite number.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""MAML that adapts a part of the model: only the head (ANIL) or only the body (BOIL)."""
+"""MAML that adapts only a part of the model: the head (ANIL) or the body (BOIL)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from l2l_rnn.errors import ArgumentError
 
 
 class ANIL(MAML):
-    """MAML whose inner loop adapts only the head ("almost no inner loop").
+    """MAML that adapts only the head in the inner loop ("almost no inner loop").
 
     `min over theta of sum_i L_i(theta_body, theta_head - alpha grad_head L_i(theta))`
 
@@ -27,7 +27,7 @@ class ANIL(MAML):
         options: the other arguments of `MAML`, except `adapts`.
 
     Raises:
-        ArgumentTypeError, ArgumentError: as `MAML`.
+        ArgumentTypeError, ArgumentError: as in `MAML`.
 
     Example:
         >>> from l2l_rnn.models import SequenceClassifier
@@ -51,7 +51,7 @@ class ANIL(MAML):
 
 
 class BOIL(MAML):
-    """MAML whose inner loop adapts everything but the head ("body only update in inner loop").
+    """MAML that adapts everything but the head ("body only update in inner loop").
 
     `min over theta of sum_i L_i(theta_body - alpha grad_body L_i(theta), theta_head)`
 
@@ -62,8 +62,8 @@ class BOIL(MAML):
         options: the other arguments of `MAML`, except `adapts`.
 
     Raises:
-        ArgumentTypeError: as `MAML`.
-        ArgumentError: as `MAML`; also if the model has no parameters outside the head.
+        ArgumentTypeError: as in `MAML`.
+        ArgumentError: as in `MAML`; also if the model has no parameters outside the head.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))

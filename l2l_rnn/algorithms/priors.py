@@ -27,8 +27,8 @@ class GaussianPrior(nn.Module):
 
     Args:
         size: `E`, the size of a vector.
-        shrinkage: weight of the shrinkage of both covariances toward a multiple of the identity
-            with the same trace: near 0 keeps them, 1 replaces them. It limits overfitting to the
+        shrinkage: how strongly both covariances are shrunk toward a multiple of the identity with
+            the same trace: values near 0 keep them, 1 replaces them. It limits overfitting to the
             training classes.
 
     Attributes:
@@ -54,7 +54,7 @@ class GaussianPrior(nn.Module):
         tensor([0, 1, 2])
 
     Source: S. Ioffe, 2006, Probabilistic Linear Discriminant Analysis, here with moment estimates
-    from the training classes; the shrinkage is that of O. Ledoit and M. Wolf, 2004, A
+    from the training classes; the shrinkage is from O. Ledoit and M. Wolf, 2004, A
     Well-conditioned Estimator for Large-dimensional Covariance Matrices, with a fixed weight.
     """
 
@@ -85,15 +85,15 @@ class GaussianPrior(nn.Module):
             The prior itself.
 
         Raises:
-            ShapeError: the shapes do not fit.
-            ArgumentError: a vector is not finite, or there are fewer than two classes, or no more
-                vectors than classes.
+            ShapeError: the vectors or labels have the wrong shape.
+            ArgumentError: a vector is not finite, there are fewer than two classes, or there are no
+                more vectors than classes.
         """
         size = len(self.mean)
         if vectors.dim() != 2 or vectors.shape[1] != size or labels.shape != vectors.shape[:1]:
             raise ShapeError(
                 f"GaussianPrior.fit: vectors must be (B, E) with E={size} and labels (B,), got "
-                f"{tuple(vectors.shape)} and {tuple(labels.shape)}"
+                f"{tuple(vectors.shape)} and {tuple(labels.shape)}; flatten the other axes"
             )
         if not vectors.isfinite().all():
             raise ArgumentError(
@@ -103,7 +103,7 @@ class GaussianPrior(nn.Module):
         if len(classes) < 2 or len(vectors) <= len(classes):
             raise ArgumentError(
                 "GaussianPrior.fit: expected at least two classes and more vectors than classes, "
-                f"got {len(classes)} classes and {len(vectors)} vectors"
+                f"got {len(classes)} classes and {len(vectors)} vectors; pass more vectors"
             )
         x = vectors.double()
         weights = counts.to(x).unsqueeze(-1)
@@ -136,8 +136,8 @@ class GaussianPrior(nn.Module):
         Args:
             vectors: the vectors to classify.
             sums: the sum of the support vectors of each class.
-            counts: `k`, the number of support vectors of each class. A class with none is scored
-                by the prior alone.
+            counts: `k`, the number of support vectors of each class. For a class without support
+                vectors, the prior alone determines the score.
 
         Shapes:
             vectors `(…, B, E)`, sums `(…, C, E)`, counts `(…, C, 1)` -> `(…, B, C)`.

@@ -7,24 +7,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.checks import unchanged_error
+from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error, unchanged_error
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.axes import replace_parameters
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 
 class ProtoMAML(MAML):
-    """MAML whose linear head starts from the class means of the support set.
+    """MAML with a linear head that starts from the class means of the support set.
 
     `W_c = 2 p_c` and `b_c = -|p_c|^2`, where `p_c` is the mean of the encoder's vectors `f(x)` over
     the support sequences of class c.
 
-    The scores then equal `-|f(x) - p_c|^2` up to a term that is the same for all classes. From
-    there, encoder and head take MAML's gradient steps as separate parameters. `backward()` reaches
-    the encoder's initialization through the class means too.
+    The scores then equal `-|f(x) - p_c|^2` up to a term that is the same for all classes. MAML's
+    gradient steps then adapt encoder and head as separate parameters. `backward()` also reaches the
+    encoder's initialization through the class means.
 
     `write(x, y)` sets the head. In an unchanged learn2learn loop, the first `adapt(loss)` sets it
     instead: it reads the labels of the support set from the gradient of the loss. Every later
@@ -32,8 +32,8 @@ class ProtoMAML(MAML):
 
     Args:
         model: a module with an `encoder` and a linear `head`, such as `models.SequenceClassifier`.
-            The head only determines the number of classes; its own weights are not used. Ignore
-            the outputs before the head is set.
+            The head only determines the number of classes; its weights are not used. Outputs
+            computed before the head is set are meaningless.
         lr, first_order, allow_unused, allow_nograd: as in `MAML`.
 
     Attributes:
@@ -44,9 +44,9 @@ class ProtoMAML(MAML):
         adapt: a scalar loss, or `(N,)` with one loss per task. A scalar is the sum over tasks.
 
     Raises:
-        ArgumentTypeError: as `MAML`; also if the model has no encoder or no linear head with a
+        ArgumentTypeError: as in `MAML`; also if the model has no encoder or no linear head with a
             bias.
-        ArgumentError: as `MAML`.
+        ArgumentError: as in `MAML`.
 
     Example:
         >>> from l2l_rnn.models import SequenceClassifier
@@ -79,13 +79,13 @@ class ProtoMAML(MAML):
                 )
         if model.head.bias is None:
             raise ArgumentTypeError(
-                "ProtoMAML: the model's head must have a bias; create it with bias=True"
+                "ProtoMAML: the model's head must have a bias, got None; create it with bias=True"
             )
         self.has_prototypes = False
         self._last: tuple[Tensor, Tensor] | None = None  # vectors and scores of the last forward
 
     def clone(self, *args: Any, **options: Any) -> ProtoMAML:
-        """Return a learner as `MAML.clone` does. A clone of the initialization has no head yet."""
+        """Return a learner, like `MAML.clone`. The head of a first clone is not set."""
         learner = super().clone(*args, **options)
         learner._last = None
         return learner
@@ -106,7 +106,7 @@ class ProtoMAML(MAML):
         Args:
             x: support sequences.
             y: their labels, integers from 0 to `C - 1`.
-            ways: `C`, the number of classes; None uses that of the model's head.
+            ways: `C`, the number of classes; None uses the number in the model's head.
 
         Shapes:
             x `(…, B, …)`, y `(…, B)`.
@@ -114,7 +114,7 @@ class ProtoMAML(MAML):
         Raises:
             AdaptationError: the learner is not a clone.
             ArgumentTypeError: the labels are not integers.
-            ShapeError: the labels do not fit the sequences.
+            ShapeError: the number of labels is not the number of sequences.
             ArgumentError: `ways` is not a positive integer, a label is out of range, or a class has
                 no support sequence.
         """
@@ -134,9 +134,9 @@ class ProtoMAML(MAML):
             args, kwargs: the other arguments of `MAML.adapt`.
 
         Raises:
-            ArgumentTypeError, ShapeError: as `MAML.adapt`.
-            AdaptationError: as `MAML.adapt`; also if the learner is not a clone, or if the head is
-                not set and the loss does not show the labels of the last outputs.
+            ArgumentTypeError, ShapeError: as in `MAML.adapt`.
+            AdaptationError: as in `MAML.adapt`; also if the learner is not a clone, or if the head
+                is not set and the loss does not reveal the labels of the last outputs.
             ArgumentError: a class has no support sequence.
         """
         self._check_is_clone("adapt")
@@ -144,10 +144,7 @@ class ProtoMAML(MAML):
             super().adapt(loss, *args, **kwargs)
             return
         if self._last is None:
-            raise AdaptationError(
-                "ProtoMAML.adapt: no outputs to learn from; call the learner on the support set "
-                "first, with gradients on"
-            )
+            raise no_outputs_error("ProtoMAML.adapt")
         vectors, scores = self._last
         labels, _ = read_labels("ProtoMAML.adapt", loss, scores)
         self._set_head(vectors, one_hot("ProtoMAML.adapt", labels, vectors, scores.shape[-1]))
@@ -158,8 +155,8 @@ class ProtoMAML(MAML):
         Set the head first, because the class means need the whole support set.
 
         Raises:
-            ArgumentTypeError, ShapeError: as `MAML.accumulate`.
-            AdaptationError: as `MAML.accumulate`; also if the head is not set.
+            ArgumentTypeError, ShapeError: as in `MAML.accumulate`.
+            AdaptationError: as in `MAML.accumulate`; also if the head is not set.
         """
         if not self.has_prototypes:
             what = "the head is not set; call write(x, y) on the whole support set first"
@@ -167,17 +164,18 @@ class ProtoMAML(MAML):
         super().accumulate(loss, *args, **kwargs)
 
     def _set_head(self, vectors: Tensor, members: Tensor) -> None:
-        """Set the head to the class means of vectors `(…, B, E)`; one-hot rows `(…, B, C)`."""
+        """Set the head to class means, from vectors `(…, B, E)` and one-hot labels `(…, B, C)`."""
         counts = members.sum(-2)
         if (counts == 0).any():
             missing = int((counts == 0).nonzero()[0, -1])
             raise ArgumentError(
-                f"ProtoMAML: class {missing} has no support sequence; give each class at least one"
+                "ProtoMAML: every class must have a support sequence, got none for class "
+                f"{missing}; pass at least one per class"
             )
         prototypes = members.mT @ vectors / counts.unsqueeze(-1)
         # The head is a function of the encoder's parameters, but inner steps treat the two as
-        # independent. They differentiate with respect to copies of the encoder's parameters, on
-        # which the head does not depend.
+        # independent. They differentiate with respect to copies of the encoder's parameters, which
+        # the head does not depend on.
         replace_parameters(self.module.encoder, torch.clone)
         start = {"weight": 2 * prototypes, "bias": -prototypes.square().sum(-1)}
         for name, value in start.items():  # with a frozen encoder, the head must still adapt

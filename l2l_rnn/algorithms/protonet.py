@@ -10,11 +10,11 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from l2l_rnn.algorithms.inner_loop.checks import check_tasks
+from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
 from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import AdaptationError, ShapeError
+from l2l_rnn.errors import ShapeError
 
 
 class ProtoNet(BaseLearner):
@@ -27,13 +27,13 @@ class ProtoNet(BaseLearner):
     `write(x, y)` adds labeled sequences to the class means. `adapt(loss)` does the same in an
     unchanged learn2learn script: it reads the labels from the gradient of the loss, which is
     negative only with respect to the label's score. Neither changes the encoder. `backward()`
-    reaches the encoder through support and query set.
+    reaches the encoder through both the support and the query set.
 
     Args:
         model: `f`, an encoder of sequences, such as `models.SequenceEncoder`.
         ways: `C`, the number of classes.
-        prior: a `GaussianPrior` over classes, fitted to the vectors of the trained encoder. It then
-            computes the scores, and shrinks class means toward the training average. None uses the
+        prior: a `GaussianPrior` over classes, fitted to the vectors of the trained encoder. It
+            computes the scores and shrinks class means toward the training average. None uses the
             plain class means.
 
     Attributes:
@@ -77,11 +77,11 @@ class ProtoNet(BaseLearner):
         return self._sums / self._counts.clamp_min(1)
 
     def clone(self, *, tasks: int | None = None) -> ProtoNet:
-        """Return a learner without prototypes whose encoder backpropagates to this one's.
+        """Return a learner without prototypes; its encoder backpropagates to this learner's.
 
         Args:
-            tasks: `N`, accepted as in the other learners. It has no effect, because the inputs
-                determine the task axis.
+            tasks: `N`, as in the other learners. It has no effect, because the inputs determine the
+                task axis.
 
         Raises:
             ArgumentError: `tasks` is not a positive integer.
@@ -101,13 +101,14 @@ class ProtoNet(BaseLearner):
         vectors = self.module(x)
         prototypes = self.prototypes
         if prototypes is None:
-            # Zeros that depend on the vectors, so that a loss of them has a graph.
+            # Zeros that depend on the vectors, so that a loss computed from them has a graph.
             scores = (0 * vectors.sum(-1, keepdim=True)).expand(*vectors.shape[:-1], self.ways)
         else:
             if prototypes.shape[:-2] != vectors.shape[:-2]:
                 raise ShapeError(
                     f"ProtoNet: x must have the leading axes of the support set, "
-                    f"{tuple(prototypes.shape[:-2])}, got {tuple(vectors.shape[:-2])}"
+                    f"{tuple(prototypes.shape[:-2])}, got {tuple(vectors.shape[:-2])}; add the "
+                    "task axis"
                 )
             if self.prior is None:
                 scores = -_squared_distances(vectors, prototypes)
@@ -129,7 +130,7 @@ class ProtoNet(BaseLearner):
 
         Raises:
             ArgumentTypeError: the labels are not integers.
-            ShapeError: the labels do not fit the sequences.
+            ShapeError: the number of labels is not the number of sequences.
             ArgumentError: a label is out of range.
         """
         vectors = self.module(x)
@@ -139,23 +140,20 @@ class ProtoNet(BaseLearner):
         """Add the sequences of the last forward call to the class means.
 
         Args:
-            loss: a classification loss of the last outputs, which shows their labels: a scalar or
+            loss: a classification loss of the last outputs, which reveals their labels: a scalar or
                 `(N,)`, summed or averaged over sequences.
 
         Raises:
             ArgumentTypeError: the loss is not a tensor.
-            AdaptationError: there was no forward call since the last write, or the loss does not
+            AdaptationError: the learner was not called since the last write, or the loss does not
                 depend on its outputs, is not finite, or rewards several classes of one sequence.
         """
         if self._last is None:
-            raise AdaptationError(
-                "ProtoNet.adapt: no outputs to learn from; call the learner on the support set "
-                "first, with gradients on"
-            )
+            raise no_outputs_error("ProtoNet.adapt")
         vectors, scores = self._last
         labels, labeled = read_labels("ProtoNet.adapt", loss, scores)
         members = F.one_hot(labels, self.ways).to(vectors.dtype)
-        if self._sums is None:  # all scores are 0, so a zero gradient means the loss skips the row
+        if self._sums is None:  # all scores are 0, so a zero gradient is a skipped row
             members = members * labeled.unsqueeze(-1)
         self._bind(vectors, members)
 

@@ -12,14 +12,14 @@ from l2l_rnn.algorithms.maml import MAML
 
 
 class Reptile(MAML):
-    """Learn an initialization `theta` that is close to the adapted parameters `phi_i` of each task.
+    """Learn an initialization `theta` that is close to the adapted parameters of every task.
 
     `theta <- theta + epsilon mean_i(phi_i - theta)`
 
-    A clone takes first-order gradient steps from `theta` to `phi_i`. `distance()` then replaces the
-    query loss: it is `1/2 |theta - phi_i|^2`, and its gradient is `theta - phi_i`. SGD with
-    learning rate `epsilon` on the mean over tasks is the update above; any other optimizer works
-    too.
+    A clone takes first-order gradient steps from `theta` to the task's parameters `phi_i`.
+    `distance()` then replaces the query loss: it is `1/2 |theta - phi_i|^2`, with the gradient
+    `theta - phi_i`. SGD with learning rate `epsilon` on the mean over tasks is the update above;
+    any other optimizer works too.
 
     Args:
         model: the model to meta-learn.
@@ -28,7 +28,7 @@ class Reptile(MAML):
         options: the other arguments of `MAML`, except `first_order`, which is always True.
 
     Raises:
-        ArgumentTypeError, ArgumentError: as `MAML`.
+        ArgumentTypeError, ArgumentError: as in `MAML`.
 
     Example:
         >>> import torch

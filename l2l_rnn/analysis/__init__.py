@@ -1,4 +1,4 @@
-"""Inspection of learners: gradient flow, memory traces, and the examples behind an answer."""
+"""Inspection of learners: gradient flow, memory traces, and the examples behind a prediction."""
 
 from l2l_rnn.analysis.examples import ReadExample, ranked_examples, ranked_support
 from l2l_rnn.analysis.gradients import gradient_flow

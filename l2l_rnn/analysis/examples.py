@@ -1,4 +1,4 @@
-"""Which written examples a query reads, and how much of each: why a label was predicted."""
+"""The examples that a query reads from a memory, which explain why a label was predicted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ReadExample(NamedTuple):
     """A support example that a query reads.
 
     Attributes:
-        number: its index in the support set.
+        number: index of the example in the support set.
         label: its label.
-        weight: how much of it the query reads.
+        weight: its weight in the read.
     """
 
     number: int
@@ -34,18 +34,18 @@ def ranked_examples(
     *,
     keys: Tensor | None = None,
 ) -> list[list[tuple[int, float]]]:
-    """Rank, for each query, the examples in a store by how much the query reads of each.
+    """Rank the examples in a store by their weight in each query's read.
 
-    A store with slots reads an average of them. The weight of an example is its share in that
-    average, in the first hop where there are several. Fast weights are a sum over examples, from
-    which none can be recovered. Their weights, which may be negative, are computed by
+    A store with slots reads a weighted average of its slots. The weight of an example is the read
+    weight of its slot, in the first hop if there are several. Fast weights are a sum over examples,
+    which cannot be recovered from it. Their weights, which may be negative, are computed by
     `FastWeights.kernel` from the keys that were written.
 
     Args:
         store: a `SlotStore` or `FastWeights` of `l2l_rnn.memory`.
         state: its state, for one task.
-        queries: what to look up.
-        count: the largest number of examples to return for a query.
+        queries: the queries.
+        count: the largest number of examples to return per query.
         keys: all keys that were written, in order; only for fast weights.
 
     Shapes:
@@ -53,12 +53,12 @@ def ranked_examples(
 
     Returns:
         For each query, pairs of an example's number and its weight, the largest weight first.
-        Examples are numbered from 0 in the order of writing. Overwritten examples are left out.
+        Examples are numbered from 0 in the order of writing. Overwritten examples are omitted.
 
     Raises:
         ArgumentTypeError: `store` is not a `Store`.
-        ArgumentError: fast weights are given no keys, a store with slots is given keys, the store
-            is neither, or a `MANN` has taken steps, after which its slots hold no examples.
+        ArgumentError: keys are missing for fast weights or passed for a store with slots, the store
+            is of neither kind, or a `MANN` has taken steps, after which its slots hold no examples.
         ShapeError: state, queries or keys do not fit the store, or belong to several tasks.
 
     Example:
@@ -79,29 +79,28 @@ def ranked_examples(
         if given is not None and (given.dim() != 2 or given.shape[-1] != store.key_size):
             letter = "Q" if name == "queries" else "B"
             raise ShapeError(
-                f"{who}: {name} must be ({letter}, K={store.key_size}) of one task, got shape "
+                f"{who}: {name} must be ({letter}, K={store.key_size}) for one task, got shape "
                 f"{tuple(given.shape)}; rank one task at a time"
             )
     with torch.no_grad():
         if isinstance(store, SlotStore):
             if keys is not None:
-                raise ArgumentError(f"{who}: {kind} holds the keys itself; leave keys= out")
+                raise ArgumentError(f"{who}: {kind} stores its keys; omit keys=")
             weights = store.read_weights(state, queries)
             numbers = store.examples(state).tolist()
         elif isinstance(store, FastWeights):
             if keys is None:
                 raise ArgumentError(
-                    f"{who}: {kind} holds a sum, from which no example can be recovered; pass "
-                    "keys=, all that were written, or use a store with slots, such as "
-                    "KeyValueMemory"
+                    f"{who}: {kind} holds a sum, from which no example can be recovered; pass all "
+                    "written keys as keys=, or use a store with slots, such as KeyValueMemory"
                 )
             store.check_state(state)
             weights = store.kernel(queries, keys)
             numbers = list(range(len(keys)))
         else:
             raise ArgumentError(
-                f"{who}: store must be a SlotStore or FastWeights, which tell what a query reads, "
-                f"got {kind}; use one such as KeyValueMemory"
+                f"{who}: store must be a SlotStore or FastWeights, got {kind}; use one such as "
+                "KeyValueMemory"
             )
     ranked = []
     for row in weights.tolist():
@@ -113,7 +112,7 @@ def ranked_examples(
 def ranked_support(
     learner: MemoryLearner, x: Tensor, support_x: Tensor, support_y: Tensor, count: int = 5
 ) -> list[list[ReadExample]]:
-    """Rank, for each sequence, the support examples by how much of each a memory learner reads.
+    """Rank the support examples by their weight in a memory learner's read for each sequence.
 
     This shows why a label was predicted. If several calls of `adapt` wrote the support set, the
     weights of an example add up.
@@ -122,20 +121,20 @@ def ranked_support(
         learner: a learner of one task that has written the support set, in `eval()` mode if it has
             dropout.
         x: sequences to predict.
-        support_x, support_y: the examples and labels it has written, in the same order.
-        count: the largest number of examples to return for a sequence.
+        support_x, support_y: the examples and labels that it wrote, in the same order.
+        count: the largest number of examples to return per sequence.
 
     Shapes:
         x `(Q, …)`, support_x `(B, …)`, support_y `(B,)` or, in regression, `(B, V)`.
 
     Returns:
         For each sequence, examples with their labels, the largest weight first. Overwritten
-        examples are left out.
+        examples are omitted.
 
     Raises:
         ArgumentTypeError: the learner is not a `MemoryLearner`.
-        ArgumentError: it holds several tasks, or has not written this support set.
-        ShapeError: examples and labels differ in number.
+        ArgumentError: the learner holds several tasks, or has not written this support set.
+        ShapeError: the number of examples is not the number of labels.
 
     Example:
         >>> from l2l_rnn.memory import KeyValueMemory
@@ -156,14 +155,14 @@ def ranked_support(
         )
     if learner.tasks is not None:
         raise ArgumentError(
-            f"{who}: the learner holds N={learner.tasks} tasks; pass one of a single task, made by "
+            f"{who}: learner must hold one task, got N={learner.tasks} tasks; pass one made by "
             "clone()"
         )
     size = len(support_x)
     if len(support_y) != size:
         raise ShapeError(
-            f"{who}: there must be a label for each of {size} examples, got {len(support_y)}; pass "
-            "the labels of support_x"
+            f"{who}: support_y must have one label per example, {size} in all, got "
+            f"{len(support_y)}; pass the labels of support_x"
         )
     model, state = learner.module, learner.state
     if len(x) == 0 or size == 0:
@@ -174,8 +173,8 @@ def ranked_support(
         written = int(state.written)
         if written % size:
             raise ArgumentError(
-                f"{who}: the memory was written {written} examples, which is not a multiple of the "
-                f"{size} of the support set; pass the support set that was written"
+                f"{who}: the number of written examples must be a multiple of the {size} in the "
+                f"support set, got {written}; pass the support set that was written"
             )
         ranked = ranked_examples(model.store, state, queries, model.store.slots)
     else:

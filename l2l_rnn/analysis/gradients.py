@@ -1,4 +1,4 @@
-"""Gradient flow: how far back in time the gradient of a loss reaches."""
+"""Gradient flow: the norm of a loss's gradient at each step back in time."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def gradient_flow(
 ) -> Tensor:
     """Compute the norm of a loss's gradient at each step, from the last step back.
 
-    The norm is `|dL / dx_t|`, of the first recurrent layer's input at step t, averaged over the
-    sequences. It vanishes back in time in a network that forgets, and grows in one whose dynamics
-    explode.
+    The norm is `|dL / dx_t|`, with `x_t` the input of the first recurrent layer at step t, averaged
+    over the sequences. Going back in time, it vanishes in a network that forgets, and grows in one
+    with exploding dynamics.
 
     Args:
         learner: a model, or a learner around one, with a recurrent layer of this package.
-        x: sequences for the learner; ragged ones are aligned at their last steps.
+        x: sequences for the learner; ragged sequences are aligned at their last steps.
         loss: a function of the learner's outputs that returns a scalar; None for half their squared
             norm.
 
     Shapes:
         x `(B, S, …)`, or `(N, B, S, …)` with a task axis -> `(S,)`, with S the steps of the longest
-        sequence. Entry k is the gradient k steps before the end, averaged over the sequences that
-        have such a step.
+        sequence. Entry k is the norm k steps before the end, averaged over the sequences that are
+        long enough.
 
     Raises:
         ArgumentError: the learner has no recurrent layer of this package, does not call it with a
@@ -62,9 +62,8 @@ def gradient_flow(
         given = args[0] if args else kwargs.pop("input")
         if not isinstance(given, Tensor) or given.dim() < 3 or transforms_are_active():
             raise ArgumentError(
-                "gradient_flow: the recurrent layer must read a padded batch of sequences, outside "
-                f"of torch.func, got {type(given).__name__}; pad the sequences, or pass a learner "
-                "of a single task"
+                "gradient_flow: the recurrent layer must read a padded batch outside torch.func, "
+                f"got {type(given).__name__}; pad the sequences, or pass a learner of one task"
             )
         taken = given.detach().requires_grad_()
         read.append((taken, kwargs.get("lengths")))
@@ -77,7 +76,7 @@ def gradient_flow(
             outputs = learner(x)
             if loss is None and not isinstance(outputs, Tensor):
                 raise ArgumentError(
-                    "gradient_flow: the learner returns more than one tensor; pass loss="
+                    "gradient_flow: the learner returns several tensors; pass loss="
                 )
             value = outputs.square().sum() / 2 if loss is None else loss(outputs)
     finally:

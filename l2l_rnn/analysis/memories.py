@@ -1,4 +1,4 @@
-"""What a memory did over a sequence: where it wrote and read, and which slots were free."""
+"""Traces of a memory over a sequence: where it wrote and read, and which slots were free."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _SLOT_ARRAYS = ("write_weights", "read_weights", "usage", "allocation")
 
 @dataclasses.dataclass(frozen=True)
 class MemoryTrace:
-    """What a memory did at every step of one sequence.
+    """Trace of a memory over one sequence.
 
     Attributes:
         kind: the name of the memory's class.
         inputs: the sequence, `(S, F)`.
         outputs: the outputs, `(S, output_size)`.
-        write_weights, read_weights: where each head wrote and read, `(S, heads, M)`; None for a
-            memory without heads.
-        usage: how much each slot was in use, or was used lately, `(S, 1, M)`, or None.
-        allocation: the free slots that each step was offered, `(S, 1, M)`, or None.
+        write_weights, read_weights: the weights of each head, `(S, heads, M)`; None for a memory
+            without heads.
+        usage: the usage of each slot, `(S, 1, M)`; None for a memory that does not track it.
+        allocation: the allocation weights over free slots, `(S, 1, M)`; None for a memory without
+            them.
     """
 
     kind: str
@@ -42,7 +43,7 @@ class MemoryTrace:
     allocation: np.ndarray[Any, Any] | None = None
 
     def to_json(self) -> str:
-        """Return the trace as JSON: arrays as nested lists, values that are not finite as null."""
+        """Return the trace as JSON: arrays as nested lists, non-finite values as null."""
 
         def plain(value: Any) -> Any:
             if not isinstance(value, np.ndarray):
@@ -61,9 +62,9 @@ class MemoryTrace:
         return Path(path)
 
     def draw(self, path: str | Path) -> Path:
-        """Draw the trace as a PNG, with steps to the right and features or slots downwards.
+        """Draw the trace as a PNG, with steps from left to right and features or slots downward.
 
-        The brightest color is the largest value, and at least 1 for weights and usage.
+        The brightest color stands for the largest value, or for 1 if weights or usage stay below 1.
 
         Raises:
             MissingExtraError: matplotlib is not installed.
@@ -97,12 +98,12 @@ class MemoryTrace:
 
 
 def trace_memory(memory: RecurrentMemory[Any], x: Tensor, state: Any = None) -> MemoryTrace:
-    """Run a recurrent memory over one sequence, step by step, and record what it did.
+    """Run a recurrent memory over one sequence, step by step, and record a trace.
 
     Args:
-        memory: a recurrent layer of `l2l_rnn.memory` whose parameters have no task axis.
+        memory: a recurrent layer of `l2l_rnn.memory`, without a task axis on its parameters.
         x: one sequence.
-        state: the state to start from, of a batch of one sequence; None for a blank one.
+        state: the initial state, for a batch of one sequence; None for a blank state.
 
     Shapes:
         x `(S, F)`.
@@ -128,7 +129,7 @@ def trace_memory(memory: RecurrentMemory[Any], x: Tensor, state: Any = None) -> 
     if x.dim() != 2 or len(x) == 0 or x.shape[1] != memory.input_size:
         raise ShapeError(
             f"trace_memory: x must be one sequence (S, F={memory.input_size}), got shape "
-            f"{tuple(x.shape)}; pass one sequence of a batch, x[0]"
+            f"{tuple(x.shape)}; pass a single sequence, such as x[0] of a batch"
         )
     steps: dict[str, list[Tensor]] = {"outputs": []}
     with torch.no_grad():

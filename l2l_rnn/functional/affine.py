@@ -1,4 +1,4 @@
-"""Affine maps and embeddings whose parameters may have a leading task axis."""
+"""Affine maps and embeddings, with an optional task axis on their parameters."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Shapes:
         x `(…, F)`, weight `(H, F)`, bias `(H,)` -> `(…, H)`, or
-        x `(N, …, F)`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`, where x has at least two
-        axes after `N`.
+        x `(N, …, F)`, weight `(N, H, F)`, bias `(N, H)` -> `(N, …, H)`; x has at least two axes
+        after `N`.
 
     Example:
         >>> linear(torch.ones(2, 3, 4), torch.ones(2, 5, 4)).shape
@@ -34,7 +34,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def product_type(x: Tensor) -> torch.dtype:
-    """Return the dtype of a matrix product with x. Under autocast it is not x's own."""
+    """Return the dtype of a matrix product with x, which under autocast is not x's own."""
     empty = x.new_empty(0, 0)
     return (empty @ empty).dtype
 
@@ -42,11 +42,11 @@ def product_type(x: Tensor) -> torch.dtype:
 def embedding(tokens: Tensor, weight: Tensor) -> Tensor:
     """Look up a vector for each token id, where each task has its own table.
 
-    The ids are not checked: an id outside the table would read another task's vector.
+    The ids are not checked: an id outside the table may read another task's vector.
 
     Args:
-        tokens: token ids, from 0.
-        weight: the table, with one row for each id.
+        tokens: token ids, starting at 0.
+        weight: the table, with one row per id.
 
     Shapes:
         tokens `(…)`, weight `(ids, features)` -> `(…, features)`, or

@@ -1,4 +1,4 @@
-"""Loading the compiled code, and the tensors that it may read."""
+"""Loading of the compiled code, and a check of the tensors that it may read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.nn import Parameter
 
 
 def may_touch(tensors: Iterable[Tensor | None]) -> bool:
-    """Tell whether compiled code may read these tensors.
+    """Return whether compiled code may read these tensors.
 
     They must be float32 and on a CPU. Nothing may intercept torch's operations, as tracing and fake
-    tensors do, because compiled code is not one of them.
+    tensors do, because such code would not see the compiled passes.
     """
     return torch._C._len_torch_dispatch_stack() == 0 and all(
         type(t) in (Tensor, Parameter) and t.device.type == "cpu" and t.dtype == torch.float32
@@ -36,11 +36,11 @@ def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
 
     Args:
         name: `"rnn"` or `"memory"`.
-        version: version of the C code that the caller expects.
-        job_size: bytes of the struct that the caller passes.
+        version: the version of the C code that the caller expects.
+        job_size: the size, in bytes, of the struct that the caller passes.
 
     Returns:
-        The function; None if it was not compiled, has another version, or is turned off by
+        The function, or None if it was not compiled, has another version, or is turned off by
         `L2L_RNN_COMPILED=0` in the environment.
     """
     if os.environ.get("L2L_RNN_COMPILED") == "0":
@@ -61,7 +61,7 @@ def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
 
 
 def _find_openmp() -> int | None:
-    """Return the address of `GOMP_parallel` in torch's own OpenMP runtime, if it is GNU's.
+    """Return the address of `GOMP_parallel` in torch's OpenMP runtime, if that is GNU's.
 
     Threads of another runtime would compete with torch's, which spin while they wait for work.
     """

@@ -9,20 +9,23 @@ from torch.nn import functional as F
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ShapeError
 
+# torch ignores labels of -100 by default and would count their loss as 0.
+_NO_LABEL = torch.iinfo(torch.int64).min
+
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute each task's mean cross-entropy `-1/B sum_b log softmax(logits_b)[label_b]`.
 
     Args:
         logits: class scores.
-        labels: class of each sequence, `0 … C - 1`.
+        labels: the class of each sequence, from 0 to `C - 1`.
 
     Shapes:
         logits `(…, B, C)`, labels `(…, B)` -> `(…)`: a scalar, or `(N,)` with a task axis.
 
     Raises:
-        ShapeError: the labels' shape is not that of the logits without their last axis.
-        ArgumentError: a label is not one of the classes (checked on a CPU only).
+        ShapeError: the labels do not have the shape of the logits without their last axis.
+        ArgumentError: a label is out of range (checked on a CPU only).
 
     Example:
         >>> cross_entropy(torch.zeros(3, 4, 2), torch.zeros(3, 4, dtype=torch.long)).shape
@@ -30,21 +33,23 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     _check(logits, labels, "cross_entropy")
     try:
-        losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
+        losses = F.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=_NO_LABEL
+        )
     except IndexError as error:  # torch's own message does not say which labels are valid
         values = readable_values(labels)
-        found = "others" if values is None else f"{int(values.min())} … {int(values.max())}"
+        found = "others" if values is None else f"{int(values.min())} to {int(values.max())}"
         raise ArgumentError(
-            f"cross_entropy: labels must lie in 0 … {logits.shape[-1] - 1}, as there are "
-            f"C={logits.shape[-1]} classes, got {found}"
+            f"cross_entropy: labels must be from 0 to {logits.shape[-1] - 1} for "
+            f"C={logits.shape[-1]} classes, got {found}; check the labels, or set ways"
         ) from error
     return losses.reshape(labels.shape).mean(-1)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute each task's accuracy: the share of sequences whose label has the largest score.
+    """Compute each task's accuracy: the fraction of sequences for which the label scores highest.
 
-    Args, shapes and errors are those of `cross_entropy`.
+    Arguments, shapes and errors are the same as for `cross_entropy`.
 
     Example:
         >>> accuracy(torch.eye(2), torch.tensor([0, 0])).item()
@@ -55,7 +60,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Compute each task's mean squared error over its sequences and their values.
+    """Compute each task's mean squared error over its sequences and values.
 
     Args:
         predictions: the model's outputs.
@@ -65,7 +70,7 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
         both `(…, B, values)` -> `(…)`: a scalar, or `(N,)` with a task axis.
 
     Raises:
-        ShapeError: the targets' shape is not that of the predictions.
+        ShapeError: the targets do not have the shape of the predictions.
 
     Example:
         >>> mean_squared_error(torch.zeros(3, 4, 1), torch.ones(3, 4, 1))
@@ -74,7 +79,7 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
     if predictions.shape != targets.shape:
         raise ShapeError(
             f"mean_squared_error: targets must have shape {tuple(predictions.shape)}, like the "
-            f"predictions, got {tuple(targets.shape)}"
+            f"predictions, got {tuple(targets.shape)}; reshape one of them"
         )
     return (predictions - targets).square().mean((-2, -1))
 
@@ -82,19 +87,19 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Compute each task's mean binary cross-entropy over the bits that have a target.
 
-    `-(t log s + (1 - t) log(1 - s))` with `s = sigmoid(logit)`. Outputs without a target, NaN
-    included, change neither the loss nor its gradient.
+    `-(t log s + (1 - t) log(1 - s))` with `s = sigmoid(logit)`. Outputs without a target affect
+    neither the loss nor its gradient, even if they are NaN.
 
     Args:
         logits: the model's outputs.
-        targets: the correct bits, or probabilities of a 1; NaN where there is no target.
+        targets: the correct bits, or the probability that a bit is 1; NaN where there is no target.
 
     Shapes:
         both `(…, B, S, bits)` -> `(…)`: a scalar, or `(N,)` with a task axis; 0 for a task without
         targets.
 
     Raises:
-        ShapeError: the targets' shape is not that of the logits, or has fewer than three axes.
+        ShapeError: logits and targets differ in shape, or have fewer than three axes.
 
     Example:
         >>> bits = torch.tensor([1.0, 0.0, float("nan")]).reshape(1, 3, 1)
@@ -103,8 +108,8 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """
     if logits.shape != targets.shape or logits.dim() < 3:
         raise ShapeError(
-            f"binary_cross_entropy: logits and targets must be shaped alike, (…, B, S, bits), got "
-            f"{tuple(logits.shape)} and {tuple(targets.shape)}"
+            "binary_cross_entropy: logits and targets must have one shape, (…, B, S, bits), got "
+            f"{tuple(logits.shape)} and {tuple(targets.shape)}; reshape one of them"
         )
     known = ~targets.isnan()
     losses = F.binary_cross_entropy_with_logits(
@@ -119,6 +124,6 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def _check(logits: Tensor, labels: Tensor, who: str) -> None:
     if logits.shape[:-1] != labels.shape:
         raise ShapeError(
-            f"{who}: labels must have shape {tuple(logits.shape[:-1])}, that of the logits "
-            f"{tuple(logits.shape)} without their last axis, got {tuple(labels.shape)}"
+            f"{who}: labels must have shape {tuple(logits.shape[:-1])} for logits "
+            f"{tuple(logits.shape)}, got {tuple(labels.shape)}; pass one label per sequence"
         )

@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def token_lengths(tokens: Tensor) -> Tensor:
-    """Compute each token sequence's length, the position after its last nonzero id.
+    """Compute the length of each token sequence: the position after its last nonzero id.
 
     Args:
-        tokens: ids, padded with 0.
+        tokens: token ids, padded with 0.
 
     Shapes:
         tokens `(…, S)` -> `(…)`.
@@ -26,10 +26,12 @@ def token_lengths(tokens: Tensor) -> Tensor:
 
 
 def step_lengths(x: Tensor) -> Tensor:
-    """Compute each real-valued sequence's length, the position after its last step not all NaN.
+    """Compute the length of each real-valued sequence: the position after its last non-NaN step.
+
+    A step counts as padding only if all its features are NaN.
 
     Args:
-        x: steps of features, padded with NaN.
+        x: real-valued steps, padded with NaN.
 
     Shapes:
         x `(…, S, F)` -> `(…)`.
@@ -45,7 +47,7 @@ def step_mask(lengths: Tensor, steps: int) -> Tensor:
     """Return a mask that is True at the steps inside each sequence.
 
     Args:
-        lengths: valid steps of each sequence.
+        lengths: number of valid steps of each sequence.
         steps: `S`, the padded length.
 
     Shapes:

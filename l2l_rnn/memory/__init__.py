@@ -1,4 +1,4 @@
-"""Memories: stores that are written and read by key, and recurrent layers that have one."""
+"""Memories: stores that are written and read by key, and recurrent layers with a memory."""
 
 from l2l_rnn.memory.dnc import DNC, DNCState
 from l2l_rnn.memory.hebbian_rnn import HebbianRNN, HebbianRNNState

@@ -1,4 +1,4 @@
-"""All steps of a controller with heads in compiled code, for a layer with any leading axes."""
+"""All steps of a controller with heads in compiled code, for layers with any leading axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from l2l_rnn.functional.memory.autograd import slot_recurrence
 from l2l_rnn.functional.memory.heads import Heads
 
 Module = TypeVar("Module", bound=nn.Module)
-_AXES = (2, 2, 1, 0)  # of weight_back, weight_heads, bias_heads and a sharpness, without tasks
+_AXES = (2, 2, 1, 0)  # of weight_back, weight_heads, bias_heads and the sharpness, without tasks
 
 
 def compiled_steps(
@@ -25,21 +25,21 @@ def compiled_steps(
     others: Mapping[str, Tensor],
     inside: Tensor | None,
 ) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
-    """Take all steps with `slot_recurrence`, which has the axes `(N, B)`, for a layer's axes.
+    """Take all steps with `slot_recurrence`, for a layer with or without the axis `N`.
 
     Args:
         heads: the kind of memory and its heads.
         exact: the same function in torch operations, `exact(features, parameters, parts, others,
-            inside)`, of parameters with a task axis; returns what the steps return and the last
-            parts.
+            inside)`, with a task axis on the parameters. It returns the results of all steps
+            and the last parts.
         features: the controller's input at each step.
-        parameters: weight_back, weight_heads, bias_heads and, of a MANN, its sharpness.
+        parameters: weight_back, weight_heads, bias_heads and, for a MANN, its sharpness.
         parts: the state before the first step, in the order of `slot_recurrence`.
         others: fields that the steps change but that have no gradient.
-        inside: True at steps within a sequence, False at padding; None for no padding.
+        inside: True at steps inside a sequence, False at padding; None for no padding.
 
     Returns:
-        What the steps return, the parts after the last step, and the others after it.
+        The results of all steps, the parts after the last step, and the others after it.
 
     Shapes:
         features `(…, S, any)`, parts and others `(…, any)`, where `…` is `(N, B)` or `(B,)`;

@@ -1,4 +1,4 @@
-"""A recurrent layer in which a controller steers heads on slots: the base of NTM, DNC and MANN."""
+"""Base class of NTM, DNC and MANN: a controller that steers heads on memory slots."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ HeadState = TypeVar("HeadState", bound=Any)
 class ControllerMemory(RecurrentMemory[HeadState]):
     """A controller that steers read and write heads on M slots of size W. Not for direct use.
 
-    The controller maps a step and the last reads to `h`. One product of `h`, with `weight_heads`
-    and `bias_heads`, gives the numbers of all heads. The output is `y = W_y [h, r] + b_y`, with the
-    reads `r`.
+    The controller maps a step and the last reads to `h`. A linear map of `h`, with `weight_heads`
+    and `bias_heads`, gives the interface vector, which holds the numbers that control all heads.
+    The output is `y = W_y [h, r] + b_y`, with the reads `r`.
 
-    The slots can also be written and read by key, as a store: a slot is then a key and its value,
-    `K + V = W`. A subclass inherits that from a store's base class.
+    The slots can also be used as a store that is written and read by key: a slot is then a key and
+    its value, `K + V = W`. A subclass inherits this from the base class of a store.
 
     Args:
         input_size: `F`, features of a step.
         output_size: features of an output step; None for `H`.
-        hidden_size: `H`, units of the controller.
-        slots: `M`.
-        slot_size: `W`.
-        read_heads: `R`.
+        hidden_size: `H`, hidden units of the controller.
+        slots: `M`, number of memory slots.
+        slot_size: `W`, size of a slot.
+        read_heads: `R`, number of read heads.
         write_heads: number of write heads.
         controller: `"lstm"` or `"feedforward"`.
-        key_size: `K`, when the slots are used as a store; None for half the slot size.
-        eps: length below which a slot or key counts as short, as in
-            `functional.cosine_similarity`; it bounds the gradient through content.
+        key_size: `K`, size of a key in the store; None for half the slot size.
+        eps: norm below which a slot or key counts as short, as in
+            `functional.cosine_similarity`; it bounds the gradient of content weights.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ControllerMemory(RecurrentMemory[HeadState]):
 
     @abstractmethod
     def _interface(self) -> tuple[int, ...]:
-        """Return how many of the heads' numbers go through each activation."""
+        """Return how many numbers of the interface vector each activation takes."""
 
     def reset_parameters(self) -> None:
         """Draw the parameters again."""
@@ -127,18 +127,18 @@ class ControllerMemory(RecurrentMemory[HeadState]):
         return functional.linear(seen, self.weight_output, self.bias_output)
 
     # A subclass with compiled steps defines `_heads`, `_parts` and `_with_parts`. The other methods
-    # have defaults, which MANN extends by its sharpness and its usage.
+    # have defaults, which MANN extends to its sharpness and its usage.
 
     def _heads(self) -> Heads | None:
-        """Return the heads of the compiled form, or None if there is no such form."""
+        """Return the heads for the compiled steps, or None if the steps are not compiled."""
         return None
 
     def _parts(self, state: HeadState) -> list[Tensor]:
-        """Return the tensors of a state as `slot_recurrence` takes them."""
+        """Return the tensors of a state in the order of `slot_recurrence`."""
         raise NotImplementedError
 
     def _with_parts(self, state: HeadState, parts: Sequence[Tensor]) -> HeadState:
-        """Return the state with these tensors, which are in the order of `_parts`."""
+        """Return the state with these tensors, given in the order of `_parts`."""
         raise NotImplementedError
 
     def _bookkeeping(self, state: HeadState) -> Mapping[str, Tensor]:
@@ -150,7 +150,7 @@ class ControllerMemory(RecurrentMemory[HeadState]):
         return [self.controller.weight_back, self.weight_heads, self.bias_heads]
 
     def _with_stepped(self, parameters: Sequence[Tensor]) -> ControllerMemory[HeadState]:
-        """Return a copy of this layer with other tensors in place of those of `_stepped`."""
+        """Return a copy of this layer with other tensors in place of the `_stepped` parameters."""
         back, weight, bias, *_ = parameters
         layer = with_parameters(self, weight_heads=weight, bias_heads=bias)
         controller = with_parameters(self.controller, weight_back=back)
@@ -185,8 +185,8 @@ class ControllerMemory(RecurrentMemory[HeadState]):
         return seen, self._with_parts(state._replace(**after), last)
 
     def _is_compiled(self, tensors: Sequence[Tensor], others: Mapping[str, Tensor]) -> bool:
-        """Return whether the steps have a compiled form that runs on these tensors."""
-        # A subclass that overrides a step or adds a controller has other steps.
+        """Return whether compiled code can run the steps on these tensors."""
+        # A subclass that overrides a step, or a new controller, computes something else.
         owner = next(c for c in type(self).__mro__ if "_heads" in c.__dict__)
         floats = [t for t in others.values() if t.is_floating_point()]
         return (

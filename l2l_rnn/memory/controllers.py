@@ -15,22 +15,23 @@ from l2l_rnn import functional
 class Controller(nn.Module, ABC):
     """A layer that reads a step and the last reads of the memory. Not for direct use.
 
-    The part that depends on the step alone, `project`, is computed for all steps at once.
+    `project` computes the part that depends only on the input, for all steps at once.
 
     Args:
         input_size: `F`, features of a step.
         read_size: `R W`, features of all reads.
-        hidden_size: `H`.
+        hidden_size: `H`, hidden units.
 
     Attributes:
-        gates: rows of the weights for each unit.
-        recurrent: whether the controller also reads its own last output.
-        weight_input: from a step, `(gates H, F)`.
-        weight_back: from the last reads and, if recurrent, the last output, `(gates H, Z)`.
-        bias: `(gates H)`.
+        gates: `G`, rows of the weights per hidden unit.
+        recurrent: whether the controller also reads its last output.
+        weight_input: the weight of the input, `(G H, F)`.
+        weight_back: the weight of the last reads and, if `recurrent`, of the last output,
+            `(G H, R W)` or `(G H, R W + H)`.
+        bias: `(G H,)`.
 
     Shapes:
-        projected `(…, gates * H)`, reads `(…, read_size)`, hidden `(…, H)`, cell `(…, cell_size)`.
+        projected `(…, G H)`, reads `(…, R W)`, hidden `(…, H)`, cell `(…, cell_size)`.
     """
 
     task_axis: ClassVar[bool] = True
@@ -67,7 +68,7 @@ class Controller(nn.Module, ABC):
         nn.init.zeros_(self.bias)
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute the part of the gates that depends on a step alone, for any number of steps."""
+        """Compute the part of the gates that depends only on the input, for any number of steps."""
         return functional.linear(x, self.weight_input, self.bias)
 
     @abstractmethod
@@ -86,9 +87,9 @@ class Controller(nn.Module, ABC):
 
 
 class LSTMController(Controller):
-    """An LSTM: `c' = f c + i g`, `h' = o tanh(c')`, with sigmoids i, f, o and a tanh g.
+    """An LSTM: `c' = f c + i g`, `h' = o tanh(c')`, with sigmoid gates i, f, o and a tanh gate g.
 
-    The rows of its weights stack i, f, g, o, as in torch. The forget gate's bias starts at 1.
+    The rows of its weights stack i, f, g, o, as in torch. The forget gate's bias is initially 1.
     """
 
     gates = 4
@@ -111,7 +112,7 @@ class LSTMController(Controller):
 
 
 class FeedForwardController(Controller):
-    """A layer of tanh units, `h' = tanh(W_x x + W_r r + b)`, with no state of its own."""
+    """A layer of tanh units without state, `h' = tanh(W_x x + W_r r + b)`."""
 
     gates = 1
     recurrent = False

@@ -1,4 +1,4 @@
-"""The differentiable neural computer: heads that find free slots and follow the order of writes."""
+"""The differentiable neural computer: an NTM with slot allocation and temporal links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
 from l2l_rnn.memory.stores.slot_memory import RingStore, overwritten
 
-_SHARPNESS = 10.0  # of reads by key
+_SHARPNESS = 10.0  # of the store's reads
 
 
 class DNCState(NamedTuple):
@@ -24,16 +24,16 @@ class DNCState(NamedTuple):
 
     Attributes:
         memory: `M`, the slots, `(…, M, W)`.
-        usage: `u`, how much each slot is in use, `(…, M)`.
-        allocation: `a`, the free slots that the last step was offered, `(…, M)`.
-        links: `L`, how much slot i was written right after slot j, `(…, M, M)`.
-        precedence: `p`, how much each slot was the last one written, `(…, M)`.
-        write_weights: `w^w`, those of the last write, `(…, M)`.
-        read_weights: `w^r`, those of the last reads, `(…, R, M)`.
-        reads: `r`, what each read head read last, `(…, R, W)`.
-        hidden: `h`, the controller's output, `(…, H)`.
-        cell: the controller's cell, `(…, H)`, or `(…, 0)` if it has none.
-        written: how many examples were ever written by `write`, `(…)`.
+        usage: `u`, the usage of each slot, from 0 (free) to 1 (in use), `(…, M)`.
+        allocation: `a`, the allocation weights over free slots in the last step, `(…, M)`.
+        links: `L`, the degree to which slot i was written right after slot j, `(…, M, M)`.
+        precedence: `p`, the degree to which each slot was written last, `(…, M)`.
+        write_weights: `w^w`, the weights of the last write, `(…, M)`.
+        read_weights: `w^r`, the weights of the last reads, `(…, R, M)`.
+        reads: `r`, the last read of each read head, `(…, R, W)`.
+        hidden: `h`, the controller's last output, `(…, H)`.
+        cell: the controller's cell state, `(…, H)`, or `(…, 0)` if it has none.
+        written: the number of examples written by `write`, `(…)`.
     """
 
     memory: Tensor
@@ -50,7 +50,7 @@ class DNCState(NamedTuple):
 
     @property
     def overwritten(self) -> Tensor:
-        """How many of the written examples are lost, `(…)`."""
+        """The number of written examples that were overwritten, `(…)`."""
         return overwritten(self.written, self.memory.shape[-2])
 
 
@@ -58,44 +58,46 @@ class DNCState(NamedTuple):
 class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
     """A differentiable neural computer: an NTM with allocation of free slots and temporal links.
 
-    The controller, h, reads a step x and the last reads r, and gives the heads their numbers. A
-    step computes in this order:
+    The controller reads a step x and the last reads r. Its output h determines the interface
+    vector, which controls the heads. A step computes, in this order:
 
     - usage: `u' = (u + w^w - u w^w) prod_heads (1 - f w^r)`, with free gates f;
-    - write weights: `w^w = g_w (g_a a + (1 - g_a) c)`, of the allocation a of free slots and of
-      content c, with a write gate g_w and an allocation gate g_a;
+    - write weights: `w^w = g_w (g_a a + (1 - g_a) c)`, with allocation weights a over free slots,
+      content weights c, a write gate g_w and an allocation gate g_a;
     - memory: `M' = M (1 - w^w e) + w^w v`, with an erase vector e and a write vector v;
-    - links L and precedence p, `functional.temporal_links`;
-    - read weights: `w^r = pi_1 L^T w^r + pi_2 c^r + pi_3 L w^r`, of the slots written before those
-      read last, of content, and of those written after, with modes pi that sum to 1;
+    - links L and precedence p: see `functional.temporal_links`;
+    - read weights: `w^r = pi_1 L^T w^r + pi_2 c^r + pi_3 L w^r`. The three terms are the slots
+      written before those read last, the content weights c^r, and the slots written after those
+      read last. The modes pi sum to 1;
     - reads: `r' = w^r M'`, and outputs `y = W_y [h, r'] + b_y`.
 
-    The slots are also a store: `write` and `read` work as in `SlotMemory`, and what `write` wrote
-    counts as in use.
+    The slots are also a store: `write` and `read` work as in `SlotMemory`. Slots that `write`
+    fills count as in use.
 
     Args:
         input_size: `F`, features of a step.
         output_size: features of an output step; None for `H`.
-        hidden_size: `H`, units of the controller.
-        slots: `M`.
-        slot_size: `W`.
-        read_heads: `R`.
+        hidden_size: `H`, hidden units of the controller.
+        slots: `M`, number of memory slots.
+        slot_size: `W`, size of a slot.
+        read_heads: `R`, number of read heads.
         controller: `"lstm"` or `"feedforward"`.
-        key_size: `K`, in the store; None for half the slot size. Then `V = W - K`.
-        eps: length below which a slot or key counts as short, as in
-            `functional.cosine_similarity`; it bounds the gradient through content.
+        key_size: `K`, size of a key in the store; None for half the slot size. Values have the
+            size `V = W - K`.
+        eps: norm below which a slot or key counts as short, as in
+            `functional.cosine_similarity`; it bounds the gradient of content weights.
 
     Attributes:
         controller: a `Controller`.
-        weight_heads, bias_heads: from `h` to the numbers of all heads.
+        weight_heads, bias_heads: the linear map from `h` to the interface vector.
         weight_output, bias_output: `W_y` and `b_y`.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and a `DNCState`.
 
     Raises:
-        ArgumentError: a size, `eps` or the controller cannot be used.
-        ShapeError: at a call, input, state, keys or values do not fit.
+        ArgumentError: a size, `eps` or the controller is invalid.
+        ShapeError: in a call, the input, state, keys or values have the wrong shape.
 
     Example:
         >>> dnc = DNC(3, 2, hidden_size=8, slots=16, slot_size=6, read_heads=4)
@@ -104,8 +106,9 @@ class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
         (torch.Size([4, 5, 2]), torch.Size([4, 16, 16]))
 
     Source: A. Graves et al., 2016, Hybrid computing using a neural network with dynamic external
-    memory, Methods. The controller has one layer, and the reads of a step reach the output but not
-    the controller of that step. The whole state starts at 0. The store is not in the paper.
+    memory, Methods. Here the controller has one layer, and the reads of a step reach the output
+    but not the controller of that step. The whole state is initially 0. The store is not in the
+    paper.
     """
 
     def __init__(
@@ -137,7 +140,7 @@ class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
             device,
             dtype,
         )
-        # No step uses it, so it is not learned.
+        # Not a parameter, because no step uses it.
         sharpness = torch.full((1,), math.log(_SHARPNESS), device=device, dtype=dtype)
         self.register_buffer("log_sharpness", sharpness)
         self.reset_parameters()
@@ -151,7 +154,7 @@ class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
         }
 
     def _interface(self) -> tuple[int, int, int, int]:
-        """Return how many of the heads' numbers go through identity, sigmoid, softplus, softmax."""
+        """Return how many interface numbers identity, sigmoid, softplus and softmax take."""
         heads, size = self.read_heads, self.slot_size
         return (heads + 2) * size, size + heads + 2, heads + 1, 3 * heads
 
@@ -251,5 +254,5 @@ class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
         after = super()._write(state, keys, values)
         place = torch.arange(self.slots, device=state.usage.device)
         new = (place - state.written.unsqueeze(-1)) % self.slots < keys.shape[-2]
-        # So that a later step does not take the slot for a free one.
+        # Later steps must not treat the slot as free.
         return after._replace(usage=torch.where(new, torch.ones_like(state.usage), state.usage))

@@ -1,4 +1,4 @@
-"""The recurrent network with Hebbian fast weights of Ba et al."""
+"""The recurrent network of Ba et al. with Hebbian fast weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.recurrent_memory import LAYERS, RecurrentMemory
 
 _BLOCK = 64  # steps between two updates of the matrix
-_FEW = 50_000  # elements of all matrices, below which updating them at every step is faster
+_FEW = 50_000  # elements of all matrices; below it, updating them at every step is faster
 
 
 class HebbianRNNState(NamedTuple):
@@ -36,22 +36,22 @@ class HebbianRNNState(NamedTuple):
 class HebbianRNN(RecurrentMemory[HebbianRNNState]):
     """A recurrent network that attends to its recent past, `A_t = lambda A_{t-1} + eta h_t h_t^T`.
 
-    A step has `z = W h + C x + b` and an inner loop of `S` rounds, which starts at
-    `h_0 = f(LN(z))` and computes `h_{s+1} = f(LN(z + A h_s))`; `f` is relu and `LN` a layer norm
-    with gain and bias. The last `h_s` is the hidden state and the output.
+    A step computes `z = W h + C x + b` and runs an inner loop of `inner_steps` rounds, which starts
+    at `h_0 = f(LN(z))` and computes `h_{s+1} = f(LN(z + A h_s))`; `f` is ReLU, and `LN` is a layer
+    norm with gain and bias. The last `h_s` is the hidden state and the output.
 
     Args:
         input_size: `F`, features of a step.
-        hidden_size: `H`.
-        decay: `lambda`, the share of the fast weights that a step keeps.
+        hidden_size: `H`, hidden units.
+        decay: `lambda`, the factor by which the fast weights decay at each step.
         lr: `eta`, the learning rate of the fast weights; None for `0.2 / H`. Hidden states have a
-            length of about `sqrt(H / 2)`, so that with 0.5, as in the paper, `A h` is much larger
-            than `z`, and the network learns little.
-        inner_steps: `S`, rounds of the inner loop.
+            norm of about `sqrt(H / 2)`. With the paper's 0.5, `A h` would be much larger than `z`,
+            and the network would learn little.
+        inner_steps: number of rounds of the inner loop, `S` in the paper.
 
     Attributes:
         weight_hh, weight_ih, bias: `W`, `C` and `b`.
-        gain, shift: gain and bias of the layer norm.
+        gain, shift: the gain and the bias of the layer norm.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, H)` and a `HebbianRNNState`.
@@ -59,7 +59,7 @@ class HebbianRNN(RecurrentMemory[HebbianRNNState]):
     Raises:
         ArgumentError: a size is not a positive integer, `decay` is not in [0, 1], or `lr` is not
             positive.
-        ShapeError: at a call, input, state or lengths do not fit.
+        ShapeError: in a call, the input, state or lengths have the wrong shape.
 
     Example:
         >>> layer = HebbianRNN(3, 8)
@@ -146,9 +146,9 @@ class HebbianRNN(RecurrentMemory[HebbianRNNState]):
     def _block(
         self, features: Tensor, state: HebbianRNNState, inside: Tensor | None
     ) -> tuple[Tensor, HebbianRNNState]:
-        """Take a block of steps with the hidden states in place of their outer products.
+        """Take a block of steps from the hidden states, without forming their outer products.
 
-        `A_t h = lambda^t A_0 h + eta sum_s lambda^(t - s) h_{s-1} (h_{s-1} . h)`, so that `A` is
+        `A_t h = lambda^t A_0 h + eta sum_s lambda^(t - s) h_{s-1} (h_{s-1} . h)`. `A` itself is
         computed only once, at the end of the block.
         """
         hidden, weights = state
@@ -171,7 +171,7 @@ class HebbianRNN(RecurrentMemory[HebbianRNNState]):
         if inside is None:
             weights = hebbian_rule(past, past, weights, decay=self.decay, lr=self.lr)
             return seen, HebbianRNNState(hidden, weights)
-        # Each sequence takes its own number of steps, so the powers of lambda differ.
+        # Sequences take different numbers of steps, so the powers of lambda differ.
         taken = inside.sum(-1)
         ages = taken.unsqueeze(-1) - 1 - torch.arange(steps, device=inside.device)
         kept = (self.decay ** ages.clamp(min=0).to(h.dtype)).masked_fill(ages < 0, 0)

@@ -1,4 +1,4 @@
-"""The memory-augmented neural network of Santoro et al.: heads that write the least used slots."""
+"""The memory-augmented neural network of Santoro et al., which writes to the least used slots."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class MANNState(NamedTuple):
 
     Attributes:
         memory: `M`, the slots, `(…, M, W)`.
-        usage: `w^u`, how much each slot was read and written lately, `(…, M)`.
+        usage: `w^u`, how much each slot was recently read and written, `(…, M)`.
         read_weights, write_weights: `w^r` and `w^w` of the last step, `(…, R, M)`.
-        reads: `r`, what each head read last, `(…, R, W)`.
-        hidden: `h`, the controller's output, `(…, H)`.
-        cell: the controller's cell, `(…, H)`, or `(…, 0)` if it has none.
-        used: whether each slot was ever written as the least used one, `(…, M)`, bool.
-        overwritten: how many writes replaced a used slot, `(…)`.
+        reads: `r`, the last read of each head, `(…, R, W)`.
+        hidden: `h`, the controller's last output, `(…, H)`.
+        cell: the controller's cell state, `(…, H)`, or `(…, 0)` if it has none.
+        used: True for slots that were written as the least used one, `(…, M)`.
+        overwritten: the number of writes that replaced a used slot, `(…)`.
     """
 
     memory: Tensor
@@ -46,20 +46,20 @@ class MANNState(NamedTuple):
 
     @property
     def written(self) -> Tensor:
-        """How many writes went to a least used slot, `(…)`."""
+        """The number of writes to least used slots, `(…)`."""
         return self.used.sum(-1) + self.overwritten
 
 
 @LAYERS.register("mann")
 class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
-    """A recurrent layer with a memory that is written where it is least used (LRUA).
+    """A recurrent layer that writes to the least used slots of its memory (LRUA).
 
-    The controller, h, reads a step x and the last reads r, and gives each of R heads a key
-    `k = tanh(·)` and a gate `g = sigmoid(·)`. Each head has its own least used slot, `w^lu`, by the
-    usage before the step. A step computes in this order:
+    The controller reads a step x and the last reads r. Its output h gives each of R heads a key
+    `k = tanh(·)` and a gate `g = sigmoid(·)`. Each head also gets its own least used slot, `w^lu`,
+    determined by the usage before the step. A step computes, in this order:
 
-    - the least used slots are set to 0, and `M <- M + w^w k` is written with
-      `w^w = g w^r + (1 - g) w^lu`, in which `w^r` are the last read weights;
+    - memory: the least used slots are cleared, then `M <- M + w^w k`, with the write weights
+      `w^w = g w^r + (1 - g) w^lu` and the last read weights `w^r`;
     - read weights: `w^r = softmax_i(s cos(k, M_i))`, and reads `r = w^r M`;
     - usage: `w^u <- gamma w^u + sum over heads of w^r + w^w`;
     - outputs `y = W_y [h, r] + b_y`.
@@ -69,23 +69,25 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
     Args:
         input_size: `F`, features of a step.
         output_size: features of an output step; None for `H`.
-        hidden_size: `H`, units of the controller.
-        slots: `M`.
-        slot_size: `W`.
-        read_heads: `R`; each also writes.
+        hidden_size: `H`, hidden units of the controller.
+        slots: `M`, number of memory slots.
+        slot_size: `W`, size of a slot.
+        read_heads: `R`, number of heads; each one both reads and writes.
         controller: `"lstm"` or `"feedforward"`.
-        key_size: `K`, in the store; None for half the slot size. Then `V = W - K`.
-        decay: `gamma`, of usage.
-        sharpness: `s` at the start; it is learned.
-        contents: what a head writes: `"keys"` for its key, or `"own"` for a vector of its own.
-        heads_read_input: whether the heads' numbers also depend on the step directly.
-        eps: length below which a slot or key counts as short, as in
-            `functional.cosine_similarity`.
+        key_size: `K`, size of a key in the store; None for half the slot size. Values have the
+            size `V = W - K`.
+        decay: `gamma`, the decay of the usage.
+        sharpness: initial value of `s`, which is learned.
+        contents: what a head writes: `"keys"` for its key, or `"own"` for a separate vector.
+        heads_read_input: whether the interface vector also depends directly on the step.
+        eps: norm below which a slot or key counts as short, as in
+            `functional.cosine_similarity`; it bounds the gradient of content weights.
 
     Attributes:
         controller: a `Controller`.
-        weight_heads, bias_heads: from `h` to the numbers of all heads: keys, then contents of their
-            own, then gates. `weight_heads_input` is the same from `x`, or None.
+        weight_heads, bias_heads: the linear map from `h` to the interface vector, which holds the
+            keys, the separate contents if any, and the gates. `weight_heads_input` maps `x`, or is
+            None.
         weight_output, bias_output: `W_y` and `b_y`.
         log_sharpness: the logarithm of `s`.
 
@@ -93,9 +95,9 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and a `MANNState`.
 
     Raises:
-        ArgumentError: a size, the controller, `decay`, `sharpness`, `contents` or `eps` cannot be
-            used, or there are more heads than slots.
-        ShapeError: at a call, input, state, keys or values do not fit.
+        ArgumentError: a size, the controller, `decay`, `sharpness`, `contents` or `eps` is invalid,
+            or there are more heads than slots.
+        ShapeError: in a call, the input, state, keys or values have the wrong shape.
 
     Example:
         >>> mann = MANN(3, hidden_size=8, slots=6, slot_size=4, read_heads=2)
@@ -104,8 +106,8 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         (torch.Size([5, 7, 8]), [8, 8, 8, 8, 8])
 
     Source: A. Santoro et al., 2016, Meta-Learning with Memory-Augmented Neural Networks, section 3.
-    There the gate is one learned number and `s = 1`. Here each head computes its gate at each step,
-    each head has a least used slot of its own, and `s` is learned, as in the Neural Turing Machine.
+    There the gate is one learned number and `s = 1`. Here each head computes its gate at each step
+    and has its own least used slot, and `s` is learned, as in the Neural Turing Machine.
     """
 
     weight_heads_input: nn.Parameter | None
@@ -148,8 +150,8 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         )
         if read_heads > slots:
             raise ArgumentError(
-                f"MANN: read_heads must be at most slots={slots}, as each head writes a slot of "
-                f"its own, got {read_heads}"
+                f"MANN: read_heads must be at most slots={slots}, got {read_heads}; add slots, "
+                "because each head writes its own slot"
             )
         self.log_sharpness = nn.Parameter(torch.empty(1, device=device, dtype=dtype))
         self.weight_heads_input = None
@@ -170,13 +172,13 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
     def examples(self, state: MANNState) -> Tensor:
         if state.read_weights.any() or state.write_weights.any():
             raise ArgumentError(
-                "MANN: the state must come from blank() and write() alone, got one after steps, "
-                "which do not tell which example is in a slot; use a state without steps"
+                "MANN: the state must come only from blank() and write(), got one that has taken "
+                "steps, which change the slots; use a state without steps"
             )
         return super().examples(state)
 
     def _interface(self) -> tuple[int, int, int]:
-        """Return how many numbers are keys, contents and gates of the heads."""
+        """Return how many interface numbers are keys, contents and gates."""
         rows = self.read_heads * self.slot_size
         return rows, rows if self.contents == "own" else 0, self.read_heads
 
@@ -224,7 +226,7 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         return {"usage": state.usage, "used": state.used, "overwritten": state.overwritten}
 
     def _stepped(self) -> list[Tensor]:
-        # log_sharpness is (1,) or (N, 1); the compiled steps take the sharpness as () or (N,).
+        # log_sharpness is (1,) or (N, 1); the compiled steps expect the sharpness as () or (N,).
         return [*super()._stepped(), self.log_sharpness.exp().squeeze(-1)]
 
     def _with_stepped(self, parameters: Sequence[Tensor]) -> ControllerMemory[MANNState]:
@@ -254,7 +256,7 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         strengths = align_tasks(self.log_sharpness.exp(), 1, keys[..., 0])  # broadcasts to (…, R)
         reading = functional.content_weights(memory, keys, strengths, self.eps)
         reads = reading @ memory
-        # Usage only orders the slots, which has no derivative.
+        # Usage only orders the slots, and an order has no derivative.
         lately = (reading + writing).detach().sum(-2)
         after = MANNState(
             memory,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.checks import check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 State = TypeVar("State", bound=tuple[Tensor, ...])
@@ -17,14 +18,14 @@ State = TypeVar("State", bound=tuple[Tensor, ...])
 class Memory(nn.Module, ABC, Generic[State]):
     """A module with an explicit state. Not for direct use.
 
-    A state is a NamedTuple of tensors. No call changes it in place: an old state keeps the memory
-    as it was. Parameters may have a leading task axis `N`, as in every layer of this package.
+    A state is a NamedTuple of tensors. No call changes it in place, so an old state remains valid.
+    Parameters may have a leading task axis `N`, as in every layer of this package.
 
-    Public methods check their arguments once. The methods that subclasses implement, whose names
-    begin with an underscore, get checked arguments.
+    Public methods check their arguments once. The methods that subclasses implement begin with an
+    underscore and receive checked arguments.
 
     Shapes:
-        The tensors of a state begin with the batch. It is `(N, B)` or `(B,)` in a recurrent layer,
+        The tensors of a state begin with the batch axes: `(N, B)` or `(B,)` in a recurrent layer,
         which has one memory per sequence, and `(N,)` or `()` in a store, which has one memory per
         task. `…` stands for these axes.
     """
@@ -34,16 +35,16 @@ class Memory(nn.Module, ABC, Generic[State]):
     _last_layout: tuple[Any, tuple[Any, list[torch.Size]]] | None = None
 
     def blank(self, *batch: int) -> State:
-        """Return the blank state, whose tensors begin with the axes `batch`.
+        """Return the blank state, with tensors that begin with the axes `batch`.
 
         Raises:
-            ShapeError: the parameters have a task axis and the batch does not begin with it.
+            ShapeError: the parameters have a task axis, but the batch does not begin with it.
         """
         tasks = self._tasks()
         if tasks is not None and batch[:1] != (tasks,):
             raise ShapeError(
-                f"{type(self).__name__}: a batch must begin with N={tasks} tasks, as the "
-                f"parameters do, got {batch}"
+                f"{type(self).__name__}: the batch must begin with N={tasks} tasks, like the "
+                f"parameters, got {batch}; pass N first"
             )
         return self._blank(*batch)
 
@@ -51,8 +52,8 @@ class Memory(nn.Module, ABC, Generic[State]):
         """Return the state if it fits this memory and the batch.
 
         Raises:
-            ArgumentTypeError: it is the state of another kind of memory.
-            ShapeError: it belongs to a memory of another size, or to another batch.
+            ArgumentTypeError: the state belongs to another kind of memory.
+            ShapeError: the state belongs to a memory of another size, or to another batch.
         """
         who, (kind, shapes) = type(self).__name__, self._layout(batch)
         if type(state) is not kind:
@@ -70,13 +71,13 @@ class Memory(nn.Module, ABC, Generic[State]):
         return state
 
     def take_state(self, state: State | Mapping[str, Tensor], *batch: int) -> State:
-        """Return a saved state, given as such or as a mapping from field names to tensors.
+        """Return a saved state, given as a state or as a mapping from field names to tensors.
 
         Raises:
-            ArgumentError: the names are not those of this memory's state.
-            ArgumentTypeError: it is the state of another kind of memory, or its tensors have
-                another dtype or device than the parameters.
-            ShapeError: it belongs to a memory of another size, or to another batch.
+            ArgumentError: the names are not the fields of this memory's state.
+            ArgumentTypeError: the state belongs to another kind of memory, or its tensors differ
+                from the parameters in dtype or device.
+            ShapeError: the state belongs to a memory of another size, or to another batch.
         """
         who, blank = type(self).__name__, self.blank(*batch)
         fields: tuple[str, ...] = blank._fields  # type: ignore[attr-defined]
@@ -84,15 +85,11 @@ class Memory(nn.Module, ABC, Generic[State]):
             if set(state) != set(fields):
                 raise ArgumentError(
                     f"{who}: the state must have {', '.join(fields)}, got "
-                    f"{', '.join(map(str, state))}; load the state of a memory of this kind"
+                    f"{', '.join(map(str, state))}; load the state of a {type(self).__name__}"
                 )
             state = type(blank)(**state)
         for name, given in zip(fields, state if type(state) is type(blank) else (), strict=False):
-            if not isinstance(given, Tensor):
-                raise ArgumentTypeError(
-                    f"{who}: the state's {name} must be a tensor, got {type(given).__name__}; "
-                    "convert it with torch.as_tensor"
-                )
+            check_tensor(who, f"the state's {name}", given)
         for name, given, wanted in zip(fields, self.check_state(state, *batch), blank, strict=True):
             if given.dtype != wanted.dtype or given.device != wanted.device:
                 raise ArgumentTypeError(
@@ -107,21 +104,21 @@ class Memory(nn.Module, ABC, Generic[State]):
         if last is None or last[0] != key:
             blank = self.blank(*batch)
             last = key, (type(blank), [part.shape for part in blank])
-            self._last_layout = last  # one assignment, since other threads may call too
+            self._last_layout = last  # a single assignment, because other threads may call too
         return last[1]
 
     def _check_axes(self, name: str, tensor: Tensor, axes: int) -> None:
-        """Check that a tensor has the task axis, and `axes` axes, if the parameters have it."""
+        """Check that a tensor has `N` and `axes` axes if the parameters have a task axis."""
         tasks = self._tasks()
         if tasks is not None and (tensor.dim() < axes or len(tensor) != tasks):
             raise ShapeError(
-                f"{type(self).__name__}: {name} must be (N, …) with N={tasks} tasks first and "
-                f"{axes} axes, as the parameters have a task axis, got shape {tuple(tensor.shape)}"
+                f"{type(self).__name__}: {name} must be (N, …) with N={tasks} tasks first, like "
+                f"the parameters, and {axes} axes, got shape {tuple(tensor.shape)}"
             )
 
     @abstractmethod
     def _blank(self, *batch: int) -> State:
-        """Return the blank state of a batch that fits the parameters."""
+        """Return the blank state for a batch that fits the parameters."""
 
     @abstractmethod
     def _tasks(self) -> int | None:
@@ -129,7 +126,7 @@ class Memory(nn.Module, ABC, Generic[State]):
 
 
 def leading_axis(parameter: Tensor, own: int) -> int | None:
-    """Return `N` of a parameter that has `own` axes without tasks, or None if it has no more."""
+    """Return `N` of a parameter with `own` axes besides the task axis; None without a task axis."""
     return len(parameter) if parameter.dim() > own else None
 
 
@@ -137,7 +134,7 @@ def where(advances: Tensor, after: State, before: State) -> State:
     """Return `after` for the sequences that advance and `before` for the others.
 
     Shapes:
-        advances `(…)`, bool; every tensor of the states begins with `…`.
+        advances `(…)`, bool; all tensors of the states begin with `…`.
     """
 
     def chosen(new: Tensor, old: Tensor) -> Tensor:

@@ -19,19 +19,20 @@ from l2l_rnn.memory.store import Store
 class MemoryLayer(RecurrentMemory[State]):
     """A recurrent layer that reads and writes a store at every step.
 
-    Each step is projected to a query, a key and a value, `q, k, v = W x`. The output is what `q`
-    reads in the store; the value is written under the key. A step reads what earlier steps wrote.
-    In a store whose `writes_first` is True, such as `DeltaFastWeights`, it reads its own write too.
+    Each step is projected to a query, a key and a value, `q, k, v = W x`. The output is the value
+    that the store returns for `q`; then `v` is written under `k`. A step therefore reads what
+    earlier steps wrote. A store with `writes_first = True`, such as `DeltaFastWeights`, writes
+    before it reads.
 
-    `KeyValueMemory`, `MemoryNetwork` and `DeltaFastWeights` take all steps at once; other stores
-    take them in a loop.
+    `KeyValueMemory`, `MemoryNetwork` and `DeltaFastWeights` compute all steps at once; other stores
+    loop over them.
 
     Args:
         input_size: `F`, features of a step.
-        store: any store of `l2l_rnn.memory`; each sequence has its own state of it.
+        store: a store of `l2l_rnn.memory`; each sequence has its own state of the store.
 
     Attributes:
-        weight: `W`, `(K + K + V, F)`, whose rows make q, k and v in this order.
+        weight: `W`, `(K + K + V, F)`, with rows for q, k and v in this order.
         output_size: `V`, the store's `value_size`.
 
     Shapes:
@@ -40,7 +41,7 @@ class MemoryLayer(RecurrentMemory[State]):
     Raises:
         ArgumentError: `input_size` is not a positive integer.
         ArgumentTypeError: `store` is not a `Store`.
-        ShapeError: at a call, input, state or lengths do not fit.
+        ShapeError: in a call, the input, state or lengths have the wrong shape.
 
     Example:
         >>> from l2l_rnn.memory import DeltaFastWeights

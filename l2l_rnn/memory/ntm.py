@@ -17,8 +17,8 @@ from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
 from l2l_rnn.memory.stores.slot_memory import RingStore, overwritten
 
-_FIRST_SLOT = 8.0  # how much larger the logit of slot 0 is in the first weights
-_SHARPNESS = 10.0  # of reads by key
+_FIRST_SLOT = 8.0  # logit of slot 0 in the initial weights; the other logits are near 0
+_SHARPNESS = 10.0  # of the store's reads
 
 
 class NTMState(NamedTuple):
@@ -26,11 +26,11 @@ class NTMState(NamedTuple):
 
     Attributes:
         memory: `M`, the slots, `(…, M, W)`.
-        weights: `w`, those of the read heads, then of the write heads, `(…, heads, M)`.
-        reads: `r`, what each read head read last, `(…, R, W)`.
-        hidden: `h`, the controller's output, `(…, H)`.
-        cell: the controller's cell, `(…, H)`, or `(…, 0)` if it has none.
-        written: how many examples were ever written by `write`, `(…)`.
+        weights: `w`, the weights of the read heads, then of the write heads, `(…, heads, M)`.
+        reads: `r`, the last read of each read head, `(…, R, W)`.
+        hidden: `h`, the controller's last output, `(…, H)`.
+        cell: the controller's cell state, `(…, H)`, or `(…, 0)` if it has none.
+        written: the number of examples written by `write`, `(…)`.
     """
 
     memory: Tensor
@@ -42,17 +42,17 @@ class NTMState(NamedTuple):
 
     @property
     def overwritten(self) -> Tensor:
-        """How many of the written examples are lost, `(…)`."""
+        """The number of written examples that were overwritten, `(…)`."""
         return overwritten(self.written, self.memory.shape[-2])
 
     @property
     def read_weights(self) -> Tensor:
-        """Weights of the read heads, `(…, R, M)`."""
+        """The weights of the read heads, `(…, R, M)`."""
         return self.weights[..., : self.reads.shape[-2], :]
 
     @property
     def write_weights(self) -> Tensor:
-        """Weights of the write heads, `(…, write heads, M)`."""
+        """The weights of the write heads, `(…, write heads, M)`."""
         return self.weights[..., self.reads.shape[-2] :, :]
 
 
@@ -60,47 +60,48 @@ class NTMState(NamedTuple):
 class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
     """A Neural Turing Machine: a controller that steers read and write heads on M slots.
 
-    The controller, h, reads a step x and the last reads r, and gives each head a key k, a strength
-    beta, a gate g, shifts s and an exponent gamma. A head's weights are
+    The controller reads a step x and the last reads r. Its output h gives each head a key k, a
+    strength beta, a gate g, shifts s and an exponent gamma. The weights of a head are
 
-    - by content, `w_c = softmax(beta cos(k, M_i))`,
-    - interpolated with its last ones, `w_g = g w_c + (1 - g) w`,
-    - shifted along the slots, `w_s = w_g * s`, a circular convolution,
+    - computed by content, `w_c = softmax(beta cos(k, M_i))`,
+    - interpolated with its last weights, `w_g = g w_c + (1 - g) w`,
+    - shifted along the slots by a circular convolution, `w_s = w_g * s`,
     - sharpened, `w' = w_s^gamma / sum w_s^gamma`.
 
-    A read head reads `r' = w' M`. A write head also has an erase vector e and an add vector a:
-    `M' = M (1 - w' e) + w' a`; the writes of several heads are applied together. The output is
-    `y = W_y [h, r'] + b_y`.
+    A read head reads `r' = w' M`. A write head also has an erase vector e and an add vector a, and
+    writes `M' = M (1 - w' e) + w' a`; the writes of several heads are applied together. The output
+    is `y = W_y [h, r'] + b_y`.
 
     The slots are also a store: `write` and `read` work as in `SlotMemory`.
 
     Args:
         input_size: `F`, features of a step.
         output_size: features of an output step; None for `H`.
-        hidden_size: `H`, units of the controller.
-        slots: `M`.
-        slot_size: `W`.
-        read_heads: `R`.
+        hidden_size: `H`, hidden units of the controller.
+        slots: `M`, number of memory slots.
+        slot_size: `W`, size of a slot.
+        read_heads: `R`, number of read heads.
         write_heads: number of write heads.
-        shift: the largest shift of a step; the shifts are from `-shift` to `shift`.
+        shift: the largest shift in one step; shifts range from `-shift` to `shift`.
         controller: `"lstm"` or `"feedforward"`.
-        key_size: `K`, in the store; None for half the slot size. Then `V = W - K`.
-        eps: length below which a slot or key counts as short, as in
-            `functional.cosine_similarity`; it bounds the gradient through content.
+        key_size: `K`, size of a key in the store; None for half the slot size. Values have the
+            size `V = W - K`.
+        eps: norm below which a slot or key counts as short, as in
+            `functional.cosine_similarity`; it bounds the gradient of content weights.
 
     Attributes:
         controller: a `Controller`.
-        weight_heads, bias_heads: from `h` to the numbers of all heads.
+        weight_heads, bias_heads: the linear map from `h` to the interface vector.
         weight_output, bias_output: `W_y` and `b_y`.
-        first_reads, first_weights: reads and weights before the first step, before tanh and
+        first_reads, first_weights: the initial reads before tanh, and the initial weights before
             softmax.
 
     Shapes:
         x `(B, S, F)` or `(N, B, S, F)` -> outputs `(…, S, output_size)` and an `NTMState`.
 
     Raises:
-        ArgumentError: a size, `shift`, `eps` or the controller cannot be used.
-        ShapeError: at a call, input, state, keys or values do not fit.
+        ArgumentError: a size, `shift`, `eps` or the controller is invalid.
+        ShapeError: in a call, the input, state, keys or values have the wrong shape.
 
     Example:
         >>> ntm = NTM(3, 2, hidden_size=8, slots=16, slot_size=6)
@@ -109,11 +110,11 @@ class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
         (torch.Size([4, 5, 2]), torch.Size([4, 16, 6]), torch.Size([4, 2, 16]))
 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 3. As in M.
-    Collier and J. Beel, 2018, Implementing Neural Turing Machines, the memory starts as the
-    constant 1e-6, and the first reads and weights are learned. The papers leave some choices open;
-    here all heads start near the first slot, they read before the write, keys and add vectors go
-    through tanh, beta through softplus, and gamma through 1 + softplus. The store is not in the
-    papers.
+    Collier and J. Beel, 2018, Implementing Neural Turing Machines, the memory is initially the
+    constant 1e-6, and the initial reads and weights are learned. The papers leave some choices
+    open: here all heads start near the first slot and read before they write, and the activations
+    are tanh for keys and add vectors, softplus for beta, and 1 + softplus for gamma. The store is
+    not in the papers.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
 
         self.first_reads = empty(read_heads, slot_size)
         self.first_weights = empty(read_heads + write_heads, slots)
-        # No step uses it, so it is not learned.
+        # Not a parameter, because no step uses it.
         sharpness = torch.full((1,), math.log(_SHARPNESS), device=device, dtype=dtype)
         self.register_buffer("log_sharpness", sharpness)
         self.reset_parameters()
@@ -167,7 +168,7 @@ class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
             self.first_weights[..., 0] += _FIRST_SLOT
 
     def _interface(self) -> tuple[int, int, int, int]:
-        """Return how many of the heads' numbers go through tanh, sigmoid, softplus and softmax."""
+        """Return how many interface numbers tanh, sigmoid, softplus and softmax take."""
         heads, size = self.read_heads + self.write_heads, self.slot_size
         writes = self.write_heads * size
         return heads * size + writes, heads + writes, 2 * heads, heads * (2 * self.shift + 1)
@@ -220,7 +221,7 @@ class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
 
 
 def _expand(start: Tensor, batch: tuple[int, ...]) -> Tensor:
-    """Repeat what a parameter starts every sequence with: `(…)` or `(N, …)` -> `(*batch, …)`."""
+    """Repeat a parameter's initial value for each sequence: `(…)` or `(N, …)` -> `(*batch, …)`."""
     if start.dim() == 2:
         return start.expand(*batch, *start.shape)
     between = [1] * (len(batch) - 1)

@@ -18,7 +18,7 @@ from l2l_rnn.registry import Registry
 class RecurrentMemory(Memory[State]):
     """A recurrent layer with an external memory, `y = f(x, M)`. Not for direct use.
 
-    Each sequence has its own memory, which every step reads and writes.
+    Each sequence has its own memory, and every step reads and writes it.
 
     Attributes:
         input_size: `F`, features of an input step.
@@ -31,13 +31,13 @@ class RecurrentMemory(Memory[State]):
     def forward(
         self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Run over sequences.
+        """Compute the outputs of all steps and the final state.
 
         Args:
             x: the sequences.
-            state: the state to start from; None for a blank one.
-            lengths: number of valid steps of each sequence; None if all steps are valid. Past its
-                length a sequence keeps its state and its outputs are 0.
+            state: the initial state; None for a blank state.
+            lengths: number of valid steps of each sequence; None if all steps are valid. Past the
+                length of a sequence, its state does not change and its outputs are 0.
 
         Returns:
             The outputs of all steps and the final state.
@@ -47,9 +47,9 @@ class RecurrentMemory(Memory[State]):
 
         Raises:
             ShapeError: x does not end in `F` features or has no steps, or the state or the lengths
-                have another shape.
-            ArgumentTypeError: it is the state of another kind of memory.
-            ArgumentError: a length is negative or above S.
+                have the wrong shape.
+            ArgumentTypeError: the state belongs to another kind of memory.
+            ArgumentError: a length is not from 0 to S.
         """
         if x.dim() not in (3, 4) or x.shape[-1] != self.input_size or x.shape[-2] == 0:
             raise ShapeError(
@@ -77,8 +77,8 @@ class RecurrentMemory(Memory[State]):
             x `(…, F)` -> `(…, output_size)`.
 
         Raises:
-            ShapeError: x does not end in `F` features, or the state has another shape.
-            ArgumentTypeError: it is the state of another kind of memory.
+            ShapeError: x does not end in `F` features, or the state has the wrong shape.
+            ArgumentTypeError: the state belongs to another kind of memory.
         """
         if x.dim() < 1 or x.shape[-1] != self.input_size:
             raise ShapeError(
@@ -91,34 +91,34 @@ class RecurrentMemory(Memory[State]):
         return self._emit(seen), state
 
     def trace(self, state: State) -> dict[str, Tensor]:
-        """Return what the last step did to the slots, for `analysis.trace_memory`.
+        """Return the weights and the usage of the last step, for `analysis.trace_memory`.
 
         Returns:
-            Tensors by name: `write_weights` and `read_weights`, `usage` and `allocation`, as far
-            as this memory has them; empty for a memory without heads.
+            Those of `write_weights`, `read_weights`, `usage` and `allocation` that this memory
+            has, by name; empty for a memory without heads.
 
         Shapes:
             weights `(…, heads, M)`, usage and allocation `(…, 1, M)`.
         """
         return {}
 
-    # What needs no state is computed for all steps at once, before and after the loop over
+    # Work that needs no state is done for all steps at once, before and after the loop over
     # `_advance`.
 
     def _project(self, x: Tensor) -> Tensor:
-        """Compute what a step needs of x alone, `(…, F)` -> `(…, any)`."""
+        """Compute the part of a step that depends only on x, `(…, F)` -> `(…, any)`."""
         return x
 
     def _steps(self, features: Tensor, state: State, inside: Tensor | None) -> tuple[Tensor, State]:
-        """Take all steps in a loop; override it where a faster form exists.
+        """Take all steps in a loop. Override this method if there is a faster way.
 
         Args:
-            features: the steps, from `_project`.
+            features: the result of `_project` for all steps.
             state: the state before the first step.
-            inside: True at steps within a sequence, False at padding; None for no padding.
+            inside: True at steps inside a sequence, False at padding; None for no padding.
 
         Returns:
-            What `_emit` needs of each step, `(…, S, any)`, and the last state.
+            The input of `_emit` for all steps, `(…, S, any)`, and the last state.
         """
         seen = []
         for t, here in enumerate(features.unbind(-2)):
@@ -129,27 +129,27 @@ class RecurrentMemory(Memory[State]):
 
     @abstractmethod
     def _advance(self, features: Tensor, state: State) -> tuple[Tensor, State]:
-        """Take one step: from what `_project` returned to what `_emit` needs, and the next state.
+        """Take one step, from the result of `_project` to the input of `_emit` and the next state.
 
         Shapes:
             `(…, any)` -> `(…, any)`.
         """
 
     def _emit(self, seen: Tensor) -> Tensor:
-        """Compute outputs from what the steps returned, `(…, any)` -> `(…, output_size)`."""
+        """Compute outputs from the results of the steps, `(…, any)` -> `(…, output_size)`."""
         return seen
 
     def _check_lengths(self, lengths: Tensor, batch: torch.Size, steps: int) -> Tensor:
         who = type(self).__name__
         if lengths.shape != batch:
             raise ShapeError(
-                f"{who}: lengths must have shape {tuple(batch)}, got {tuple(lengths.shape)}; give "
-                "one for each sequence"
+                f"{who}: lengths must have shape {tuple(batch)}, got {tuple(lengths.shape)}; pass "
+                "one per sequence"
             )
         known = readable_values(lengths)
         if known is not None and known.numel() and (known.min() < 0 or known.max() > steps):
             raise ArgumentError(
-                f"{who}: lengths must lie in 0 … S={steps}, got {int(known.min())} … "
+                f"{who}: lengths must be from 0 to S={steps}, got {int(known.min())} to "
                 f"{int(known.max())}; count the valid steps of each sequence"
             )
         return lengths

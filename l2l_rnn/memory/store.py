@@ -1,4 +1,4 @@
-"""Stores, which are written and read by key: the interface and the registry."""
+"""Stores, the memories that are written and read by key: the interface and the registry."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Store(Memory[State]):
     Attributes:
         key_size: `K`, features of a key or a query.
         value_size: `V`, features of a value.
-        additive: whether a write adds its value to what its key reads, rather than replacing it.
-        writes_first: whether a `MemoryLayer` writes a step before it reads it.
+        additive: whether a write adds its value to what the key reads instead of replacing it.
+        writes_first: whether each step of a `MemoryLayer` writes before it reads.
     """
 
     key_size: int
@@ -35,29 +35,29 @@ class Store(Memory[State]):
             keys `(…, B, K)`, values `(…, B, V)`.
 
         Raises:
-            ShapeError: keys, values and state do not fit this memory, or each other.
-            ArgumentTypeError: it is the state of another kind of memory.
+            ShapeError: keys, values and state do not fit this memory or each other.
+            ArgumentTypeError: the state belongs to another kind of memory.
         """
         self._check_rows("keys", keys, self.key_size)
         self._check_rows("values", values, self.value_size)
         if keys.shape[:-1] != values.shape[:-1]:
             raise ShapeError(
-                f"{type(self).__name__}: there must be a value for each key, got "
-                f"{tuple(keys.shape[:-1])} keys and {tuple(values.shape[:-1])} values; pass as "
-                "many of each"
+                f"{type(self).__name__}: keys and values must agree in number, got "
+                f"{tuple(keys.shape[:-1])} keys and {tuple(values.shape[:-1])} values; pass one "
+                "value per key"
             )
         self._check_axes("keys", keys, 3)
         return self._write(self.check_state(state, *keys.shape[:-2]), keys, values)
 
     def read(self, state: State, queries: Tensor) -> Tensor:
-        """Look up Q queries; the state does not change.
+        """Read the values of Q queries. The state does not change.
 
         Shapes:
             queries `(…, Q, K)` -> `(…, Q, V)`.
 
         Raises:
-            ShapeError: queries and state do not fit this memory, or each other.
-            ArgumentTypeError: it is the state of another kind of memory.
+            ShapeError: queries and state do not fit this memory or each other.
+            ArgumentTypeError: the state belongs to another kind of memory.
         """
         self._check_queries(state, queries)
         return self._read(state, queries)
@@ -72,14 +72,14 @@ class Store(Memory[State]):
     ) -> tuple[Tensor, State]:
         """Read and write once at every step of a sequence, for a `MemoryLayer`.
 
-        Each step reads what earlier steps wrote, then writes; with `writes_first` it is the other
-        way round. This is the loop that defines the result. A store that can take all steps at once
-        overrides it. The arguments are not checked.
+        Each step reads what earlier steps wrote, then writes; with `writes_first` it writes, then
+        reads. This loop defines the result. A store that can compute all steps at once overrides
+        it. The arguments are not checked.
 
         Args:
             state: the state before the first step.
-            queries, keys, values: those of each step.
-            inside: True at steps within a sequence, False at padding; None for no padding.
+            queries, keys, values: the query, key and value of each step.
+            inside: True at steps inside a sequence, False at padding; None for no padding.
 
         Returns:
             The reads and the state after the last step.
@@ -103,7 +103,7 @@ class Store(Memory[State]):
 
     @abstractmethod
     def _read(self, state: State, queries: Tensor) -> Tensor:
-        """Compute what the queries read."""
+        """Compute the reads of the queries."""
 
     def _check_rows(self, name: str, rows: Tensor, size: int) -> None:
         if rows.dim() < 2 or rows.shape[-1] != size:
@@ -120,20 +120,20 @@ class Store(Memory[State]):
 
 
 class SlotStore(Store[State]):
-    """A store with M slots, each of which holds one written example. Not for direct use.
+    """A store with M slots that hold one written example each. Not for direct use.
 
-    A read averages the slots by `read_weights`. Further writes overwrite old examples: a state has
-    `written`, how many examples were ever written, and `overwritten`, how many of them are lost,
+    A read averages the slots, weighted by `read_weights`. Once all slots are full, writes overwrite
+    old examples. A state counts the examples that were `written` and those that were `overwritten`,
     both `(…)`.
 
     Attributes:
-        slots: `M`.
+        slots: `M`, number of memory slots.
     """
 
     slots: int
 
     def read_weights(self, state: State, queries: Tensor) -> Tensor:
-        """Compute how much of each slot a query reads; the first hop's where there are several.
+        """Compute the weight of each slot in the read of a query; with several hops, in the first.
 
         The weights sum to 1. They are all 0 in a blank memory.
 
@@ -141,8 +141,8 @@ class SlotStore(Store[State]):
             queries `(…, Q, K)` -> `(…, Q, M)`.
 
         Raises:
-            ShapeError: queries and state do not fit this memory, or each other.
-            ArgumentTypeError: it is the state of another kind of memory.
+            ShapeError: queries and state do not fit this memory or each other.
+            ArgumentTypeError: the state belongs to another kind of memory.
         """
         self._check_queries(state, queries)
         return self._read_weights(state, queries)
@@ -159,19 +159,19 @@ class SlotStore(Store[State]):
 
     @abstractmethod
     def _read_weights(self, state: State, queries: Tensor) -> Tensor:
-        """Compute how much of each slot a query reads."""
+        """Compute the weight of each slot in the read of a query."""
 
 
 class FastWeights(Store[State]):
-    """A store that is a matrix, written by outer products. Not for direct use.
+    """A store that is a matrix, updated by outer products. Not for direct use.
 
-    The examples are summed, so no read weights exist. `kernel` tells how much a key that was
-    written contributes to a read.
+    The examples are summed, so there are no read weights. `kernel` computes how much each written
+    key contributes to a read.
     """
 
     @abstractmethod
     def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Compute the coefficient of each written example in what a query reads.
+        """Compute the coefficient of each written example in the read of a query.
 
         Shapes:
             queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.

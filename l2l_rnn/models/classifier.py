@@ -12,10 +12,10 @@ from l2l_rnn.nn import Linear
 
 
 class SequenceClassifier(nn.Module):
-    """Score the classes of each sequence: a `SequenceEncoder` and a linear head.
+    """Classify sequences with a `SequenceEncoder` and a linear head.
 
     Args:
-        ways: `C`, number of classes.
+        ways: `C`, the number of classes.
         vocab_size, input_size, embedding_size, hidden_size, cell, num_layers, bidirectional,
             pooling, dropout: as in `SequenceEncoder`.
 
@@ -27,7 +27,8 @@ class SequenceClassifier(nn.Module):
         tokens `(…, B, S)`, padded with 0, or steps `(…, B, S, F)`, padded with NaN -> `(…, B, C)`.
 
     Raises:
-        As in `SequenceEncoder`; ArgumentError if `ways` is not a positive integer.
+        ArgumentError: as in `SequenceEncoder`; also if `ways` is not a positive integer.
+        ArgumentTypeError, ShapeError, UnknownNameError: as in `SequenceEncoder`.
 
     Example:
         >>> import torch

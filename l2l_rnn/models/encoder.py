@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.checks import check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
 from l2l_rnn.nn import (
@@ -35,21 +35,21 @@ class SequenceEncoder(nn.Module):
     """Encode each sequence as one vector: embed tokens, run a recurrence, pool the valid steps.
 
     The input is token ids padded with 0 (`vocab_size`) or real-valued steps padded with NaN
-    (`input_size`); pass exactly one of the two. The amount of padding changes nothing.
+    (`input_size`); pass exactly one of the two. The amount of padding does not change the results.
 
     Args:
-        vocab_size: number of token ids, padding included.
+        vocab_size: number of token ids, including padding.
         input_size: `F`, features of a real-valued step.
-        embedding_size: features of a token's vector; used with `vocab_size` only.
+        embedding_size: features of a token's vector; used only with `vocab_size`.
         hidden_size: `H`, hidden units of each direction.
         cell: name of the recurrent layer in `nn.CELLS`: `"rnn"`, `"gru"`, `"lstm"`, `"mingru"`,
             `"minlstm"`, `"lru"`, or one that you registered.
         num_layers: number of recurrent layers.
-        bidirectional: whether a second recurrence reads from the end.
+        bidirectional: whether a second recurrence reads the sequence from its end.
         pooling: `"last"` (each direction's last valid step), `"mean"`, `"max"` or `"attention"`.
-        dropout: probability of zeroing, in training, an embedded input, an output between layers
-            or an element of the pooled vector; or a module, such as `nn.LearnedDropout`, that is
-            applied to the embedded inputs and the pooled vector but not between layers.
+        dropout: probability of zeroing, in training, the elements of embedded inputs, of outputs
+            between layers and of the pooled vector; or a module, such as `nn.LearnedDropout`, that
+            is applied to embedded inputs and the pooled vector but not between layers.
 
     Attributes:
         output_size: features of a sequence's vector: `H`, or `2 H` if bidirectional.
@@ -59,12 +59,13 @@ class SequenceEncoder(nn.Module):
         `(N, …)`, the input is `(N, B, S)` or `(N, B, S, F)`.
 
     Raises:
-        ArgumentError: the sizes do not fit together, a token id is not below `vocab_size`, a
-            sequence is all padding, or a step inside a sequence holds a NaN.
+        ArgumentError: not exactly one of `vocab_size` and `input_size` is given, a size or the
+            dropout is out of range, a token id is out of range, a sequence is all padding, or a
+            step inside a sequence holds a NaN.
         ArgumentTypeError: x is not a tensor, tokens are not integers, steps are not real-valued, or
             the dropout is neither a number nor a module.
         ShapeError: the input has too few axes or the wrong number of features.
-        UnknownNameError: the cell or pooling is not known.
+        UnknownNameError: the cell or the pooling is unknown.
 
     Example:
         >>> import torch
@@ -91,8 +92,9 @@ class SequenceEncoder(nn.Module):
         super().__init__()
         if (vocab_size is None) == (input_size is None):
             raise ArgumentError(
-                "SequenceEncoder: pass either vocab_size, for token ids, or input_size, for "
-                f"real-valued steps, got vocab_size={vocab_size} and input_size={input_size}"
+                "SequenceEncoder: expected either vocab_size, for token ids, or input_size, for "
+                f"real-valued steps, got vocab_size={vocab_size} and input_size={input_size}; pass "
+                "exactly one"
             )
         who = "SequenceEncoder"
         features = check_int(who, "embedding_size", embedding_size)
@@ -108,7 +110,9 @@ class SequenceEncoder(nn.Module):
             between = check_number(who, "dropout", dropout, least=0, below=1)
             self.dropout = nn.Dropout(between)
         else:
-            raise ArgumentTypeError(f"{who}: dropout must be a number or a module, got {dropout!r}")
+            raise ArgumentTypeError(
+                f"{who}: dropout must be a number or a module, got {dropout!r}; pass 0 for none"
+            )
         cell_class, pooling_class = CELLS[cell], POOLINGS[pooling]
         self.recurrence = cell_class(
             features,
@@ -131,7 +135,7 @@ class SequenceEncoder(nn.Module):
                     f"SequenceEncoder: sequence {where[0] if len(where) == 1 else where} is all "
                     "padding; drop it, or give it at least one step, such as an unknown token"
                 )
-            x = x.narrow(lengths.dim(), 0, int(values.max()))  # cut the padding common to all
+            x = x.narrow(lengths.dim(), 0, int(values.max()))  # cut shared padding
         if self.embedding is None:
             inside = step_mask(lengths, x.shape[-2]).unsqueeze(-1)
             x = x.where(inside, 0)
@@ -148,27 +152,24 @@ class SequenceEncoder(nn.Module):
 
     def _lengths(self, x: Tensor) -> Tensor:
         """Check the input and compute its lengths, `(…, B)`."""
-        if not isinstance(x, Tensor):
-            raise ArgumentTypeError(
-                f"SequenceEncoder: x must be a tensor, got {type(x).__name__}; convert it with "
-                "torch.as_tensor"
-            )
+        check_tensor("SequenceEncoder", "x", x)
         if self.embedding is not None:
             if x.is_floating_point():
                 raise ArgumentTypeError(
-                    f"SequenceEncoder: token ids must be integers, got {x.dtype}; it reads "
-                    "tokens because of vocab_size, set input_size to read real-valued steps"
+                    f"SequenceEncoder: token ids must be integers, got {x.dtype}; set input_size "
+                    "instead of vocab_size to read real-valued steps"
                 )
             if x.dim() < 2 or x.numel() == 0:
                 raise ShapeError(
-                    f"SequenceEncoder: tokens must be (…, B, S), got shape {tuple(x.shape)}"
+                    f"SequenceEncoder: tokens must be (…, B, S), got shape {tuple(x.shape)}; add a "
+                    "batch axis"
                 )
             return token_lengths(x)
         features = self.recurrence.input_size
         if not x.is_floating_point():
             raise ArgumentTypeError(
-                f"SequenceEncoder: steps must be real-valued, got {x.dtype}; it reads steps "
-                "because of input_size, set vocab_size to read tokens"
+                f"SequenceEncoder: steps must be real-valued, got {x.dtype}; set vocab_size "
+                "instead of input_size to read token ids"
             )
         if x.dim() < 3 or x.shape[-1] != features or x.numel() == 0:
             raise ShapeError(

@@ -1,4 +1,4 @@
-"""An encoder with a memory that is read at the encoder's vectors."""
+"""The memory model: an encoder, and a store that is read with the encoder's vectors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from l2l_rnn.nn import Linear
 
 
 class Look(NamedTuple):
-    """What a `MemoryModel` computed for B sequences.
+    """The results of a `MemoryModel` for B sequences.
 
     Attributes:
-        keys: the keys with which the store was read, `(…, B, K)`.
-        values: what it read, `(…, B, V)`.
+        keys: the keys that were looked up in the store, `(…, B, K)`.
+        values: the values read for them, `(…, B, V)`.
         outputs: the model's outputs, `(…, B, V)`.
     """
 
@@ -31,11 +31,11 @@ class Look(NamedTuple):
 
 
 class MemoryModel(nn.Module):
-    """Compute `y = s r(k) + g(f(x))`, where `r(k)` is what a store reads for the key `k`.
+    """Compute `y = s r(k) + g(f(x))`, where `r(k)` is the value that a store reads for key `k`.
 
-    `f` is the encoder, and `k = f(x)`, or `W_k f(x)` where the key size differs. The store's values
-    are in the space of the outputs, and `s` is a learned scale. `g` is a linear head, for
-    regression only. A classifier has none: with a blank memory it scores all classes equally, and
+    `f` is the encoder, and `k = f(x)`, or `W_k f(x)` if the key size differs. The store's values
+    are in the space of the outputs, and `s` is a learned scale. `g` is a linear head, used only for
+    regression. A classifier has no head: with a blank memory, it scores all classes equally, and
     permuting the classes permutes their scores.
 
     Args:
@@ -43,19 +43,18 @@ class MemoryModel(nn.Module):
             `SequenceEncoder`.
         store: a `memory.Store`, such as `KeyValueMemory(key_size, ways)`. Its `value_size` is the
             size of the outputs.
-        regression: whether outputs are values rather than class scores. Then there is a head, and
-            the scale starts at 1.
-        scale: `s` at the start; None for 10, or 1 in regression.
-        unit_keys: whether to scale keys to length 1.
+        regression: whether outputs are values rather than class scores, which adds the head.
+        scale: initial value of `s`; None for 10, or for 1 in regression.
+        unit_keys: whether to scale keys to norm 1.
 
     Attributes:
-        key: `W_k`; the identity where the sizes agree.
+        key: `W_k`; the identity if the sizes agree.
         head: `g`, or None.
         log_scale: the logarithm of `s`.
-        log_lr: the logarithm of the learning rate of the writes, which starts at 1.
+        log_lr: the logarithm of the learning rate of writes, which is 1 initially.
 
     Shapes:
-        x as the encoder's -> outputs `(…, B, V)`.
+        x as in the encoder -> outputs `(…, B, V)`.
 
     Raises:
         ArgumentTypeError: the encoder has no `output_size`, or `store` is not a `Store`.
@@ -86,7 +85,7 @@ class MemoryModel(nn.Module):
         if not isinstance(encoder, nn.Module) or not isinstance(size, int):
             raise ArgumentTypeError(
                 "MemoryModel: encoder must be a module with an output_size, got "
-                f"{type(encoder).__name__}; use models.SequenceEncoder, or set the attribute"
+                f"{type(encoder).__name__}; use models.SequenceEncoder, or set output_size"
             )
         if not isinstance(store, Store):
             raise ArgumentTypeError(
@@ -104,7 +103,7 @@ class MemoryModel(nn.Module):
         self.log_lr = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...] | None = None) -> Tensor:
-        """Compute the outputs with a state of the store; None for a blank one."""
+        """Compute the outputs with a state of the store; None stands for a blank state."""
         vectors = self.encoder(x)
         if state is None:
             state = self.store.blank(*vectors.shape[:-2])
@@ -119,9 +118,9 @@ class MemoryModel(nn.Module):
         """Read the store for the encoder's vectors, `(…, B, E)`, and compute the outputs.
 
         Args:
-            vectors: the encoder's.
-            state: the store's.
-            keys: those of the vectors, if they are known; None computes them.
+            vectors: the encoder's vectors.
+            state: the state of the store.
+            keys: the keys of the vectors, if already computed; None computes them.
         """
         if keys is None:
             keys = self.keys(vectors)
@@ -132,14 +131,14 @@ class MemoryModel(nn.Module):
         return Look(keys, values, outputs)
 
     def bind(self, state: tuple[Tensor, ...], look: Look, errors: Tensor) -> tuple[Tensor, ...]:
-        """Write what would have made the outputs better, and return the store's next state.
+        """Write the errors of the outputs to the store, and return its next state.
 
-        The value written for a key is the error times the learning rate. If the store's writes
-        replace what a key reads instead of adding to it, the value is what was read plus that.
+        The value written for a key is the error times the learning rate. If a write replaces what
+        the key reads instead of adding to it, the value that was read is added first.
 
         Args:
-            state: the store's.
-            look: of the sequences, with this state.
+            state: the state of the store.
+            look: the results for the sequences with this state.
             errors: how much larger each output should be, `(…, B, V)`.
         """
         values = align_tasks(self.log_lr.exp(), 1, errors) * errors

@@ -1,4 +1,4 @@
-"""torch's `Linear`, `Embedding` and `LayerNorm` with an optional task axis on the parameters."""
+"""torch's `Linear`, `Embedding` and `LayerNorm`, with an optional task axis on their parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 class Linear(nn.Linear):
-    """Affine map `y = x W^T + b`; with parameters `(N, …)`, each task has its own.
+    """Affine map `y = x W^T + b`; with parameters `(N, …)`, each task has its own `W` and `b`.
 
     Args:
         in_features: `F`, features of the input.
@@ -47,18 +47,18 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """Learned vector for each token id; with a weight `(N, …)`, each task has its own.
+    """Learned vectors, one per token id; with a weight `(N, …)`, each task has its own table.
 
     Args:
         num_embeddings: number of ids.
         embedding_dim: `E`, features of a vector.
-        padding_idx: id whose vector starts at zero and gets no gradient, or None.
+        padding_idx: an id with a zero vector that gets no gradient, or None.
 
     Shapes:
         `(…)` -> `(…, E)`; with weight `(N, num_embeddings, E)`, `(N, …)` -> `(N, …, E)`.
 
     Raises:
-        ArgumentError: an id is outside `0 … num_embeddings - 1`.
+        ArgumentError: an id is not from 0 to `num_embeddings - 1`.
         ArgumentTypeError: the ids are not integers.
 
     Example:
@@ -81,10 +81,10 @@ class Embedding(nn.Embedding):
         super().__init__(num_embeddings, embedding_dim, padding_idx, device=device, dtype=dtype)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override] # without torch's further options
+    def from_pretrained(  # type: ignore[override] # lacks torch's other options
         cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
     ) -> Embedding:
-        """Return a layer with the weight `embeddings`, `(num_embeddings, E)`; frozen by default."""
+        """Return a layer with the weight `embeddings`, `(num_embeddings, E)`, frozen by default."""
         size, features = embeddings.shape
         layer = cls(size, features, padding_idx, embeddings.device, embeddings.dtype)
         layer.weight = nn.Parameter(embeddings, requires_grad=not freeze)
@@ -102,7 +102,7 @@ class Embedding(nn.Embedding):
             if low < 0 or high >= self.num_embeddings:
                 bad = int(low) if low < 0 else int(high)
                 raise ArgumentError(
-                    f"Embedding: token ids must lie in 0 … {self.num_embeddings - 1}, got {bad}; "
+                    f"Embedding: token ids must be from 0 to {self.num_embeddings - 1}, got {bad}; "
                     "encode with the model's own vocabulary, or set vocab_size"
                 )
         rows = functional.embedding(input, self.weight)
@@ -115,8 +115,8 @@ class Embedding(nn.Embedding):
 class LayerNorm(nn.LayerNorm):
     """Layer normalization `y = (x - mean) / sqrt(var + eps) * w + b`.
 
-    Mean and variance are taken over the last axes. With parameters `(N, …)`, each task has its own
-    `w` and `b`.
+    Mean and variance are computed over the last axes. With parameters `(N, …)`, each task has its
+    own `w` and `b`.
 
     Args:
         normalized_shape: `F`, or the sizes of the last axes.

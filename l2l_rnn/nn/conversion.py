@@ -13,12 +13,12 @@ from l2l_rnn.nn.rnn import RNN
 
 
 def convert(model: nn.Module) -> nn.Module:
-    """Return a copy of a model with this package's layers in place of torch's, sharing parameters.
+    """Return a copy of a model that has this package's layers in place of torch's.
 
-    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear`, `Embedding` and `LayerNorm` are replaced, at any depth.
-    Their subclasses are not, because these may compute something else. Both models hold the same
-    parameters and buffers, so an optimizer or a state dict of one serves the other. `model` itself
-    does not change.
+    `torch.nn.RNN`, `GRU`, `LSTM`, `Linear`, `Embedding` and `LayerNorm` are replaced at any depth.
+    Their subclasses are not, because they may compute something else. The two models share their
+    parameters and buffers, so an optimizer or a state dict of one works for the other. `model`
+    itself does not change.
 
     Args:
         model: any module.
@@ -56,12 +56,12 @@ def _is_swapped(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Embedding) and (
         layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse
     ):
-        return False  # options that our Embedding does not have
+        return False  # options that our Embedding lacks
     return type(layer) in _COUNTERPARTS
 
 
 def _counterpart(layer: nn.Module) -> nn.Module:
-    """Return our layer with the attributes, parameters, buffers, hooks and mode of torch's."""
+    """Return our layer with the attributes, parameters, buffers, hooks and mode of torch's one."""
     kind = _COUNTERPARTS[type(layer)]
     twin = kind.__new__(kind)
     twin.__dict__ = {k: v for k, v in vars(layer).items() if k not in _CUDNN_ONLY}

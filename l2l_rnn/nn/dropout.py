@@ -13,31 +13,31 @@ from l2l_rnn.errors import ShapeError
 
 
 class LearnedDropout(nn.Module):
-    """Dropout with masks that are nearly 0 or 1, so that the rate has a gradient.
+    """Dropout with a learned rate: the masks are nearly 0 or 1, so that the rate has a gradient.
 
     `y = x * (1 - z) / (1 - p)` with `z = sigmoid((logit p + logit u) / t)` and u uniform on (0, 1),
-    drawn for each element. z is above 1/2 with probability p, the rate, and tends to 0 or 1 as t,
-    the `temperature`, tends to 0. In evaluation mode `y = x`.
+    drawn for each element. z exceeds 1/2 with probability p, the rate, and tends to 0 or 1 as the
+    `temperature` t tends to 0. In evaluation mode `y = x`.
 
-    The rate is a meta-parameter. MAML's inner loop does not change it, unless `adapts` names it;
-    the query loss trains it through the inner steps, which takes second derivatives. Call `eval()`
+    The rate is a meta-parameter. MAML's inner loop does not change it unless `adapts` names it. The
+    query loss trains it through the inner steps, which requires second derivatives. Call `eval()`
     on the adapted clone before the query: otherwise the query loss depends on the rate directly
     and drives it to 0. learn2learn's own MAML would adapt it in the inner loop.
 
     Args:
-        rate: initial `p`.
-        temperature: `t`. A smaller value brings the masks closer to 0 and 1, and gives the rate's
-            gradient a larger variance. At 0.1 the mean of the masks is within 0.002 of `1 - p`.
+        rate: initial value of `p`.
+        temperature: `t`. Smaller values bring the masks closer to 0 and 1 and increase the variance
+            of the rate's gradient. At 0.1, the mean of the masks is within 0.002 of `1 - p`.
 
     Attributes:
-        log_odds: `logit p`, a scalar; p thus stays between 0 and 1.
+        log_odds: `logit p`, a scalar, which keeps p between 0 and 1.
 
     Shapes:
-        `(…)` -> `(…)`; `(N, …)` where `log_odds` is `(N,)`.
+        `(…)` -> `(…)`; `(N, …)` if `log_odds` is `(N,)`.
 
     Raises:
         ArgumentError: the rate is not between 0 and 1, or the temperature is not positive.
-        ShapeError: at a call, if there is not one rate for each task.
+        ShapeError: in `forward`, the number of rates is not the number of tasks.
 
     Example:
         >>> layer = LearnedDropout(0.5)
@@ -47,7 +47,7 @@ class LearnedDropout(nn.Module):
 
     Source: Y. Gal, J. Hron and A. Kendall, 2017, Concrete Dropout, eq. 5; the relaxation is by C.
     Maddison, A. Mnih and Y. W. Teh, 2017, The Concrete Distribution. There a prior keeps the rate
-    from vanishing; here it is the query loss, on sequences that the inner loop has not seen.
+    from vanishing; here the query loss does, on sequences that the inner loop has not seen.
     """
 
     task_axis: ClassVar[bool] = True
@@ -61,7 +61,7 @@ class LearnedDropout(nn.Module):
 
     @property
     def rate(self) -> Tensor:
-        """The rate `p`, shaped like `log_odds`."""
+        """The rate `p`, with the shape of `log_odds`."""
         return self.log_odds.sigmoid()
 
     def extra_repr(self) -> str:
@@ -70,7 +70,7 @@ class LearnedDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.log_odds.shape != x.shape[: self.log_odds.dim()]:
             raise ShapeError(
-                f"LearnedDropout: x must be (N, …) with N={len(self.log_odds)} tasks, one for each "
+                f"LearnedDropout: x must be (N, …) with N={len(self.log_odds)} tasks, one per "
                 f"rate, got shape {tuple(x.shape)}"
             )
         if not self.training:

@@ -18,7 +18,7 @@ class GRU(RecurrentLayer):
     `r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)`, `z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)`,
     `n = tanh(W_in x + b_in + r * (W_hn h + b_hn))`, `h' = (1 - z) * n + z * h`. The rows of
     `weight_ih_l0` (`W_i·`), `weight_hh_l0` (`W_h·`) and the biases stack r, z, n. Arguments, shapes
-    and errors are those of `RecurrentLayer`.
+    and errors are as in `RecurrentLayer`.
 
     Example:
         >>> import torch

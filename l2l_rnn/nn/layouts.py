@@ -1,4 +1,4 @@
-"""Layouts of the sequences that a recurrent layer takes, and the one it computes in."""
+"""Layouts of the sequences that a recurrent layer accepts, and their conversion to one layout."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from l2l_rnn.functional.affine import product_type
 
 
 class Layout:
-    """Checks the arguments of a call, converts them to `(N, B, S, F)`, and the results back.
+    """Checks the arguments of a call, converts them to `(N, B, S, F)`, and converts results back.
 
     Args:
-        who: the layer's name, for messages.
+        who: the layer's name, which begins error messages.
         x: the sequences, `(S, F)`, `(…, S, B, F)` or `(…, B, S, F)`.
-        weight: the layer's input weight, `(GH, F)`, or `(N, GH, F)` with a task axis. Without one,
-            N is 1 here, and all axes before the batch are more batch.
+        weight: the layer's input weight, `(GH, F)`, or `(N, GH, F)` with a task axis. Without a
+            task axis, N is 1 here, and all axes before the batch are treated as batch axes.
         batch_first: whether the batch axis comes before the steps.
 
     Attributes:
         x: the sequences, `(N, B, S, F)`.
 
     Raises:
-        ShapeError: x does not fit.
-        ArgumentTypeError: x has another dtype than the weight, or is on another device.
+        ShapeError: x has the wrong shape.
+        ArgumentTypeError: x differs from the weight in dtype or device.
     """
 
     def __init__(self, who: str, x: Tensor, weight: Tensor, *, batch_first: bool) -> None:
@@ -57,8 +57,8 @@ class Layout:
             low, high = map(int, values.aminmax())
             if low < 0 or not 0 < high <= steps:
                 raise ArgumentError(
-                    f"{self.who}: lengths must lie in 0 … S={steps}, at least one above 0, got "
-                    f"{low} … {high}"
+                    f"{self.who}: lengths must be from 0 to S={steps} and not all 0, got "
+                    f"{low} to {high}; count the valid steps of each sequence"
                 )
         return self._merge(lengths.to(self.x.device).long(), 0)
 
@@ -67,7 +67,7 @@ class Layout:
 
         Args:
             hx: the argument of the call: None, a tensor, or a tuple of tensors.
-            blocks: `DL`, directions times layers.
+            blocks: `DL`, number of directions times number of layers.
             sizes: `H` of each tensor of the state.
         """
         if hx is None:
@@ -136,10 +136,11 @@ class Layout:
 
 
 def state_tensors(who: str, hx: Any, count: int) -> tuple[Tensor, ...]:
-    """Return the tensors of the state that a call was given.
+    """Return the tensors of the state that was passed to a call.
 
     Raises:
-        ArgumentTypeError: it is not a tensor, or not a tuple of `count` tensors if that is above 1.
+        ArgumentTypeError: the state is not a tensor or, if `count` exceeds 1, not a tuple of
+            `count` tensors.
     """
     given = tuple(hx) if count > 1 and isinstance(hx, (tuple, list)) else (hx,)
     if len(given) != count or not all(isinstance(tensor, Tensor) for tensor in given):

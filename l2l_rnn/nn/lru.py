@@ -1,4 +1,4 @@
-"""The linear recurrent unit: a complex diagonal recurrence, so one scan computes all steps."""
+"""The linear recurrent unit: a complex diagonal recurrence that one scan computes."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 @CELLS.register("lru")
 class LRU(RecurrentLayer):
-    """Linear recurrent unit network: a linear recurrence of complex states with real outputs.
+    """Linear recurrent unit network: a linear recurrence with complex states and real outputs.
 
     `h_t = lambda * h_{t-1} + gamma * (B x_t)`, `y_t = phi(Re(C h_t) + D x_t + b)`, with
     `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`, and
-    `gamma = exp(gamma_log)`: these are `nu_log_l0`, `theta_log_l0` and `gamma_log_l0`. The rows of
-    `weight_ih_l0` stack the real and the imaginary part of `B`, the columns of `weight_ho_l0` those
-    of `C`; `weight_io_l0` is `D`, `bias_o_l0` is `b`. At the start `|lambda|^2` is uniform in
-    `[r_min^2, r_max^2]`, the phase of `lambda` in `[0, max_phase]`, and
-    `gamma = sqrt(1 - |lambda|^2)`.
+    `gamma = exp(gamma_log)`. The parameters are `nu_log_l0`, `theta_log_l0` and `gamma_log_l0`. The
+    rows of `weight_ih_l0` stack the real and the imaginary part of `B`, and the columns of
+    `weight_ho_l0` stack those of `C`; `weight_io_l0` is `D`, and `bias_o_l0` is `b`. Initially,
+    `|lambda|^2` is uniform in `[r_min^2, r_max^2]`, the phase of `lambda` is uniform in
+    `[0, max_phase]`, and `gamma = sqrt(1 - |lambda|^2)`.
 
-    The outputs of every layer, including the last, pass through `phi`, a GELU; without it a stack
-    of layers would be linear. The other arguments, shapes and errors are those of `RecurrentLayer`.
-    There are derivatives of every order.
+    The outputs of every layer, including the last, pass through a GELU, `phi`. Without it, a stack
+    of layers would be linear. The other arguments, shapes and errors are as in `RecurrentLayer`.
+    The layer has derivatives of every order.
 
     Args:
-        bias: whether there is a `b`.
-        r_min, r_max: radii of the ring in which `lambda` is initialized; memory is longer closer
-            to 1.
+        bias: whether to add `b`.
+        r_min, r_max: radii of the ring in which `lambda` is initialized; values closer to 1 give a
+            longer memory.
         max_phase: the largest initial phase of `lambda`, in radians.
-        nonlinearity: `"gelu"`, or None for no `phi`, to build a block of another kind.
+        nonlinearity: `"gelu"`, or None to omit `phi` and build another kind of block.
 
     Shapes:
-        Outputs have `H` real values. The state, `(D L, B, 2H)`, holds the real and the imaginary
-        part of each complex unit side by side: `torch.view_as_complex(h.unflatten(-1, (-1, 2)))`.
+        Outputs have `H` real values. The state, `(D L, B, 2H)`, stores the real and the imaginary
+        part of each complex unit next to each other:
+        `torch.view_as_complex(h.unflatten(-1, (-1, 2)))`.
 
     Raises:
         ArgumentError: the ring, the phase or the nonlinearity is out of range.
@@ -53,9 +54,9 @@ class LRU(RecurrentLayer):
 
     Source: A. Orvieto et al., 2023, Resurrecting Recurrent Neural Networks for Long Sequences,
     section 3, lemma 3.2 for the ring, and appendix A. `D` is a full matrix, because F may differ
-    from H, and there is a `b`. The GELU is that of the paper's block; its normalization, gated
-    linear unit and skip connection are left to the model. In half precision the recurrence runs in
-    float32.
+    from H, and there is a bias `b`. The GELU comes from the paper's block; the other parts of the
+    block, normalization, gated linear unit and skip connection, are left to the model. In half
+    precision, the recurrence runs in float32.
     """
 
     dense: ClassVar[bool] = True
@@ -77,7 +78,7 @@ class LRU(RecurrentLayer):
         max_phase: float = 2 * math.pi,
         nonlinearity: str | None = "gelu",
     ) -> None:
-        # These come before the parameters, which are initialized from them.
+        # Set before the parameters, which are initialized from these values.
         self.r_min = check_number("LRU", "r_min", r_min, least=0, below=1)
         self.r_max = check_number("LRU", "r_max", r_max, above=self.r_min, most=1)
         self.max_phase = check_number("LRU", "max_phase", max_phase, above=0, most=2 * math.pi)
@@ -97,7 +98,7 @@ class LRU(RecurrentLayer):
         )
 
     def reset_parameters(self) -> None:
-        """Draw `lambda` from the ring, and normal weights that preserve their input's variance."""
+        """Draw `lambda` from the ring, and normal weights that preserve the input's variance."""
         for layer in range(self.num_layers):
             for suffix in self._suffixes(layer):
                 own = {name: getattr(self, name + suffix) for name in self._parameter_shapes(1)}
@@ -120,7 +121,7 @@ class LRU(RecurrentLayer):
         )
         square = self.r_min**2 + area * (self.r_max**2 - self.r_min**2)  # |lambda|^2
         gap = (1 - self.r_max**2) + (1 - area) * (self.r_max**2 - self.r_min**2)  # 1 - |lambda|^2
-        # The logarithm of the square, from whichever of the two does not round to 0 or 1.
+        # The logarithm of the square, from the one of the two that does not round to 0 or 1.
         log_square = torch.where(square < 0.5, square.log(), torch.log1p(-gap))
         nu_log.copy_((-log_square / 2).log())
         theta_log.copy_((self.max_phase * angle).log())

@@ -14,7 +14,7 @@ from l2l_rnn.functional.recurrence import compiled_passes
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
-_FEW = 8  # sequences, see `LSTM._run_fused`
+_FEW = 8  # sequences; see `LSTM._run_fused`
 
 
 @CELLS.register("lstm")
@@ -24,10 +24,10 @@ class LSTM(RecurrentLayer):
     `i, f, o = sigmoid(W_i· x + b_i· + W_h· h + b_h·)`, `g = tanh(W_ig x + b_ig + W_hg h + b_hg)`,
     `c' = f * c + i * g`, `h' = o * tanh(c')`, projected by `weight_hr_l0` if `proj_size` is given.
     The rows of `weight_ih_l0`, `weight_hh_l0` and the biases stack i, f, g, o. The state is
-    `(h, c)`. The other arguments, shapes and errors are those of `RecurrentLayer`.
+    `(h, c)`. The other arguments, shapes and errors are as in `RecurrentLayer`.
 
     Args:
-        proj_size: units that each output is projected to; 0 for no projection.
+        proj_size: size that each output is projected to; 0 for no projection.
 
     Example:
         >>> outputs, (h, c) = LSTM(3, 5, num_layers=2, bidirectional=True)(torch.zeros(7, 2, 3))
@@ -74,16 +74,16 @@ class LSTM(RecurrentLayer):
     def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
         """Run oneDNN's LSTM for a few sequences of one task without gradients, in float32 on a CPU.
 
-        Processor time on one thread, in ms, for 1, 25 and 400 sequences of 32 steps, 16 features
-        and 64 units:
+        CPU time on one thread, in ms, for 1, 25 and 400 sequences of 32 steps, 16 features and 64
+        units:
 
         - torch's layer 0.5, 1.6, 23; the compiled recurrence 1.0, 1.3, 14;
         - with first-order gradients, torch's layer 0.9, 4.7, 92; compiled 1.9, 5.3, 36;
-        - ragged, 25 and 400 sequences, torch's layer 2.2, 15; compiled 3.3, 10.
+        - 25 and 400 ragged sequences, torch's layer 2.2, 15; compiled 3.3, 10.
 
-        torch's GRU and RNN were not faster than the compiled ones. So torch's kernel serves up to 8
-        sequences of one length; and any number of them where nothing was compiled, because single
-        torch operations are mostly slower still.
+        torch's GRU and RNN were not faster than the compiled ones. torch's kernel is therefore used
+        for up to 8 sequences of equal length. Without compiled code it is used for any number of
+        sequences, because single torch operations are usually even slower.
         """
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
         weights = [

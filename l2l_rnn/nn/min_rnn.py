@@ -1,4 +1,4 @@
-"""Minimal recurrences: their gates read only the input, so one scan computes all steps."""
+"""Minimal recurrences, with gates that read only the input, so that one scan computes all steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Minimal(RecurrentLayer):
     def _projected(self, layer: int, x: Tensor, batch_sizes: Sequence[int]) -> Tensor:
         """Compute the gates' pre-activations at every step: x `(A, S B, F)` -> `(A, S, B, GH)`."""
         weight = self._stacked("weight_ih", layer)
-        if self.bias:  # as a column of the weight: one product has the derivatives of both
+        if self.bias:  # as a column of the weight, so that one product has the gradients of both
             weight = torch.cat([weight, self._stacked("bias_ih", layer).unsqueeze(-1)], -1)
             x = F.pad(x, (0, 1), value=1.0)
         a = functional.linear(x, weight)
@@ -41,9 +41,9 @@ class MinGRU(_Minimal):
     `z_t = sigmoid(W_z x_t + b_z)`, `n_t = g(W_n x_t + b_n)`,
     `h_t = (1 - z_t) * h_{t-1} + z_t * n_t`, with `g(x) = x + 1/2` for `x >= 0` and `sigmoid(x)`
     below, which keeps the state positive. The rows of `weight_ih_l0` and `bias_ih_l0` stack z, n;
-    there is no recurrent weight. Arguments, shapes and errors are those of `RecurrentLayer`. There
-    are derivatives of every order, except in float32 on a CPU: compiled code has the first two, and
-    a third raises a DerivativeError.
+    there is no recurrent weight. Arguments, shapes and errors are as in `RecurrentLayer`. The layer
+    has derivatives of every order, except in float32 on a CPU: compiled code has only the first
+    two, and a third derivative raises a DerivativeError.
 
     Example:
         >>> import torch
@@ -51,8 +51,8 @@ class MinGRU(_Minimal):
         >>> outputs.shape, h.shape
         (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
 
-    Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B. The scan is
-    direct instead of in logarithms; its factors lie in (0, 1), so it is as stable.
+    Source: L. Feng et al., 2024, Were RNNs All We Needed?, section 3.1 and appendix B. Here the
+    scan does not use logarithms; it is still stable, because its factors are between 0 and 1.
     """
 
     gates = 2
@@ -75,7 +75,7 @@ class MinLSTM(_Minimal):
     `f, i = sigmoid(W_f x + b_f), sigmoid(W_i x + b_i)`, `n = g(W_n x + b_n)`,
     `h_t = f / (f + i) * h_{t-1} + i / (f + i) * n`, with `g` as in `MinGRU`. The rows of
     `weight_ih_l0` and `bias_ih_l0` stack f, i, n; there is no recurrent weight and no cell state.
-    The rest is as in `MinGRU`.
+    Everything else is as in `MinGRU`.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
 """Pooling over the valid steps of ragged sequences: from `(…, B, S, H)` to `(…, B, H)`.
 
 Each layer takes the outputs of all steps and the lengths of the sequences, and reads only the first
-`length` steps of a sequence. Shapes: outputs `(…, B, S, H)`, lengths `(…, B)`, at least 1 each ->
+`length` steps of a sequence. Shapes: outputs `(…, B, S, H)`, lengths `(…, B)` of at least 1 ->
 `(…, B, H)`.
 """
 
@@ -21,7 +21,7 @@ class LastStep(nn.Module):
 
     Args:
         size: `H`, features of an output step, all directions together.
-        bidirectional: whether the second half of the features comes from the backward direction.
+        bidirectional: whether the second half of the features is from the backward direction.
 
     Example:
         >>> LastStep(1)(torch.tensor([[[1.0], [2.0], [0.0]]]), torch.tensor([2]))
@@ -87,7 +87,7 @@ class AttentionPooling(nn.Module):
     `W` and `v` are `key` and `query`.
 
     Args:
-        size: `H`, features of an output step, and units of the hidden layer.
+        size: `H`, features of an output step and units of the hidden layer.
         bidirectional: ignored.
 
     Example:
@@ -109,7 +109,7 @@ class AttentionPooling(nn.Module):
         return (self.weights(outputs, lengths).unsqueeze(-1) * outputs).sum(-2)
 
     def weights(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """Compute the weight of each step, 0 past the length: `(…, B, S)`."""
+        """Compute the weight of each step, `(…, B, S)`, which is 0 past the length."""
         scores = self.query(torch.tanh(self.key(outputs))).squeeze(-1)
         inside = step_mask(lengths, outputs.shape[-2])
         return scores.masked_fill(~inside, -torch.inf).softmax(-1)

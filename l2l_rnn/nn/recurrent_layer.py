@@ -1,8 +1,8 @@
-"""Base class of the recurrent layers: torch's constructors, parameters and results.
+"""Base class of the recurrent layers, with torch's constructors, parameters and results.
 
 Differences from `torch.nn.RNN`, `GRU` and `LSTM`: second derivatives are exact on every device
-without a flag; parameters may have a leading task axis `N`; ragged batches may come as a padded
-tensor with `lengths`; inputs may have axes before the batch; no call warns about unflattened
+without a flag; parameters may have a leading task axis `N`; ragged batches may be passed as a
+padded tensor with `lengths`; inputs may have axes before the batch; no call warns about unflattened
 weights.
 """
 
@@ -33,31 +33,31 @@ class RecurrentLayer(RecurrentParameters):
     """Base class of the recurrent layers: parameters, stacked layers, directions, layouts.
 
     A subclass is a kind of recurrence. It sets `gates` and defines `step`, the plain equations of
-    one step, and `state_sizes` if its state is more than h; `CELLS.register` gives it a name.
-    Autograd then differentiates it to any order. A faster route, such as the hand-written
-    derivatives of RNN, GRU and LSTM, overrides `_recur`.
+    one step. If its state is more than h, it also defines `state_sizes`. `CELLS.register` gives it
+    a name. Autograd differentiates it to any order. A faster implementation, such as the
+    hand-written derivatives of RNN, GRU and LSTM, overrides `_recur`.
 
     Args:
         input_size: `F`, features of a step.
         hidden_size: `H`, hidden units.
         num_layers: number of stacked layers.
-        bias: whether there are biases.
+        bias: whether to use biases.
         batch_first: whether a batch is `(B, S, F)` instead of `(S, B, F)`.
         dropout: probability of zeroing an output of each layer except the last, in training.
         bidirectional: whether a second recurrence reads the sequence from its end.
 
     Shapes:
         input: `(S, B, F)`; `(B, S, F)` if `batch_first`; `(S, F)` for one sequence; or a
-        `PackedSequence`. Axes before these are more batch, or the tasks `N` if the parameters
-        have that axis. `hx`: `(D L, B, H)` for D directions and L layers, after the same
-        leading axes. Output: as the input, with `D H` features, 0 past each sequence's length.
+        `PackedSequence`. Axes before these are batch axes, or the task axis `N` if the parameters
+        have one. `hx`: `(D L, B, H)` for D directions and L layers, after the same leading axes.
+        Output: like the input, with `D H` features, 0 past each sequence's length.
 
     Raises:
         ArgumentError: a size, the dropout or a length is out of range.
-        ShapeError: at a call, if input, state or lengths do not fit.
-        ArgumentTypeError: at a call, if state or lengths have another type.
-        DerivativeError: if a third derivative is requested of hand-written ones, which are the
-            first two. Under a transform of `torch.func` there are derivatives of every order.
+        ShapeError: in `forward`, the input, state or lengths have the wrong shape.
+        ArgumentTypeError: in `forward`, the state or the lengths have the wrong type.
+        DerivativeError: a third derivative of a layer with hand-written ones, which are the first
+            two, is requested. Under `torch.func`, derivatives of every order are available.
 
     Example:
         >>> class Residual(RecurrentLayer):
@@ -71,10 +71,10 @@ class RecurrentLayer(RecurrentParameters):
         (torch.Size([7, 2, 10]), torch.Size([4, 2, 5]))
     """
 
-    dense: ClassVar[bool] = False  # whether it reads every step of every sequence, padding included
+    dense: ClassVar[bool] = False  # whether it reads every step, including padding
 
     def step(self, a: Tensor, state: State) -> State:
-        """Compute one step: the state after it from the pre-activations and the state before it.
+        """Compute the state after a step from the pre-activations and the state before it.
 
         Args:
             a: `W_ih x_t + b_ih + W_hh h_{t-1} + b_hh`.
@@ -82,9 +82,9 @@ class RecurrentLayer(RecurrentParameters):
 
         Shapes:
             for G gates, a `(A, n, GH)`; the tensors of the state `(A, n, H)`, with H as in
-            `state_sizes`. A counts tasks and directions, n sequences.
+            `state_sizes`. A counts tasks and directions, and n counts sequences.
         """
-        raise NotImplementedError(f"{type(self).__name__}: define step, or override _recur")
+        raise NotImplementedError(f"{type(self).__name__}: define step or override _recur")
 
     def forward(
         self,
@@ -97,11 +97,11 @@ class RecurrentLayer(RecurrentParameters):
 
         Args:
             input: the sequences.
-            hx: the initial state: `h`, or a tuple if there is more, such as an LSTM's `(h, c)`;
-                zeros if None.
-            lengths: valid steps of each padded sequence, `(…, B)`; all of them if None. A
-                sequence's state does not change past its length. Not for a `PackedSequence`, which
-                has its own.
+            hx: the initial state, `h` or a tuple of tensors such as the `(h, c)` of an LSTM; None
+                for zeros.
+            lengths: number of valid steps of each sequence, `(…, B)`; None if all steps are valid.
+                The state of a sequence does not change past its length. Not allowed with a
+                `PackedSequence`, which has its own lengths.
 
         Returns:
             The outputs and the final state, like torch's layers.
@@ -109,7 +109,7 @@ class RecurrentLayer(RecurrentParameters):
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise ArgumentError(
-                    f"{type(self).__name__}: a PackedSequence has its lengths; leave lengths out"
+                    f"{type(self).__name__}: a PackedSequence has its own lengths; omit lengths="
                 )
             return self._forward_packed(input, hx)
         return self._forward_padded(input, hx, lengths)
@@ -141,19 +141,19 @@ class RecurrentLayer(RecurrentParameters):
         batch_sizes: Sequence[int],
         valid: Tensor | None,
     ) -> State:
-        """Run one layer's recurrence, all directions and tasks at once; step by step by default.
+        """Run one layer's recurrence for all directions and tasks; by default step by step.
 
-        Args and shapes are those of `functional.recurrence.recurrences`. `valid`, `(A, P, 1)`, is
+        Arguments and shapes are as in `functional.recurrence.recurrences`. `valid`, `(A, P, 1)`, is
         True at packed steps inside their sequence; None if all are.
         """
         return reference.run(self.step, x, self._weights(layer), state, batch_sizes, valid)
 
     def _outputs(self, layer: int, x: Tensor, states: State) -> Tensor:
-        """Compute one layer's outputs from its input x and the states after every step."""
+        """Compute one layer's outputs from its input x and the states after all steps."""
         return states[0]
 
     def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
-        """Run torch's own kernel, like `_run`; None where it is slower or does not apply."""
+        """Run torch's kernel in place of `_run`; return None if it is slower or does not apply."""
         return None
 
     # -- layers and directions ---------------------------------------------------------------
@@ -201,7 +201,7 @@ class RecurrentLayer(RecurrentParameters):
     def _forward_packed(
         self, packed: PackedSequence, hx: Any
     ) -> tuple[PackedSequence, Tensor | State]:
-        """Run the padded form of a packed batch and pack the outputs."""
+        """Run a packed batch in padded form, and pack the outputs."""
         if self._has_tasks:
             raise ShapeError(
                 f"{type(self).__name__}: a PackedSequence has no task axis, but the parameters "
@@ -223,5 +223,5 @@ class RecurrentLayer(RecurrentParameters):
 
 
 def _one_or_all(state: State) -> Tensor | State:
-    """Return a state as torch's layers do: a tensor, or a tuple if there are several."""
+    """Return a state like torch's layers: a tensor, or a tuple of several tensors."""
     return state if len(state) > 1 else state[0]

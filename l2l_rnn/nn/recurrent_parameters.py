@@ -1,4 +1,4 @@
-"""The parameters of a recurrent layer, named, shaped and initialized as torch's."""
+"""The parameters of a recurrent layer, with torch's names, shapes and initialization."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from l2l_rnn.functional.recurrence.weights import Weights
 
 
 class RecurrentParameters(nn.Module):
-    """Base class of `RecurrentLayer`, which describes the arguments: everything but the call."""
+    """Base class of `RecurrentLayer`, which documents the arguments: everything but `forward`."""
 
     task_axis: ClassVar[bool] = True
-    gates: ClassVar[int]  # `G`, the blocks of H rows in each parameter
+    gates: ClassVar[int]  # `G`, number of blocks of H rows in each parameter
     projects: ClassVar[bool] = False  # whether it takes proj_size
 
     def __init__(
@@ -41,9 +41,7 @@ class RecurrentParameters(nn.Module):
         self.num_layers = check_int(who, "num_layers", num_layers)
         self.dropout = check_number(who, "dropout", dropout, least=0, most=1)
         if proj_size and not self.projects:
-            raise ArgumentError(
-                f"{who}: only LSTM takes proj_size, got {proj_size!r}; leave it out"
-            )
+            raise ArgumentError(f"{who}: proj_size is only for LSTM, got {proj_size!r}; omit it")
         self.proj_size = check_int(who, "proj_size", proj_size, least=0, most=self.hidden_size - 1)
         self.bias = bias
         self.batch_first = batch_first
@@ -59,12 +57,12 @@ class RecurrentParameters(nn.Module):
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """Units of each tensor of one direction's state, `h` first."""
+        """The size of each tensor of one direction's state, `h` first."""
         return (self.proj_size or self.hidden_size,)
 
     @property
     def output_size(self) -> int:
-        """Features of an output step: those of all directions."""
+        """The number of features of an output step, over all directions."""
         return (self.proj_size or self.hidden_size) * (1 + self.bidirectional)
 
     def reset_parameters(self) -> None:
@@ -74,7 +72,7 @@ class RecurrentParameters(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     def flatten_parameters(self) -> None:
-        """Do nothing. torch's layers arrange their weights for cuDNN, which is not used here."""
+        """Do nothing. torch's layers rearrange their weights for cuDNN, which is not used here."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         # learn2learn applies the identity to clones of modules with flatten_parameters, and torch
@@ -114,14 +112,14 @@ class RecurrentParameters(nn.Module):
         return self.weight_ih_l0.dim() == 3
 
     def _takes_gradients(self, *tensors: Tensor) -> bool:
-        """Tell whether a call on these tensors may be differentiated."""
+        """Return whether a call on these tensors may be differentiated."""
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
 
     def _stacked(self, name: str, layer: int) -> Tensor:
-        """Stack one parameter of all directions and tasks, direction-major: `(A, …)`."""
+        """Stack one parameter over all directions and tasks, direction-major: `(A, …)`."""
         directions = [getattr(self, name + suffix) for suffix in self._suffixes(layer)]
         if not self._has_tasks:
             directions = [parameter.unsqueeze(0) for parameter in directions]

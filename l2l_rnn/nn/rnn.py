@@ -19,14 +19,14 @@ class RNN(RecurrentLayer):
 
     `W_ih`, `W_hh`, `b_ih`, `b_hh` are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`
     in the first layer; `phi` is `nonlinearity`, `"tanh"` or `"relu"`. The other arguments, shapes
-    and errors are those of `RecurrentLayer`.
+    and errors are as in `RecurrentLayer`.
 
     Example:
         >>> outputs, h = RNN(3, 5)(torch.zeros(7, 2, 3))
         >>> outputs.shape, h.shape
         (torch.Size([7, 2, 5]), torch.Size([1, 2, 5]))
 
-    Source: J. L. Elman, 1990, Finding Structure in Time; parameters as `torch.nn.RNN`.
+    Source: J. L. Elman, 1990, Finding Structure in Time; parameters as in `torch.nn.RNN`.
     """
 
     gates = 1

@@ -1,4 +1,4 @@
-"""The learners under contract, and the tasks that they adapt to."""
+"""The learners that the contract tests cover, and their tasks."""
 
 import pytest
 import torch
@@ -24,8 +24,8 @@ from l2l_rnn.models import MemoryModel, SequenceClassifier
 
 WAYS, TASKS, BATCH, SIZE, STEPS = 3, 4, 6, 4, 2
 
-# Every learner has an entry here, which makes it from a SequenceClassifier; the contract tests run
-# over all entries. These learners take gradient steps:
+# Every learner has an entry that makes it from a SequenceClassifier. The contract tests run over
+# all entries. These learners take gradient steps:
 GRADIENT_LEARNERS = {
     "MAML": lambda model: MAML(model, 0.3),
     "MAML, first order": lambda model: MAML(model, 0.3, first_order=True),
@@ -60,7 +60,7 @@ def memory_learner(model, **options):
     return MemoryLearner(MemoryModel(model.encoder, memory), **options)
 
 
-# These do not, or not only:
+# These take no gradient steps, or do more than that:
 OTHER_LEARNERS = {
     "ProtoNet": lambda model: ProtoNet(model.encoder, WAYS),
     "MemoryLearner": memory_learner,
@@ -89,7 +89,7 @@ def gradient_name(request):
 
 @pytest.fixture
 def make():
-    """A function that makes a learner, by name, of a small classifier of tokens."""
+    """A function that makes a learner, by name, from a small token classifier."""
 
     def make(name, cell="lstm", seed=0):
         torch.manual_seed(seed)
@@ -103,7 +103,7 @@ def make():
 
 @pytest.fixture
 def batch():
-    """Ragged tokens: support and query `(N, B, S)` with labels `(N, B)`."""
+    """Ragged tokens: support and query sets `(N, B, S)` with labels `(N, B)`."""
     generator = torch.Generator().manual_seed(1)
     sequences = torch.randint(1, 9, (2, TASKS, BATCH, 5), generator=generator)
     lengths = torch.randint(1, 6, (2, TASKS, BATCH, 1), generator=generator)
@@ -114,7 +114,7 @@ def batch():
 
 @pytest.fixture
 def outer_loss():
-    """The losses that the outer loop minimizes, of an adapted learner and a query set."""
+    """A function that returns the outer losses of an adapted learner on a query set."""
 
     def outer_loss(learner, x, y):
         return learner.distance() if isinstance(learner, Reptile) else cross_entropy(learner(x), y)

@@ -12,6 +12,7 @@ import l2l_rnn.algorithms
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError
 from l2l_rnn.functional import cross_entropy
+from tests.algorithms.finite_differences import central_difference
 
 TASKS = 4
 
@@ -44,18 +45,13 @@ def test_the_meta_gradient_is_a_finite_difference(name, make, run, batch):
         pytest.skip("a first-order learner ignores a part of the gradient")
     run(learner, batch, at_once=True)
     generator = torch.Generator().manual_seed(2)
-    slope, moves = 0.0, []
-    for p in learner.parameters():
-        if p.grad is not None:
-            moves.append((p, torch.randn(p.shape, generator=generator, dtype=p.dtype)))
-            slope += (p.grad * moves[-1][1]).sum().item()
-    ends = []
-    for step in (1e-5, -2e-5):
-        with torch.no_grad():
-            for p, direction in moves:
-                p += step * direction
-        ends.append(run(learner, batch, at_once=True).sum().item())
-    assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-8)
+    parameters = [p for p in learner.parameters() if p.grad is not None]
+    directions = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
+    slope = sum((p.grad * d).sum().item() for p, d in zip(parameters, directions, strict=True))
+    difference = central_difference(
+        lambda: run(learner, batch, at_once=True).sum(), parameters, directions
+    )
+    assert difference == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 def test_a_clone_keeps_the_class_and_leaves_the_initialization(name, make, batch):

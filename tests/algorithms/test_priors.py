@@ -1,4 +1,4 @@
-"""The Gaussian prior over classes, against Gaussians with known parameters."""
+"""The Gaussian prior over classes against Gaussians with known parameters."""
 
 import copy
 
@@ -43,7 +43,7 @@ def test_fit_finds_the_covariances(fitted):
 
 @pytest.mark.parametrize("known", [0, 1, 4])
 def test_scores_are_posterior_predictive_densities(fitted, known):
-    """Against conditioning one joint Gaussian of the support vectors and the query."""
+    """The reference conditions the joint Gaussian of the support vectors and the query."""
     inverse = torch.linalg.inv(fitted.transform)
     within, between = inverse @ inverse.mT, inverse @ fitted.variances.diag() @ inverse.mT
     vectors = draw(2, known + 1, seed=5)[:, : known + 1]

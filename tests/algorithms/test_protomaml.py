@@ -1,4 +1,4 @@
-"""ProtoMAML: a prototypical network's classifier, then MAML's steps."""
+"""ProtoMAML: the classifier of a prototypical network, followed by MAML's steps."""
 
 import copy
 import pickle
@@ -77,7 +77,7 @@ def test_tasks_at_once_equal_a_loop(model, batch, first_order, learned_lr):
 
 
 def test_the_meta_gradient_equals_the_formula(model, batch):
-    """Against the equations with torch.func, for one task and one step."""
+    """The reference computes one task and one step from the equations, with torch.func."""
     x, y, query_x, query_y = (part[0] for part in batch)
     maml = ProtoMAML(model, 0.3)
     learner = maml.clone()
@@ -221,7 +221,7 @@ def test_adapt_before_any_output(model):
 def test_a_class_without_support(model, batch):
     x, y, *_ = batch
     learner = ProtoMAML(model, 0.1).clone(tasks=TASKS)
-    with pytest.raises(ArgumentError, match="class 2 has no support sequence"):
+    with pytest.raises(ArgumentError, match="must have a support sequence, got none for class 2"):
         learner.write(x, y.clamp_max(1))
     assert not learner.has_prototypes
 

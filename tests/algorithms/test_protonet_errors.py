@@ -1,4 +1,4 @@
-"""What ProtoNet refuses, and that the learner is then unchanged."""
+"""ProtoNet rejects invalid input, and the learner is then unchanged."""
 
 import pytest
 import torch
@@ -13,22 +13,7 @@ from l2l_rnn.errors import (
     L2LRNNError,
     ShapeError,
 )
-from l2l_rnn.models import SequenceEncoder
-
-WAYS, TASKS, BATCH = 3, 4, 9
-
-
-def make(seed=0):
-    torch.manual_seed(seed)
-    return ProtoNet(SequenceEncoder(input_size=2, hidden_size=4, cell="gru").double(), WAYS)
-
-
-def data(*lead, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(*lead, BATCH, 4, 2, generator=generator, dtype=torch.float64)
-    order = torch.randperm(BATCH, generator=generator)
-    y = torch.arange(BATCH).remainder(WAYS)[order].expand(*lead, BATCH)
-    return x, y
+from tests.algorithms.protonets import BATCH, TASKS, WAYS, data, make
 
 
 @pytest.mark.parametrize("ways", [0, -1, 2.0, "2", None, True])

@@ -1,4 +1,4 @@
-"""Ranked examples: numbers are in the order of writing, weights are those of the read."""
+"""Ranked examples: numbers follow the order of writing, and weights are those of the read."""
 
 from functools import partial
 
@@ -43,7 +43,7 @@ def make_hops(value_size=1):
     return KeyValueMemory(KEY, value_size, slots=SLOTS, hops=2)
 
 
-# Every store in the registries, by what its read is.
+# Every store in the registries, by the kind of its read.
 SUMS = {n: partial(make_store, n) for n, kind in STORES.items() if issubclass(kind, FastWeights)}
 SLOTTED = {
     **{n: partial(make_store, n) for n, kind in STORES.items() if issubclass(kind, SlotStore)},
@@ -54,7 +54,7 @@ AVERAGES = [name for name in SLOTTED if name not in ("memory-network", "hops")]
 
 
 def written(memory, counts):
-    """Write examples whose values are their numbers, `counts` at a time."""
+    """Write examples with their numbers as values, `counts` at a time."""
     keys = torch.randn(sum(counts), KEY)
     numbers = torch.arange(sum(counts)).float().unsqueeze(-1)
     state = memory.blank()
@@ -144,7 +144,7 @@ def test_count_limits_the_examples(kind):
 
 
 class Opaque(Store):
-    """A store that does not tell what it reads."""
+    """A store that does not report what it reads."""
 
     key_size, value_size = KEY, 1
 
@@ -167,13 +167,15 @@ def test_bad_input():
         ranked_examples(nn.Linear(1, 1), None, queries)
     with pytest.raises(ArgumentError, match=r"SlotStore or FastWeights, .*got Opaque; use one"):
         ranked_examples(Opaque(), Opaque().blank(), queries)
-    with pytest.raises(ShapeError, match=r"queries must be \(Q, K=5\) of one task, got.*\(1, 1, 5"):
+    with pytest.raises(
+        ShapeError, match=r"queries must be \(Q, K=5\) for one task, got.*\(1, 1, 5"
+    ):
         ranked_examples(memory, memory.blank(1), queries.unsqueeze(0))
     with pytest.raises(ShapeError, match=r"queries must be \(Q, K=5\)"):
         ranked_examples(memory, memory.blank(), torch.zeros(1, 2))
     with pytest.raises(ShapeError, match="the state's keys must have shape"):
         ranked_examples(memory, memory.blank(2), queries)
-    with pytest.raises(ArgumentError, match="KeyValueMemory holds the keys itself"):
+    with pytest.raises(ArgumentError, match="KeyValueMemory stores its keys"):
         ranked_examples(memory, memory.blank(), queries, keys=queries)
     for make in SUMS.values():
         sums = make()
@@ -191,7 +193,7 @@ def test_a_mann_after_steps_has_no_examples():
     state = memory.write(blank, torch.randn(3, 2), torch.randn(3, 2))
     assert len(ranked_examples(memory, state, torch.randn(1, 2))[0]) == 3
     _, state = memory.step(torch.randn(3), state)
-    with pytest.raises(ArgumentError, match="got one after steps"):
+    with pytest.raises(ArgumentError, match="got one that has taken steps"):
         ranked_examples(memory, state, torch.randn(1, 2))
 
 
@@ -250,13 +252,11 @@ def test_bad_support_sets():
     learner = learner_of(SLOTTED["key-value"]).clone()
     x, y = torch.randn(4, 4, 2), torch.tensor([2, 0, 1, 0])
     learner.write(x, y)
-    with pytest.raises(
-        ArgumentError, match=r"4 examples, which is not a multiple of the 3 of the support set"
-    ):
+    with pytest.raises(ArgumentError, match=r"multiple of the 3 in the support set, got 4"):
         ranked_support(learner, x, x[:3], y[:3])
-    with pytest.raises(ShapeError, match=r"a label for each of 4 examples, got 3"):
+    with pytest.raises(ShapeError, match=r"one label per example, 4 in all, got 3"):
         ranked_support(learner, x, x, y[:3])
-    with pytest.raises(ArgumentError, match=r"holds N=2 tasks; pass one of a single task"):
+    with pytest.raises(ArgumentError, match=r"must hold one task, got N=2 tasks; pass one made by"):
         ranked_support(learner_of(SLOTTED["mann"]).clone(tasks=2), x, x, y)
     with pytest.raises(
         ArgumentTypeError, match=r"must be an algorithms\.MemoryLearner, got Linear"

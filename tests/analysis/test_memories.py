@@ -1,4 +1,4 @@
-"""Memory traces: they hold the numbers of the memory's own state."""
+"""Memory traces hold the values of the memory's states."""
 
 import json
 
@@ -92,7 +92,7 @@ def test_values_that_are_not_finite_are_null():
 
 
 @pytest.mark.parametrize("make", [ntm, dnc, mann])
-def test_the_picture(make, tmp_path):
+def test_draw_writes_a_picture(make, tmp_path):
     path = trace_memory(make(), torch.randn(STEPS, 3)).draw(tmp_path / "trace.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 

@@ -1,4 +1,4 @@
-"""A digest of C sources that comments and formatting do not change."""
+"""A digest of C sources that does not depend on comments and formatting."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ CSRC = Path(l2l_rnn.__file__).parent / "functional" / "csrc"
 
 
 def csrc_digest(*names):
-    """Return 16 hexadecimal digits that stand for the code in these files."""
+    """Return a digest of the code in these files, 16 hexadecimal digits."""
     return hashlib.sha256("".join(code(CSRC / name) for name in names).encode()).hexdigest()[:16]
 
 

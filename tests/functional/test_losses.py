@@ -1,4 +1,4 @@
-"""Losses and scores: means within a task, against torch's losses one task at a time."""
+"""Losses and scores against torch's losses, one task at a time."""
 
 import pytest
 import torch
@@ -22,10 +22,10 @@ def test_losses_are_means_within_each_task():
         torch.testing.assert_close(score[n], right)
 
 
-@pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 2], [-100, 1]])
 def test_labels_outside_the_classes(labels):
     logits = torch.zeros(2, 2, 3)
-    message = rf"labels must lie in 0 … 2, as there are C=3 classes, got {labels[0]} … {labels[1]}"
+    message = rf"labels must be from 0 to 2 for C=3 classes, got {labels[0]} to {labels[1]}"
     with pytest.raises(ArgumentError, match=rf"^cross_entropy: {message}"):
         functional.cross_entropy(logits, torch.tensor(labels).expand(2, 2))
 
@@ -55,7 +55,7 @@ def test_bits_without_a_target_have_no_gradient():
 
 @pytest.mark.parametrize("shapes", [((2, 3, 1), (2, 3)), ((2, 3), (2, 3)), ((1, 3, 2), (1, 3, 1))])
 def test_bits_of_another_shape(shapes):
-    with pytest.raises(ShapeError, match=r"^binary_cross_entropy: logits and targets must be sha"):
+    with pytest.raises(ShapeError, match=r"^binary_cross_entropy: .* must have one shape"):
         functional.binary_cross_entropy(*map(torch.zeros, shapes))
 
 

@@ -1,6 +1,6 @@
 """Small memories of every kind, for the contract suites.
 
-A memory that is registered in `STORES` or `LAYERS` is covered from then on. Add options worth
+Every memory that is registered in `STORES` or `LAYERS` is covered automatically. Add options worth
 testing to the variants.
 """
 
@@ -80,7 +80,7 @@ LAYER_CASES = {
 
 
 def make(cases, name, seed=0, noise=0.0, dtype=DOUBLE):
-    """Make a memory, with noise on its parameters, some of which start as zeros or ones."""
+    """Make a memory, with noise on its parameters, because some are initially 0 or 1."""
     torch.manual_seed(seed)
     memory = cases[name](dtype=dtype)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def examples(*axes, count=4):
 
 
 def with_tasks(memory):
-    """The memory with parameters (N, …), all different, and a memory for each task."""
+    """Return the memory with parameters (N, …), all different, and one memory per task."""
     singles = [copy.deepcopy(memory) for _ in range(TASKS)]
     for single in singles:
         for parameter in single.parameters():
@@ -122,7 +122,7 @@ def close(ours, theirs):
 
 
 def task_of(state, n):
-    """The state of one task."""
+    """Return the state of task n."""
     return type(state)(*(part[n] for part in state))
 
 

@@ -25,7 +25,7 @@ def content(memory, key, strength):
 
 
 def by_the_paper(dnc, x):
-    """Outputs of a sequence `(S, F)` from the paper's equations, one head and slot at a time."""
+    """Compute outputs of a sequence `(S, F)` by the paper, one head and slot at a time."""
     slots, size, units = dnc.slots, dnc.slot_size, dnc.hidden_size
     heads = range(dnc.read_heads)
 
@@ -93,7 +93,7 @@ def test_the_equations(heads):
 
 
 def set_by_hand(writing=100.0, allocating=100.0):
-    """A DNC that writes a constant to the slots it is offered, and frees none."""
+    """Return a DNC that writes a constant to its allocated slots and frees none."""
     dnc = small(controller="feedforward")
     for parameter in dnc.parameters():
         parameter.data.zero_()
@@ -101,7 +101,7 @@ def set_by_hand(writing=100.0, allocating=100.0):
     rows[-3:] = 2.0  # the write vector
     sigmoids[:3], sigmoids[3] = 100, -100  # erase all, free nothing
     sigmoids[4], sigmoids[5] = allocating, writing
-    modes[:] = torch.tensor([-100.0, -100.0, 100.0])  # read what was written after it
+    modes[:] = torch.tensor([-100.0, -100.0, 100.0])  # read the slots written after it
     return dnc
 
 

@@ -82,7 +82,7 @@ def test_the_default_learning_rate_leaves_the_input_visible(hidden):
         return ((one - two).norm() / one.norm()).item()
 
     assert difference() > 0.9
-    assert difference(lr=0.5) < 0.6  # the paper's rate
+    assert difference(lr=0.5) < 0.6  # the learning rate in the paper
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bad input of recurrent memories, for every layer in the registry and every store in one."""
+"""Invalid input of recurrent memories, for every registered layer and a layer of every store."""
 
 import inspect
 
@@ -57,7 +57,7 @@ def test_lengths_of_a_wrong_shape(memory, lengths):
 
 @pytest.mark.parametrize("lengths", [[1, 2, 6], [1, -1, 2]], ids=str)
 def test_lengths_out_of_range(memory, lengths):
-    with pytest.raises(ArgumentError, match=r"lengths must lie in 0 … S=5"):
+    with pytest.raises(ArgumentError, match=r"lengths must be from 0 to S=5"):
         memory(sequences(), lengths=torch.tensor(lengths))
 
 
@@ -85,7 +85,7 @@ def test_a_wrong_task_axis(memory):
     state = together.blank(TASKS)
     for call in (
         lambda: together(sequences()),
-        # As many sequences as there are tasks, but without an axis for the tasks.
+        # As many sequences as tasks, but without a task axis.
         lambda: together(random(TASKS, STEPS, FEATURES)),
         lambda: together.step(random(TASKS, FEATURES), state),
     ):

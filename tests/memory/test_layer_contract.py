@@ -1,4 +1,4 @@
-"""The contract of recurrent memories, for every layer in the registry and every store in one."""
+"""The contract of recurrent memories, for every registered layer and a layer of every store."""
 
 import copy
 import pickle
@@ -129,7 +129,7 @@ def test_tasks_at_once_equal_a_loop(memory):
     assert not outputs[0].equal(singles[1](x[0], lengths=lengths[0])[0])
 
 
-def test_shared_parameters_with_a_task_axis_on_x_alone(perturbed):
+def test_shared_parameters_with_a_task_axis_only_on_x(perturbed):
     x = sequences(TASKS)
     outputs, state = perturbed(x)
     for n in range(TASKS):

@@ -1,4 +1,4 @@
-"""MANN: where it writes and what it reads, on examples worked out by hand."""
+"""The writes and reads of a MANN on hand-computed examples."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from l2l_rnn.memory import MANN, LeastUsedMemory
 
 
 def steered(gate):
-    """A layer with one head that writes tanh(1) everywhere; `gate` is the logit of g."""
+    """Return a layer with one head that writes tanh(1) to every slot; `gate` is the logit of g."""
     memory = MANN(1, 1, slots=3, slot_size=2, read_heads=1, decay=0.5).double()
     with torch.no_grad():
         memory.weight_heads.zero_()
@@ -34,8 +34,8 @@ def test_a_step_by_hand():
     assert state.overwritten.tolist() == [1]
 
 
-def test_an_open_gate_writes_where_it_read():
-    """The write adds to the slot that was read, and wipes another one."""
+def test_an_open_gate_writes_to_the_slot_that_was_read():
+    """The write adds to the slot that was read, and clears another one."""
     memory = steered(gate=60.0)
     start = memory.blank(1)
     read_weights = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=torch.float64)
@@ -51,7 +51,7 @@ def test_an_open_gate_writes_where_it_read():
     torch.testing.assert_close(state.usage[0], wanted)
 
 
-def test_each_head_writes_a_slot_of_its_own():
+def test_each_head_writes_its_own_slot():
     torch.manual_seed(0)
     memory = MANN(2, hidden_size=4, slots=5, slot_size=3, read_heads=2)
     _, state = memory(torch.randn(3, 2, 2))
@@ -60,7 +60,7 @@ def test_each_head_writes_a_slot_of_its_own():
     assert state.overwritten.tolist() == [5, 5, 5]
 
 
-def test_it_learns_to_recall_what_it_saw_once():
+def test_it_learns_to_recall_a_single_observation():
     """An episode shows two cues with a bit each, then one of the cues; the target is its bit."""
     torch.manual_seed(0)
     memory = MANN(4, 1, 16, slots=8, slot_size=8, read_heads=1)
@@ -85,7 +85,7 @@ def test_it_learns_to_recall_what_it_saw_once():
     assert ((memory(x)[0][:, -1] > 0) == (targets > 0.5)).float().mean() > 0.95
 
 
-def test_its_slots_are_a_least_used_memory():
+def test_the_slots_are_a_least_used_memory():
     mann = MANN(3, slots=4, slot_size=6, key_size=4)
     store = LeastUsedMemory(4, 2, slots=4)
     keys, values = torch.randn(6, 4), torch.randn(6, 2)
@@ -100,7 +100,7 @@ def test_after_steps_the_slots_hold_no_examples():
     mann = MANN(3, slots=4, slot_size=4)
     state = mann.write(mann.blank(), torch.randn(3, 2), torch.randn(3, 2))
     _, state = mann.step(torch.randn(3), state)
-    with pytest.raises(ArgumentError, match=r"^MANN: the state must come from blank\(\) and write"):
+    with pytest.raises(ArgumentError, match=r"^MANN: the state must come only from blank\(\)"):
         mann.examples(state)
 
 

@@ -1,4 +1,4 @@
-"""A recurrent layer around a store: the order of reads and writes, and bad arguments."""
+"""A recurrent layer around a store: the order of reads and writes, and invalid arguments."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ def cosine(a, b):
 
 
 def by_the_paper(ntm, x):
-    """Outputs of a sequence `(S, F)` from the papers' equations, one head and slot at a time."""
+    """Compute outputs of a sequence `(S, F)` by the papers, one head and slot at a time."""
     state = ntm.blank()
     memory, weights, h, c = state.memory, list(state.weights), state.hidden, state.cell
     reads = list(state.reads)
@@ -111,7 +111,7 @@ def test_heads_set_by_hand_write_their_input_and_move_on():
     numbers[3].view(2, 3)[:, 2] = 100  # both heads move on by 1
     numbers[1][2:] = 100  # erase all
     rows = ntm.weight_heads.data[: 3 * 4].view(3, 4, 2)
-    rows[2, :2] = torch.eye(2, dtype=DOUBLE) * 5  # the add vector is what the controller saw
+    rows[2, :2] = torch.eye(2, dtype=DOUBLE) * 5  # the add vector is the controller's input
     x = torch.tensor([[[1.0, -1.0], [-1.0, 1.0]]], dtype=DOUBLE)
     _, state = ntm(x)
     wanted = torch.full((6, 4), 1e-6, dtype=DOUBLE)
@@ -205,7 +205,7 @@ def test_bad_options(wrong, message):
 
 
 def test_a_learn2learn_clone():
-    """learn2learn's clone of a module: gradients reach the original parameters."""
+    """Gradients through learn2learn's clone of the module reach the original parameters."""
     import learn2learn
 
     ntm = small()

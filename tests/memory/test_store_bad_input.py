@@ -1,4 +1,4 @@
-"""Bad input of stores, for every store in the registry and the slots of NTM, DNC and MANN."""
+"""Invalid input of stores, for every registered store and the slots of NTM, DNC and MANN."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def store(name):
         ((2, KEY), (2, VALUE + 1), r"values must be \(…, B, 2\)"),
         ((3, 2, KEY), (3, 2, VALUE), r"the state's .* must have shape \(3, "),
         ((KEY,), (VALUE,), r"keys must be"),
-        ((2, KEY), (3, VALUE), r"a value for each key, got \(2,\) keys and \(3,\) values"),
+        ((2, KEY), (3, VALUE), r"must agree in number, got \(2,\) keys and \(3,\) values"),
     ],
 )
 def test_bad_writes(store, keys, values, what):

@@ -1,4 +1,4 @@
-"""The contract of stores, for every store in the registry and the slots of NTM, DNC and MANN."""
+"""The contract of stores, for every registered store and the slots of NTM, DNC and MANN."""
 
 import copy
 import pickle
@@ -73,7 +73,7 @@ def separate(network):
         "query_embedding": 40 * keys.mT,
         "input_embedding": keys.mT @ keys,
         "output_embedding": values.mT @ values,
-        "hop_matrix": keys.mT @ keys,  # forgets what the first hop found
+        "hop_matrix": keys.mT @ keys,  # forgets the result of the first hop
         "answer": values,
         "input_ages": 0,
         "output_ages": 0,

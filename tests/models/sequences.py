@@ -16,7 +16,7 @@ def make(kind="tokens", ways=5, **options):
 
 
 def data(kind, steps=STEPS, tasks=TASKS):
-    """Return sequences `(N, B, S)` or `(N, B, S, F)`, the same whatever their padding."""
+    """Return sequences `(N, B, S)` or `(N, B, S, F)`, the same for any padded length."""
     generator = torch.Generator().manual_seed(1)
     inside = torch.arange(steps) < torch.tensor(LENGTHS)[:tasks].unsqueeze(-1)
     if kind == "tokens":

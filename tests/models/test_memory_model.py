@@ -1,4 +1,4 @@
-"""The memory model: what it reads, computes and writes."""
+"""The memory model: its reads, outputs and writes."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_keys_are_projected_to_the_key_size_and_to_unit_length():
 
 @pytest.mark.parametrize("kind", [HebbianFastWeights, SlotMemory])
 def test_errors_are_added_to_what_is_read(kind):
-    """An additive store is written the error, any other one the read plus the error."""
+    """The written value is the error, plus the read in a store that replaces values."""
     store = kind(SIZE, WAYS)
     model, x = MemoryModel(Vectors(), store), torch.randn(BATCH, SIZE)
     with torch.no_grad():

@@ -84,8 +84,8 @@ def steps(change):
 
 
 BAD = {
-    "id too large": ("tokens", tokens(9), ArgumentError, "ids must lie in 0 … 8, got 9"),
-    "negative id": ("tokens", tokens(-2), ArgumentError, "ids must lie in 0 … 8, got -2"),
+    "id too large": ("tokens", tokens(9), ArgumentError, "ids must be from 0 to 8, got 9"),
+    "negative id": ("tokens", tokens(-2), ArgumentError, "ids must be from 0 to 8, got -2"),
     "float tokens": ("tokens", tokens().float(), ArgumentTypeError, "integers, got torch.float32"),
     "bool tokens": ("tokens", tokens() > 0, ArgumentTypeError, "integers, got torch.bool"),
     "no batch axis": ("tokens", tokens()[0], ShapeError, r"\(…, B, S\), got shape \(6,\)"),

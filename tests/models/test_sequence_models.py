@@ -1,4 +1,4 @@
-"""Encoders and classifiers: every layer with every pooling and both kinds of input."""
+"""Encoders and classifiers, with every layer, every pooling and both kinds of input."""
 
 import copy
 import itertools
@@ -61,7 +61,7 @@ def test_shared_parameters_and_axes_before_the_batch(made):
 
 
 def with_tasks(model):
-    """Return the model with parameters (N, …), all different, and a model for each task."""
+    """Return the model with parameters (N, …), all different, and one model per task."""
     singles = [copy.deepcopy(model) for _ in range(TASKS)]
     generator = torch.Generator().manual_seed(5)
     for single in singles:

@@ -1,4 +1,4 @@
-"""Comparing lists of tensors."""
+"""Comparison of lists of tensors."""
 
 import torch
 

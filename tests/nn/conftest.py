@@ -1,7 +1,7 @@
 """Fixtures for the contract of the recurrent layers: every layer in `nn.CELLS`, new ones included.
 
-`recurrent` runs a test for every layer and variant, `beside_torch` for those that torch has too.
-`layer_class` is the class of every layer.
+`recurrent` runs a test for every layer and variant, and `torch_recurrent` only for those that torch
+also has. `layer_class` runs a test for the class of every layer.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from l2l_rnn.nn import CELLS, RecurrentLayer
 class StepOnly(RecurrentLayer):
     """A layer that is only a step function, with a state of four tensors.
 
-    The equations are those of the sLSTM of M. Beck et al., 2024, xLSTM.
+    The equations are the sLSTM from M. Beck et al., 2024, xLSTM.
     """
 
     gates = 4
@@ -37,7 +37,7 @@ class StepOnly(RecurrentLayer):
 
 
 LAYERS = {layer.__name__: layer for layer in (*CELLS.values(), StepOnly)}
-# Options of single layers that change what they compute.
+# Options that change what a layer computes.
 VARIANTS = {
     "RNN": [{"nonlinearity": "relu"}],
     "LSTM": [{"proj_size": 2}],
@@ -53,7 +53,7 @@ KINDS_OF_TORCH = [name for name, (layer, _) in KINDS.items() if hasattr(nn, laye
 
 
 def flat(result):
-    """Return the tensors in a layer's result: outputs first, then each tensor of the state."""
+    """Return the tensors in the result of a layer: the outputs, then each tensor of the state."""
     if isinstance(result, torch.Tensor):
         return [result]
     if isinstance(result, PackedSequence):
@@ -81,7 +81,7 @@ class Recurrent:
         return self.torch_layer(self.inputs, self.hidden, dtype=dtype, **self.variant, **options)
 
     def state(self, layer, *lead, seed=7):
-        """Draw an initial state for our layer or torch's; `lead` ends in B, if there is one."""
+        """Draw an initial state for our layer or torch's; `lead` ends in B if there is a batch."""
         generator = torch.Generator().manual_seed(seed)
         blocks = layer.num_layers * (1 + layer.bidirectional)
         dtype = layer.weight_ih_l0.dtype
@@ -91,7 +91,7 @@ class Recurrent:
         return tuple(state) if len(state) > 1 else state[0]
 
     def with_tasks(self, layer, tasks, seed=3):
-        """Give the layer parameters for each task; return it and one layer for each task."""
+        """Give the layer parameters for each task; return it and one layer per task."""
         generator = torch.Generator().manual_seed(seed)
         singles = [self.twin(layer) for _ in range(tasks)]
         for name, parameter in list(layer._parameters.items()):
@@ -131,7 +131,7 @@ class Recurrent:
         first = torch.autograd.grad(weighted(outputs), tensors, create_graph=order > 1)
         if order == 1:
             return list(first)
-        # The gradient of a ReLU network may not depend on some tensor; it is 0 then.
+        # The gradient of a ReLU network may be independent of a tensor; its derivative is then 0.
         second = torch.autograd.grad(weighted(first), tensors, allow_unused=True)
         return [*first] + [
             torch.zeros_like(t) if s is None else s for s, t in zip(second, tensors, strict=True)
@@ -162,7 +162,7 @@ def recurrent(request):
 
 
 @pytest.fixture(params=KINDS_OF_TORCH)
-def beside_torch(request):
+def torch_recurrent(request):
     return Recurrent(request.param)
 
 

@@ -1,4 +1,4 @@
-"""Linear, Embedding and LayerNorm against torch's, and on the task axis."""
+"""Linear, Embedding and LayerNorm against torch's, and with the task axis."""
 
 import copy
 import pickle
@@ -14,7 +14,7 @@ TASKS = 3
 
 
 def with_tasks(layer):
-    """Return the layer with parameters (N, …), and one layer a task."""
+    """Return the layer with parameters (N, …), and one layer per task."""
     singles = [copy.deepcopy(layer) for _ in range(TASKS)]
     for name, p in list(layer._parameters.items()):
         if p is not None:
@@ -113,14 +113,14 @@ def test_embedding_with_tasks_equals_a_loop(padding_idx, axes):
 @pytest.mark.parametrize("bad", [-1, 7, 8, 100])
 @pytest.mark.parametrize("many", [False, True])
 def test_ids_outside_the_table_raise(bad, many):
-    """With a task axis, an id that is 1 too large would read the next task's row 0."""
+    """With a task axis, an id that is too large by 1 would read row 0 of the next task."""
     layer = Embedding(7, 4)
     if many:
         layer, _ = with_tasks(layer)
     tokens = torch.ones(TASKS, 2, 5, dtype=torch.long)
     tokens[0, 1, 3] = bad
     with pytest.raises(
-        ArgumentError, match=rf"^Embedding: token ids must lie in 0 … 6, got {bad};"
+        ArgumentError, match=rf"^Embedding: token ids must be from 0 to 6, got {bad};"
     ):
         layer(tokens)
 

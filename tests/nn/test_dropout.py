@@ -1,4 +1,4 @@
-"""The learned dropout's masks and the gradient of its rate."""
+"""Learned dropout: its masks, and the gradient of its rate."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ def seed():
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.9])
-def test_masks_are_nearly_0_or_1_at_the_rate(rate):
+def test_masks_are_nearly_0_or_1_and_drop_at_the_rate(rate):
     layer = LearnedDropout(rate)
     assert layer.rate.item() == pytest.approx(rate)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_evaluation_is_the_identity():
 
 @pytest.mark.parametrize("rate", [0.1, 0.4, 0.8])
 def test_gradient_of_the_rate_equals_a_finite_difference(rate):
-    """With the same noise, the output is a smooth function of the rate, to second order."""
+    """With the same noise, the output is a twice differentiable function of the rate."""
     layer, x = LearnedDropout(rate, temperature=0.5).double(), torch.randn(4, 3).double()
     weights = torch.randn(4, 3).double()
 
@@ -65,10 +65,10 @@ def test_gradient_of_the_rate_equals_a_finite_difference(rate):
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.7])
 def test_mean_gradient_equals_the_gradient_of_the_mean_loss(rate):
-    """The mean square error of dropout on ones is `p / (1 - p)`, which grows with the rate."""
+    """The mean squared error of dropout on ones is `p / (1 - p)`, which grows with the rate."""
     layer = LearnedDropout(rate, temperature=0.02)
     (layer(torch.ones(4 * MANY)) - 1).square().mean().backward()
-    # p / (1 - p) are the odds: their own slope in log odds
+    # p / (1 - p) are the odds, which equal their derivative w.r.t. the log odds
     assert layer.log_odds.grad.item() == pytest.approx(rate / (1 - rate), rel=0.05)
 
 
@@ -104,7 +104,7 @@ def test_dropout_knows_tasks():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_rate_for_each_task_requires_an_input_for_each(training):
+def test_rates_of_tasks_require_inputs_of_tasks(training):
     layer = LearnedDropout(0.5).train(training)
     expand_parameters(layer, 3)
     for shape in [(2, 3), ()]:

@@ -1,4 +1,4 @@
-"""The linear recurrent unit against its equations, and what the contract does not cover."""
+"""The linear recurrent unit against its equations, and properties outside the contract."""
 
 import copy
 import math
@@ -22,7 +22,7 @@ def make(*layers, dtype=torch.float64, **options):
     layer = LRU(FEATURES, HIDDEN, *layers, batch_first=True, dtype=dtype, **options)
     for name, p in layer.named_parameters():
         if name.startswith("bias"):
-            nn.init.normal_(p)  # which is 0 at the start
+            nn.init.normal_(p)  # initially 0
     return layer
 
 
@@ -43,7 +43,7 @@ def close(found, expected, rtol=1e-10, atol=1e-12):
 
 
 def in_turn(p, x, h=None, suffix="_l0", phi=nn.functional.gelu):
-    """One sequence `(S, F)` by the equations, from the parameters by name: outputs and states."""
+    """Run one sequence `(S, F)` by the equations; return its outputs and states."""
     p = {name.removesuffix(suffix): value for name, value in p.items() if name.endswith(suffix)}
     b, c = (
         torch.complex(*p[name].chunk(2, axis))
@@ -185,7 +185,7 @@ class Model(nn.Module):
         return self.recurrence(x)[0][..., -1, :]
 
 
-def meta_gradient_of_plain_operations(model, x, target, query, aim, lr):
+def meta_gradient_of_plain_operations(model, x, target, query, query_target, lr):
     p = dict(model.recurrence.named_parameters())
 
     def loss(p, x, target):
@@ -195,30 +195,30 @@ def meta_gradient_of_plain_operations(model, x, target, query, aim, lr):
     for _ in range(2):
         gradients = torch.autograd.grad(loss(p, x, target), list(p.values()), create_graph=True)
         p = {name: value - lr * g for (name, value), g in zip(p.items(), gradients, strict=True)}
-    return torch.autograd.grad(loss(p, query, aim), list(model.parameters()))
+    return torch.autograd.grad(loss(p, query, query_target), list(model.parameters()))
 
 
-def test_meta_gradient_equals_that_of_plain_operations():
+def test_meta_gradient_equals_plain_operations():
     torch.manual_seed(2)
     model, lr = Model(), 0.1
     x, query = torch.randn(2, TASKS, BATCH, 20, FEATURES, dtype=torch.float64)
-    target, aim = torch.randn(2, TASKS, BATCH, HIDDEN, dtype=torch.float64)
-    tasks = list(zip(x, target, query, aim, strict=True))
+    target, query_target = torch.randn(2, TASKS, BATCH, HIDDEN, dtype=torch.float64)
+    tasks = list(zip(x, target, query, query_target, strict=True))
     each = [meta_gradient_of_plain_operations(model, *task, lr) for task in tasks]
     expected = [sum(parts) for parts in zip(*each, strict=True)]
 
     learner = MAML(model, lr).clone(tasks=TASKS)
     for _ in range(2):
         learner.adapt((learner(x) - target).square().mean((1, 2)))
-    value = (learner(query) - aim).square().mean((1, 2)).sum()
+    value = (learner(query) - query_target).square().mean((1, 2)).sum()
     close(torch.autograd.grad(value, list(model.parameters())), expected, rtol=1e-8)
 
     total = 0
-    for support, wanted, asked, sought in tasks:
+    for x_n, target_n, query_n, query_target_n in tasks:
         learner = learn2learn.algorithms.MAML(model, lr).clone()
         for _ in range(2):
-            learner.adapt((learner(support) - wanted).square().mean())
-        total = total + (learner(asked) - sought).square().mean()
+            learner.adapt((learner(x_n) - target_n).square().mean())
+        total = total + (learner(query_n) - query_target_n).square().mean()
     close(torch.autograd.grad(total, list(model.parameters())), expected, rtol=1e-8)
 
 

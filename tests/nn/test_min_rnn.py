@@ -1,4 +1,4 @@
-"""The minimal recurrences against their equations, and what the contract does not cover."""
+"""The minimal recurrences against their equations, and properties outside the contract."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def x():
 
 
 def in_turn(kind, layer, x, h, suffix="_l0"):
-    """One sequence `(S, F)` by the equations: all its states."""
+    """Run one sequence `(S, F)` by the equations; return all its states."""
     weight, bias = getattr(layer, "weight_ih" + suffix), getattr(layer, "bias_ih" + suffix, 0)
     states = []
     for step in x:

@@ -1,4 +1,4 @@
-"""Poolings of ragged sequences against one sequence at a time."""
+"""Pooling of ragged sequences against one sequence at a time."""
 
 import pytest
 import torch
@@ -8,12 +8,14 @@ from l2l_rnn.nn import AttentionPooling
 
 SIZE, BATCH, STEPS = 4, 3, 5
 
-# What each pooling makes of one sequence's own steps `(S, H)`.
+# What each pooling computes from the steps `(S, H)` of one sequence.
 REFERENCES = {
-    "last": lambda layer, y, two_ways: torch.cat([y[-1, :2], y[0, 2:]]) if two_ways else y[-1],
-    "mean": lambda layer, y, two_ways: y.mean(0),
-    "max": lambda layer, y, two_ways: y.max(0).values,
-    "attention": lambda layer, y, two_ways: torch.einsum(
+    "last": lambda layer, y, bidirectional: (
+        torch.cat([y[-1, :2], y[0, 2:]]) if bidirectional else y[-1]
+    ),
+    "mean": lambda layer, y, bidirectional: y.mean(0),
+    "max": lambda layer, y, bidirectional: y.max(0).values,
+    "attention": lambda layer, y, bidirectional: torch.einsum(
         "s,sh->h",
         torch.softmax(
             torch.tanh(y @ layer.key.weight.T + layer.key.bias) @ layer.query.weight[0], 0
@@ -32,26 +34,29 @@ def name(request):
     return request.param
 
 
-@pytest.fixture(params=[False, True], ids=["one way", "two ways"])
-def two_ways(request):
+@pytest.fixture(params=[False, True], ids=["one direction", "two directions"])
+def bidirectional(request):
     return request.param
 
 
 @pytest.fixture
-def layer(name, two_ways):
+def layer(name, bidirectional):
     torch.manual_seed(0)
-    return POOLINGS[name](SIZE, two_ways).double()
+    return POOLINGS[name](SIZE, bidirectional).double()
 
 
 def sequences(*lead):
     return torch.randn(*lead, BATCH, STEPS, SIZE, dtype=torch.float64, requires_grad=True)
 
 
-def test_a_batch_equals_its_sequences(name, layer, two_ways):
+def test_a_batch_equals_its_sequences(name, layer, bidirectional):
     outputs, lengths = sequences(), torch.tensor([1, 5, 3])
     pooled = layer(outputs, lengths)
     wanted = torch.stack(
-        [REFERENCES[name](layer, y[:n], two_ways) for y, n in zip(outputs, lengths, strict=True)]
+        [
+            REFERENCES[name](layer, y[:n], bidirectional)
+            for y, n in zip(outputs, lengths, strict=True)
+        ]
     )
     torch.testing.assert_close(pooled, wanted, rtol=1e-12, atol=1e-14)
     weights = [outputs, *layer.parameters()]
@@ -79,9 +84,9 @@ def test_axes_before_the_batch(layer, lead):
     torch.testing.assert_close(pooled.flatten(0, -2), flat)
 
 
-def test_parameters_for_each_task(layer, name, two_ways):
+def test_parameters_for_each_task(layer, name, bidirectional):
     tasks = 2
-    singles = [POOLINGS[name](SIZE, two_ways).double() for _ in range(tasks)]
+    singles = [POOLINGS[name](SIZE, bidirectional).double() for _ in range(tasks)]
     for child, *alike in zip(layer.modules(), *(s.modules() for s in singles), strict=True):
         for key in child._parameters:
             if child._parameters[key] is not None:

@@ -11,7 +11,7 @@ BATCH, STEPS = 2, 2
 
 
 def problem(recurrent, *, tasks=None, lengths=None, **options):
-    """Return a function of input, state and parameters, and where to check it."""
+    """Return a function of input, state and parameters, and the point at which to check it."""
     layer = recurrent.make(batch_first=True, **options)
     lead = [] if tasks is None else [tasks]
     if tasks is not None:
@@ -71,10 +71,10 @@ def test_every_entry_of_the_second_derivative(small):
     assert gradgradcheck(compute, inputs)
 
 
-def test_third_derivative_equals_torchs_or_raises(beside_torch):
-    """Hand-written derivatives end with an error, never with a wrong number."""
-    beside_torch.inputs = 2
-    ours, theirs = beside_torch.make(), beside_torch.make_torch()
+def test_third_derivative_equals_torchs_or_raises(torch_recurrent):
+    """Hand-written derivatives raise an error instead of returning a wrong number."""
+    torch_recurrent.inputs = 2
+    ours, theirs = torch_recurrent.make(), torch_recurrent.make_torch()
     theirs.load_state_dict(ours.state_dict())
     found = []
     for layer in (theirs, ours):

@@ -78,7 +78,7 @@ def test_packed_batch_with_other_features(layer_class):
 
 
 def states(layer, *axes):
-    """Return a state of these axes, each tensor of it with its own number of units."""
+    """Return a state with these axes; each of its tensors has its own number of units."""
     state = tuple(torch.zeros(*axes, size) for size in layer.state_sizes)
     return state if len(state) > 1 else state[0]
 
@@ -139,7 +139,7 @@ def test_lengths_outside_the_steps(layer_class, lengths, two_ways):
 
 
 def test_lengths_of_a_packed_batch(layer_class):
-    """It has its own lengths; others must not be ignored silently."""
+    """A packed batch has its own lengths, and other lengths must not be silently ignored."""
     packed = pack_padded_sequence(torch.zeros(5, 2, 3), torch.tensor([5, 2]))
     with pytest.raises(OURS, match="lengths"):
         layer_class(3, 4)(packed, lengths=torch.tensor([1, 1]))

@@ -17,14 +17,14 @@ BATCH, STEPS = 3, 5
 
 
 @pytest.fixture
-def pair(beside_torch, options):
-    """Our layer and torch's, with the same parameters."""
-    ours, theirs = beside_torch.make(**options), beside_torch.make_torch(seed=1, **options)
+def pair(torch_recurrent, options):
+    """Return our layer and torch's, with the same parameters."""
+    ours, theirs = torch_recurrent.make(**options), torch_recurrent.make_torch(seed=1, **options)
     theirs.load_state_dict(ours.state_dict())
     return ours, theirs
 
 
-# The form of the input, and whether there is a state.
+# The form of the input, and whether a state is passed.
 FORMS = [
     ("padded", False),
     ("padded", True),
@@ -35,7 +35,7 @@ FORMS = [
 
 
 def arguments(form, layer, generator):
-    """Return a function from `x` to the argument of the layer, and an `x`."""
+    """Return a function that maps `x` to the argument of the layer, and an `x`."""
     shape = (BATCH, STEPS, 3) if layer.batch_first else (STEPS, BATCH, 3)
     if form == "unbatched":
         shape = (STEPS, 3)
@@ -51,21 +51,21 @@ def arguments(form, layer, generator):
 
 
 @pytest.mark.parametrize(("form", "with_hx"), FORMS)
-def test_outputs_states_and_both_derivatives_equal_torchs(beside_torch, pair, form, with_hx):
+def test_outputs_states_and_both_derivatives_equal_torchs(torch_recurrent, pair, form, with_hx):
     wrap, x = arguments(form, pair[0], torch.Generator().manual_seed(2))
     results, derivatives = [], []
     for layer in pair:
         hx = None
         wanted = [x, *layer.parameters()]
         if with_hx:
-            hx = beside_torch.state(layer, *([] if form == "unbatched" else [BATCH]))
-            leaves = [h.requires_grad_() for h in beside_torch.flat(hx)]
+            hx = torch_recurrent.state(layer, *([] if form == "unbatched" else [BATCH]))
+            leaves = [h.requires_grad_() for h in torch_recurrent.flat(hx)]
             wanted += leaves
         result = layer(wrap(x), hx)
         results.append(result)
-        derivatives.append(beside_torch.derivatives(beside_torch.flat(result), wanted))
+        derivatives.append(torch_recurrent.derivatives(torch_recurrent.flat(result), wanted))
     assert type(results[0][0]) is type(results[1][0])
-    close(beside_torch.flat(results[0]), beside_torch.flat(results[1]))
+    close(torch_recurrent.flat(results[0]), torch_recurrent.flat(results[1]))
     close(*derivatives)
     if form.startswith("packed"):
         for a, b in zip(results[0][0][1:], results[1][0][1:], strict=True):  # sizes and orders
@@ -73,41 +73,41 @@ def test_outputs_states_and_both_derivatives_equal_torchs(beside_torch, pair, fo
             assert a is None or torch.equal(a, b)
 
 
-def test_parameters_equal_torchs(beside_torch, options):
-    ours, theirs = beside_torch.make(**options), beside_torch.make_torch(**options)
+def test_parameters_equal_torchs(torch_recurrent, options):
+    ours, theirs = torch_recurrent.make(**options), torch_recurrent.make_torch(**options)
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
     same(list(ours.parameters()), list(theirs.parameters()))  # the same seed, the same values
-    other = beside_torch.make(seed=4, **options)
+    other = torch_recurrent.make(seed=4, **options)
     other.load_state_dict(theirs.state_dict(), strict=True)
     same(list(other.parameters()), list(theirs.parameters()))
-    theirs.load_state_dict(beside_torch.make(seed=5, **options).state_dict(), strict=True)
+    theirs.load_state_dict(torch_recurrent.make(seed=5, **options).state_dict(), strict=True)
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
-def test_reset_parameters_equals_torchs(beside_torch):
-    ours, theirs = beside_torch.make(), beside_torch.make_torch()
+def test_reset_parameters_equals_torchs(torch_recurrent):
+    ours, theirs = torch_recurrent.make(), torch_recurrent.make_torch()
     for layer in (ours, theirs):
         torch.manual_seed(11)
         layer.reset_parameters()
     same(list(ours.parameters()), list(theirs.parameters()))
 
 
-def test_float32_equals_torch(beside_torch):
+def test_float32_equals_torch(torch_recurrent):
     options = {"num_layers": 2, "bidirectional": True}
-    ours = beside_torch.make(dtype=torch.float32, **options)
-    theirs = beside_torch.make_torch(dtype=torch.float32, **options)
+    ours = torch_recurrent.make(dtype=torch.float32, **options)
+    theirs = torch_recurrent.make_torch(dtype=torch.float32, **options)
     x = torch.randn(STEPS, BATCH, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's LSTM warns about its kernel for projections
-        wanted = beside_torch.flat(theirs(x))
-    close(beside_torch.flat(ours(x)), wanted, rtol=1e-5, atol=1e-6)
+        wanted = torch_recurrent.flat(theirs(x))
+    close(torch_recurrent.flat(ours(x)), wanted, rtol=1e-5, atol=1e-6)
 
 
 # ------------------------------------------------------------------ layers, directions, state
 
 
 def single(recurrent, layer, suffix, **options):
-    """Return a layer of one direction with the parameters that end in `suffix`."""
+    """Return a layer with one direction and the parameters that end in `suffix`."""
     alone = recurrent.make(batch_first=True, **options)
     own = {name: getattr(layer, name.removesuffix("_l0") + suffix) for name in alone.state_dict()}
     alone.load_state_dict(own)

@@ -32,7 +32,7 @@ def test_dropout_acts_between_layers_in_training_only(recurrent):
     everything = recurrent.make(num_layers=2, dropout=1.0)
     zeros = recurrent.make(num_layers=2)
     for name, parameter in zeros.named_parameters():
-        if name.startswith("weight_i") and name.endswith("_l1"):  # what reads the layer below
+        if name.startswith("weight_i") and name.endswith("_l1"):  # reads the layer below
             parameter.data.zero_()
     close([everything(x)[0]], [zeros(x)[0]])
 
@@ -164,8 +164,8 @@ def test_functional_call(recurrent):
     same(recurrent.flat(got), recurrent.flat(other(x)))
 
 
-def test_two_layers_may_share_a_weight(beside_torch):
-    first, second = beside_torch.make(), beside_torch.make(seed=1)
+def test_two_layers_may_share_a_weight(torch_recurrent):
+    first, second = torch_recurrent.make(), torch_recurrent.make(seed=1)
     second.weight_hh_l0 = first.weight_hh_l0
     apart = copy.deepcopy(first), copy.deepcopy(second)
     apart[1].weight_hh_l0 = nn.Parameter(first.weight_hh_l0.detach().clone())
@@ -181,17 +181,17 @@ def test_two_layers_may_share_a_weight(beside_torch):
 @pytest.mark.parametrize(
     "parametrization", [parametrizations.weight_norm, parametrizations.orthogonal]
 )
-def test_parametrized_weights(beside_torch, parametrization):
-    ours = beside_torch.make()
+def test_parametrized_weights(torch_recurrent, parametrization):
+    ours = torch_recurrent.make()
     parametrization(ours, "weight_ih_l0")
     x = torch.randn(STEPS, BATCH, 3, dtype=torch.float64)
-    plain = beside_torch.make_torch()
+    plain = torch_recurrent.make_torch()
     plain.load_state_dict({n: getattr(ours, n) for n in plain.state_dict()})
-    close(beside_torch.flat(ours(x)), beside_torch.flat(plain(x)))
+    close(torch_recurrent.flat(ours(x)), torch_recurrent.flat(plain(x)))
     _loss(ours, x).backward()
     assert all(p.grad is not None for p in ours.parameters())
     parametrize.remove_parametrizations(ours, "weight_ih_l0")
-    close(beside_torch.flat(ours(x)), beside_torch.flat(plain(x)))
+    close(torch_recurrent.flat(ours(x)), torch_recurrent.flat(plain(x)))
 
 
 def test_repr_shows_the_arguments(recurrent):

@@ -17,7 +17,7 @@ def close(ours, theirs):
 
 
 def task(hx, n):
-    """Return task n's state."""
+    """Return the state of task n."""
     return hx[n] if isinstance(hx, torch.Tensor) else tuple(h[n] for h in hx)
 
 
@@ -31,7 +31,7 @@ LAYOUTS = [
 
 @pytest.fixture(params=LAYOUTS, ids=str)
 def layers(recurrent, request):
-    """One layer with parameters (N, …), and a layer for each task."""
+    """A layer with parameters (N, …), and one layer per task."""
     return recurrent.with_tasks(recurrent.make(**request.param), TASKS)
 
 

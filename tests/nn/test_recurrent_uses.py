@@ -75,7 +75,7 @@ def test_a_hook_runs_once_on_a_packed_sequence(recurrent):
 
 
 class Flattening(nn.Module):
-    """A typical model."""
+    """A typical model that flattens its parameters."""
 
     def __init__(self):
         super().__init__()
@@ -129,13 +129,13 @@ def test_lengths_of_any_integer_dtype():
 
 
 def test_proj_size_is_for_lstm_only():
-    with pytest.raises(ArgumentError, match="only LSTM takes proj_size"):
+    with pytest.raises(ArgumentError, match="proj_size is only for LSTM"):
         GRU(3, 4, proj_size=2)
 
 
 def test_a_packed_sequence_with_lengths_or_a_wrong_state_raises():
     packed = pack_sequence([torch.randn(n, 3) for n in (2, 3)], enforce_sorted=False)
-    with pytest.raises(ArgumentError, match="leave lengths"):
+    with pytest.raises(ArgumentError, match="omit lengths="):
         GRU(3, 4)(packed, lengths=torch.tensor([2, 3]))
     with pytest.raises(ShapeError, match="hx"):
         GRU(3, 4)(packed, torch.zeros(1, 3, 4))
@@ -158,5 +158,5 @@ def test_checkpointing(recurrent):
         call = (lambda x: layer(x)[0], x)
         y = checkpoint(*call, use_reentrant=False) if again else call[0](x)
         found.append(torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()]))
-    for plain, anew in zip(*found, strict=True):
-        assert torch.equal(plain, anew)
+    for plain, recomputed in zip(*found, strict=True):
+        assert torch.equal(plain, recomputed)

@@ -1,1 +1,1 @@
-"""One step of the inner loop: parameters, checks, gradients, and what is learned about the step."""
+"""One step of the inner loop: parameters, checks, gradients, and learned parts of the step."""

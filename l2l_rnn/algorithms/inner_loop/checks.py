@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.checks import check_int
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.checks import check_int, check_tensor
+from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 
 
 def check_tasks(who: str, tasks: object, held: int | None) -> int:
@@ -22,7 +22,7 @@ def check_tasks(who: str, tasks: object, held: int | None) -> int:
 
     Args:
         who: the learner's `clone`.
-        tasks: what the caller passed.
+        tasks: the value that the caller passed.
         held: the number of tasks that the learner already holds, or None.
 
     Raises:
@@ -45,8 +45,7 @@ def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:
         ShapeError: the loss is neither a scalar nor `(N,)`.
         AdaptationError: gradients are disabled, or the loss has no graph or is not finite.
     """
-    if not isinstance(loss, Tensor):
-        raise ArgumentTypeError(f"{who}: loss must be a tensor, got {type(loss).__name__}")
+    check_tensor(who, "loss", loss, fix="pass the loss itself, not loss.item()")
     if loss.dim() and loss.numel() != 1 and loss.shape != (tasks,):
         expected = "a scalar" if tasks is None else f"a scalar or ({tasks},)"
         raise ShapeError(
@@ -77,7 +76,7 @@ def check_finite_loss(who: str, loss: Tensor, outputs: Tensor, tasks: int | None
 
     Args:
         loss: scalar or `(N,)`.
-        outputs: what the loss was computed from.
+        outputs: the outputs that the loss was computed from.
 
     Raises:
         AdaptationError: the loss is not finite.
@@ -86,7 +85,7 @@ def check_finite_loss(who: str, loss: Tensor, outputs: Tensor, tasks: int | None
     if values is None or values.isfinite().all():
         return
     evidence: Tensor | None = loss
-    if loss.shape != (tasks,):  # one number for all tasks: only its gradient shows which they are
+    if loss.shape != (tasks,):  # one loss for all tasks; its gradient tells them apart
         (evidence,) = torch.autograd.grad(loss.sum(), outputs, retain_graph=True, allow_unused=True)
     where = "" if evidence is None else non_finite_tasks([evidence], tasks) or ""
     raise unchanged_error(who, f"the loss{where} is NaN or infinite; check the inputs")
@@ -108,7 +107,7 @@ def check_gradients(who: str, gradients: dict[str, Tensor], tasks: int | None) -
 
 
 def non_finite_tasks(tensors: Iterable[Tensor], tasks: int | None) -> str | None:
-    """Name the tasks with a non-finite value, as `" of task 1, 3"`, or `""` without a task axis.
+    """Name the tasks with a non-finite value, like `" of task 1, 3"`, or `""` without a task axis.
 
     Returns None if all values are finite.
     """
@@ -134,3 +133,18 @@ def listed(names: list[Any]) -> str:
 def unchanged_error(who: str, what: str) -> AdaptationError:
     """Return the error of a failed step, which ends in "the learner is unchanged"."""
     return AdaptationError(f"{who}: {what}; the learner is unchanged")
+
+
+def no_outputs_error(who: str) -> AdaptationError:
+    """Return the error of a step without a preceding call of the learner."""
+    return unchanged_error(
+        who,
+        "no outputs to learn from; call the learner on the support set first, with gradients on",
+    )
+
+
+def unrelated_loss_error(who: str) -> AdaptationError:
+    """Return the error of a loss that does not depend on the last outputs."""
+    return unchanged_error(
+        who, "the loss does not depend on the learner's last outputs; compute it from them"
+    )

@@ -24,9 +24,9 @@ class MetaCurvature(GradientTransform):
 
     Args:
         model: the model to adapt.
-        lr: learning rate. It is fixed; the matrices learn the scale.
-        diagonal_above: largest axis with a full matrix. Longer axes have a diagonal matrix. None
-            gives every axis a full matrix.
+        lr: the learning rate. It is fixed; the matrices learn the scale.
+        diagonal_above: size of the largest axis with a full matrix. Longer axes have a diagonal
+            matrix. None gives every axis a full matrix.
 
     Attributes:
         matrices: `M_1 … M_d` of each parameter, in the order of `names`. Each is `(n, n)`, or
@@ -77,7 +77,7 @@ class MetaCurvature(GradientTransform):
                 "from the model that the learner adapts"
             )
         product = gradient if shape else gradient.unsqueeze(-1)
-        # Axes are counted from the end, so that a leading task axis is left alone.
+        # Axes are counted from the end, so that a leading task axis is not affected.
         for axis, matrix in enumerate(matrices, start=-len(matrices)):
             last = product.movedim(axis, -1)
             last = last * matrix if matrix.dim() == 1 else last @ matrix.mT
@@ -86,7 +86,7 @@ class MetaCurvature(GradientTransform):
 
 
 def _identity(parameter: Tensor, size: int, diagonal_above: int | None) -> nn.Parameter:
-    """Identity matrix for one axis of a parameter: `(size, size)`, or `(size,)` if diagonal."""
+    """Return the identity for one axis of a parameter: `(size, size)`, or `(size,)` if diagonal."""
     full = diagonal_above is None or size <= diagonal_above
     ones = torch.ones(size, dtype=parameter.dtype, device=parameter.device)
     return nn.Parameter(ones.diag() if full else ones)

@@ -79,7 +79,7 @@ def add_gradients(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str,
 def clip_gradients(
     gradients: dict[str, Tensor], max_norm: float, tasks: int | None
 ) -> dict[str, Tensor]:
-    """Scale down the gradient of each task whose norm, over all parameters, exceeds `max_norm`."""
+    """Scale down the gradients of each task to a total norm of at most `max_norm`."""
     if not gradients:
         return gradients
     square = squared_norm(gradients.values(), tasks)

@@ -13,7 +13,7 @@ from l2l_rnn.checks import check_int
 
 
 class LearnedLR(GradientTransform):
-    """Scale gradients by learned learning rates: `step = alpha * grad`.
+    """Scale gradients by learned learning rates: `step = alpha * grad`. Not for direct use.
 
     A subclass implements `lr_at`.
 

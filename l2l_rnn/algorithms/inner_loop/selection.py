@@ -13,8 +13,8 @@ def adapted_names(who: str, model: nn.Module, adapts: str | Iterable[str] | None
     """Return the names of the parameters that the inner loop adapts.
 
     If the class of a module sets `inner_loop = False`, only the outer loop trains the parameters of
-    that module and of its children. The inner loop adapts them only if `adapts` names them, or
-    names a module inside.
+    that module and of its children. The inner loop adapts them only if `adapts` names them or a
+    module inside that module.
 
     Args:
         who: begins the error message.
@@ -54,7 +54,7 @@ def adapted_names(who: str, model: nn.Module, adapts: str | Iterable[str] | None
 def _parameters_under(
     path: str, every: list[tuple[str, nn.Parameter]], excluded: list[str]
 ) -> set[Tensor]:
-    """Select the parameters whose name lies under one path and under no excluded path."""
+    """Select the parameters with a name under one path and under no excluded path."""
     return {
         parameter
         for name, parameter in every

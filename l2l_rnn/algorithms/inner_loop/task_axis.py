@@ -1,4 +1,4 @@
-"""Calls of a model whose parameters have the task axis."""
+"""Calls of a model that has the task axis on its parameters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from l2l_rnn.axes import knows_tasks
 
 
 def call_per_task(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a module whose parameters are `(N, …)` on inputs `(N, …)`.
+    """Call a module with parameters `(N, …)` on inputs `(N, …)`.
 
-    A module that declares the task axis runs directly. Any other runs under `torch.func.vmap`, with
-    different random numbers for each task.
+    A module that declares the task axis runs directly. Any other module runs under
+    `torch.func.vmap`, with different random numbers for each task.
 
     Args:
         module: the module, after `axes.expand_parameters`.
-        args, kwargs: its arguments. Tensors have the task axis; other values go to all tasks alike.
+        args, kwargs: its arguments. Tensors have the task axis; all tasks share other values.
 
     Shapes:
         each tensor `(N, …)`, in and out.

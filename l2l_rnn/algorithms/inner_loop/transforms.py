@@ -11,7 +11,7 @@ from l2l_rnn.errors import AdaptationError
 
 
 class GradientTransform(nn.Module, ABC):
-    """Transform the gradients of an inner step into the step itself.
+    """Transform the gradients of an inner step into the step itself. Not for direct use.
 
     The inner loop computes `theta <- theta - T(grad L(theta))`, where `T` is the transform. The
     parameters of `T` are meta-parameters: the query loss trains them together with the
@@ -19,7 +19,7 @@ class GradientTransform(nn.Module, ABC):
 
     Args:
         model: the model to adapt. The transform looks up its parameters by name.
-        lr: initial learning rate.
+        lr: the initial learning rate.
 
     Attributes:
         names: the names of the model's parameters, in the model's order.

@@ -1,10 +1,10 @@
-/* Shared by the compiled passes, independent of the kind of processor.
+/* Code that all compiled passes share and that does not depend on the kind of processor.
  *
- * The passes are compiled twice on x86: for any processor and for one with AVX2. A file with passes
- * therefore includes its headers twice, each time with other values of two macros that it defines:
+ * On x86, the passes are compiled twice: for any processor and for processors with AVX2. A file
+ * with passes therefore includes its headers twice, and defines two macros differently each time:
  *
- *     SUFFIX  the end of every function's name, _anywhere or _avx2; FN(name) appends it
- *     TARGET  stands before every function: empty, or the attribute that turns AVX2 on
+ *     SUFFIX  ends the name of every function: _anywhere or _avx2; FN(name) appends it
+ *     TARGET  precedes every function: empty, or the attribute that enables AVX2
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -13,14 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PANEL 16 /* columns of a product that are computed at once */
-#define TILE 6   /* rows that are computed at once: 6 x 16 floats fill the registers of AVX2 */
+#define PANEL 16 /* columns of a product that are computed together */
+#define TILE 6   /* rows that are computed together: 6 x 16 floats fill the registers of AVX2 */
 
 /* Half a panel. */
 typedef float vec __attribute__((vector_size(32), aligned(4)));
 
-/* Before a loop: its iterations are independent, except for a sum or maximum, which may be taken in
- * any order. */
+/* Placed before a loop, these declare its iterations independent, except for a sum or maximum,
+ * which may be taken in any order. */
 #define PRAGMA(text) _Pragma(#text)
 #define SIMD PRAGMA(omp simd)
 #define SIMD_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
@@ -29,9 +29,8 @@ typedef float vec __attribute__((vector_size(32), aligned(4)));
 /* Round up to whole panels. */
 static int64_t padded(int64_t columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
 
-/* Round numbers below 1e-38 to 0. A gradient that vanishes over many steps ends in such numbers,
- * and many processors are a hundred times slower with them. Returns the argument of
- * `restore_denormals`. */
+/* Round numbers below 1e-38 to 0. Gradients that vanish over many steps become such numbers, which
+ * slow many processors down a hundredfold. Returns the argument of `restore_denormals`. */
 static unsigned flush_denormals(void)
 {
 #if defined(__x86_64__)
@@ -52,12 +51,12 @@ static void restore_denormals(unsigned mode)
 #endif
 }
 
-/* name -> name_avx2; two levels, so that SUFFIX is expanded before it is joined. */
+/* name -> name_avx2; the two levels expand SUFFIX before joining it. */
 #define JOIN_(name, suffix) name##suffix
 #define JOIN(name, suffix) JOIN_(name, suffix)
 #define FN(name) JOIN(name, SUFFIX)
 
-/* A worker does items of a job until none are left. Parallel is the signature of GOMP_parallel. */
+/* A worker processes items of a job until none are left. Parallel is the type of GOMP_parallel. */
 typedef void (*Worker)(void *);
 typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 
@@ -67,9 +66,9 @@ typedef void (*Parallel)(Worker, void *, unsigned, unsigned);
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Do all items of a job: on `threads` threads of the OpenMP runtime that `parallel` belongs to, or
- * on this thread if it is NULL. `next` is the job's counter of items; `avx2` is the worker for
- * AVX2. Returns 0 once all items are done. */
+/* Process all items of a job, on `threads` threads of the OpenMP runtime that `parallel` belongs
+ * to, or on this thread if it is NULL. `next` is the job's item counter; `avx2` is the worker for
+ * AVX2. Returns 0 if all items were processed. */
 static int run_items(void *job, int64_t *next, int64_t items, Worker anywhere, Worker avx2,
                      Parallel parallel, unsigned threads)
 {

@@ -1,8 +1,8 @@
 /* Content addressing, reading and activations, which all kinds of heads share. memory_passes.h
  * includes this file once for each kind of processor.
  *
- * Weights over slots by content are w = softmax(beta c), with the cosine similarities
- * c(i) = k . m(i) / (|k| |m(i)|) of a key k and each slot m(i), and a strength beta. Lengths are
+ * Content weights are w = softmax(beta c), with a strength beta and the cosine similarities
+ * c(i) = k . m(i) / (|k| |m(i)|) of a key k and each slot m(i). Norms are
  * |v| = sqrt(v . v + eps^2). */
 
 /* -- vectors ------------------------------------------------------------------------------- */
@@ -39,7 +39,7 @@ TARGET static void FN(softmax_adjoint)(int64_t n, const float *y, const float *d
     for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - mean);
 }
 
-/* -- activations, in place; adjoints take the activated y and turn dy into dx ----------------- */
+/* -- activations, in place; adjoints read the activated y and turn dy into dx ----------------- */
 
 TARGET static void FN(activate_tanh)(int64_t n, float *x)
 {
@@ -87,7 +87,7 @@ TARGET static void FN(inverse_lengths)(const Job *job, const float *memory, floa
     for (int64_t i = 0; i < M; i++) inverse[i] = 1.0f / __builtin_sqrtf(inverse[i]);
 }
 
-/* Compute the similarity of a key and each slot; returns 1 / |k|. */
+/* Compute the similarity of a key to each slot; returns 1 / |k|. */
 TARGET static float FN(cosine_similarity)(const Job *job, const float *memory, const float *inverse,
                                           const float *key, float *similarity)
 {
@@ -106,7 +106,7 @@ TARGET static float FN(cosine_similarity)(const Job *job, const float *memory, c
     return key_inverse;
 }
 
-/* Add to the cotangents of key and memory. As d(1 / |v|) = -v . dv / |v|^3,
+/* Add to the cotangents of key and memory. Because d(1 / |v|) = -v . dv / |v|^3,
  *   dk    += sum_i dc(i) m(i) / (|k| |m(i)|) - k / |k|^2 sum_i dc(i) c(i),
  *   dm(i) += dc(i) k / (|k| |m(i)|) - dc(i) c(i) m(i) / |m(i)|^2. */
 TARGET static void FN(cosine_similarity_adjoint)(const Job *job, const float *memory,
@@ -131,7 +131,7 @@ TARGET static void FN(cosine_similarity_adjoint)(const Job *job, const float *me
     }
 }
 
-/* -- weights by content -------------------------------------------------------------------- */
+/* -- content weights ----------------------------------------------------------------------- */
 
 TARGET static void FN(content_weights)(const Job *job, const float *memory, const float *inverse,
                                        const float *key, float strength, float *weights,
@@ -141,9 +141,9 @@ TARGET static void FN(content_weights)(const Job *job, const float *memory, cons
     FN(softmax)(job->M, scratch, strength, weights);
 }
 
-/* The adjoint of `weights`, where `scale dweights` is their cotangent: adds to dkey and dmemory and
- * returns the cotangent of the strength. With x = beta c and dx of `softmax_adjoint`,
- * dbeta = dx . c and dc = beta dx. Needs a scratch of 4 M. */
+/* Adjoint of `content_weights`, given their cotangent `scale dweights`. Adds to dkey and dmemory,
+ * and returns the cotangent of the strength. With x = beta c and dx from `softmax_adjoint`,
+ * dbeta = dx . c and dc = beta dx. Needs 4 M floats of scratch. */
 TARGET static float FN(content_weights_adjoint)(const Job *job, const float *memory,
                                                 const float *inverse, const float *key,
                                                 float strength, const float *weights,

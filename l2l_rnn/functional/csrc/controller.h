@@ -1,9 +1,9 @@
-/* The controllers of a memory: an LSTM or a feed-forward layer, with its weights already applied.
+/* The controllers of a memory, an LSTM or a feed-forward layer, after the product with the weights.
  * memory_passes.h includes this file once for each kind of processor.
  *
  * The equations of an LSTM, with pre-activations a stacked i, f, g, o as in torch, are
  *   i, f, o = sigmoid(a_i, a_f, a_o),  g = tanh(a_g),  c' = f c + i g,  h = o tanh(c').
- * With m = dc' + dh o (1 - tanh(c')^2), all that reaches c', the adjoint is
+ * With m = dc' + dh o (1 - tanh(c')^2), the whole cotangent of c', the adjoint is
  *   da_i = m g i (1 - i),         da_f = m c f (1 - f),
  *   da_g = m i (1 - g^2),         da_o = dh tanh(c') o (1 - o),        dc = m f.
  * A feed-forward layer is h = tanh(a), with da = dh (1 - h^2). */

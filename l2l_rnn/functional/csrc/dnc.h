@@ -1,19 +1,19 @@
 /* The heads of a differentiable neural computer; `memory/dnc.py` documents the equations.
  * memory_passes.h includes this file once for each kind of processor.
  *
- * In the order of a step, with the previous read weights r and write weights w:
+ * A step computes in this order, with the previous read weights r and write weights w:
  *   usage         u' = (u + w - u w) prod_h (1 - f_h r_h)
- *   write         w' = g_w (g_a a + (1 - g_a) c), of allocation a and content c;
+ *   write         w' = g_w (g_a a + (1 - g_a) c), with allocation a and content weights c;
  *                 M'(i) = M(i) (1 - w'(i) e) + w'(i) v
  *   links         L' and p' = w' + (1 - sum w') p
  *   read weights  r' = pi_1 L'^T r + pi_2 c' + pi_3 L' r, and the read is r' M'
- * Weights, and weights by content, are stored as those of all reads, then of the write. */
+ * Weights and content weights are stored with the read heads first, then the write head. */
 
 #include "dnc_addressing.h"
 
-/* The parts of an interface vector, or of its cotangents, in the order of `DNC._interface`. */
+/* The parts of an interface vector or of its cotangents, in the order of `DNC._interface`. */
 typedef struct {
-    float *keys, *write_key, *write_vector; /* (R, W), (W), (W): as they are */
+    float *keys, *write_key, *write_vector; /* (R, W), (W), (W): not activated */
     float *erase, *free_gates;              /* (W), (R): sigmoid */
     float *allocation_gate, *write_gate;    /* (1) each: sigmoid */
     float *strengths;                       /* (R + 1): softplus; beta is 1 + strength */
@@ -66,7 +66,7 @@ TARGET static void FN(dnc_activate_adjoint)(const Job *job, FN(DNCInterface) xi,
 
 /* -- write --------------------------------------------------------------------------------- */
 
-/* Compute the write weights and write; returns the sum of the weights. */
+/* Compute the write weights, and write; returns the sum of the weights. */
 TARGET static float FN(dnc_write)(const Job *job, int64_t index, FN(DNCInterface) xi,
                                   const State *prev, const State *next, float *scratch)
 {
@@ -93,10 +93,10 @@ TARGET static float FN(dnc_write)(const Job *job, int64_t index, FN(DNCInterface
     return sum;
 }
 
-/* For the write itself,
+/* The adjoint of the write itself is
  *   dv = sum_i dM'(i) w'(i),                   de = -sum_i dM'(i) w'(i) M(i),
  *   dw'(i) += dM'(i) . (v - e M(i)),           dM(i) = dM'(i) (1 - w'(i) e),
- * and for its weights, with x = dw' . c and y = dw' . a - x,
+ * and the adjoint of its weights, with x = dw' . c and y = dw' . a - x, is
  *   dg_w = x + g_a y,    dg_a = g_w y,    da = g_w g_a dw',    dc = g_w (1 - g_a) dw'. */
 TARGET static void FN(dnc_write_adjoint)(const Job *job, int64_t index, FN(DNCInterface) xi,
                                          const State *prev, const State *next, FN(DNCInterface) dxi,
@@ -154,7 +154,8 @@ TARGET static void FN(dnc_read)(const Job *job, int64_t index, FN(DNCInterface) 
     }
 }
 
-/* The reads, and the content part of their weights: dpi_2 = dr' . c' and dc' = pi_2 dr'. */
+/* Adjoint of the reads and of the content part of their weights: dpi_2 = dr' . c' and
+ * dc' = pi_2 dr'. */
 TARGET static void FN(dnc_read_adjoint)(const Job *job, int64_t index, FN(DNCInterface) xi,
                                         const State *next, FN(DNCInterface) dxi, const State *d,
                                         float *scratch)
@@ -176,7 +177,7 @@ TARGET static void FN(dnc_read_adjoint)(const Job *job, int64_t index, FN(DNCInt
 
 /* -- one step ------------------------------------------------------------------------------ */
 
-/* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
+/* `next` may share storage with `prev`. `index` is the step's index in arrays over steps. */
 TARGET NOINLINE static void FN(dnc_step)(const Job *job, int64_t index, float *interface_vector,
                                          const State *prev, const State *next, float *scratch)
 {
@@ -197,7 +198,7 @@ TARGET NOINLINE static void FN(dnc_step)(const Job *job, int64_t index, float *i
     FN(dnc_read)(job, index, xi, backward, forward, next, rest);
 }
 
-/* The links and the precedence: with p' = w' + (1 - sum w') p,
+/* Adjoint of the links and the precedence. With p' = w' + (1 - sum w') p,
  * dw'(i) += dp'(i) - dp' . p and dp = (1 - sum w') dp'. */
 TARGET static void FN(dnc_links_adjoint)(const Job *job, FN(DNCInterface) xi, const State *prev,
                                          const State *next, FN(DNCInterface) dxi, const State *d,

@@ -2,7 +2,7 @@
  * temporal links. `memory/addressing.py` has the same functions in torch. memory_passes.h includes
  * this file once for each kind of processor.
  *
- * Weights are stored as those of all reads, r, then of the write, w. */
+ * Weights are stored with those of the read heads, r, first, then those of the write head, w. */
 
 /* -- usage --------------------------------------------------------------------------------- */
 
@@ -23,7 +23,7 @@ TARGET static void FN(usage)(int64_t M, int64_t R, const float *prev, const floa
 /* With q_h(i), the product of all factors of u'(i) except head h's,
  *   df_h = -sum_i du'(i) q_h(i) r_h(i),          dr_h(i) -= du'(i) q_h(i) f_h,
  *   du   = du' (1 - w) prod_h (1 - f_h r_h),     dw = du' (1 - u) prod_h (1 - f_h r_h).
- * dw is assigned, not added to, as nothing else depends on the previous write weights. */
+ * dw is assigned, not added to, because nothing else depends on the previous write weights. */
 TARGET static void FN(usage_adjoint)(int64_t M, int64_t R, const float *prev, const float *weights,
                                      const float *free_gates, float *dusage, float *dweights,
                                      float *dfree_gates, float *scratch)
@@ -62,17 +62,17 @@ TARGET static void FN(usage_adjoint)(int64_t M, int64_t R, const float *prev, co
 /* -- allocation ---------------------------------------------------------------------------- */
 
 /* Slots are ordered by usage, rounded to multiples of 2^-16, then by index. Usages that differ only
- * by rounding errors therefore tie, here and in torch. Adding 192 rounds, as the float32 numbers
- * from 128 to 256 are multiples of 2^-16. */
+ * by floating-point errors therefore tie, here and in torch. Adding 192 does the rounding, because
+ * float32 numbers from 128 to 256 are multiples of 2^-16. */
 TARGET static void FN(round_usage)(int64_t M, const float *usage, float *rounded)
 {
     SIMD
     for (int64_t i = 0; i < M; i++) rounded[i] = usage[i] + 192.0f;
 }
 
-/* a(i) = (1 - u(i)) p(i), where the usage product p(i) = prod_j u(j) is over the slots j that come
- * before i in their order. It is computed as exp(sum_j log(u(j) + LOG_EPS)). Slots are not sorted:
- * comparing each with every other vectorizes, and is faster for the few slots of a DNC. */
+/* a(i) = (1 - u(i)) p(i). The usage product p(i) = prod_j u(j) is over the slots j that precede i
+ * in this order, and is computed as exp(sum_j log(u(j) + LOG_EPS)). Slots are not sorted: comparing
+ * all pairs vectorizes, and is faster for the few slots of a DNC. */
 TARGET static void FN(allocate)(int64_t M, const float *usage, float *product, float *allocation,
                                 float *scratch)
 {
@@ -96,9 +96,9 @@ TARGET static void FN(allocate)(int64_t M, const float *usage, float *product, f
     }
 }
 
-/* The order has no derivative. Each slot j is a factor of the p(i) that come after it, so
+/* The order has no derivative. The usage of slot j is a factor of p(i) for each slot i after it, so
  *   du(j) += sum_{i after j} da(i) a(i) / (u(j) + LOG_EPS) - da(j) p(j),
- * without the sum where rounding left u(j) < 0, which counts as 0. */
+ * without the sum if rounding left u(j) < 0, which counts as 0. */
 TARGET static void FN(allocate_adjoint)(int64_t M, const float *usage, const float *product,
                                         const float *dallocation, float *dusage, float *scratch)
 {
@@ -120,10 +120,10 @@ TARGET static void FN(allocate_adjoint)(int64_t M, const float *usage, const flo
 
 /* -- temporal links ------------------------------------------------------------------------ */
 
-/* L'(i, j) = (1 - w(i) - w(j)) L(i, j) + w(i) p(j), and 0 where i = j, with the precedence p before
- * the write. In the same pass over L', for each read head with previous weights r:
- *   backward = L'^T r, the slots written before those read last,
- *   forward  = L' r,   the slots written after them.
+/* L'(i, j) = (1 - w(i) - w(j)) L(i, j) + w(i) p(j), and 0 if i = j, with the precedence p before
+ * the write. The same pass over L' computes, for each read head with previous weights r:
+ *   backward = L'^T r, the slots written before those read last, and
+ *   forward  = L' r,   the slots written after those read last.
  * A diagonal of L that is not 0 decays like any other link. */
 TARGET NOINLINE static void FN(link)(int64_t M, int64_t R, const float *links,
                                      const float *precedence, const float *writes,
@@ -150,12 +150,12 @@ TARGET NOINLINE static void FN(link)(int64_t M, int64_t R, const float *links,
     }
 }
 
-/* The adjoint of `link` and of its terms in the read weights v_h, b_h L'^T r_h + f_h L' r_h, with
- * the modes b_h (backward) and f_h (forward). First, from the cotangents dv of the read weights,
+/* Adjoint of `link` and of its terms in the read weights v_h, b_h L'^T r_h + f_h L' r_h, with the
+ * modes b_h (backward) and f_h (forward). First, from the cotangents dv of the read weights,
  *   dL'(i, j) += sum_h b_h r_h(i) dv_h(j) + f_h dv_h(i) r_h(j),
  *   along  = L' dv,   across = L'^T dv,
  * from which the caller computes dr_h = b_h along + f_h across, db_h = r_h . along and
- * df_h = r_h . across. Then, where terms with p are left out for i = j,
+ * df_h = r_h . across. Then, without the terms with p if i = j,
  *   dw(i) += sum_j dL'(i, j) (p(j) - L(i, j)),   dw(j) -= sum_i dL'(i, j) L(i, j),
  *   dp(j) += sum_i dL'(i, j) w(i),               dL(i, j) = (1 - w(i) - w(j)) dL'(i, j). */
 TARGET NOINLINE static void FN(link_adjoint)(int64_t M, int64_t R, const State *prev,

@@ -22,7 +22,7 @@ INLINE void FN(gru_forward)(int64_t H, const float *restrict a, const float *res
 /* With slopes ds/da = s (1 - s) and dn/dy = 1 - n^2, the gradients of lambda h are
  *
  *     dy = lambda (1 - z) (1 - n^2)    da_r = dy q r (1 - r)    da_n = dy    dq = dy r
- *     da_z = lambda (h_before - n) z (1 - z)                    in h_before: lambda z
+ *     da_z = lambda (h_before - n) z (1 - z)                    w.r.t. h_before: lambda z
  */
 INLINE void FN(gru_adjoint)(int64_t H, const float *restrict gates, const float *restrict h_before,
                             const float *restrict lam, float *restrict da,

@@ -25,9 +25,9 @@ INLINE void FN(lstm_forward)(int64_t H, const float *restrict a, const float *re
 
 /* With slopes ds/da = s (1 - s) and d tanh/da = 1 - tanh^2, the gradients of lambda h + mu c are
  *
- *     m = mu + lambda o (1 - tau^2), the whole gradient in c, which overwrites mu
+ *     m = mu + lambda o (1 - tau^2), the whole gradient w.r.t. c, which overwrites mu
  *     da_i = m g i (1 - i)    da_f = m c_before f (1 - f)    da_g = m i (1 - g^2)
- *     da_o = lambda tau o (1 - o)                            in c_before: m f
+ *     da_o = lambda tau o (1 - o)                            w.r.t. c_before: m f
  */
 INLINE void FN(lstm_adjoint)(int64_t H, const float *restrict gates, const float *restrict c_before,
                              const float *restrict lam, float *restrict mu, float *restrict da,

@@ -1,19 +1,19 @@
-/* The heads of a memory-augmented network that writes where memory is least used (LRUA);
+/* The heads of a memory-augmented network that writes to the least used slots (LRUA);
  * `memory/mann.py` documents the equations. memory_passes.h includes this file once for each kind
  * of processor.
  *
- * Head h has a key k, a vector a to write (the key, or a vector of its own), a gate g, and its own
- * least used slot l, given by the usage u before the step:
+ * Head h has a key k, a vector a to write (the key, or a separate vector), a gate g, and its own
+ * least used slot l, determined by the usage u before the step:
  *   write weights  w(i) = g r(i) + (1 - g) [i = l], from the previous read weights r
  *   write          slots l of all heads are cleared, then M'(i) = M(i) + sum_h w(i) a
  *   read weights   r' = softmax(s cos(k, M')), with a sharpness s, and the read is r' M'
- *   usage          u' = decay u + sum_h (r' + w), which only orders slots: it has no derivative
- * Weights are stored as those of all reads, then of all writes. Every head does both. */
+ *   usage          u' = decay u + sum_h (r' + w), which only orders slots and has no derivative
+ * All read weights are stored first, then all write weights. Every head does both. */
 
-/* The parts of an interface vector, or of its cotangents, in the order of `MANN._interface`. */
+/* The parts of an interface vector or of its cotangents, in the order of `MANN._interface`. */
 typedef struct {
     float *keys;     /* (R, W): tanh */
-    float *contents; /* (R, W): tanh; the keys themselves, unless heads have their own */
+    float *contents; /* (R, W): tanh; the keys, unless heads write separate vectors */
     float *gates;    /* (R): sigmoid */
 } FN(MANNInterface);
 
@@ -23,7 +23,7 @@ TARGET static inline FN(MANNInterface) FN(mann_interface)(const Job *job, float 
     return (FN(MANNInterface)){vector, vector + own, vector + own + size};
 }
 
-/* Find the R least used slots, the first of those that tie. */
+/* Find the R least used slots; of slots that tie, the first ones. */
 TARGET static void FN(find_least_used)(int64_t M, int64_t R, const float *usage, float *least_used)
 {
     for (int64_t h = 0; h < R; h++) {
@@ -51,7 +51,7 @@ TARGET static void FN(mann_clear)(const Job *job, int64_t sequence, const float 
     }
 }
 
-/* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
+/* `next` may share storage with `prev`. `index` is the step's index in arrays over steps. */
 TARGET NOINLINE static void FN(mann_step)(const Job *job, int64_t sequence, int64_t index,
                                           float *interface_vector, const State *prev,
                                           const State *next, float *scratch)
@@ -93,7 +93,7 @@ TARGET NOINLINE static void FN(mann_step)(const Job *job, int64_t sequence, int6
     }
 }
 
-/* The adjoint of the writes, where r are the previous read weights:
+/* Adjoint of the writes, with the previous read weights r:
  *   da = sum_i w(i) dM'(i),  dw(i) += a . dM'(i),  dg = dw . r - dw(l),  dr = g dw,
  * and dM is dM', but 0 in the slots that were cleared. */
 TARGET static void FN(mann_write_adjoint)(const Job *job, FN(MANNInterface) xi,

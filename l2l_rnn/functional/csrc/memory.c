@@ -2,9 +2,9 @@
  * one call, in single precision on the CPU.
  *
  * `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py` document the equations, and
- * `functional/memory/autograd.py` the inputs and outputs. One item of work is a block of sequences
- * of one task. Threads take items in turn, and a sequence's slots stay in the cache from step to
- * step.
+ * `functional/memory/autograd.py` documents the inputs and outputs. An item of work is a block of
+ * sequences of one task. Threads take items in turn, and the slots of a sequence stay in the cache
+ * from step to step.
  *
  *   memory_passes.h   the loop over steps, for every kind of memory
  *   controller.h      the LSTM and the feed-forward controller
@@ -13,27 +13,27 @@
  *   dnc.h             the heads of a DNC; dnc_addressing.h: its allocation and temporal links
  *
  * Letters: N tasks, B sequences in a task, S steps, H hidden units, M memory slots, W slot size,
- * R read heads. Sizes with a name:
+ * R read heads. Named sizes:
  *
  *   heads           R + write heads
  *   gates           pre-activations of the controller: 4 H (LSTM, i f g o) or H (feed-forward)
- *   interface_size  the interface vector, the numbers that steer the heads; a linear function of
- *                   the hidden units
- *   feedback_size   what the controller gets from the previous step: R W reads, an LSTM also H
- *   projected_size  what a step's input adds to the gates and, in some MANNs, to the interface
+ *   interface_size  the interface vector, which controls the heads; a linear function of the
+ *                   hidden units
+ *   feedback_size   values fed back from the previous step: R W reads, and H in an LSTM
+ *   projected_size  the input's contribution to the gates and, in some MANNs, to the interface
  *
  * `dx` is the cotangent of x, the derivative of the loss with respect to x. The adjoint of a
  * function takes the cotangents of its outputs and computes those of its inputs.
  *
  * Arrays are contiguous. A memory is stored as (W, M): a loop over slots then runs over adjacent
  * numbers, and the compiler vectorizes it. If nothing is kept for a backward pass, arrays over
- * steps have room for one step only, and the states before and after a step share their storage. */
+ * steps have room for only one step, and the states before and after a step share storage. */
 
 #include "common.h"
 
 #define LOG_EPS 1e-16f /* added to the argument of a logarithm, as in `memory/addressing.py` */
 
-/* For the functions of a step: inlined into one, they would run out of registers. */
+/* For the functions of a step. If they were all inlined into one, it would run out of registers. */
 #define NOINLINE __attribute__((noinline))
 
 enum { FORWARD, ADJOINT };
@@ -48,11 +48,11 @@ enum { MEMORY, WEIGHTS, READS, HIDDEN, CELL, USAGE, LINKS, PRECEDENCE, ALLOCATIO
 typedef struct {
     int64_t pass, kind, N, B, S, H, M, W, R, write_heads;
     int64_t gates, interface_size, feedback_size, projected_size;
-    int64_t reach;             /* NTM: the farthest that a head moves in a step */
-    int64_t keep;              /* 1: all steps are kept for a backward pass, 0: one */
+    int64_t reach;             /* NTM: the largest shift of a head in one step */
+    int64_t keep;              /* 1: keep all steps for a backward pass, 0: keep one */
     int64_t block;             /* sequences in an item of work */
-    double eps;                /* lengths are sqrt(|v|^2 + eps^2) */
-    double decay;              /* MANN: of the usage */
+    double eps;                /* norms are sqrt(|v|^2 + eps^2) */
+    double decay;              /* MANN: the decay of the usage */
     const int64_t *lengths;    /* (N, B) */
     const float *weight_back;  /* (N, gates, feedback_size) */
     const float *weight_heads; /* (N, interface_size, H) */
@@ -71,12 +71,12 @@ typedef struct {
     float *interfaces;         /* (N, B, S, interface_size), activated */
     float *content;            /* NTM, DNC: (N, B, S, heads, M): content weights */
     float *shifted;            /* NTM: (N, B, S, heads, M): weights before sharpening */
-    float *usage_products;     /* DNC: (N, B, S, M): usages of all prior slots, multiplied */
+    float *usage_products;     /* DNC: (N, B, S, M): products of the usage of prior slots */
     float *sharpness;          /* MANN: (N) */
     float *dsharpness;         /* MANN: (N, B) */
     float *least_used;         /* MANN: (N, B, S, R): indices of slots */
     float *usage;              /* MANN: (N, B, M) */
-    float *used;               /* MANN: (N, B, M): 1 for slots that were written before */
+    float *used;               /* MANN: (N, B, M): 1 for slots that have been written */
     float *overwritten;        /* MANN: (N, B): number of writes to used slots */
     float *dprojected;         /* (N, B, S, projected_size) */
     float *dinterfaces;        /* (N, B, S, interface_size), before activation */
@@ -88,7 +88,7 @@ typedef struct {
     float *part[PARTS];
 } State;
 
-/* -- sizes and places ---------------------------------------------------------------------- */
+/* -- sizes and offsets --------------------------------------------------------------------- */
 
 static int64_t part_size(const Job *job, int part)
 {
@@ -177,15 +177,15 @@ static void store_final_state(const Job *job, int64_t sequence)
 
 /* -- workspace ----------------------------------------------------------------------------- */
 
-/* The buffers of a thread. Weights are stored in panels, as `multiply` reads them, and a row of a
+/* The buffers of a thread. Weights are stored in the panels that `multiply` reads, and a row of a
  * product is as wide as all its panels. */
 typedef struct {
     int64_t wide, narrow; /* widths of the rows of the two products */
-    float *back;          /* weight_back; in the adjoint pass its transpose */
-    float *heads;         /* weight_heads; likewise */
+    float *back;          /* weight_back, transposed in the adjoint pass */
+    float *heads;         /* weight_heads, transposed in the adjoint pass */
     float *wide_rows;     /* (block, wide): gates; in the adjoint pass dfeedback */
     float *narrow_rows;   /* (block, narrow): interfaces; in the adjoint pass dhidden */
-    float *scratch;       /* for a step of the heads */
+    float *scratch;       /* for one step of the heads */
 } Workspace;
 
 static int64_t scratch_size(const Job *job)
@@ -231,18 +231,18 @@ static int64_t lay_out(const Job *job, float *room, Workspace *work)
 #define BEST 0
 #endif
 
-/* `functional/memory/compiled_passes.py` compares these to its own version and struct. */
+/* `memory/compiled_passes.py` loads only a build with its own version and struct size. */
 EXPORT int memory_version(void) { return 6; }
 EXPORT int memory_job_size(void) { return sizeof(Job); }
 
-/* Run all items of a job; see `run_items`. */
+/* Process all items of a job; see `run_items`. */
 EXPORT int run_memory_pass(Job *job, Parallel parallel, unsigned threads)
 {
     int64_t items = job->N * ((job->B + job->block - 1) / job->block);
     return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
 }
 
-/* An empty Python module, so that Python finds this library. */
+/* An empty module, so that Python finds this library. */
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_memory", .m_size = -1};
 
 PyMODINIT_FUNC PyInit__memory(void) { return PyModule_Create(&module); }

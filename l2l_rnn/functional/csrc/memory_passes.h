@@ -1,6 +1,6 @@
 /* The passes of memory.c, which includes this file once for each kind of processor. FN(name)
- * appends that kind's SUFFIX to a name, TARGET makes the compiler use its instructions, and SIMD
- * declares the iterations of a loop independent, so that it vectorizes. */
+ * appends the SUFFIX of that kind to a name, TARGET makes the compiler use its instructions, and
+ * SIMD declares the iterations of a loop independent, so that it vectorizes. */
 
 #include "vector_math.h"
 
@@ -25,8 +25,9 @@ TARGET static void FN(heads_step)(const Job *job, int64_t sequence, int64_t inde
     }
 }
 
-/* Compute the cotangents of the interface vector before its activation. The cotangents `d` of the
- * next state are replaced by those of the previous state, except for reads, hidden and cell. */
+/* Compute the cotangents of the interface vector before its activation. In `d`, replace the
+ * cotangents of the next state with those of the previous state, except for reads, hidden and
+ * cell. */
 TARGET static void FN(heads_adjoint)(const Job *job, int64_t sequence, int64_t t, const State *d,
                                      float *dinterface, float *scratch)
 {
@@ -151,7 +152,7 @@ TARGET static void FN(adjoint_controller)(const Job *job, int64_t sequence, int6
            (job->projected_size - job->gates) * sizeof(float));
 }
 
-/* The cotangents of the previous reads and hidden units are those of the feedback. */
+/* The cotangent of the feedback holds those of the previous reads and hidden units. */
 static void FN(adjoint_feedback)(const Job *job, int64_t sequence, const float *dfeedback)
 {
     int64_t reads_size = job->R * job->W, recurrent = job->feedback_size > reads_size;
@@ -160,7 +161,7 @@ static void FN(adjoint_feedback)(const Job *job, int64_t sequence, const float *
     for (int64_t j = 0; j < job->H; j++) dhidden[j] = recurrent ? dfeedback[reads_size + j] : 0;
 }
 
-/* Run all steps backward. The caller computes the gradients of the weights, as products of the
+/* Run all steps backward. The caller then computes the gradients of the weights as products of the
  * cotangents of all steps with `feedback` and `outputs`. */
 TARGET static void FN(adjoint)(const Job *job, int64_t task, int64_t first, int64_t last,
                                const Workspace *work)
@@ -189,7 +190,7 @@ TARGET static void FN(adjoint)(const Job *job, int64_t task, int64_t first, int6
 
 /* -- work of a thread ---------------------------------------------------------------------- */
 
-/* Take items of work until none is left. If the workspace cannot be allocated, items are left over,
+/* Process items of work until none are left. If the workspace cannot be allocated, some are left,
  * and `run_items` reports that. */
 TARGET static void FN(work)(void *argument)
 {

@@ -1,10 +1,10 @@
 /* The passes over the minimal gated recurrence. See rnn_passes.h, which includes this file.
  *
- * Pre-activations a stack a_z, a_n, with no product in the recurrence. With s = sigmoid:
+ * Pre-activations a stack a_z, a_n; there is no product with the state. With s = sigmoid:
  *
  *     z = s(a_z)    n = g(a_n)    h = h_before + z (n - h_before)
  *
- * A pass is a loop over the steps; each pass computes the gates again. */
+ * Each pass is a loop over the steps, and recomputes the gates. */
 
 /* g(x) is x + 1/2 for x >= 0, with g' = 1 and g'' = 0, and s(x) below, with g' = g (1 - g) and
  * g'' = g' (1 - 2 g). */
@@ -24,7 +24,7 @@ TARGET static void FN(min_forward_row)(int64_t H, const float *restrict a,
 /* The gradients of lambda h are
  *
  *     da_z = lambda (n - h_before) z (1 - z)    da_n = lambda z g'(a_n)
- *     in h_before: lambda (1 - z)
+ *     w.r.t. h_before: lambda (1 - z)
  */
 TARGET static void FN(min_adjoint_row)(int64_t H, const float *restrict a,
                                        const float *restrict before, const float *restrict lam,

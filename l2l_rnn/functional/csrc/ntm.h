@@ -1,14 +1,14 @@
 /* The heads of a Neural Turing Machine; `memory/ntm.py` documents the equations. memory_passes.h
  * includes this file once for each kind of processor.
  *
- * The weights of a head come from four equations:
+ * Four equations give the weights of a head:
  *   content        c = softmax(beta cos(k, m))
  *   interpolation  v = (1 - g) w + g c
  *   shift          u(i) = sum_j s(j) v(i - j), on the ring of slots, j from -reach to reach
  *   sharpening     w'(i) = u(i)^gamma / sum u^gamma = softmax(gamma log(u + LOG_EPS))
- * Heads are stored read heads first. */
+ * The read heads are stored first, then the write heads. */
 
-/* The parts of an interface vector, or of its cotangents, in the order of `NTM._interface`. */
+/* The parts of an interface vector or of its cotangents, in the order of `NTM._interface`. */
 typedef struct {
     float *keys, *adds;           /* (heads, W), (write heads, W): tanh */
     float *gates, *erases;        /* (heads), (write heads, W): sigmoid */
@@ -53,7 +53,7 @@ TARGET static void FN(ntm_activate_adjoint)(const Job *job, FN(NTMInterface) xi,
 
 /* -- shift --------------------------------------------------------------------------------- */
 
-/* Lay M values on a ring: `reach` values from the other end are repeated at each end, so that
+/* Lay M values on a ring: each end repeats `reach` values from the other end, so that
  * ring[reach + i - j] is value i - j for every slot i and shift j. */
 TARGET static void FN(lay_ring)(int64_t M, int64_t reach, const float *values, float *ring)
 {
@@ -74,8 +74,8 @@ TARGET static void FN(lay_interpolated)(int64_t M, int64_t reach, const float *p
     FN(lay_ring)(M, reach, scratch, ring);
 }
 
-/* to(i) = sum_j s(j) ring(i - direction j): the shift with a direction of 1, and its adjoint,
- * dv(i) = sum_j s(j) du(i + j), with -1. */
+/* to(i) = sum_j s(j) ring(i - direction j). A direction of 1 gives the shift; -1 gives its adjoint,
+ * dv(i) = sum_j s(j) du(i + j). */
 TARGET static void FN(shift)(int64_t M, int64_t reach, const float *shifts, int64_t direction,
                              const float *ring, float *to)
 {
@@ -90,7 +90,7 @@ TARGET static void FN(shift)(int64_t M, int64_t reach, const float *shifts, int6
 
 /* -- write --------------------------------------------------------------------------------- */
 
-/* M'(i, j) = M(i, j) prod_h (1 - w_h(i) e_h(j)) + sum_h w_h(i) a_h(j); needs a scratch of 2 M. */
+/* M'(i, j) = M(i, j) prod_h (1 - w_h(i) e_h(j)) + sum_h w_h(i) a_h(j); needs 2 M of scratch. */
 TARGET NOINLINE static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, const float *memory,
                                           const float *weights, float *next_memory, float *scratch)
 {
@@ -112,12 +112,12 @@ TARGET NOINLINE static void FN(ntm_write)(const Job *job, FN(NTMInterface) xi, c
     }
 }
 
-/* With the product of the other heads' factors, q_h(i, j) = prod_{g != h} (1 - w_g(i) e_g(j)),
+/* With the product of all other heads' factors, q_h(i, j) = prod_{g != h} (1 - w_g(i) e_g(j)),
  *   da_h(j)  = sum_i dM'(i, j) w_h(i)
  *   de_h(j)  = -sum_i dM'(i, j) M(i, j) q_h(i, j) w_h(i)
  *   dw_h(i) += sum_j dM'(i, j) (a_h(j) - M(i, j) q_h(i, j) e_h(j))
  *   dM(i, j) = dM'(i, j) prod_h (1 - w_h(i) e_h(j)).
- * q_h is computed for each head, as a factor of 0 cannot be divided out of the full product. */
+ * q_h is computed per head, because a factor of 0 cannot be divided out of the full product. */
 TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterface) xi,
                                                   const float *memory, const float *weights,
                                                   FN(NTMInterface) dxi, float *dmemory,
@@ -158,7 +158,7 @@ TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterfac
 
 /* -- one step ------------------------------------------------------------------------------ */
 
-/* `next` may share its storage with `prev`. `index` is the step's index in arrays over steps. */
+/* `next` may share storage with `prev`. `index` is the step's index in arrays over steps. */
 TARGET NOINLINE static void FN(ntm_step)(const Job *job, int64_t index, float *interface_vector,
                                          const State *prev, const State *next, float *scratch)
 {
@@ -185,7 +185,7 @@ TARGET NOINLINE static void FN(ntm_step)(const Job *job, int64_t index, float *i
     FN(ntm_write)(job, xi, memory, weights + R * M, next->part[MEMORY], line);
 }
 
-/* The adjoint of one head's weights: dw' is replaced by dw. With dx = dw' through the softmax,
+/* Adjoint of the weights of one head; dw replaces dw'. With dx = dw' through the softmax,
  *   sharpening     dgamma = sum_i dx(i) log u(i),  du(i) = dx(i) gamma / u(i), with LOG_EPS in u
  *   shift          ds(j) = sum_i du(i) v(i - j),  dv(i) = sum_j s(j) du(i + j)
  *   interpolation  dg = dv . (c - w),  dw = (1 - g) dv,  dc = g dv. */
@@ -228,7 +228,7 @@ TARGET NOINLINE static void FN(ntm_weights_adjoint)(const Job *job, int64_t inde
         dxi.keys + h * W, d->part[MEMORY], rest);
 }
 
-/* See `heads_adjoint`. Reads and writes come first, as they use the weights of this step. */
+/* See `heads_adjoint`. Reads and writes come first, because they use the weights of this step. */
 TARGET NOINLINE static void FN(ntm_adjoint)(const Job *job, int64_t index, float *interface_vector,
                                             const State *prev, const State *next, const State *d,
                                             float *dinterface, float *scratch)

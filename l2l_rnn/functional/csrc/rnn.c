@@ -1,12 +1,13 @@
 /* The three passes over packed recurrences, and over the minimal one, in float32 on a CPU.
  *
  * `recurrence/autograd.py` explains what a pass computes. gru.h, lstm.h and minimal.h hold the
- * cells with their derivations, rnn_passes.h the passes. A pass does a step's product and all its
- * pointwise work on a block of rows that stays in the processor's cache from the first step to the
- * last. A block of rows of one task or direction is an item of work; threads take items in turn.
+ * cells with their derivations, and rnn_passes.h holds the passes. A pass does the product and all
+ * pointwise work of a step on a block of rows that stays in the processor's cache from the first
+ * step to the last. An item of work is a block of rows of one task or direction; threads take items
+ * in turn.
  *
  * Arrays are contiguous: A tasks and directions, P packed steps, B sequences, H hidden units, U
- * pre-activations for each of them, K columns of W (features, biases and state).
+ * pre-activations per hidden unit, K columns of W (features, biases and state).
  */
 
 #include "common.h"
@@ -19,7 +20,7 @@ enum { TANH, RELU, GRU, LSTM, MIN_GRU };
 typedef struct {
     int64_t pass, cell, A, P, S, B, K, H, U;
     int64_t block;                /* rows of an item */
-    int64_t first_column;         /* of z that a product reads: those before it are 0 */
+    int64_t first_column;         /* of z that a product reads; the ones before it are 0 */
     const int64_t *sizes;         /* (S): rows of each step, non-increasing */
     const float *weight;          /* (A, UH, K) */
     const float *h0, *c0;         /* (A, B, H): the initial state */
@@ -27,21 +28,21 @@ typedef struct {
     const float *a;               /* (A, P, UH): pre-activations; the minimal recurrence only */
     float *gates;                 /* (A, P, kept H), or NULL if they are not kept */
     float *h, *c;                 /* (A, P, H) */
-    const uint8_t *outside;       /* (A, P): where h is held at 0, or NULL */
+    const uint8_t *outside;       /* (A, P): 1 where h is held at 0; or NULL */
     float *lam, *mu;              /* (A, P, H) */
-    float *dh0, *dc0;             /* (A, B, H): the gradients in h0 and c0 */
+    float *dh0, *dc0;             /* (A, B, H): the gradients w.r.t. h0 and c0 */
     float *da;                    /* (A, P, UH) */
     const float *da_given;        /* (A, P, UH), or NULL */
     float *h_tangent, *c_tangent; /* (A, P, H) */
     const float *h0_tangent, *c0_tangent; /* (A, B, H) */
-    float *a_tangent;                     /* (A, P, UH): a', then the gradient in a */
+    float *a_tangent;                     /* (A, P, UH): a', then the gradient w.r.t. a */
     float *a_gradient;                    /* (A, P, UH): the minimal recurrence only */
     float *h_gradient, *c_gradient;       /* (A, P, H) */
-    const float *dz;                      /* (A, P, K): the gradient in z */
+    const float *dz;                      /* (A, P, K): the gradient w.r.t. z */
     int64_t next;                         /* the next item to take */
 } Job;
 
-/* Values that a cell keeps of each step, for each hidden unit. */
+/* Number of values that a cell keeps of each step, per hidden unit. */
 static const int64_t KEPT[] = {[TANH] = 0, [RELU] = 0, [GRU] = 4, [LSTM] = 5};
 
 /* Floats of workspace that a thread needs: panels of W, products of a block, one row of gates. */
@@ -79,18 +80,18 @@ static int64_t workspace(const Job *job)
 #define BEST 0
 #endif
 
-/* `recurrence/compiled_passes.py` loads a build with its own version and struct size only. */
+/* `recurrence/compiled_passes.py` loads only a build with its own version and struct size. */
 EXPORT int rnn_version(void) { return 6; }
 EXPORT int rnn_job_size(void) { return sizeof(Job); }
 
-/* Do a job; see `run_items`. */
+/* Process all items of a job; see `run_items`. */
 EXPORT int run_rnn_pass(Job *job, Parallel parallel, unsigned threads)
 {
     int64_t items = job->A * ((job->B + job->block - 1) / job->block);
     return run_items(job, &job->next, items, work_anywhere, BEST, parallel, threads);
 }
 
-/* -- an empty module, so that Python finds the file ---------------------------------------- */
+/* -- an empty module, so that Python finds this library ------------------------------------ */
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_rnn", .m_size = -1};
 

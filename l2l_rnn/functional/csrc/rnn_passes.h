@@ -1,5 +1,5 @@
-/* The passes of rnn.c, which includes this file once for each kind of processor, with SUFFIX at the
- * end of every name and TARGET before every function. */
+/* The passes of rnn.c, which includes this file once for each kind of processor, with the SUFFIX
+ * and TARGET of common.h. */
 
 #include "vector_math.h"
 
@@ -10,7 +10,7 @@
 /* -- one row of a cell ---------------------------------------------------------------------
  *
  * Each function below works on one row of H hidden units, at one step. Its constant `cell` selects
- * a loop when it is compiled. The derivations are with the cells; a prime marks a tangent. */
+ * a loop at compile time. The cells' headers have the derivations. A prime marks a tangent. */
 
 /* Pre-activations a -> the gates, h and c. `gates` may be a scrap row. */
 INLINE void FN(forward_row)(int64_t cell, int64_t H, const float *restrict a,
@@ -29,8 +29,8 @@ INLINE void FN(forward_row)(int64_t cell, int64_t H, const float *restrict a,
     }
 }
 
-/* lambda and mu -> da. What h_before and c_before receive directly is added to lam_before and
- * mu_before; the share through the product with W follows in the pass. */
+/* lambda and mu -> da. The direct gradients w.r.t. h_before and c_before are added to lam_before
+ * and mu_before; the pass adds the part that goes through the product with W. */
 INLINE void FN(adjoint_row)(int64_t cell, int64_t H, const float *restrict gates,
                             const float *restrict h_before, const float *restrict c_before,
                             const float *restrict h, const float *restrict lam, float *restrict mu,
@@ -49,8 +49,8 @@ INLINE void FN(adjoint_row)(int64_t cell, int64_t H, const float *restrict gates
     }
 }
 
-/* a' -> h', c' and, in place of a', the gradient in a of L = lambda h' + mu c'. What h_before,
- * c_before and c receive is added to dh_before, dc_before and dc. */
+/* a' -> h', c' and, in place of a', the gradient w.r.t. a of L = lambda h' + mu c'. The gradients
+ * w.r.t. h_before, c_before and c are added to dh_before, dc_before and dc. */
 INLINE void FN(tangent_row)(int64_t cell, int64_t H, const float *restrict gates,
                             const float *restrict h_before, const float *restrict c_before,
                             const float *restrict h, const float *restrict lam,
@@ -87,9 +87,9 @@ INLINE void FN(tangent_row)(int64_t cell, int64_t H, const float *restrict gates
 
 /* -- passes --------------------------------------------------------------------------------
  *
- * Each pass takes rows first .. last of parameter set n (a task or direction) through all steps.
- * Step t starts at row `here` of the packed arrays; the step before it at row `before` of the
- * packed arrays or, for t = 0, of the initial state. `room` is the thread's workspace. */
+ * Each pass runs rows first .. last of parameter set n (a task or direction) through all steps.
+ * Step t starts at row `here` of the packed arrays. The previous step starts at row `before` of the
+ * packed arrays or, for t = 0, of the initial state. `room` is the workspace of the thread. */
 
 #define IF_C(pointer) (cell == LSTM ? (pointer) : 0) /* only an LSTM has a cell state */
 
@@ -122,7 +122,7 @@ INLINE void FN(forward)(const Job *job, int64_t cell, int64_t n, int64_t first, 
     }
 }
 
-/* The cell's da_t from lambda_t and mu_t, then lambda_{t-1} += da_t W_hh. */
+/* The cell computes da_t from lambda_t and mu_t; then lambda_{t-1} += da_t W_hh. */
 INLINE void FN(adjoint)(const Job *job, int64_t cell, int64_t n, int64_t first, int64_t last,
                         float *room)
 {
@@ -156,8 +156,8 @@ INLINE void FN(adjoint)(const Job *job, int64_t cell, int64_t n, int64_t first, 
     }
 }
 
-/* a_t' = V z_t + W z_t' with z_t' = [x_t' 0 h_{t-1}'], then the cell. The gradient in h_{t-1} has
- * a share from the cell and one from z, dz_t = V^T da_t. */
+/* a_t' = V z_t + W z_t' with z_t' = [x_t' 0 h_{t-1}'], then the cell. The gradient w.r.t. h_{t-1}
+ * is the sum of the cell's part and the part from z, dz_t = V^T da_t. */
 INLINE void FN(tangent)(const Job *job, int64_t cell, int64_t n, int64_t first, int64_t last,
                         float *room)
 {
@@ -205,7 +205,7 @@ INLINE void FN(tangent)(const Job *job, int64_t cell, int64_t n, int64_t first, 
 
 #undef IF_C
 
-/* Take items of work until none are left. An item is a block of rows of one parameter set. */
+/* Process items of work until none are left. An item is a block of rows of one parameter set. */
 TARGET static void FN(work)(void *given)
 {
     Job *job = given;

@@ -1,10 +1,10 @@
-/* Pointwise functions and products in single precision. A file with passes includes this one for
- * each kind of processor, with SUFFIX and TARGET as in common.h. */
+/* Pointwise functions and products in single precision. A file with passes includes this one once
+ * for each kind of processor, with the SUFFIX and TARGET of common.h. */
 
 /* -- pointwise functions ------------------------------------------------------------------- */
 
-/* exp x = 2^n exp r with |r| <= ln 2 / 2. The polynomial has the smallest error of its degree on
- * that range. */
+/* exp x = 2^n exp r with |r| <= ln 2 / 2. The polynomial has the smallest error for its degree on
+ * this range. */
 TARGET static inline float FN(exponential)(float x)
 {
     x = x > 88.0f ? 88.0f : x; /* comparisons pass NaN on */
@@ -41,8 +41,8 @@ TARGET static inline float FN(hyperbolic)(float x)
 }
 
 /* log x for a positive normal number or NaN: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)],
- * and log(1 + f) = f - f^2/2 + f^3 P(f). The polynomial has the smallest error of its degree on
- * that range. */
+ * and log(1 + f) = f - f^2/2 + f^3 P(f). The polynomial has the smallest error for its degree on
+ * this range. */
 TARGET static inline float FN(logarithm)(float x)
 {
     union {
@@ -62,7 +62,7 @@ TARGET static inline float FN(logarithm)(float x)
     p = p * f - 0.250013381f;
     p = p * f + 0.333339095f;
     float near = (p * f - 0.5f) * f * f + f;
-    near += x - x; /* adds 0, or NaN for NaN, whose bits read as a number above */
+    near += x - x; /* adds 0, or NaN if x is NaN, which the code above takes for a number */
     return power * 0.693145752f + (near + power * 1.42860677e-6f);
 }
 
@@ -75,7 +75,7 @@ TARGET static inline float FN(softplus)(float x)
     return x > 20.0f ? x : low;
 }
 
-/* Its derivative from y = softplus x: 1 - exp(-y), by a series where that would cancel. */
+/* The derivative of softplus, from y = softplus x: 1 - exp(-y), or a series where that cancels. */
 TARGET static inline float FN(softplus_slope)(float y)
 {
     float near = y * (1.0f - y * (0.5f - y * 0.166666667f));
@@ -128,7 +128,7 @@ TARGET static __attribute__((noinline)) void FN(multiply)(int64_t rows, const fl
     }
 }
 
-/* Arrange a matrix with elements (k, j) = source[k * down + j * across] in panels padded with 0. */
+/* Arrange a matrix, source[k * down + j * across] in row k, column j, in panels padded with 0. */
 TARGET static __attribute__((noinline)) void FN(pack)(const float *source, int64_t down,
                                                       int64_t across, int64_t depth,
                                                       int64_t columns, float *panels)

@@ -1,1 +1,1 @@
-"""External memories: addressing, fast weights, and the passes that run a memory over a sequence."""
+"""External memories: addressing, fast weights, and passes that run a memory over sequences."""

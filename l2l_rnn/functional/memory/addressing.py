@@ -1,7 +1,7 @@
-"""Addressing of memory slots: by content, by location, by free slots, and in the order of writes.
+"""Addressing of memory slots: by content, by location, by free space, and in the order of writes.
 
-Weights over slots are non-negative and sum to at most 1. All functions are differentiable twice.
-Leading axes `…`, the task axis among them, broadcast.
+Weights over slots are non-negative and sum to at most 1. All functions are twice differentiable.
+Leading axes `…`, including the task axis, broadcast.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from torch import Tensor
 
 from l2l_rnn.errors import ShapeError
 
-_EPS = 1e-6  # the length below which a vector counts as short
+_EPS = 1e-6  # norm below which a vector counts as short
 _TINY = 1e-16  # added to the argument of a logarithm: 1 / x^2 is still finite in float32
 
 
 def cosine_similarity(memory: Tensor, keys: Tensor, eps: float = _EPS) -> Tensor:
-    """Compute `k · m / (|k| |m|)` of every key and every slot.
+    """Compute the cosine similarity `k · m / (|k| |m|)` of every key and every slot.
 
-    Lengths are `sqrt(|v|^2 + eps^2)`. The similarity of a zero vector is therefore 0, and every
-    derivative is finite, of size at most about `1 / eps`.
+    Norms are computed as `sqrt(|v|^2 + eps^2)`. The similarity of a zero vector is therefore 0, and
+    every derivative is finite, at most about `1 / eps`.
 
     Args:
-        memory: slots, `m`.
-        keys: `k`.
-        eps: the length below which a vector counts as short.
+        memory: `m`, the slots.
+        keys: `k`, one per head.
+        eps: norm below which a vector counts as short.
 
     Shapes:
         memory `(…, M, W)`, keys `(…, R, W)` -> `(…, R, M)`.
 
     Raises:
-        ShapeError: keys and slots have different sizes.
+        ShapeError: keys and slots differ in size.
 
     Example:
         >>> memory = torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, -2.0]])
@@ -42,19 +42,19 @@ def cosine_similarity(memory: Tensor, keys: Tensor, eps: float = _EPS) -> Tensor
 
 
 def content_weights(memory: Tensor, keys: Tensor, strengths: Tensor, eps: float = _EPS) -> Tensor:
-    """Compute weights by content, `softmax over slots of beta * cos(k, m)`.
+    """Compute content weights, the softmax over slots of `beta * cos(k, m)`.
 
     Args:
-        memory: slots, `m`.
-        keys: `k`, one for each head.
-        strengths: `beta`, one for each key; the larger, the sharper the weights.
+        memory: `m`, the slots.
+        keys: `k`, one per head.
+        strengths: `beta`, one per key; a larger value gives sharper weights.
         eps: as in `cosine_similarity`.
 
     Shapes:
         memory `(…, M, W)`, keys `(…, R, W)`, strengths `(…, R)` -> `(…, R, M)`.
 
     Raises:
-        ShapeError: keys and slots have different sizes.
+        ShapeError: keys and slots differ in size.
 
     Example:
         >>> memory = torch.eye(2)
@@ -70,7 +70,7 @@ def content_weights(memory: Tensor, keys: Tensor, strengths: Tensor, eps: float 
 
 
 def unit_vectors(x: Tensor, eps: float = _EPS) -> Tensor:
-    """Compute `x / sqrt(|x|^2 + eps^2)`, which has length 1 but for short vectors.
+    """Compute `x / sqrt(|x|^2 + eps^2)`, which has norm 1 unless x is short.
 
     Shapes:
         `(…, K)` -> `(…, K)`.
@@ -79,13 +79,13 @@ def unit_vectors(x: Tensor, eps: float = _EPS) -> Tensor:
 
 
 def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
-    """Compute the softmax over the allowed positions of the last axis, with 0 at all others.
+    """Compute the softmax over the allowed positions of the last axis; all others get 0.
 
-    Where no position is allowed, all weights are 0.
+    If no position is allowed, all weights are 0.
 
     Args:
         scores: any finite values.
-        allowed: which positions take part, bool.
+        allowed: True at the positions to include.
 
     Shapes:
         scores `(…, M)`, allowed `(…, M)` or broadcastable to it -> `(…, M)`.
@@ -100,7 +100,7 @@ def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
 
 
 def interpolate(before: Tensor, now: Tensor, gates: Tensor) -> Tensor:
-    """Compute `g * now + (1 - g) * before`, which keeps or replaces the weights of the last step.
+    """Compute `g * now + (1 - g) * before`, which keeps or replaces the previous weights.
 
     Shapes:
         before and now `(…, M)`, gates `(…)` -> `(…, M)`.
@@ -115,13 +115,13 @@ def interpolate(before: Tensor, now: Tensor, gates: Tensor) -> Tensor:
 
 
 def shift(weights: Tensor, shifts: Tensor) -> Tensor:
-    """Shift weights along the slots, which form a ring, by a circular convolution.
+    """Shift weights along the ring of slots by a circular convolution.
 
     `w'(i) = sum_j w(i - j) s(j)`, where j goes from -r to r.
 
     Args:
         weights: `w`.
-        shifts: `s`, the share that moves by each j, from -r to r; +1 moves to the next slot.
+        shifts: `s`, the weight of each shift j from -r to r; +1 moves to the next slot.
 
     Shapes:
         weights `(…, M)`, shifts `(…, 2 r + 1)` -> `(…, M)`.
@@ -137,7 +137,7 @@ def shift(weights: Tensor, shifts: Tensor) -> Tensor:
     """
     if shifts.shape[-1] % 2 == 0:
         raise ShapeError(
-            f"shift: shifts must be 2 r + 1, from -r to r, an odd number, got {shifts.shape[-1]}; "
+            f"shift: shifts must have an odd size 2 r + 1, from -r to r, got {shifts.shape[-1]}; "
             "add or remove one"
         )
     reach = shifts.shape[-1] // 2
@@ -146,11 +146,11 @@ def shift(weights: Tensor, shifts: Tensor) -> Tensor:
 
 
 def sharpen(weights: Tensor, exponents: Tensor) -> Tensor:
-    """Compute `w(i)^gamma / sum_j w(j)^gamma`, in logarithms against under- and overflow.
+    """Compute `w(i)^gamma / sum_j w(j)^gamma`, in logarithms to avoid underflow and overflow.
 
     Args:
-        weights: `w`, not negative.
-        exponents: `gamma`, at least 1; the larger, the sharper the weights.
+        weights: `w`, non-negative.
+        exponents: `gamma`, at least 1; a larger value gives sharper weights.
 
     Shapes:
         weights `(…, M)`, exponents `(…)` -> `(…, M)`.
@@ -165,13 +165,13 @@ def sharpen(weights: Tensor, exponents: Tensor) -> Tensor:
 
 
 def allocation(usage: Tensor) -> Tensor:
-    """Compute weights over the free slots, the least used one first.
+    """Compute allocation weights over the free slots, the least used one first.
 
-    With `phi` the slots in ascending order of usage, `a(phi_j) = (1 - u(phi_j)) prod_{i<j}
-    u(phi_i)`. The sum is below 1 where no slot is free, and 0 where all are in use.
+    `a(phi_j) = (1 - u(phi_j)) prod_{i<j} u(phi_i)`, where `phi` lists the slots in ascending order
+    of usage. The weights sum to less than 1 if no slot is free, and to 0 if all are in use.
 
     Args:
-        usage: `u`, how much each slot is in use, from 0 to 1.
+        usage: `u`, the usage of each slot, from 0 (free) to 1 (in use).
 
     Shapes:
         usage `(…, M)` -> `(…, M)`.
@@ -181,10 +181,10 @@ def allocation(usage: Tensor) -> Tensor:
         tensor([0.0000, 0.1250, 0.7500, 0.0000])
 
     Source: A. Graves et al., 2016, Hybrid computing using a neural network with dynamic external
-    memory, Methods, eq. 1 of "Dynamic memory allocation". The product is computed
-    in logarithms of usage plus 1e-16. The order of the slots has no derivative, as there. Usages
-    are ordered in steps of `2^-16`, so that rounding does not decide which slot comes first: slots
-    that tie stay in the order of their indices.
+    memory, Methods, eq. 1 of "Dynamic memory allocation". Here the product is computed as a sum of
+    logarithms, with 1e-16 added to the usage. As in the paper, the order of the slots has no
+    derivative. Usage is rounded to multiples of `2^-16` before sorting, so that floating-point
+    errors do not decide which slot comes first; tied slots stay in the order of their indices.
     """
     order = (usage.detach() * 2**16).round().argsort(dim=-1, stable=True)
     ascending = usage.gather(-1, order)
@@ -196,21 +196,21 @@ def allocation(usage: Tensor) -> Tensor:
 
 
 def temporal_links(links: Tensor, precedence: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Update which slot was written after which, and which was written last.
+    """Update the temporal links between slots and the precedence after a write.
 
     `L'(i, j) = (1 - w(i) - w(j)) L(i, j) + w(i) p(j)`, 0 where i = j, and
     `p' = (1 - sum_i w(i)) p + w`.
 
     Args:
-        links: `L`, how much slot i was written right after slot j.
-        precedence: `p`, how much each slot was the last one written.
-        weights: `w`, of this write.
+        links: `L`, the degree to which slot i was written right after slot j.
+        precedence: `p`, the degree to which each slot was written last.
+        weights: `w`, the weights of this write.
 
     Returns:
         The new links and precedence.
 
     Shapes:
-        links `(…, M, M)`, with a diagonal of 0, precedence and weights `(…, M)`.
+        links `(…, M, M)` with a zero diagonal, precedence and weights `(…, M)`.
 
     Example:
         >>> first, second = torch.eye(2)
@@ -235,6 +235,6 @@ def _inverse_lengths(vectors: Tensor, eps: float) -> Tensor:
 def _check_sizes(who: str, memory: Tensor, keys: Tensor) -> None:
     if memory.dim() < 2 or keys.dim() < 2 or memory.shape[-1] != keys.shape[-1]:
         raise ShapeError(
-            f"{who}: memory must be (…, M, W) and keys (…, R, W), of one size W, got "
+            f"{who}: memory must be (…, M, W) and keys (…, R, W) with the same W, got "
             f"{tuple(memory.shape)} and {tuple(keys.shape)}; project the keys"
         )

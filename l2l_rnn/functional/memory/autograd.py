@@ -1,8 +1,8 @@
 """All steps of a memory with its controller and heads, as one differentiable function.
 
-The compiled passes compute the outputs and the first derivatives. A backward pass that is itself
-differentiated goes through torch's operations, which have derivatives of every order. Both follow
-the equations in `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py`.
+The compiled passes compute the outputs and the first derivatives. If the backward pass is itself
+differentiated, it uses torch's operations, which have derivatives of every order. Both follow the
+equations in `memory/ntm.py`, `memory/mann.py` and `memory/dnc.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Exact = Callable[..., tuple[Tensor, ...]]
 _PARAMETERS = ("weight_back", "weight_heads", "bias_heads", "sharpness")
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, as `packed_recurrence`
+@torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, like `packed_recurrence`
 def slot_recurrence(
     heads: Heads,
     exact: Exact,
@@ -35,34 +35,34 @@ def slot_recurrence(
 ) -> tuple[Tensor, ...]:
     """Run a memory over all steps of its sequences.
 
-    `G` is the number of gate values, `4 H` of an LSTM controller or `H` of a feed-forward one, `I`
-    the size of the interface vector, and `back` that of what the controller gets from the previous
-    step: reads, then hidden values if it is recurrent.
+    Sizes: `G` gate values, `4 H` for an LSTM controller and `H` for a feed-forward one; `I` numbers
+    in the interface vector; `back` values that the controller gets from the previous step, which
+    are the reads and, if it is recurrent, its hidden units.
 
     Args:
-        heads: the kind and the numbers of heads.
+        heads: the kind and the number of heads.
         exact: the same function of `(projected, *parameters, *state)` in torch's operations, for
             second derivatives.
-        projected: what the input contributes to the gates, and after it, if anything, to the
-            interface vector.
-        parameters: `weight_back`, `weight_heads` and `bias_heads`; a MANN also has its sharpness.
-        state: memory, weights, reads, hidden and cell before the first step; a DNC also has usage,
-            links, precedence and allocation. Weights are those of the read heads, then of the write
-            heads.
+        projected: the input's contribution to the gates, followed, in some layers, by its
+            contribution to the interface vector.
+        parameters: `weight_back`, `weight_heads` and `bias_heads`; for a MANN also its sharpness.
+        state: memory, weights, reads, hidden and cell before the first step; for a DNC also usage,
+            links, precedence and allocation. The weights of the read heads come before those of
+            the write heads.
         lengths: steps of each sequence; None if all have S steps.
-        turnover: a MANN's `usage`, `used` and `overwritten`, which have no gradient. They are
+        turnover: `usage`, `used` and `overwritten` of a MANN, which have no gradient. They are
             updated in place.
 
     Returns:
-        The controller's outputs beside the reads, 0 past the end of a sequence, and the state after
-        its last step.
+        The controller's outputs, joined with the reads and 0 past the end of a sequence, and the
+        state after the last step.
 
     Shapes:
         projected `(N, B, S, G)` or `(N, B, S, G + I)`, weight_back `(N, G, back)`, weight_heads
         `(N, I, H)`, bias_heads `(N, I)`, sharpness `(N,)`, memory `(N, B, M, W)`, weights
         `(N, B, heads, M)`, reads `(N, B, R W)`, hidden `(N, B, H)`, cell `(N, B, H)` or
         `(N, B, 0)`, links `(N, B, M, M)`, usage, precedence, allocation and used `(N, B, M)`,
-        lengths and overwritten `(N, B)` -> `(N, B, S, H + R W)` and a state as before.
+        lengths and overwritten `(N, B)` -> `(N, B, S, H + R W)` and a state of the same shapes.
     """
     tensors = (projected, *parameters, *state)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
@@ -109,7 +109,7 @@ class _SlotRecurrence(Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        # Read once: under checkpointing, each access recomputes the saved tensors.
+        # Read them once: under checkpointing, each access recomputes the saved tensors.
         lengths, *saved = ctx.saved_tensors
         tensors, arrays = saved[: -len(ctx.names)], saved[-len(ctx.names) :]
         if torch.is_grad_enabled():
@@ -122,7 +122,7 @@ class _SlotRecurrence(Function):
 
 
 def _stored_state(state: Sequence[Tensor]) -> list[Tensor]:
-    """The state as the compiled code stores it, with the memory as `(N, B, W, M)`."""
+    """Return the state as the compiled code stores it, with the memory as `(N, B, W, M)`."""
     memory, *parts = state
     return [part.contiguous() for part in (memory.mT, *parts)]
 
@@ -158,14 +158,14 @@ def _sizes(
         projected_size=projected_size,
         keep=keep,
         eps=heads.eps,
-        **heads.settings(),  # type: ignore[arg-type] # of the right types, by their names
+        **heads.settings(),  # type: ignore[arg-type] # the names determine the types
     )
 
 
 def _step_arrays(
     heads: Heads, sizes: Sizes, projected: Tensor, initial: Sequence[Tensor]
 ) -> dict[str, Tensor]:
-    """Allocate what the forward pass stores of each step, which the adjoint pass reads."""
+    """Allocate the arrays that the forward pass fills at each step and the adjoint pass reads."""
     steps, states = (sizes.S, sizes.S + 1) if sizes.keep else (1, 1)
     has_cell = sizes.gates > sizes.H
 
@@ -174,14 +174,15 @@ def _step_arrays(
 
     return {
         "outputs": empty(sizes.S, sizes.H + sizes.R * sizes.W),
-        # Zeros: past the end of a sequence nothing is written, yet gradients are products with all.
+        # Zeros, because nothing is written past the end of a sequence but gradients are products
+        # over all steps.
         "feedback": projected.new_zeros(sizes.N, sizes.B, steps, sizes.feedback_size),
         "activations": empty(steps, 5 * sizes.H if has_cell else 0),
         "interfaces": empty(steps, sizes.interface_size),
         **{
             name: empty(states, *part.shape[2:])
             for name, part in _named("states", initial).items()
-            if name not in ("states_reads", "states_hidden")  # the outputs have them
+            if name not in ("states_reads", "states_hidden")  # the outputs hold them
         },
         **{name: empty(steps, *shape) for name, shape in heads.step_shapes(sizes.M).items()},
     }
@@ -195,7 +196,7 @@ def _gradients(
     steps: Mapping[str, Tensor],
     cotangents: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
-    """Compute the gradients in projected, the parameters and the initial state."""
+    """Compute the gradients w.r.t. projected, the parameters and the initial state."""
     parameters, state = tensors[1 : count + 1], tensors[count + 1 :]
     doutputs, *dfinal = cotangents
     dstate = [
@@ -233,8 +234,8 @@ def _gradients(
 def _exact_gradients(
     exact: Exact, tensors: Sequence[Tensor], cotangents: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """Compute the same by torch's operations, in a graph that can be differentiated."""
-    # Aliases, as one input may depend on another: only the direct gradients are wanted here.
+    """Compute the same gradients with torch's operations, in a differentiable graph."""
+    # Aliases, because one input may depend on another and only direct gradients are wanted here.
     aliases = [t.view_as(t) for t in tensors]
     outputs = exact(*aliases)
     pairs = [(y, d) for y, d in zip(outputs, cotangents, strict=True) if d is not None]

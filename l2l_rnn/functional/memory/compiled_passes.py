@@ -1,4 +1,4 @@
-"""The compiled passes of a memory, where they were built and fit the tensors."""
+"""The compiled passes of a memory: when they apply, and how to run them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional import compiled_code
 
 _PASSES = ("forward", "adjoint")
-_VERSION = 6  # of memory.c, which has the same number
-_BLOCK = 6  # most sequences in an item of work: the rows that a product computes at once
+_VERSION = 6  # must equal the version in memory.c
+_BLOCK = 6  # most sequences in an item of work: a product computes this many rows at once
 
-PARTS = (  # of a state, in the order of the C code
+PARTS = (  # the parts of a state, in the order of the C code
     *("memory", "weights", "reads", "hidden", "cell"),
-    *("usage", "links", "precedence", "allocation"),  # of a DNC
+    *("usage", "links", "precedence", "allocation"),  # a DNC only
 )
 _ARRAYS = (
     *("weight_back", "weight_heads", "bias_heads", "projected"),
@@ -32,7 +32,7 @@ _ARRAYS = (
 
 
 class Kind(enum.IntEnum):
-    """The kinds of heads, numbered as in the C code."""
+    """Kinds of heads, numbered as in the C code."""
 
     NTM = 0
     MANN = 1
@@ -41,9 +41,9 @@ class Kind(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """The sizes of a pass; `memory.c` explains them.
+    """The sizes of a pass, which `memory.c` explains.
 
-    Attributes are named and ordered as in the C struct.
+    Attributes have the names and the order of the C struct.
     """
 
     kind: Kind
@@ -85,7 +85,7 @@ class _Job(ctypes.Structure):
 
 
 def serve(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether compiled code can run a memory on these tensors."""
+    """Return whether compiled code can run a memory on these tensors."""
     return _LIBRARY is not None and compiled_code.may_touch(tensors) and not transforms_are_active()
 
 
@@ -94,12 +94,12 @@ def run(pass_name: str, sizes: Sizes, lengths: Tensor, arrays: Mapping[str, Tens
 
     Args:
         pass_name: `"forward"` or `"adjoint"`.
-        sizes: of the arrays.
+        sizes: the sizes of the arrays.
         lengths: steps of each sequence, int64.
         arrays: contiguous float32 tensors, named and shaped as in `memory.c`.
 
     Raises:
-        MemoryError: no workspace could be allocated.
+        MemoryError: the workspace could not be allocated.
     """
     threads = compiled_code.threads()
     threads_per_task = -(-threads // max(1, sizes.N))
@@ -111,11 +111,11 @@ def run(pass_name: str, sizes: Sizes, lengths: Tensor, arrays: Mapping[str, Tens
         **{name: array.data_ptr() for name, array in arrays.items()},
     )
     if _LIBRARY is None or _LIBRARY(ctypes.byref(job), compiled_code.OPENMP, threads):
-        raise MemoryError("slot_recurrence: cannot allocate the workspace of a step")
+        raise MemoryError("slot_recurrence: could not allocate the workspace of a step")
 
 
 def compiled() -> bool:
-    """Whether the passes were built and are enabled."""
+    """Return whether the passes were built and are enabled."""
     return _LIBRARY is not None
 
 

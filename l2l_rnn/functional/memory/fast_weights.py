@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Steps in a block. The work within a block grows with the square of this number.
+# Steps per block. The work within a block grows with the square of this number.
 _BLOCK = 64
 
 
@@ -18,8 +18,8 @@ def hebbian_rule(
         keys: `k`.
         values: `v`.
         weights: `A` before the first step.
-        decay: what is left of `A` after a step.
-        lr: how much of an outer product is added.
+        decay: the factor by which `A` decays at each step.
+        lr: the learning rate, which scales the outer products.
 
     Shapes:
         keys `(…, S, K)`, values `(…, S, V)`, weights `(…, V, K)` -> `(…, V, K)`.
@@ -45,17 +45,17 @@ def hebbian_rule(
 def delta_rule(
     queries: Tensor, keys: Tensor, values: Tensor, gates: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute `W_t = W_{t-1} + b_t (v_t - W_{t-1} k_t) k_t^T` and read `y_t = W_t q_t` each step.
+    """Compute `W_t = W_{t-1} + b_t (v_t - W_{t-1} k_t) k_t^T` and the read `y_t = W_t q_t`.
 
     Steps are computed in blocks. The updates of a block, `u_t = b_t (v_t - W_{t-1} k_t)`, depend on
-    each other only through the products of their keys. A triangular system therefore gives all of
-    them at once, and `W` is updated by one product per block.
+    each other only through the products of their keys. They are therefore the solution of one
+    triangular system, and `W` is updated by one product per block.
 
     Args:
         queries: `q`.
         keys: `k`.
         values: `v`.
-        gates: `b`, from 0 (no write) to 1 (a unit key then reads `v`).
+        gates: `b`, from 0 (no write) to 1 (a key of norm 1 then reads `v`).
         weights: `W` before the first step.
 
     Returns:
@@ -72,13 +72,13 @@ def delta_rule(
                 [7.]]), tensor([[7., 0.]]))
 
     Source: I. Schlag, K. Irie and J. Schmidhuber, 2021, Linear Transformers Are Secretly Fast
-    Weight Programmers, eq. 24; in blocks as S. Yang et al., 2024, Parallelizing Linear Transformers
-    with the Delta Rule over Sequence Length, section 3.
+    Weight Programmers, eq. 24; the blocks are from S. Yang et al., 2024, Parallelizing Linear
+    Transformers with the Delta Rule over Sequence Length, section 3.
     """
     outputs = []
     parts = (x.split(_BLOCK, -2) for x in (queries, keys, values, gates.unsqueeze(-1)))
     for q, k, v, b in zip(*parts, strict=True):
-        system = (b * (k @ k.mT)).tril(-1)  # its diagonal counts as 1
+        system = (b * (k @ k.mT)).tril(-1)  # its diagonal is taken to be 1
         u = torch.linalg.solve_triangular(
             system, b * (v - k @ weights.mT), upper=False, unitriangular=True
         )

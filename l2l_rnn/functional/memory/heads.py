@@ -1,4 +1,4 @@
-"""The kinds of heads that compiled code can run."""
+"""Kinds of heads that compiled code can run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from l2l_rnn.functional.memory.compiled_passes import Kind
 
 @dataclasses.dataclass(frozen=True)
 class Heads(ABC):
-    """The settings of heads that the shapes of tensors do not give. Not for direct use.
+    """Settings of heads that tensor shapes do not determine. Not for direct use.
 
     A new kind of heads needs a subclass, a number in `Kind` and in `memory.c`, and a header like
     `ntm.h` with its step and adjoint, which `memory_passes.h` includes and calls.
 
     Attributes:
-        read_heads: `R`.
-        write_heads: number of heads that write.
-        eps: the length below which a slot or key counts as short, as in
-            `functional.content_weights`.
+        read_heads: `R`, number of read heads.
+        write_heads: number of write heads.
+        eps: norm below which a slot or key counts as short, as in `functional.cosine_similarity`.
     """
 
     kind: ClassVar[Kind]
@@ -33,7 +32,7 @@ class Heads(ABC):
         """Return the shapes of the arrays that each step fills, by their names in `memory.c`."""
 
     def settings(self) -> dict[str, float]:
-        """Return the numbers of this kind alone, by their names in `memory.c`."""
+        """Return the settings that only this kind has, keyed by their names in `memory.c`."""
         return {}
 
 
@@ -42,7 +41,7 @@ class NTMHeads(Heads):
     """The heads of an `NTM`.
 
     Attributes:
-        reach: the farthest that a head moves in a step.
+        reach: the largest shift of a head in one step.
     """
 
     kind: ClassVar[Kind] = Kind.NTM
@@ -58,10 +57,10 @@ class NTMHeads(Heads):
 
 @dataclasses.dataclass(frozen=True)
 class MANNHeads(Heads):
-    """The heads of a `MANN`, which both read and write.
+    """The heads of a `MANN`; each one both reads and writes.
 
     Attributes:
-        decay: of the usage.
+        decay: the decay of the usage.
     """
 
     kind: ClassVar[Kind] = Kind.MANN
@@ -76,7 +75,7 @@ class MANNHeads(Heads):
 
 @dataclasses.dataclass(frozen=True)
 class DNCHeads(Heads):
-    """The heads of a `DNC`, one of which writes."""
+    """The heads of a `DNC`, with a single write head."""
 
     kind: ClassVar[Kind] = Kind.DNC
 

@@ -1,1 +1,1 @@
-"""Recurrences and their derivatives: references, packed steps, cells, scans and passes."""
+"""Recurrences and their derivatives: references, packing, cells, scans and passes."""

@@ -1,9 +1,9 @@
 """The arrays that each pass over a packed recurrence reads and writes.
 
 Shapes, with A parameter sets, P packed steps, K columns of W, H hidden units and U pre-activations
-for each of them: weight `(A, UH, K)`; z, dz `(A, P, K)`; gates `(A, P, kept H)`; da, da_given,
-a_tangent `(A, P, UH)`; outside `(A, P, 1)`; what is named after h or c `(A, P, H)`, or `(A, B, H)`
-where the name has a 0.
+per hidden unit: weight `(A, UH, K)`; z, dz `(A, P, K)`; gates `(A, P, kept H)`; da, da_given,
+a_tangent `(A, P, UH)`; outside `(A, P, 1)`; lam, mu and arrays named after h or c `(A, P, H)`, or
+`(A, B, H)` if the name has a 0.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class PackedArrays(PassArrays):
         weight: `W = [W_ih b W_hh]`.
         h0, c0: the initial state.
         z: `z_t = [x_t 1 h_{t-1}]`.
-        gates: what the cell keeps of each step; one block of rows, reused by every step, if no
-            derivative will be taken.
+        gates: the values that the cell keeps of each step; if no derivative will be taken, one
+            block of rows that every step reuses.
         h, c: the state after each step.
     """
 
@@ -70,9 +70,9 @@ class AdjointArrays(PackedArrays):
     """The adjoint pass completes lam, mu, dh0 and dc0, and writes da.
 
     Attributes:
-        lam, mu: the gradients in h and c; they start as the cotangents dh and dc.
-        dh0, dc0: the gradients in the initial state; they start at 0.
-        da: the gradient in the pre-activations.
+        lam, mu: the gradients with respect to h and c; they start as the cotangents dh and dc.
+        dh0, dc0: the gradients with respect to the initial state; they start at 0.
+        da: the gradient with respect to the pre-activations.
         da_given: a cotangent of the pre-activations, added to da, or None.
     """
 
@@ -96,11 +96,11 @@ class TangentArrays(PackedArrays):
         lam, mu, da: as the adjoint pass left them.
         h_tangent, c_tangent: h' and c'.
         h0_tangent, c0_tangent: h' and c' before the first step.
-        a_tangent: starts as `V z_t`, the share of a' that comes from the weight's cotangent V,
-            becomes a', and is overwritten by the gradient in a.
-        dz: the gradient in z, `V^T da_t`.
-        h_gradient, c_gradient: the gradients in h and c; they start at 0.
-        dh0, dc0: the gradients in h0 and c0; they start at 0.
+        a_tangent: starts as `V z_t`, the part of a' that comes from the weight's cotangent V;
+            becomes a', and is finally overwritten by the gradient with respect to a.
+        dz: the gradient with respect to z, `V^T da_t`.
+        h_gradient, c_gradient: the gradients with respect to h and c; they start at 0.
+        dh0, dc0: the gradients with respect to h0 and c0; they start at 0.
     """
 
     kind: ClassVar[str] = "tangent"
@@ -141,6 +141,6 @@ class Known(NamedTuple):
     gates: Tensor
 
     def read(self) -> dict[str, Tensor]:
-        """Return what every pass reads, by name."""
+        """Return the arrays that every pass reads, by name."""
         names = ("weight", "h0", "c0", "gates", "h", "c")
         return {name: getattr(self, name) for name in names}

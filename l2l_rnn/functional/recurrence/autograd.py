@@ -1,29 +1,30 @@
 """A recurrence over packed blocks with hand-written first and second derivatives.
 
-Every recurrence here has the pre-activations `a_t = W z_t`, with `z_t = [x_t 1 h_{t-1}]` and
-`W = [W_ih b W_hh]` (each bias is a column), and a pointwise part, a `PackedCell`, that computes
-`h_t`, and a cell state `c_t`, from them. Three sequential passes serve every order: the recurrence
-forward in time, its adjoint backward, and the tangent, the adjoint of that adjoint, forward again.
+Each recurrence has pre-activations `a_t = W z_t`, with `z_t = [x_t 1 h_{t-1}]` and
+`W = [W_ih b W_hh]` (each bias is a column). A pointwise part, a `PackedCell`, computes `h_t`, and
+for some cells `c_t`, from them. Three sequential passes are enough for both orders: the recurrence
+itself, forward in time; its adjoint, backward; and the tangent, which is the adjoint of that
+adjoint, forward again.
 
-- Adjoint, t from S down, given the cotangents dh, dc of the outputs: `lambda_t`, the gradient in
-  h_t, is `dh_t`, plus the last H columns of `da_{t+1} W`, plus what the cell passes on directly.
-  The cell computes `da_t` from it. Then `dx = da W_ih` and `dW = sum_t da_t^T z_t`, one product
-  each.
-- Tangent, t from 1 up, given the cotangents V of dW and v of dx, dh0, dc0. The adjoint is linear in
-  dh, `da = J^T dh`, so the gradient in dh is the forward tangent of the recurrence. It starts from
-  `z'_t = [v_t 0 h'_{t-1}]` and `a'_t = V z_t + W z'_t`; the cell computes `h'_t`, `c'_t` from it:
-  the gradients in dh and dc. The gradients in a, h, c and W are products of quantities that are
-  known by then.
+- Adjoint, for t from S down to 1, given the cotangents dh, dc of the outputs: `lambda_t`, the
+  gradient w.r.t. h_t, is the sum of `dh_t`, the last H columns of `da_{t+1} W`, and the terms that
+  the cell passes on directly. The cell computes `da_t` from it. Then `dx = da W_ih` and
+  `dW = sum_t da_t^T z_t`, one product each.
+- Tangent, for t from 1 to S, given the cotangents V of dW and v of dx, dh0, dc0. The adjoint is
+  linear in dh, `da = J^T dh`, so the gradient w.r.t. dh is the forward tangent of the recurrence.
+  It starts from `z'_t = [v_t 0 h'_{t-1}]` and `a'_t = V z_t + W z'_t`. From these, the cell
+  computes `h'_t` and `c'_t`, the gradients w.r.t. dh and dc. The gradients w.r.t. a, h, c and W are
+  products of quantities that are known by then.
 
-The second derivative's gradients in a, h and c arrive at the recurrence's own outputs, so one more
-adjoint pass takes them to the inputs. A second-order step thus has six passes: forward and adjoint
+The tangent's gradients w.r.t. a, h and c arrive at the recurrence's own outputs, so another adjoint
+pass carries them to the inputs. A second-order step therefore has six passes: forward and adjoint
 on the support set, forward and adjoint on the query set, tangent, adjoint.
 
-The operands of one step are few and small enough for the processor's cache. So each pass does its
-pointwise work one step at a time, in place or in one workspace, and keeps only those
-whole-sequence arrays that a later pass reads.
+The operands of one step are few and fit into the processor's cache. Each pass therefore does its
+pointwise work one step at a time, in place or in one workspace, and keeps a whole-sequence array
+only if a later pass reads it.
 
-Shapes, with P packed steps in blocks of n_t rows and U pre-activations for each hidden unit:
+Shapes, with P packed steps in blocks of n_t rows and U pre-activations per hidden unit:
 x `(A, P, F)`, W `(A, UH, F + biases + H)`, h, c `(A, P, H)`, initial states `(A, B, H)`.
 """
 
@@ -51,7 +52,7 @@ from l2l_rnn.functional.recurrence.arrays import (
 from l2l_rnn.functional.recurrence.cell import PackedCell
 
 
-# Not traced: a compiler would separate the passes' writes into shared memory.
+# Not traced: a compiler would give the passes' in-place writes separate memory.
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def packed_recurrence(
     cell: PackedCell,
@@ -61,20 +62,21 @@ def packed_recurrence(
     batch_sizes: Sequence[int],
     outside: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Compute the state after every packed step, h first, `(A, P, H)` each.
+    """Compute the state after every packed step: tensors `(A, P, H)`, h first.
 
-    Differentiable twice; a third derivative raises a DerivativeError.
+    Twice differentiable; a third derivative raises a DerivativeError.
 
     Args:
         cell: the pointwise part.
         x: the packed steps.
         weight: W.
         state: the initial h, and c if the cell has one.
-        batch_sizes: sequences that take each step, non-increasing, at most B.
-        outside: True where h is held at 0, `(A, P, 1)`; for a cell whose derivatives are 0 there.
+        batch_sizes: number of sequences that take each step, non-increasing, at most B.
+        outside: True where h is held at 0, `(A, P, 1)`. The derivatives of the cell must be 0
+            there.
 
     Raises:
-        ShapeError: the shapes do not fit each other, or the sizes are not those of packed steps.
+        ShapeError: the shapes do not match, or `batch_sizes` is not valid.
     """
     _check(cell, x, weight, state, batch_sizes, outside)
     dtype = product_type(x)
@@ -90,8 +92,8 @@ def packed_recurrence(
 class _Recurrence(Function):
     """Inputs, weight and initial state -> h and c.
 
-    A third output stands in for the pre-activations. It holds no values; its cotangent is the
-    gradient in a that the second derivative finds.
+    A third output stands in for the pre-activations. It holds no values. Its cotangent is the
+    gradient w.r.t. a that `_Tangent` computes.
     """
 
     @staticmethod
@@ -112,7 +114,7 @@ class _Recurrence(Function):
         z[..., features:-size] = 1
         h = x.new_empty(*x.shape[:2], size)
         c = h.new_empty(*h.shape[:2], c0.shape[-1])
-        # If no derivative will be taken, the gates of one step serve every step.
+        # If no derivative will be taken, all steps share the gates of one step.
         gates = h.new_empty(len(h), h.shape[1] if differs else sizes[0], cell.kept * size)
         stand_in = h.new_zeros(()).expand(*h.shape[:2], cell.stacked * size)
         known = Known(x, weight, h0, c0, h, c, stand_in, z, gates)
@@ -124,7 +126,7 @@ class _Recurrence(Function):
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor | None, dc: Tensor | None, da: Tensor | None) -> Any:
-        saved = ctx.saved_tensors  # read once: checkpointing recomputes them at every access
+        saved = ctx.saved_tensors  # read once: under checkpointing, each access recomputes them
         with _without_autocast(saved[0]):
             gradients = _Adjoint.apply(
                 ctx.cell, ctx.sizes, ctx.needs_input_grad[0], dh, dc, da, *saved
@@ -133,7 +135,7 @@ class _Recurrence(Function):
 
 
 class _Adjoint(Function):
-    """Cotangents of h, c and a -> gradients in the recurrence's inputs."""
+    """Cotangents of h, c and a -> gradients w.r.t. the recurrence's inputs."""
 
     @staticmethod
     def forward(
@@ -184,10 +186,7 @@ class _Adjoint(Function):
 
 
 class _Tangent(Function):
-    """Cotangents of the adjoint's results -> gradients in what the adjoint was given.
-
-    These are the gradients in dh, dc, x, weight, h0, c0, h, c and a.
-    """
+    """Cotangents of the adjoint's results -> gradients w.r.t. dh, dc, x, W, h0, c0, h, c, a."""
 
     @staticmethod
     def forward(
@@ -246,7 +245,7 @@ class _Tangent(Function):
 
 
 def _run(cell: PackedCell, sizes: Sequence[int], arrays: PassArrays) -> None:
-    """Run one pass over all steps, in compiled code if it serves these arrays."""
+    """Run one pass over all steps, in compiled code if it supports these arrays."""
     kind = type(cell)
     if compiled_passes.serve(kind, arrays.real()):
         compiled_passes.run(kind, sizes, arrays)
@@ -289,14 +288,14 @@ def _check(
 
 
 def _accumulator(cotangent: Tensor | None, like: Tensor) -> Tensor:
-    """Return a tensor to add to, which starts as a cotangent or as 0."""
+    """Return a tensor to accumulate into, which starts as a cotangent or as 0."""
     if cotangent is None:
         return torch.zeros_like(like)
     return cotangent.clone(memory_format=torch.contiguous_format)
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """Turn autocast off: the passes share tensors, so their dtype must not change."""
+    """Disable autocast, because the passes share tensors and their dtype must not change."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if device in ("cpu", "cuda") else nullcontext()
 

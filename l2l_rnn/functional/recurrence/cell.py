@@ -1,7 +1,7 @@
 """The interface of a packed cell, the pointwise part of a recurrence with hand-written derivatives.
 
-A packed cell is the optional fast route of a recurrence. Its plain step function in `reference`
-comes first, and the cell is tested against it.
+A packed cell is an optional fast implementation of a recurrence. The plain step function in
+`reference` defines the result, and the cell is tested against it.
 
 Shapes: every tensor is a view of one step's block of rows, `(A, n, H)` or `(A, n, UH)`. A prime
 marks a tangent: `h'` is the tangent of h.
@@ -23,7 +23,7 @@ class Step(NamedTuple):
     Attributes:
         gates: the values that the cell keeps of the step, split by `PackedCell.parts`.
         h_before: `h_{t-1}`.
-        c_before: `c_{t-1}`; an empty block if the recurrence has no c.
+        c_before: `c_{t-1}`; empty if the recurrence has no c.
         h: `h_t`.
         c: `c_t`.
     """
@@ -39,11 +39,11 @@ class Cotangents(NamedTuple):
     """The gradients at a step.
 
     Attributes:
-        lam: `lambda_t`, in h_t.
-        mu: `mu_t`, in c_t.
-        da: in a_t, split by `PackedCell.parts`.
-        h_before, c_before: accumulate what h_{t-1} and c_{t-1} receive other than through the
-            product with W.
+        lam: `lambda_t`, the gradient w.r.t. h_t.
+        mu: `mu_t`, the gradient w.r.t. c_t.
+        da: the gradient w.r.t. a_t, split by `PackedCell.parts`.
+        h_before, c_before: accumulate the gradients w.r.t. h_{t-1} and c_{t-1}, except for the
+            part that goes through the product with W.
     """
 
     lam: Tensor
@@ -73,10 +73,10 @@ class PackedCell(ABC):
     """The pointwise part of a recurrence and its derivatives, one step at a time, in place.
 
     Attributes:
-        stacked: `U`, pre-activations for each hidden unit.
-        kept: values for each hidden unit that the derivatives read, in addition to h and c.
-        has_cell: whether there is a cell state c next to h.
-        scratch: values for each hidden unit that a step of a derivative needs as workspace.
+        stacked: `U`, pre-activations per hidden unit.
+        kept: values per hidden unit that the derivatives read in addition to h and c.
+        has_cell: whether the state has a cell c in addition to h.
+        scratch: workspace per hidden unit that one step of a derivative needs.
     """
 
     stacked: ClassVar[int]
@@ -94,16 +94,16 @@ class PackedCell(ABC):
 
     @abstractmethod
     def forward(self, step: Step, a: Views) -> None:
-        """Write the gates, h and c from the pre-activations a, which may be overwritten."""
+        """Compute the gates, h and c from the pre-activations a, which may be overwritten."""
 
     @abstractmethod
     def adjoint(self, step: Step, cotangents: Cotangents, scratch: Views) -> None:
-        """Write `da_t` from `lambda_t` and `mu_t`.
+        """Compute `da_t` from `lambda_t` and `mu_t`.
 
         Args:
             step: as `forward` left it.
-            cotangents: `lam` is complete; `mu` lacks the share that comes from h_t, which this
-                method adds; `da` is written.
+            cotangents: `lam` is complete. `mu` lacks the part that comes from h_t, which this
+                method adds. `da` receives the result.
             scratch: workspace.
         """
 
@@ -111,16 +111,16 @@ class PackedCell(ABC):
     def tangent(
         self, step: Step, cotangents: Cotangents, tangents: Tangents, dc: Tensor, scratch: Views
     ) -> None:
-        """Write the tangents `h'_t` and `c'_t`, and the gradients of the adjoint's step.
+        """Compute the tangents `h'_t` and `c'_t`, and the gradients of the adjoint's step.
 
-        These are the gradients of `lambda_t h'_t + mu_t c'_t` in what the step read, with `lambda`,
-        `mu` and the tangents held fixed and without the share that goes through z.
+        These are the gradients of `lambda_t h'_t + mu_t c'_t` w.r.t. the inputs of the step, with
+        `lambda`, `mu` and the tangents held fixed and without the part that goes through z.
 
         Args:
             step: as `forward` left it.
             cotangents: `lam`, `mu` and `da` as `adjoint` left them; `h_before` and `c_before`
-                accumulate the gradients in h_{t-1} and c_{t-1}.
-            tangents: the gradient in a_t overwrites `a'_t`.
-            dc: accumulates the gradient in c_t.
+                accumulate the gradients w.r.t. h_{t-1} and c_{t-1}.
+            tangents: the gradient w.r.t. a_t overwrites `a'_t`.
+            dc: accumulates the gradient w.r.t. c_t.
             scratch: workspace.
         """

@@ -1,11 +1,11 @@
 """The packed cells: the pointwise parts of the recurrences with first and second derivatives.
 
-Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; see `cell` for what
-it is given and what it must write. A prime marks a tangent: `h'` is the tangent of h.
+Each method of a `PackedCell` works in place on views of one step, `(A, n, ·)`; see `cell` for its
+arguments and results. A prime marks a tangent: `h'` is the tangent of h.
 
 The derivations are in `csrc/rnn_passes.h`, `csrc/gru.h` and `csrc/lstm.h`, which have the same
-equations for one element. Here every operation writes into existing memory, so that a step's
-operands stay in the processor's cache.
+equations for one element. Here every operation writes into existing memory, so that the operands
+of a step stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class ReluCell(PackedCell):
 class GRUCell(PackedCell):
     """`r, z = sigmoid(a_r), sigmoid(a_z)`, `n = tanh(a_n + r q)`, `h = n + z (h_before - n)`.
 
-    The pre-activations stack r, z, n's share of the input (a_n) and n's share of the state (q). The
-    cell keeps r, z, n and q.
+    The pre-activations stack r, z, the input part of n (a_n) and the state part of n (q). The cell
+    keeps r, z, n and q.
     """
 
     stacked: ClassVar[int] = 4
@@ -129,7 +129,7 @@ class GRUCell(PackedCell):
 
         torch.mul(lam, z_tangent, out=w)
         dh_before.add_(w)
-        y.mul_(n).mul_(d_n).mul_(-2).addcmul_(w, slope_n, value=-1)  # the gradient in a_n + r q
+        y.mul_(n).mul_(d_n).mul_(-2).addcmul_(w, slope_n, value=-1)  # gradient w.r.t. a_n + r q
         a_rz.mul_(d_rz)
         a_rz.addcmul_(a_rz, rz, value=-2)  # d/da s (1 - s) = s (1 - s) (1 - 2 s)
         torch.sub(h_tangent_before, n_tangent, out=w).mul_(lam)
@@ -151,7 +151,7 @@ class LSTMCell(PackedCell):
     scratch: ClassVar[int] = 10
 
     def parts(self, x: Tensor, size: int) -> Views:
-        """Return all four gates; i, f, g on an axis of their own; i, f together; i, f, g, o."""
+        """Return all four gates; i, f, g on a separate axis; i and f together; then i, f, g, o."""
         three = x[..., : 3 * size].unflatten(-1, (3, size))
         return x[..., : 4 * size], three, x[..., : 2 * size], *x.split(size, -1)
 

@@ -1,7 +1,7 @@
 """The passes over a packed recurrence in compiled code, for float32 on a CPU.
 
-`csrc/rnn.c` computes a step's product and all its pointwise work at once, on rows that stay in the
-processor's cache. torch's operations run one after the other, each over all rows. Where the package
+`csrc/rnn.c` computes a step's product and all its pointwise work together, on rows that stay in the
+processor's cache. torch's operations run one after the other, each over all rows. If the package
 was installed without a C compiler, everything runs on torch's operations.
 """
 
@@ -21,8 +21,8 @@ from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, Tan
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
 _CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)  # in the order of rnn.c
 _PASSES = ("forward", "adjoint", "tangent")  # in the order of rnn.c
-_VERSION = 6  # of rnn.c and its headers; rnn.c has the same number
-_BLOCK = 48  # most rows in an item of work: what a step reads of them stays in the cache
+_VERSION = 6  # must equal the version in rnn.c, which covers its headers too
+_BLOCK = 48  # most rows in an item of work, so that the data of a step stays in the cache
 
 _ARRAYS = (
     *("weight", "h0", "c0", "z", "a", "gates", "h", "c", "outside", "lam", "mu", "dh0", "dc0"),
@@ -43,7 +43,7 @@ class _Job(ctypes.Structure):
 
 
 def serve(cell: type[PackedCell] | str, tensors: Iterable[Tensor | None]) -> bool:
-    """Tell whether compiled code runs a cell on these tensors."""
+    """Return whether compiled code can run a cell on these tensors."""
     return cell in _CELLS and _LIBRARY is not None and compiled_code.may_touch(tensors)
 
 
@@ -53,14 +53,14 @@ def run(cell: type[PackedCell] | str, sizes: Sequence[int], arrays: PassArrays) 
     Args:
         cell: the class of the `PackedCell`, or `MINIMAL`.
         sizes: rows of each step.
-        arrays: float32, except for a bool `outside`. What the pass writes to is contiguous.
+        arrays: float32, except for the bool `outside`. Arrays that the pass writes are contiguous.
     """
     tensors = {name: tensor.contiguous() for name, tensor in arrays.tensors().items()}
     h, rows, weight = tensors["h"], tensors["h0"].shape[1], tensors.get("weight")
     if "gates" in tensors and tensors["gates"].shape[1] != h.shape[1]:
-        del tensors["gates"]  # one block of workspace, which only torch's operations need
+        del tensors["gates"]  # a workspace of one block, which only torch's operations need
     threads = compiled_code.threads()
-    shares = -(-threads // len(h))  # of the rows of one task or direction
+    shares = -(-threads // len(h))  # parts into which the rows of a task or direction are split
     steps = (ctypes.c_int64 * len(sizes))(*sizes)
     job = _Job(
         pass_=_PASSES.index(arrays.kind),
@@ -82,10 +82,10 @@ def run(cell: type[PackedCell] | str, sizes: Sequence[int], arrays: PassArrays) 
 
 
 def compiled() -> bool:
-    """Tell whether recurrences in float32 on a CPU run compiled code.
+    """Return whether recurrences in float32 on a CPU run compiled code.
 
-    Installing the package compiles it if there is a C compiler. Set `L2L_RNN_COMPILED=0` in the
-    environment to turn it off. Results differ by rounding only.
+    The code is compiled when the package is installed, if there is a C compiler. Set
+    `L2L_RNN_COMPILED=0` in the environment to turn it off. Results differ only by rounding.
 
     Example:
         >>> compiled() in (True, False)

@@ -2,9 +2,9 @@
 
 `h_t = h_{t-1} + z_t (n_t - h_{t-1})` with `z = sigmoid(a_z)` and `n = g(a_n)`. As in
 `packed_recurrence`, the adjoint runs from the last step to the first,
-`lambda_t = dh_t + (1 - z_{t+1}) lambda_{t+1}`, and gives `da_t`. The tangent runs from the first
-step to the last and gives the gradients in dh, a and h. Each pass computes the gates again instead
-of keeping them. `csrc/minimal.h` has the equations.
+`lambda_t = dh_t + (1 - z_{t+1}) lambda_{t+1}`, and computes `da_t`. The tangent runs from the first
+step to the last and computes the gradients w.r.t. dh, a and h. Each pass recomputes the gates
+instead of keeping them. `csrc/minimal.h` has the equations.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from l2l_rnn.functional.recurrence import compiled_passes
 from l2l_rnn.functional.recurrence.arrays import PassArrays
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, as `packed_recurrence`
+@torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, like `packed_recurrence`
 def min_recurrence(a: Tensor, h0: Tensor) -> Tensor:
-    """Compute h after every step. Differentiable twice; a third derivative raises an error.
+    """Compute h after every step. Twice differentiable; a third derivative raises an error.
 
     Args:
-        a: the pre-activations, stacked z, n.
+        a: the pre-activations of z and n, stacked.
         h0: the initial state.
 
     Shapes:
         a `(A, S, B, 2H)`, h0 `(A, B, H)` -> `(A, S, B, H)`.
 
     Raises:
-        ShapeError: the shapes do not fit each other.
+        ShapeError: the shapes do not match.
     """
     fits = a.dim() == 4 and h0.dim() == 3 and a.shape[1] > 0
     if not fits or a.shape != (len(h0), a.shape[1], h0.shape[1], 2 * h0.shape[2]):
         raise ShapeError(
             "min_recurrence: expected pre-activations (A, S, B, 2H) and a state (A, B, H), got "
-            f"{tuple(a.shape)} and {tuple(h0.shape)}"
+            f"{tuple(a.shape)} and {tuple(h0.shape)}; stack the pre-activations of z and n"
         )
     h: Tensor = _Minimal.apply(a.contiguous(), h0.contiguous())
     return h
@@ -47,7 +47,7 @@ def min_recurrence(a: Tensor, h0: Tensor) -> Tensor:
 
 @dataclass(kw_only=True)
 class _Arrays(PassArrays):
-    """What every pass reads."""
+    """The arrays that every pass reads."""
 
     a: Tensor
     h0: Tensor
@@ -74,9 +74,9 @@ class _AdjointArrays(_Arrays):
 
 @dataclass(kw_only=True)
 class _TangentArrays(_Arrays):
-    """The tangent pass writes h' and the gradient in a, and completes the gradients in h and h0.
+    """The tangent pass writes h' and the gradient w.r.t. a, and completes those w.r.t. h and h0.
 
-    a' is the cotangent of da, and h0' that of dh0.
+    a' is the cotangent of da, and h0' is the cotangent of dh0.
     """
 
     kind: ClassVar[str] = "tangent"
@@ -91,7 +91,7 @@ class _TangentArrays(_Arrays):
 
 
 def _run(arrays: _Arrays) -> None:
-    """Run a pass of the compiled code, which takes steps and sequences on one axis."""
+    """Run a pass of the compiled code, which expects steps and sequences on one axis."""
     _, steps, batch, _ = arrays.h.shape
     packed = {name: t.flatten(1, 2) for name, t in arrays.tensors().items() if t.dim() == 4}
     compiled_passes.run(compiled_passes.MINIMAL, [batch] * steps, replace(arrays, **packed))

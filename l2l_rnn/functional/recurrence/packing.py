@@ -1,8 +1,8 @@
-"""Packed steps: step-major blocks of the sequences that have that step.
+"""Packed steps: for each step, a block with the sequences that have it.
 
-A recurrence reads packed steps `(A, P, F)`: first step 0 of every sequence, then step 1 of those
-that have one, and so on; P is the total number of steps. Each task's sequences are sorted by
-length, so that those that have a step are always the first rows of the state.
+A recurrence reads packed steps `(A, P, F)`: first step 0 of every sequence, then step 1 of every
+sequence that has one, and so on; P is the total number of steps. The sequences of a task are sorted
+by length, so that the ones that take a step are always the first rows of the state.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Packing:
         steps: `S`, steps of each.
 
     Attributes:
-        batch_sizes: sequences that take each step, non-increasing.
-        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are. In either
-            direction, steps outside come after the sequence's own, so nothing reads their results.
+        batch_sizes: number of sequences that take each step, non-increasing.
+        valid: True at packed steps inside their sequence, `(N, P, 1)`; None if all are. In both
+            directions, padding comes after the sequence's own steps, so nothing reads its results.
     """
 
     def __init__(self, batch: int, steps: int) -> None:
@@ -43,15 +43,15 @@ class Packing:
 
     def unpack(self, y: Tensor) -> Tensor:
         """`(N, P, F)` -> `(N, B, S, F)`, 0 past each sequence's length."""
-        # A copy, because the derivatives need the outputs even if the caller changes these.
+        # A copy, because the derivatives need the outputs even if the caller changes them in place.
         return y.unflatten(1, (self.steps, self.batch)).transpose(1, 2).clone()
 
     def reverse(self, x: Tensor) -> Tensor:
-        """Reverse each sequence in its packed form. This is its own inverse."""
+        """Reverse each sequence in packed form. Applying this twice changes nothing."""
         return x.unflatten(1, (self.steps, self.batch)).flip(1).flatten(1, 2)
 
     def sort(self, state: Tensor) -> Tensor:
-        """Sort the rows of a state `(N, B, H)` like the packed sequences."""
+        """Sort the rows of a state `(N, B, H)` in the order of the packed sequences."""
         return state
 
     def final(self, states: Tensor, initial: Tensor) -> Tensor:
@@ -60,10 +60,10 @@ class Packing:
 
 
 class PaddedPacking(Packing):
-    """Packs every step of a ragged batch, for dense layers and where lengths cannot be read.
+    """Packs every step of a ragged batch, for dense layers and for lengths that cannot be read.
 
     Args:
-        lengths: valid steps of each sequence, `(N, B)`.
+        lengths: number of valid steps of each sequence, `(N, B)`.
         steps: `S`, the padded length.
     """
 
@@ -89,10 +89,10 @@ class PaddedPacking(Packing):
 
 
 class RaggedPacking(Packing):
-    """Packs only the steps inside each sequence, up to the longest sequence of each rank.
+    """Packs only valid steps; in each rank by length, the longest sequence of all tasks counts.
 
     Args:
-        lengths: valid steps of each sequence, `(N, B)`; at least one is positive.
+        lengths: number of valid steps of each sequence, `(N, B)`; at least one is positive.
         steps: `S`, the padded length.
 
     Example:
@@ -154,8 +154,8 @@ def choose_packing(
 
     Args:
         batch, steps: `B` and `S`.
-        lengths: lengths of the sequences, or None.
-        dense: whether to pack every step, padding included.
+        lengths: number of valid steps of each sequence, or None.
+        dense: whether to pack every step, including padding.
 
     Shapes:
         lengths `(N, B)`, or None if every sequence has all `S` steps.

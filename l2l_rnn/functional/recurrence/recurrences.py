@@ -1,25 +1,25 @@
 """The recurrences `h_t = cell(W_ih x_t + W_hh h_{t-1} + b)` over packed blocks of many tasks.
 
 The axis `A` counts independent parameter sets: the tasks, the directions of a layer, or both
-flattened together; it is 1 for a single set. Steps come packed, see `packing`: `batch_sizes` says
-how many sequences take each step, and P is their sum.
+flattened together. Its size is 1 for a single set. Steps are packed as described in `packing`:
+`batch_sizes` holds the number of sequences that take each step, and P is their sum.
 
-The functions share this form:
+The functions share these arguments:
 
 Args:
     x: the packed steps.
     weights: the parameters, gates stacked in torch's order.
     state: the initial state, a tuple of tensors with the output `h` first.
-    batch_sizes: sequences that take each step, non-increasing, at most B.
+    batch_sizes: number of sequences that take each step, non-increasing, at most B.
 
 Shapes:
     x `(A, P, F)`; for G gates, `weights.ih` `(A, GH, F)`, `weights.hh` `(A, GH, H)` and the biases
     `(A, GH)`; states `(A, B, H)` -> the state after every step, a tuple of `(A, P, H)` like
     `state`, the outputs first.
 
-Their first and second derivatives are hand-written, in `packed_recurrence`; a third derivative
-raises a DerivativeError. Under a transform of `torch.func`, and for an LSTM with `proj_size`, they
-run step by step in `reference` and have derivatives of every order.
+`packed_recurrence` has their hand-written first and second derivatives; a third derivative raises a
+DerivativeError. Under a transform of `torch.func`, and for an LSTM with `proj_size`, they run step
+by step in `reference` and have derivatives of every order.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def rnn(
 ) -> State:
     """Run the simple recurrence `h_t = phi(W_ih x_t + W_hh h_{t-1} + b)`.
 
-    Args and shapes are the module's, with G = 1. `nonlinearity` is `phi`, `"tanh"` or `"relu"`. A
-    ReLU network does not update h where `valid`, `(A, P, 1)`, is False, because h could overflow
-    there.
+    Arguments and shapes are described in the module, with G = 1. `nonlinearity` is `phi`, `"tanh"`
+    or `"relu"`. A ReLU network does not update h where `valid`, `(A, P, 1)`, is False, because h
+    could overflow there.
 
     Source: J. L. Elman, 1990, Finding Structure in Time.
     """
@@ -66,7 +66,7 @@ def gru(x: Tensor, weights: Weights, state: State, batch_sizes: Sequence[int]) -
     `r, z = sigmoid(W_i· x + b_i· + W_h· h + b_h·)`,
     `n = tanh(W_in x + b_in + r * (W_hn h + b_hn))`, `h' = (1 - z) * n + z * h`.
 
-    Args and shapes are the module's, with G = 3 (r, z, n).
+    Arguments and shapes are described in the module, with G = 3 (r, z, n).
 
     Source: K. Cho et al., 2014, Learning Phrase Representations using RNN Encoder-Decoder, eq. 5-8;
     the reset gate is applied after the product, as in cuDNN.
@@ -91,8 +91,9 @@ def lstm(
     `g = tanh(a_g)`, `c' = f * c + i * g`, `h' = o * tanh(c')`. With `weight_hr`, the output is
     `W_hr h'`.
 
-    Args and shapes are the module's, with G = 4 (i, f, g, o) and the state `(h, c)`. `weight_hr`,
-    `(A, proj_size, H)`, projects the output to `proj_size` values; None for no projection.
+    Arguments and shapes are described in the module, with G = 4 (i, f, g, o) and the state
+    `(h, c)`. `weight_hr`, `(A, proj_size, H)`, projects the output to `proj_size` values; None for
+    no projection.
 
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, with the forget gate
     of F. Gers et al., 2000, and the projection of H. Sak et al., 2014.

@@ -1,8 +1,9 @@
-"""Naive references: each recurrence step by step, from its paper's equations.
+"""Naive references: each recurrence step by step, from the equations in its paper.
 
-Autograd differentiates these functions to any order, also under the transforms of `torch.func`.
-They take the same arguments as the functions of the same names in `l2l_rnn.functional`, which call
-them where no faster route applies. Every faster route is tested against them.
+Autograd differentiates these functions to any order, including under the transforms of
+`torch.func`. They take the same arguments as the functions of the same names in
+`l2l_rnn.functional`, which call them where no faster route applies. Every faster route is tested
+against them.
 
 A recurrence is a step function `step(a, state) -> state`. It takes the pre-activations
 `a = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh`, `(A, n, GH)`, and the state before the step, and
@@ -32,12 +33,12 @@ def run(
     """Apply a step function to the packed steps in turn and return the state after each.
 
     Args:
-        step: the step function, as in the module's docstring.
+        step: the step function, as described in the module.
         x: the packed steps.
         weights: the parameters.
-        state: the initial state: any number of tensors, `h` first.
-        batch_sizes: sequences that take each step, non-increasing, at most B.
-        valid: False at steps that leave the state as it is; None if there are no such steps.
+        state: the initial state, any number of tensors, `h` first.
+        batch_sizes: number of sequences that take each step, non-increasing, at most B.
+        valid: False at steps that leave the state unchanged; None if there are no such steps.
 
     Shapes:
         x `(A, P, F)`, states `(A, B, ·)`, valid `(A, P, 1)` -> a tuple of `(A, P, ·)` like `state`.
@@ -68,7 +69,7 @@ def relu_step(a: Tensor, state: State) -> State:
 
 
 def gru_step(a: Tensor, state: State) -> State:
-    """Compute `h' = (1 - z) * n + z * h`; `a` stacks r, z, and n's share of x and of h."""
+    """Compute `h' = (1 - z) * n + z * h`; `a` stacks r, z, and the parts of n from x and from h."""
     (h,) = state
     r, z, n_x, n_h = a.chunk(4, -1)
     n = torch.tanh(n_x + torch.sigmoid(r) * n_h)
@@ -92,20 +93,20 @@ def rnn(
     nonlinearity: str = "tanh",
     valid: Tensor | None = None,
 ) -> State:
-    """Run the simple recurrence, as `l2l_rnn.functional.rnn`."""
+    """Run the simple recurrence, like `l2l_rnn.functional.rnn`."""
     step = relu_step if nonlinearity == "relu" else tanh_step
     return run(step, x, weights, state, batch_sizes, valid)
 
 
 def gru(x: Tensor, weights: Weights, state: State, batch_sizes: Sequence[int]) -> State:
-    """Run the gated recurrent unit, as `l2l_rnn.functional.gru`."""
+    """Run the gated recurrent unit, like `l2l_rnn.functional.gru`."""
     return run(gru_step, x, separate_n(weights), state, batch_sizes)
 
 
 def separate_n(weights: Weights) -> Weights:
-    """Give n of a GRU two blocks of rows, one for x and one for h: `(A, 3H, ·)` -> `(A, 4H, ·)`.
+    """Split the rows of a GRU's n into a block for x and one for h: `(A, 3H, ·)` -> `(A, 4H, ·)`.
 
-    The reset gate multiplies `W_hn h + b_hn` only, so the two shares must not be added before.
+    The reset gate multiplies only `W_hn h + b_hn`, so the two parts must not be summed first.
     """
 
     def insert(parameter: Tensor, block: int) -> Tensor:
@@ -129,7 +130,7 @@ def lstm(
     *,
     weight_hr: Tensor | None = None,
 ) -> State:
-    """Run the long short-term memory, as `l2l_rnn.functional.lstm`."""
+    """Run the long short-term memory, like `l2l_rnn.functional.lstm`."""
     if weight_hr is None:
         return run(lstm_step, x, weights, state, batch_sizes)
 
@@ -140,10 +141,10 @@ def lstm(
     return run(projected_step, x, weights, state, batch_sizes)
 
 
-# -- recurrences whose gates read the input only --------------------------------------------------
+# -- recurrences with gates that read only the input ----------------------------------------------
 #
-# Here `projected`, `(A, S, B, ·)`, is the input's projection at every step, and there is no product
-# with the state.
+# Here `projected`, `(A, S, B, ·)`, is the projection of the input at every step, and there is no
+# product with the state.
 
 
 def positive(x: Tensor) -> Tensor:
@@ -168,17 +169,17 @@ def min_lstm_step(a: Tensor, state: State) -> State:
 
 
 def min_gru(projected: Tensor, state: State) -> State:
-    """Run the minimal gated recurrent unit, as `l2l_rnn.functional.min_gru`."""
+    """Run the minimal gated recurrent unit, like `l2l_rnn.functional.min_gru`."""
     return _without_products(min_gru_step, projected, state)
 
 
 def min_lstm(projected: Tensor, state: State) -> State:
-    """Run the minimal long short-term memory, as `l2l_rnn.functional.min_lstm`."""
+    """Run the minimal long short-term memory, like `l2l_rnn.functional.min_lstm`."""
     return _without_products(min_lstm_step, projected, state)
 
 
 def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> State:
-    """Run the linear recurrent unit, as `l2l_rnn.functional.lru`."""
+    """Run the linear recurrent unit, like `l2l_rnn.functional.lru`."""
     factor = torch.exp(torch.complex(-torch.exp(nu_log), torch.exp(theta_log))).unsqueeze(1)
 
     def step(b: Tensor, state: State) -> State:
@@ -189,7 +190,7 @@ def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> S
 
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """Compute `h_t = a_t h_{t-1} + b_t`, as `l2l_rnn.functional.linear_scan`."""
+    """Compute `h_t = a_t h_{t-1} + b_t`, like `l2l_rnn.functional.linear_scan`."""
     states, h = [], h0
     factors = a.expand(-1, b.shape[1], *a.shape[2:]).unbind(1)
     for factor, term in zip(factors, b.unbind(1), strict=True):
@@ -207,5 +208,5 @@ def _without_products(step: Step, projected: Tensor, state: State) -> State:
 
 
 def _complex(x: Tensor) -> Tensor:
-    """Read pairs of real and imaginary parts: `(…, 2H)` -> `(…, H)`."""
+    """Convert pairs of real and imaginary parts to complex numbers: `(…, 2H)` -> `(…, H)`."""
     return torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())

@@ -1,4 +1,4 @@
-"""Linear recurrences `h_t = a_t h_{t-1} + b_t`, computed for all steps by a scan."""
+"""Linear recurrences `h_t = a_t h_{t-1} + b_t`, with all steps computed by a scan."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from l2l_rnn.functional.recurrence.minimal import min_recurrence
 from l2l_rnn.functional.recurrence.reference import positive
 from l2l_rnn.functional.recurrence.weights import State
 
-# Number of values in a step above which a plain loop over steps, one operation each, is fastest on
-# a CPU: the operation itself then takes longer than calling it.
+# Values per step above which a plain loop over steps is fastest on a CPU, because each operation
+# then takes longer than the overhead of calling it.
 _WIDE_STEP = 8192
 
 
-# Not traced, as `packed_recurrence`.
+# Not traced, like `packed_recurrence`.
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Compute `h_t = a_t h_{t-1} + b_t` for every step, elementwise.
 
     The gradient of a scan is a scan from the end, `lambda_t = dh_t + a_{t+1}* lambda_{t+1}`, with
     `db = lambda`, `da_t = lambda_t h_{t-1}*` and `dh_0 = a_1* lambda_1`, where `*` is the complex
-    conjugate. So it has derivatives of every order, and no graph of single steps.
+    conjugate. The function therefore has derivatives of every order, without a graph of steps.
 
     Args:
         a: factors, real or complex; stable for `|a| <= 1`.
-        b: terms, of the same dtype.
-        h0: the state before the first step, of the same dtype.
+        b: terms, of the same dtype as `a`.
+        h0: the state before the first step, of the same dtype as `a`.
 
     Shapes:
         a, b `(A, S, …)`, h0 `(A, …)` -> `(A, S, …)`. Axes of `a` after the first may have size 1
-        and are then broadcast; a factor shared by every step is cheaper.
+        and are then broadcast; a factor that all steps share is cheaper.
 
     Example:
         >>> ones = torch.ones(1, 4)
         >>> linear_scan(ones / 2, ones, torch.zeros(1))
         tensor([[1.0000, 1.5000, 1.7500, 1.8750]])
 
-    Source: G. Blelloch, 1990, Prefix Sums and Their Applications, section 1.4; with two levels,
-    steps within blocks and blocks, instead of a tree.
+    Source: G. Blelloch, 1990, Prefix Sums and Their Applications, section 1.4. Here the scan has
+    two levels, steps within blocks and blocks, instead of a tree.
     """
     if transforms_are_active():
         return reference.linear_scan(a, b, h0)
@@ -75,7 +75,7 @@ class _LinearScan(Function):
 
 
 def _in_turn(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """Run one step after the other."""
+    """Run the steps one after another."""
     h = torch.empty_like(b, memory_format=torch.contiguous_format)
     factors = a.expand(-1, b.shape[1], *a.shape[2:]).unbind(1)
     for factor, term, state in zip(factors, b.unbind(1), h.unbind(1), strict=True):
@@ -84,13 +84,13 @@ def _in_turn(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
 
 def _in_blocks(a: Tensor, b: Tensor, h0: Tensor, length: int) -> Tensor:
-    """Run all blocks of `length` steps at once from 0, then add what each block's start leaves."""
+    """Run all blocks of `length` steps at once from 0, then add the effect of their true starts."""
     steps = b.shape[1]
     b = _blocks(b, length)  # (A, length, blocks, …)
     a = _blocks(a, length) if a.shape[1] > 1 else a.unsqueeze(2)  # or (A, 1, 1, …)
     within = _in_turn(a, b, torch.zeros_like(b[:, 0]))
     zeros = a.new_zeros(len(a), length, *a.shape[2:])
-    products = _in_turn(a, zeros, torch.ones_like(a[:, 0]))  # of a, from the start of a block
+    products = _in_turn(a, zeros, torch.ones_like(a[:, 0]))  # of a, since a block's start
     ends = _in_turn(products[:, -1], within[:, -1], h0)
     starts = torch.cat([h0.unsqueeze(1), ends[:, :-1]], 1)  # (A, blocks, …)
     h = within.addcmul_(products, starts.unsqueeze(1))
@@ -98,9 +98,9 @@ def _in_blocks(a: Tensor, b: Tensor, h0: Tensor, length: int) -> Tensor:
 
 
 def _blocks(x: Tensor, length: int) -> Tensor:
-    """`(A, S, …)` -> `(A, length, blocks, …)`, filled up with steps of 0."""
+    """Split into blocks, padded with zeros: `(A, S, …)` -> `(A, length, blocks, …)`."""
     missing = -x.shape[1] % length
-    if missing:  # the added steps come last, so they change no state before them
+    if missing:  # padding comes last, so it affects no earlier state
         x = torch.cat([x, x.new_zeros(len(x), missing, *x.shape[2:])], 1)
     return x.unflatten(1, (-1, length)).transpose(1, 2)
 
@@ -111,7 +111,7 @@ def min_gru(projected: Tensor, state: State) -> State:
     `g(x) = x + 1/2` for `x >= 0`, `sigmoid(x)` below.
 
     Args:
-        projected: the gates' pre-activations, stacked z, n.
+        projected: the pre-activations of z and n, stacked.
         state: the initial h, a tuple of one.
 
     Shapes:
@@ -134,7 +134,7 @@ def min_lstm(projected: Tensor, state: State) -> State:
     `min_gru`.
 
     Args:
-        projected: the gates' pre-activations, stacked f, i, n.
+        projected: the pre-activations of f, i and n, stacked.
         state: the initial h, a tuple of one.
 
     Shapes:
@@ -151,14 +151,14 @@ def min_lstm(projected: Tensor, state: State) -> State:
 
 
 def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> State:
-    """Run the linear recurrent unit: `h_t = lambda * h_{t-1} + b_t`, all complex.
+    """Run the linear recurrent unit: `h_t = lambda * h_{t-1} + b_t` with complex numbers.
 
-    `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`. A complex number is a
-    pair of real ones, the real part first.
+    `lambda = exp(-exp(nu_log) + i exp(theta_log))`, so that `|lambda| < 1`. A complex number is
+    stored as two real numbers, the real part first.
 
     Args:
         projected: the terms `b`.
-        nu_log, theta_log: logarithms of the factors' decay and phase.
+        nu_log, theta_log: the logarithms of the decay and the phase of `lambda`.
         state: the initial h, a tuple of one.
 
     Shapes:
@@ -168,7 +168,7 @@ def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> S
     Source: A. Orvieto et al., 2023, Resurrecting Recurrent Neural Networks for Long Sequences,
     section 3.3.
     """
-    real = torch.promote_types(projected.dtype, torch.float32)  # there is no complex half
+    real = torch.promote_types(projected.dtype, torch.float32)  # no complex half
     exponent = torch.complex(-nu_log.to(real).exp(), theta_log.to(real).exp())
     b, h0 = (
         torch.view_as_complex(x.to(real).unflatten(-1, (-1, 2)).contiguous())

@@ -1,6 +1,6 @@
-"""The passes over a packed recurrence in torch's operations: for any cell, dtype and device.
+"""The passes over a packed recurrence in torch's operations, for any cell, dtype and device.
 
-Each pass works in place on its arrays; see `arrays` for what it reads and writes.
+Each pass works in place on its arrays; `arrays` describes which ones it reads and writes.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def tangent(cell: PackedCell, sizes: Sizes, arrays: TangentArrays) -> None:
 def _steps(
     cell: PackedCell, arrays: PackedArrays, h_before: Sequence[Tensor], sizes: Sizes
 ) -> list[Step]:
-    """Return the views of every step; gates of one block only serve every step."""
+    """Return the views of every step; gates of a single block are shared by all steps."""
     h, gates = arrays.h, arrays.gates
     parts = cell.parts(gates, h.shape[-1])
     if gates.shape[1] == h.shape[1]:
@@ -117,12 +117,12 @@ def _steps(
 
 
 def _by_step(parts: Views, sizes: Sizes) -> list[Views]:
-    """Split the parts `(A, P, ·)` into those of each step."""
+    """Split the parts `(A, P, ·)` by step."""
     return list(zip(*(part.split(sizes, 1) for part in parts), strict=True))
 
 
 def _before(blocks: Sequence[Tensor], first: Tensor, sizes: Sizes) -> list[Tensor]:
-    """Return what each step reads: rows of `first`, then of the block of the step before."""
+    """Return the rows that each step reads, from `first` or from the block of the previous step."""
     return [
         block if block.shape[1] == rows else block.narrow(1, 0, rows)
         for block, rows in zip((first, *blocks), sizes, strict=False)
@@ -137,7 +137,7 @@ def _first_rows(block: Tensor, sizes: Sizes) -> list[Tensor]:
 def _workspace(h: Tensor, sizes: Sizes, width: int) -> list[Tensor]:
     """Return a contiguous workspace `(A, n, width)` for each step, all in the same memory.
 
-    Batched products into anything else were 2 to 7 times slower.
+    Batched products into other memory layouts were 2 to 7 times slower.
     """
     memory = h.new_empty(len(h) * sizes[0] * width)
     views = {n: memory[: len(h) * n * width].view(len(h), n, width) for n in set(sizes)}
@@ -145,7 +145,7 @@ def _workspace(h: Tensor, sizes: Sizes, width: int) -> list[Tensor]:
 
 
 def _scratch(cell: PackedCell, h: Tensor, sizes: Sizes) -> list[Views]:
-    """Return the cell's own workspace for each step."""
+    """Return the cell's workspace for each step."""
     size = h.shape[-1]
     by_size = dict(zip(sizes, _workspace(h, sizes, cell.scratch * size), strict=True))
     parts = {n: cell.scratch_parts(block, size) for n, block in by_size.items()}

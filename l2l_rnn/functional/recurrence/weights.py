@@ -38,7 +38,6 @@ class Weights(NamedTuple):
         return linear(torch.cat([x, ones], -1), self.stacked()[..., : -self.hh.shape[-1]])
 
     def _biases(self) -> list[Tensor]:
-        # Each bias keeps a column of its own. If they were summed, both parameters would receive
-        # views of one gradient tensor, and torch would accumulate wrong values over several
-        # backward() calls.
+        # Each bias has its own column. If they were summed, both parameters would receive views of
+        # one gradient tensor, and several backward() calls would accumulate wrong values.
         return [b for b in (self.bias_ih, self.bias_hh) if b is not None]

@@ -1,4 +1,4 @@
-"""Fast weights that are written by the delta rule."""
+"""Fast weights with the delta rule, as a store."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ class DeltaState(NamedTuple):
 
 @STORES.register("delta")
 class DeltaFastWeights(FastWeights[DeltaState]):
-    """Fast weights that correct what a key reads: `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
+    """Fast weights with corrective writes, `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
 
-    `p = phi(k)` are the key's features and `b_t = sigmoid(w . k_t + c)` is a gate. Reads are
-    `W phi(q)`. In a `MemoryLayer` a step writes, then reads; all steps are taken at once, in
-    blocks.
+    `p = phi(k)` are the features of the key, and `b_t = sigmoid(w . k_t + c)` is a gate. Reads are
+    `W phi(q)`. In a `MemoryLayer`, a step writes, then reads; the steps are computed in blocks.
 
     Args:
-        key_size, value_size: `K` and `V`.
-        features: `phi`: `"elu"`, `elu(k) + 1` divided by its sum, or `"unit"`, k scaled to length
-            1.
-        gate: `sigmoid(c)` at the start.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        features: `phi`: `"elu"` for `elu(k) + 1` divided by its sum, or `"unit"` for k scaled to
+            norm 1.
+        gate: initial value of `sigmoid(c)`.
 
     Attributes:
         gate_weight, gate_bias: `w` and `c`.
@@ -49,7 +48,7 @@ class DeltaFastWeights(FastWeights[DeltaState]):
     Raises:
         ArgumentError: a size is not a positive integer, `features` is unknown, or `gate` is not in
             (0, 1).
-        ShapeError: at a call, keys, values, queries or state do not fit.
+        ShapeError: in a call, the keys, values, queries or state have the wrong shape.
 
     Example:
         >>> store = DeltaFastWeights(key_size=2, value_size=1, features="unit", gate=0.5)
@@ -59,9 +58,9 @@ class DeltaFastWeights(FastWeights[DeltaState]):
         (tensor([[2.]], grad_fn=...), tensor([[3.]], grad_fn=...))
 
     Source: I. Schlag, K. Irie and J. Schmidhuber, 2021, Linear Transformers Are Secretly Fast
-    Weight Programmers, eq. 24 and section 4.2; `elu + 1` as A. Katharopoulos et al., 2020, and keys
-    of length 1 as S. Yang et al., 2024. There the gate depends on the step; here it depends on the
-    key, which a store has too.
+    Weight Programmers, eq. 24 and section 4.2; `elu + 1` is from A. Katharopoulos et al., 2020, and
+    keys of norm 1 are from S. Yang et al., 2024. There the gate depends on the step; here it
+    depends on the key, because a store has no step.
     """
 
     writes_first = True
@@ -107,7 +106,7 @@ class DeltaFastWeights(FastWeights[DeltaState]):
     def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compute the coefficient of each write in a read, `phi(q) . phi(k)`.
 
-        A write is `b (v - W phi(k))`, with the `W` of its time.
+        A written value is `b (v - W phi(k))`, with the `W` before the write.
 
         Shapes:
             queries `(…, Q, K)`, keys `(…, B, K)` -> `(…, Q, B)`.

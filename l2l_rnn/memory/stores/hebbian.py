@@ -30,8 +30,8 @@ class HebbianFastWeights(FastWeights[HebbianState]):
     this rule.
 
     Args:
-        key_size, value_size: `K` and `V`.
-        decay: `lambda`, the share of the fast weights that a write keeps.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        decay: `lambda`, the factor by which the fast weights decay at each write.
         lr: `eta`, the learning rate of the fast weights.
 
     Shapes:
@@ -40,7 +40,7 @@ class HebbianFastWeights(FastWeights[HebbianState]):
     Raises:
         ArgumentError: a size is not a positive integer, `decay` is not in [0, 1], or `lr` is not
             positive.
-        ShapeError: at a call, keys, values, queries or state do not fit.
+        ShapeError: in a call, the keys, values, queries or state have the wrong shape.
 
     Example:
         >>> store = HebbianFastWeights(key_size=2, value_size=1, decay=1.0, lr=1.0)
@@ -70,7 +70,7 @@ class HebbianFastWeights(FastWeights[HebbianState]):
         self.value_size = check_int(who, "value_size", value_size)
         self.decay = check_number(who, "decay", decay, least=0, most=1)
         self.lr = check_number(who, "lr", lr, above=0)
-        like = torch.zeros((), device=device, dtype=dtype)  # tells the state's dtype and device
+        like = torch.zeros((), device=device, dtype=dtype)  # sets the dtype and device of states
         self.register_buffer("like", like, persistent=False)
 
     def extra_repr(self) -> str:

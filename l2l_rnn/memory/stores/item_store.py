@@ -1,4 +1,4 @@
-"""Slots that hold the newest examples: the base of the memory networks."""
+"""Slots that hold the newest examples: base class of the memory networks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ItemState(NamedTuple):
     """State of a memory network, with the newest example in the last slot.
 
     Attributes:
-        keys: what queries are compared with, `(…, M, E)`.
-        values: what is read, `(…, M, any)`.
-        written: how many examples were ever written, `(…)`.
+        keys: the vectors that queries are compared with, `(…, M, E)`.
+        values: the vectors that are read, `(…, M, any)`.
+        written: the number of written examples, `(…)`.
     """
 
     keys: Tensor
@@ -29,21 +29,21 @@ class ItemState(NamedTuple):
 
     @property
     def overwritten(self) -> Tensor:
-        """How many of the written examples are lost, `(…)`."""
+        """The number of written examples that were overwritten, `(…)`."""
         return overwritten(self.written, self.keys.shape[-2])
 
 
 class ItemStore(SlotStore[ItemState]):
-    """M slots that move up by one at each write, which drops the oldest. Not for direct use.
+    """M slots that move by one at each write, which drops the oldest example. Not for direct use.
 
-    Subclasses define what a slot holds, `_items`, and how it is looked up, `_lookup`. A blank
+    A subclass defines the content of a slot in `_items`, and the lookup in `_lookup`. A blank
     memory has read weights of 0.
 
     Args:
-        key_size, value_size: `K` and `V`.
-        embedding_size: `E`; None for `K`.
-        slots: `M`.
-        hops: number of lookups for one answer.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        embedding_size: `E`, size of an embedded key; None for `K`.
+        slots: `M`, number of memory slots.
+        hops: number of lookups per read.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ItemStore(SlotStore[ItemState]):
             torch.cat([before, new], -2)  # (…, M + S, any)
             for before, new in zip(old, self._items(keys, values), strict=True)
         ]
-        # Before step t the slots hold the M items from t on.
+        # Before step t, the slots hold the M items that start at t.
         at_keys, at_values = (
             part.narrow(-2, 0, self.slots + steps - 1).unfold(-2, self.slots, 1).mT
             for part in items
@@ -98,13 +98,14 @@ class ItemStore(SlotStore[ItemState]):
 
     @abstractmethod
     def _items(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute what is put in slots: `(…, B, K)` and `(…, B, V)` -> two `(…, B, any)`."""
+        """Compute the content of slots: `(…, B, K)` and `(…, B, V)` -> two `(…, B, any)`."""
 
     @abstractmethod
     def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, filled: Tensor) -> Tensor:
-        """Compute the answers: queries `(…, Q, K)`, keys, values `(…, M, any)`, filled `(…, 1, M)`.
+        """Compute the reads of queries.
 
-        Returns `(…, Q, V)`.
+        Shapes:
+            queries `(…, Q, K)`, keys and values `(…, M, any)`, filled `(…, 1, M)` -> `(…, Q, V)`.
         """
 
     @abstractmethod

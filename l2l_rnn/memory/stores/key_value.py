@@ -1,4 +1,4 @@
-"""The key-value memory: slots that are looked up by attention to their keys."""
+"""The key-value memory: slots that are read by attention to their keys."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from l2l_rnn.functional.memory.addressing import masked_softmax
 from l2l_rnn.memory.store import STORES
 from l2l_rnn.memory.stores.item_store import ItemState, ItemStore
 
-# The sharpness at the start, where a similarity is multiplied by one.
+# Initial sharpness of the similarities that have one.
 _SHARPNESS = {"dot": None, "cosine": 10.0, "distance": 1.0}
 
 
 @STORES.register("key-value")
 class KeyValueMemory(ItemStore):
-    """Slots of keys and values: `p_i = softmax_i(A q . A k_i)`, and the answer is `sum_i p_i v_i`.
+    """Slots of keys and values: `p_i = softmax_i(A q . A k_i)`, and the read is `sum_i p_i v_i`.
 
-    Each hop but the last makes a new query of what it reads, `A q <- R_j (A q + C sum_i p_i v_i)`.
-    With one hop the answer is an average of the values, and no parameter acts on them. Permuting
-    the classes in the values then permutes them in the answer.
+    Each hop except the last computes a new query from its read,
+    `A q <- R_j (A q + C sum_i p_i v_i)`. With one hop, the read is an average of the values, and no
+    parameter acts on them. Permuting the classes in the values then permutes them in the read.
 
     Args:
-        key_size: `K`.
-        value_size: `V`.
-        embedding_size: `E`, of embedded keys; None for `K`, and `A` then starts as the identity.
-        slots: `M`; when all are full, a write replaces the oldest example.
-        hops: number of lookups for one answer.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        embedding_size: `E`, size of an embedded key; None for `K`, and `A` is then initially the
+            identity.
+        slots: `M`, number of memory slots; when all are full, a write replaces the oldest example.
+        hops: number of lookups per read.
         similarity: `"dot"`, as in the paper; `"cosine"`, the dot product of unit vectors; or
             `"distance"`, `-|A q - A k_i|^2`. The last two are multiplied by a learned sharpness.
 
     Attributes:
         embedding: `A`.
-        hop_matrices, value_embeddings: `R` and `C` of each hop but the last, stacked; None for one
-            hop.
+        hop_matrices, value_embeddings: `R` and `C` of each hop except the last, stacked; None with
+            one hop.
         log_sharpness: the logarithm of the sharpness; None with `"dot"`.
 
     Shapes:
@@ -46,7 +46,7 @@ class KeyValueMemory(ItemStore):
 
     Raises:
         ArgumentError: a size is not a positive integer, or the similarity is unknown.
-        ShapeError: at a call, keys, values, queries or state do not fit.
+        ShapeError: in a call, the keys, values, queries or state have the wrong shape.
 
     Example:
         >>> store = KeyValueMemory(key_size=2, value_size=1)
@@ -55,8 +55,8 @@ class KeyValueMemory(ItemStore):
         tensor([[5.]], grad_fn=...)
 
     Source: A. Miller et al., 2016, Key-Value Memory Networks for Directly Reading Documents,
-    section 3.1. There the last hop's query is compared with candidate answers; here the values read
-    are the answer.
+    section 3.1. There the last hop's query is compared with candidate answers; here the result is
+    the read itself.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class KeyValueMemory(ItemStore):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set `R` to the identity, and `A` too if `E` is `K`; draw the others at random."""
+        """Set `R`, and `A` if `E` is `K`, to the identity; draw the other parameters at random."""
         start = _SHARPNESS[self.similarity]
         with torch.no_grad():
             if self.embedding_size == self.key_size:

@@ -1,4 +1,4 @@
-"""Slots of keys and values in which a write goes to the least used slot (LRUA)."""
+"""Slots of keys and values, written to the least used slot (LRUA)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class LeastUsedState(NamedTuple):
     Attributes:
         memory: `M`, the slots, each a key and its value, `(…, M, K + V)`.
         usage: `w^u`, how recently each slot was written, `(…, M)`.
-        used: whether each slot was ever written, `(…, M)`, bool.
-        overwritten: how many examples were overwritten, `(…)`.
+        used: True for slots that were written, `(…, M)`.
+        overwritten: the number of overwritten examples, `(…)`.
     """
 
     memory: Tensor
@@ -32,24 +32,24 @@ class LeastUsedState(NamedTuple):
 
     @property
     def written(self) -> Tensor:
-        """How many examples were ever written, `(…)`."""
+        """The number of written examples, `(…)`."""
         return self.used.sum(-1) + self.overwritten
 
 
 class LeastUsedStore(KeyedSlots[AnyState]):
-    """Keyed slots whose writes go to the least used slots. Not for direct use.
+    """Keyed slots, written to the least used slots. Not for direct use.
 
     A state has the fields of `LeastUsedState`, and may have others.
 
     Attributes:
-        decay: `gamma`, of usage.
+        decay: `gamma`, the decay of the usage.
     """
 
     decay: float
 
     def examples(self, state: AnyState) -> Tensor:
-        # A write goes to the least used slot, which is then the most used: usage orders the slots
-        # by age.
+        # A write goes to the least used slot, which then becomes the most used one, so usage orders
+        # the slots by age.
         usage = state.usage.masked_fill(~state.used, -torch.inf)
         age = usage.argsort(dim=-1, descending=True, stable=True).argsort(-1)
         return torch.where(state.used, state.written.unsqueeze(-1) - 1 - age, -1)
@@ -80,18 +80,19 @@ class LeastUsedStore(KeyedSlots[AnyState]):
 
 @STORES.register("least-used")
 class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
-    """Slots of keys and values, `r = sum_i softmax_i(s cos(q, k_i)) v_i`, the least used first.
+    """Slots of keys and values, written to the least used slot.
 
-    B examples are written to the B least used slots, the least used one first. Of more examples
-    than slots, the oldest are lost. A write sets a slot's usage to 1 and multiplies that of all
-    slots by `gamma`. Reads do not count as usage. Reads of a blank memory are 0.
+    A read is `r = sum_i softmax_i(s cos(q, k_i)) v_i`. B examples are written to the B least used
+    slots, the least used one first. If there are more examples than slots, the oldest are lost. A
+    write multiplies the usage of all slots by `gamma` and sets the usage of its slot to 1. Reads do
+    not count as usage. Reads of a blank memory are 0.
 
     Args:
-        key_size, value_size: `K` and `V`.
-        slots: `M`.
-        decay: `gamma`, of usage.
-        sharpness: `s` at the start; it is learned.
-        eps: length below which a key counts as short, as in `functional.cosine_similarity`.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        slots: `M`, number of memory slots.
+        decay: `gamma`, the decay of the usage.
+        sharpness: initial value of `s`, which is learned.
+        eps: norm below which a key counts as short, as in `functional.cosine_similarity`.
 
     Attributes:
         log_sharpness: the logarithm of `s`, the only parameter.
@@ -102,7 +103,7 @@ class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
     Raises:
         ArgumentError: a size is not a positive integer, `decay` is not in [0, 1), or `sharpness` or
             `eps` is not positive.
-        ShapeError: at a call, keys, values, queries or state do not fit.
+        ShapeError: in a call, the keys, values, queries or state have the wrong shape.
 
     Example:
         >>> store = LeastUsedMemory(key_size=2, value_size=1, slots=2)

@@ -1,4 +1,4 @@
-"""The end-to-end memory network: slots that are looked up in several hops."""
+"""The end-to-end memory network: slots that are read in several hops."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from l2l_rnn.memory.stores.item_store import ItemState, ItemStore
 
 @STORES.register("memory-network")
 class MemoryNetwork(ItemStore):
-    """Look up in several hops: `p_i = softmax_i(u . m_i)`, `u <- u + sum_i p_i c_i`, answer `W u`.
+    """Read in several hops: `p_i = softmax_i(u . m_i)`, `u <- u + sum_i p_i c_i`, result `W u`.
 
     An example `s_i = [k_i; v_i]` is embedded twice, `m_i = A s_i + T_A(i)` and `c_i = C s_i +
-    T_C(i)`. `T` are learned vectors of an example's age, 0 for the newest (the temporal encoding).
-    The query is embedded as `u = B q`. All hops share the embeddings, and between two hops `u` is
-    multiplied by a matrix `H`.
+    T_C(i)`. The temporal encoding `T` holds a learned vector for each age of an example; the newest
+    one has age 0. The query is embedded as `u = B q`. All hops share the embeddings, and between
+    two hops `u` is multiplied by a matrix `H`.
 
     Args:
-        key_size: `K`.
-        value_size: `V`.
-        embedding_size: `E`; None for `K`.
-        slots: `M`; when all are full, a write replaces the oldest example.
-        hops: number of lookups for one answer.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        embedding_size: `E`, size of an embedded example; None for `K`.
+        slots: `M`, number of memory slots; when all are full, a write replaces the oldest example.
+        hops: number of lookups per read.
         temporal: whether to add the temporal encoding.
 
     Attributes:
         input_embedding, output_embedding, query_embedding: `A`, `C` and `B`.
-        input_ages, output_ages: `T_A` and `T_C`, `(M, E)`; None without `temporal`.
+        input_ages, output_ages: `T_A` and `T_C`, `(M, E)`; None if `temporal` is False.
         hop_matrix: `H`; None with one hop.
         answer: `W`.
 
@@ -40,7 +39,7 @@ class MemoryNetwork(ItemStore):
 
     Raises:
         ArgumentError: a size is not a positive integer.
-        ShapeError: at a call, keys, values, queries or state do not fit.
+        ShapeError: in a call, the keys, values, queries or state have the wrong shape.
 
     Example:
         >>> store = MemoryNetwork(key_size=4, value_size=2, hops=3)
@@ -49,7 +48,7 @@ class MemoryNetwork(ItemStore):
         (torch.Size([5, 2]), 7)
 
     Source: S. Sukhbaatar, A. Szlam, J. Weston and R. Fergus, 2015, End-To-End Memory Networks,
-    section 2, with layer-wise tying, and section 4.1 for the temporal encoding. Here the answer has
+    section 2, with layer-wise tying, and section 4.1 for the temporal encoding. Here the result has
     no softmax.
     """
 
@@ -108,5 +107,5 @@ class MemoryNetwork(ItemStore):
 
 
 def _with_ages(items: Tensor, ages: Tensor | None) -> Tensor:
-    """Add the vectors of ages to the slots: the newest example has age 0 and the last slot."""
+    """Add the vectors of ages to the slots; the newest example, of age 0, is in the last slot."""
     return items if ages is None else items + align_tasks(ages.flip(-2), 2, items)

@@ -1,4 +1,4 @@
-"""Slots that form a ring: each holds a key and its value, and the oldest is overwritten."""
+"""A ring of slots that hold a key and its value each; new examples overwrite the oldest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SlotState(NamedTuple):
 
     Attributes:
         memory: `M`, the slots, each a key and its value, `(…, M, K + V)`.
-        written: how many examples were ever written, `(…)`.
+        written: the number of written examples, `(…)`.
     """
 
     memory: Tensor
@@ -32,14 +32,14 @@ class SlotState(NamedTuple):
 
     @property
     def overwritten(self) -> Tensor:
-        """How many of the written examples are lost, `(…)`."""
+        """The number of written examples that were overwritten, `(…)`."""
         return overwritten(self.written, self.memory.shape[-2])
 
 
 class KeyedSlots(SlotStore[AnyState]):
-    """Slots of a key and its value, compared by cosine similarity. Not for direct use.
+    """Slots of keys and values, read by cosine similarity. Not for direct use.
 
-    A state has the slots, `memory`, `(…, M, K + V)`.
+    A state has the slots in `memory`, `(…, M, K + V)`.
 
     Attributes:
         log_sharpness: the logarithm of `s`, `(1,)`.
@@ -65,14 +65,14 @@ class KeyedSlots(SlotStore[AnyState]):
 class RingStore(KeyedSlots[AnyState]):
     """Keyed slots that are written in turn. Not for direct use.
 
-    A state also has the count of writes, `written`, `(…)`. Write number i, from 0 on, is in slot
-    `i % M` until it is overwritten.
+    A state also counts the writes in `written`, `(…)`. Write number i, starting at 0, goes to slot
+    `i % M`.
     """
 
     def examples(self, state: AnyState) -> Tensor:
         place = torch.arange(self.slots, device=state.memory.device)
         newest = state.written.unsqueeze(-1) - 1
-        numbers = newest - (newest - place) % self.slots  # of the last write that reached a slot
+        numbers = newest - (newest - place) % self.slots  # of the last write to each slot
         return torch.where(self._filled(state), numbers, -1)
 
     def _filled(self, state: AnyState) -> Tensor:
@@ -86,15 +86,16 @@ class RingStore(KeyedSlots[AnyState]):
 
 @STORES.register("slot-memory")
 class SlotMemory(RingStore[SlotState]):
-    """Slots of keys and values, `r = sum_i softmax_i(s cos(q, k_i)) v_i`, written in turn.
+    """Slots of keys and values, written in turn.
 
-    When all slots are full, a write replaces the oldest example. Reads of a blank memory are 0.
+    A read is `r = sum_i softmax_i(s cos(q, k_i)) v_i`. When all slots are full, a write replaces
+    the oldest example. Reads of a blank memory are 0.
 
     Args:
-        key_size, value_size: `K` and `V`.
-        slots: `M`.
-        sharpness: `s` at the start; it is learned.
-        eps: length below which a key counts as short, as in `functional.cosine_similarity`.
+        key_size, value_size: `K` and `V`, the sizes of a key and of a value.
+        slots: `M`, number of memory slots.
+        sharpness: initial value of `s`, which is learned.
+        eps: norm below which a key counts as short, as in `functional.cosine_similarity`.
 
     Attributes:
         log_sharpness: the logarithm of `s`, the only parameter.
@@ -104,7 +105,7 @@ class SlotMemory(RingStore[SlotState]):
 
     Raises:
         ArgumentError: a size is not a positive integer, or `sharpness` or `eps` is not positive.
-        ShapeError: at a call, keys, values, queries or state do not fit.
+        ShapeError: in a call, the keys, values, queries or state have the wrong shape.
 
     Example:
         >>> store = SlotMemory(key_size=3, value_size=3, slots=16)
@@ -151,23 +152,23 @@ class SlotMemory(RingStore[SlotState]):
 
 
 def overwritten(written: Tensor, slots: int) -> Tensor:
-    """Return how many of the written examples no longer fit in the slots."""
+    """Return how many written examples were overwritten."""
     return (written - slots).clamp_min(0)
 
 
 def write_slots(memory: Tensor, written: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Write keys and values to the next slots of a ring, all at once.
 
-    This equals B writes of a Neural Turing Machine whose head is at one slot, erases it, adds the
-    key and the value, and moves on by one.
+    This equals B writes of a Neural Turing Machine with a head that erases its slot, adds the key
+    and the value, and moves on by one.
 
     Args:
         memory: the slots.
-        written: how many examples were written before, which tells where the head is.
-        keys, values: what to write, in order.
+        written: the number of examples written before, which determines the head's slot.
+        keys, values: the keys and values to write, in order.
 
     Returns:
-        The slots after the writes. Of more than M writes the last M are left.
+        The slots after the writes. If there are more than M writes, only the last M remain.
 
     Shapes:
         memory `(…, M, K + V)`, written `(…)`, keys `(…, B, K)`, values `(…, B, V)`.
@@ -181,7 +182,7 @@ def write_slots(memory: Tensor, written: Tensor, keys: Tensor, values: Tensor) -
     if more == 0:
         return memory
     place = torch.arange(slots, device=memory.device)
-    # Which of the writes is the last to reach each slot; negative if none does.
+    # The number of the last write to each slot; negative if there is none.
     last = more - 1 - (written.unsqueeze(-1) + more - 1 - place) % slots  # (…, M)
     rows = torch.cat([keys, values], -1).to(memory.dtype)
     index = last.clamp_min(0).unsqueeze(-1).expand(*last.shape, memory.shape[-1])

@@ -56,7 +56,7 @@ def test_a_non_finite_gradient_names_its_task(many):
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
     learner = MAML(model, 0.1).clone(tasks=3 if many else None)
-    x = torch.tensor([[[1.0]], [[0.0]], [[1.0]]])  # the root's slope at 0 is infinite
+    x = torch.tensor([[[1.0]], [[0.0]], [[1.0]]])  # the square root has an infinite slope at 0
     value = learner(x if many else x[1]).abs().sqrt().reshape(3 if many else 1, -1).sum(1)
     before = [p.detach().clone() for p in learner.module.parameters()]
     message = "of task 1 is NaN" if many else "the gradient is NaN"

@@ -1,4 +1,4 @@
-"""Learned learning rates and other transforms; Meta-SGD against learn2learn's."""
+"""Learned learning rates and other transforms, and Meta-SGD against learn2learn's."""
 
 import copy
 import pickle
@@ -12,6 +12,7 @@ from torch import nn
 from l2l_rnn.algorithms import MAML, MetaCurvature, MetaSGD, PerElementLR, PerTensorLR
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 from l2l_rnn.nn import LSTM, Linear
+from tests.algorithms.finite_differences import central_difference
 
 TASKS, STEPS = 3, 2
 
@@ -48,7 +49,7 @@ def error(outputs, y):
 
 
 def loop(learner, batch, steps=STEPS):
-    """Adapt to each task in learn2learn's way and backpropagate its query loss."""
+    """Run learn2learn's loop: adapt to each task and backpropagate its query loss."""
     for x, y, query_x, query_y in zip(*batch, strict=True):
         clone = learner.clone()
         for _ in range(steps):
@@ -122,14 +123,7 @@ def test_gradients_of_learned_learning_rates_are_finite_differences(model, lr, b
     outer().backward()
     for p in lr.parameters():
         direction = torch.randn(p.shape, generator=torch.Generator().manual_seed(3)).to(p)
-        ends = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                p += sign * 1e-5 * direction
-            ends.append(outer().item())
-            with torch.no_grad():
-                p -= sign * 1e-5 * direction
-        slope = (ends[0] - ends[1]) / 2e-5
+        slope = central_difference(outer, [p], [direction])
         assert (p.grad * direction).sum().item() == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 

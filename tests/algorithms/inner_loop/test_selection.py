@@ -57,7 +57,7 @@ def test_names_must_be_in_the_model(adapts):
 
 
 class Tied(nn.Module):
-    """An embedding whose table is the output layer's weight, and a layer between them."""
+    """An embedding that shares its table with the output layer, and a layer between them."""
 
     task_axis = True
 

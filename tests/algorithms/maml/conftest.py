@@ -1,4 +1,4 @@
-"""MAML's models and tasks, and learn2learn's loop to compare with."""
+"""Models and tasks for MAML, and learn2learn's loop for comparison."""
 
 import contextlib
 import types
@@ -16,7 +16,7 @@ WAYS, TASKS = 3, 4
 
 
 class TorchClassifier(nn.Module):
-    """What a learn2learn user writes: torch's layers, the mean of all outputs, a head."""
+    """A typical model of a learn2learn user: torch's layers, the mean of all outputs, a head."""
 
     def __init__(self, layer=nn.LSTM, **options):
         super().__init__()
@@ -34,7 +34,7 @@ class TaskClassifier(TorchClassifier):
 
 
 class Extended(MAML):
-    """A subclass with an attribute, a parameter, a module and a buffer of its own."""
+    """A subclass with its own attribute, parameter, module and buffer."""
 
     def __init__(self, model, lr, note, **options):
         super().__init__(model, lr, **options)
@@ -113,7 +113,7 @@ def close(ours, theirs, tolerance):
 
 
 def same_parameters(module, before):
-    """Compare a module with a snapshot, to the last bit."""
+    """Compare a module with a snapshot, bit for bit."""
     now = module.state_dict()
     return list(now) == list(before) and all(torch.equal(now[n], before[n]) for n in now)
 
@@ -143,7 +143,7 @@ def helpers():
 
 @pytest.fixture(params=[None, TASKS], ids=["one", "tasks"])
 def adapting(request):
-    """A learner, and a function that computes a loss to adapt it with."""
+    """A learner, and a function that computes a loss for it to adapt to."""
     (ours, _), (x, y, *_) = ours_and_theirs(), tasks()
     learner = MAML(ours, lr=0.3).clone(tasks=request.param)
     if request.param is None:

@@ -1,4 +1,4 @@
-"""A support set in slices takes the same step as the whole, for every learner."""
+"""A support set passed in slices gives the same step as the whole set, for every learner."""
 
 import pytest
 import torch
@@ -81,7 +81,7 @@ def parameters(learner):
     return {n: p.detach().clone() for n, p in learner.module.named_parameters()}
 
 
-def test_nothing_moves_before_the_step(make, batch):
+def test_parameters_do_not_change_before_the_step(make, batch):
     clone = make("MAML, momentum").clone(tasks=TASKS)
     before = parameters(clone)
     for loss in parts(clone, *batch[:2]):
@@ -156,7 +156,7 @@ def test_a_non_finite_gradient_raises_at_its_slice():
     model = Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
     learner = MAML(model, 0.1).clone(tasks=3)
-    x = torch.tensor([[[1.0]], [[0.0]], [[1.0]]])  # the root's slope at 0 is infinite
+    x = torch.tensor([[[1.0]], [[0.0]], [[1.0]]])  # the square root has an infinite slope at 0
     with pytest.raises(AdaptationError, match=r"^MAML\.accumulate: the gradient of task 1 is NaN"):
         learner.accumulate(learner(x).abs().sqrt().sum((1, 2)))
     assert not learner._pending

@@ -1,4 +1,4 @@
-"""What MAML refuses, and that the learner is then unchanged."""
+"""MAML rejects invalid input, and the learner is then unchanged."""
 
 import pytest
 import torch
@@ -57,7 +57,7 @@ def test_a_loss_for_each_task_needs_a_task_axis(helpers):
     learner = MAML(ours, lr=0.3).clone()
     with pytest.raises(ShapeError, match=r"loss must be a scalar, got shape \(6,\)"):
         learner.adapt(nn.functional.cross_entropy(learner(x[0]), y[0], reduction="none"))
-    learner.adapt(cross_entropy(learner(x[0]), y[0]).reshape(1))  # as learn2learn's takes it
+    learner.adapt(cross_entropy(learner(x[0]), y[0]).reshape(1))  # learn2learn accepts it too
 
 
 @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
@@ -145,7 +145,7 @@ def test_bad_number_of_tasks(count):
         MAML(nn.Linear(1, 1), lr=0.1).clone(tasks=count)
 
 
-def test_tasks_of_tasks():
+def test_a_learner_of_tasks_cannot_be_cloned_for_tasks():
     learner = MAML(Linear(2, 2), lr=0.1).clone(tasks=2)
     with pytest.raises(ArgumentError, match="already holds 2 tasks"):
         learner.clone(tasks=3)

@@ -1,4 +1,4 @@
-"""MAML against learn2learn's own."""
+"""MAML against learn2learn's MAML."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Many tasks in one MAML learner against learn2learn's loop over them."""
+"""Many tasks in one MAML learner against learn2learn's loop over tasks."""
 
 import contextlib
 import copy
@@ -46,7 +46,7 @@ def test_tasks_at_once_equal_the_loop_for_any_layers(model, first_order, helpers
 @pytest.mark.parametrize("wrapped", [False, True], ids=["direct", "vmap"])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_ragged_tokens(cell, wrapped, helpers):
-    """A model on the task axis, and the same model below a torch layer, under vmap."""
+    """A model with the task axis, and the same model inside a torch layer, under vmap."""
     torch.manual_seed(0)
     one = SequenceClassifier(
         WAYS, vocab_size=9, embedding_size=3, hidden_size=4, cell=cell, bidirectional=True
@@ -99,7 +99,7 @@ def test_a_layer_that_mixes_rows_of_its_weight_keeps_tasks_separate(layer, helpe
 
 
 def test_a_torch_layer_in_our_model(helpers):
-    """`task_axis` in a model's class says nothing about layers that replace its own."""
+    """`task_axis` in the class of a model does not cover layers that replace its own layers."""
     torch.manual_seed(0)
     one = SequenceClassifier(WAYS, input_size=2, hidden_size=4).double()
     one.head = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, WAYS)).double()
@@ -243,7 +243,7 @@ def test_dropout_differs_between_tasks(under_vmap):
 
 
 def test_an_id_out_of_range_never_reads_the_row_of_another_task():
-    """Under vmap, ids are not checked: expect an error or a non-finite result."""
+    """Under vmap, ids are not checked, so an error or a non-finite result is expected."""
     model = nn.Sequential(Embedding(5, 3), nn.Linear(3, 2))
     learner = MAML(model, lr=0.1).clone(tasks=2)
     with contextlib.suppress(ArgumentError, IndexError):

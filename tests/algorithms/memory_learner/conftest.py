@@ -1,4 +1,4 @@
-"""Memory learners with every kind of memory, and the tasks that they adapt to."""
+"""Memory learners with every kind of memory, and their tasks."""
 
 import types
 
@@ -12,7 +12,7 @@ from l2l_rnn.models import MemoryModel, SequenceEncoder
 
 WAYS, TASKS, BATCH, KEY = 3, 4, 9, 4
 
-# Options under which untrained memories learn; the other options are the defaults.
+# Options with which untrained memories learn; all other options are the defaults.
 OPTIONS = {
     "key-value": {"similarity": "cosine"},
     "delta": {"features": "unit"},
@@ -49,12 +49,12 @@ def data(*lead, seed=1):
 
 
 def same(state, other):
-    """Compare two states to the last bit."""
+    """Compare two states bit for bit."""
     return type(state) is type(other) and all(map(torch.equal, state, other))
 
 
 def assert_close(state, other):
-    """Compare two states."""
+    """Compare two states within a tolerance."""
     assert type(state) is type(other)
     for a, b in zip(state, other, strict=True):
         torch.testing.assert_close(a, b)
@@ -89,7 +89,7 @@ def store(request):
 
 @pytest.fixture(params=[name for name in memory.STORES if name != "memory-network"])
 def key_matching_store(request):
-    """The name of a memory whose answer depends on the query only through stored keys."""
+    """The name of a memory in which a query is only compared with stored keys."""
     return request.param
 
 

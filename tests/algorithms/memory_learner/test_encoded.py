@@ -1,4 +1,4 @@
-"""Encoding a support set once equals encoding it at every call, and stale vectors are refused."""
+"""Encoding a support set once equals encoding it at every call; stale vectors are rejected."""
 
 import copy
 import pickle
@@ -12,6 +12,7 @@ from l2l_rnn.algorithms import Encoded, MemoryLearner
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error
 from l2l_rnn.models import MemoryModel, SequenceEncoder
+from tests.algorithms.finite_differences import central_difference
 
 WAYS, BATCH, SIZE, TASKS = 3, 9, 4, 2
 STALE = r"x was encoded by another learner, or before .* changed; encode it again with"
@@ -27,7 +28,7 @@ def plain(learner, x):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The sequences that encoders were called on, in order."""
+    """A list of the sequences that encoders were called on, in order."""
     seen, forward = [], SequenceEncoder.forward
 
     def recorded(self, x):
@@ -78,15 +79,11 @@ def test_the_meta_gradient_is_a_finite_difference(helpers):
         return F.cross_entropy(learner(query), query_y)
 
     outer().backward()
-    moves = [(p, torch.randn_like(p)) for p in base.parameters()]
-    slope = sum((p.grad * move).sum().item() for p, move in moves)
-    ends = []
-    for step in (1e-5, -2e-5):
-        with torch.no_grad():
-            for p, move in moves:
-                p += step * move
-        ends.append(outer().item())
-    assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-8)
+    parameters = list(base.parameters())
+    directions = [torch.randn_like(p) for p in parameters]
+    slope = sum((p.grad * d).sum().item() for p, d in zip(parameters, directions, strict=True))
+    difference = central_difference(outer, parameters, directions)
+    assert difference == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("regression", [False, True])
@@ -161,7 +158,7 @@ def test_inference_mode(helpers):
         assert learner(vectors).shape == (BATCH, WAYS)
     with pytest.raises(ArgumentError, match=r"^MemoryLearner: x was encoded in .*inference_mode"):
         learner(vectors)
-    with torch.inference_mode():  # a clone whose parameters are inference tensors too
+    with torch.inference_mode():  # the parameters of the clone are inference tensors too
         learner = base.clone()
         learner.write(learner.encode(x), y)
 
@@ -223,7 +220,7 @@ STALE_WAYS = [
 
 
 @pytest.mark.parametrize("make_stale", STALE_WAYS, ids=lambda each: each.__name__)
-def test_stale_vectors_are_refused(make_stale, helpers):
+def test_stale_vectors_are_rejected(make_stale, helpers):
     (x, y), learner = helpers.data(), helpers.make("delta", lr=0.5).clone()
     learner.write(x, y)
     vectors = learner.encode(x)

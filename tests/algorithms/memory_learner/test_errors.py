@@ -1,4 +1,4 @@
-"""What MemoryLearner refuses, and that the learner is then unchanged."""
+"""MemoryLearner rejects invalid input, and the learner is then unchanged."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_inputs_must_be_tensors(learner, helpers):
 def test_a_loss_of_labels_out_of_range(learner, helpers):
     before = learner.state
     x, y = helpers.data(TASKS)
-    with pytest.raises(ArgumentError, match=r"labels must lie in 0 … 2, as there are C=3 classes"):
+    with pytest.raises(ArgumentError, match=r"labels must be from 0 to 2 for C=3 classes"):
         learner.adapt(cross_entropy(learner(x), y + 1))
     helpers.assert_unchanged(learner, before)
 
@@ -153,7 +153,7 @@ def test_inputs_must_have_the_learners_tasks(learner, helpers):
         ({"reduction": "none"}, "unknown reduction 'none'.* Known: mean, sum"),
         ({"lr": float("nan")}, "lr must be a finite number, got nan"),
         ({"lr": "fast"}, "lr must be a finite number"),
-        ({"adapts": "encoder"}, "needs a learning rate, got lr=None; set lr"),
+        ({"adapts": "encoder"}, "lr must be a number if adapts is given, got None; set lr"),
         ({"lr": 0.1, "adapts": "encoder.nothing"}, "has no parameter 'encoder.nothing'"),
     ],
 )
@@ -182,5 +182,5 @@ def test_bad_models(helpers):
         MemoryModel(encoder, helpers.make_store("delta", 3), scale=0)
     encoder.foreign = nn.Linear(2, 2)
     learner = MemoryLearner(MemoryModel(encoder, helpers.make_store("delta", 3)), lr=0.1)
-    with pytest.raises(ArgumentTypeError, match="layers without a task axis"):
+    with pytest.raises(ArgumentTypeError, match="must have only layers with a task axis"):
         learner.clone(tasks=2)

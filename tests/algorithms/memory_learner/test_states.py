@@ -1,4 +1,4 @@
-"""States that MemoryLearner refuses."""
+"""States that MemoryLearner rejects."""
 
 import pytest
 import torch

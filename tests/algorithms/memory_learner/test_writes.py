@@ -1,4 +1,4 @@
-"""What MemoryLearner writes, and what it leaves alone."""
+"""The writes of MemoryLearner."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_a_blank_memory_gives_all_classes_the_same_score(store, helpers):
     scores = learner(helpers.data()[0])
     assert scores.shape == (BATCH, WAYS)
     assert scores.requires_grad
-    if store != "memory-network":  # its answer also depends on the query itself
+    if store != "memory-network":  # its read also depends on the query itself
         assert (scores == 0).all()
 
 
@@ -94,7 +94,7 @@ def test_adapt_writes_label_minus_prediction(helpers):
 
 @pytest.mark.parametrize("part", [slice(0, 3), slice(0, 9)])
 def test_written_values_do_not_depend_on_the_number_of_sequences(part, helpers):
-    """With the right `reduction`, nor on whether the loss is a mean or a sum."""
+    """With the right `reduction`, a mean and a sum write the same values too."""
     x, y = helpers.data()
     one, other = helpers.make().clone(), helpers.make(reduction="sum").clone()
     one.adapt(F.cross_entropy(one(x[part]), y[part]))

@@ -1,4 +1,4 @@
-"""Addressing of slots: examples worked out by hand, derivatives, and the limits of float32."""
+"""Addressing of slots: hand-computed examples, derivatives, and the limits of float32."""
 
 import math
 
@@ -49,7 +49,7 @@ def test_a_strength_of_0_and_a_key_of_zeros_read_all_slots_equally():
 @pytest.mark.parametrize("name", ["cosine_similarity", "content_weights"])
 def test_keys_of_another_size(name):
     more = [torch.ones(1)] * (name == "content_weights")
-    with pytest.raises(ShapeError, match=rf"^{name}: .* of one size W, got \(4, 3\) and \(1, 2\)"):
+    with pytest.raises(ShapeError, match=rf"^{name}: .* the same W, got \(4, 3\) and \(1, 2\)"):
         getattr(functional, name)(torch.ones(4, 3), torch.ones(1, 2), *more)
 
 
@@ -101,7 +101,7 @@ def test_a_shift_equals_the_sum_in_the_paper():
 
 
 def test_an_even_number_of_shifts():
-    with pytest.raises(ShapeError, match=r"shift: shifts must be 2 r \+ 1, .* got 2"):
+    with pytest.raises(ShapeError, match=r"shift: shifts must have an odd size 2 r \+ 1, .* got 2"):
         functional.shift(torch.ones(3), torch.ones(2))
 
 
@@ -125,7 +125,7 @@ def test_sharpening():
     ids=str,
 )
 def test_sharpening_is_finite_in_float32(before, gamma):
-    """The derivative of pow(0, gamma) in gamma is NaN, and 0.01 ** 1000 is 0 for every slot."""
+    """The derivative of pow(0, gamma) w.r.t. gamma is NaN, and 0.01 ** 1000 is 0 for all slots."""
     before = torch.tensor(before, requires_grad=True)
     gamma = torch.tensor(gamma, requires_grad=True)
     after = functional.sharpen(before, gamma)
@@ -170,7 +170,7 @@ def test_allocation_of_a_blank_memory_is_one_slot():
 
 
 def test_allocation_at_the_edges_has_finite_derivatives_in_float32():
-    """The usage of several slots is 0, so their product is 0; its derivatives are known."""
+    """The usage of several slots is 0, so their product is 0, but it has known derivatives."""
     usage = torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0], requires_grad=True)
     found = functional.allocation(usage)
     (gradient,) = torch.autograd.grad(found[1], usage, create_graph=True)
@@ -179,7 +179,7 @@ def test_allocation_at_the_edges_has_finite_derivatives_in_float32():
     assert again.tolist() == pytest.approx([0, -1, 0, 0, 0])
 
 
-def test_allocation_takes_slots_in_order_where_usages_differ_by_rounding():
+def test_allocation_takes_slots_in_order_if_usages_differ_by_rounding():
     usage = 0.25 + torch.tensor([4e-7, -4e-7, 0.0, 4e-7])
     order = functional.allocation(usage).argsort(descending=True)
     assert order.tolist() == [0, 1, 2, 3]
@@ -247,7 +247,7 @@ def test_first_and_second_derivatives(case):
 
 
 def test_leading_axes(case):
-    """With another leading axis, each slice is computed on its own."""
+    """With another leading axis, each slice is computed independently."""
     function, given = case
     flat = lambda found: found if isinstance(found, tuple) else (found,)  # noqa: E731
     together = flat(function(*(torch.stack([t, t.flip(0)]) for t in given)))
@@ -271,6 +271,6 @@ def test_weights_sum_to_1():
     torch.testing.assert_close(found.sum(-1), torch.ones(3))
 
 
-def test_slots_with_equal_usage_are_taken_from_the_first_on():
+def test_slots_with_equal_usage_are_taken_in_order():
     found = functional.allocation(torch.tensor([1.0, 0.0, 0.0, 0.0]))
     assert found.argmax().item() == 1

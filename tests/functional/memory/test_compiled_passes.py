@@ -28,7 +28,7 @@ def dnc(batch, steps, features, *sizes):
 
 
 LAYERS = {
-    # batch, steps, features, hidden, slots, width, read heads, write heads, shift, controller
+    # batch, steps, features, hidden, slots, slot size, read heads, write heads, shift, controller
     "NTM, one of each": lambda: ntm(1, 1, 1, 1, 1, 2, 1, 1, 1, "lstm"),
     "NTM, usual": lambda: ntm(8, 6, 3, 20, 128, 20, 1, 1, 1, "lstm"),
     "NTM, several heads": lambda: ntm(3, 5, 4, 9, 7, 5, 2, 3, 1, "lstm"),
@@ -44,7 +44,7 @@ LAYERS = {
     "MANN, both": lambda: mann(7, 5, 3, 9, 8, 3, 2, 1, contents="own", heads_read_input=True),
     "MANN, feed-forward": lambda: mann(3, 4, 2, 5, 6, 2, 3, 2, controller="feedforward"),
     "MANN, as many heads as slots": lambda: mann(3, 4, 2, 5, 3, 2, 2, 3),
-    # batch, steps, features, hidden, slots, width, read heads, controller
+    # batch, steps, features, hidden, slots, slot size, read heads, controller
     "DNC, one of each": lambda: dnc(1, 1, 1, 1, 1, 2, 1, "lstm"),
     "DNC, usual": lambda: dnc(8, 6, 3, 20, 64, 20, 1, "lstm"),
     "DNC, several heads": lambda: dnc(3, 5, 4, 9, 7, 5, 3, "lstm"),
@@ -56,7 +56,7 @@ USUAL = ["NTM, usual", "MANN, usual", "DNC, usual"]
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """The compiled passes that ran, in order."""
+    """A list of the compiled passes that ran, in order."""
     assert compiled_passes.compiled(), "not compiled: reinstall the package"
     calls = []
     run = compiled_passes.run
@@ -67,7 +67,7 @@ def compiled(monkeypatch):
 
 
 def make(name, tasks=None):
-    """Return a layer, its input, and a state every part of which affects the outputs."""
+    """Return a layer, its input, and a state with parts that all affect the outputs."""
     torch.manual_seed(0)
     batch, steps, layer = LAYERS[name]()
     lead = (batch,) if tasks is None else (tasks, batch)
@@ -145,7 +145,7 @@ def both_orders(layer, x, state, lengths=None):
 
 
 def compare(ours, exact, least=1e-3):
-    """Compare to exact values, relative to their scale of at least `least`; None means zeros."""
+    """Compare to exact values, relative to their scale but at least `least`; None means zeros."""
     for one, other in zip(ours, exact, strict=True):
         if one is None or other is None:
             assert all(g is None or not g.any() for g in (one, other))
@@ -164,7 +164,7 @@ def test_matches_double_precision(compiled, name, ragged, tasks):
         lengths = torch.randint(0, x.shape[-2] + 1, x.shape[:-2])
         lengths.view(-1)[0] = x.shape[-2]
     ours, second = both_orders(layer, x, state, lengths)
-    # The loss is not linear in the outputs, so second derivatives go through its cotangents too.
+    # The loss is not linear in the outputs, so second derivatives also go through its cotangents.
     assert compiled == ["forward", "adjoint"] * 2
     exact, exact_second = both_orders(*as_double(layer, x, state), lengths)
     assert len(compiled) == 4, "compiled code ran in double precision"
@@ -208,7 +208,7 @@ def test_loss_of_one_output_or_of_one_part_of_the_state(compiled, name):
 
 @pytest.mark.parametrize("name", [*USUAL, "MANN, overwrites", "DNC, more steps than slots"])
 def test_matches_double_precision_from_a_blank_memory(compiled, name):
-    """Rounding may decide which of a MANN's equal slots is written first, but changes no output."""
+    """Rounding may decide which of a MANN's equal slots is written first, but no output changes."""
     layer, x, _ = make(name)
     found = []
     for f, given in ((layer, x), as_double(layer, x, layer.blank(len(x)))[:2]):
@@ -242,7 +242,7 @@ def test_sequences_without_steps_and_batches_without_sequences(compiled, name, k
 
 @pytest.mark.parametrize("name", USUAL)
 def test_parts_of_a_state_that_depend_on_each_other(name):
-    """The second call is differentiated in a state that the first computed from the parameters."""
+    """The second call starts from a state that the first one computed from the parameters."""
     layer, x, state = make(name)
 
     def twice(layer, x, state):
@@ -256,7 +256,7 @@ def test_parts_of_a_state_that_depend_on_each_other(name):
 
 @pytest.mark.parametrize("name", USUAL)
 def test_both_backward_passes_agree_on_a_state_passed_on(compiled, name):
-    """Unused slots have equal usage: rounding must not decide which of them is allocated."""
+    """Unused slots have equal usage, and rounding must not decide which of them is allocated."""
     layer, x, _ = make(name)
     _, state = layer(x)
     without_gradient = {"usage"} if isinstance(layer, MANN) else set()
@@ -280,7 +280,7 @@ def test_both_backward_passes_agree_on_a_state_passed_on(compiled, name):
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_falls_back_on_torch_operations_if_not_compiled(monkeypatch, name):
+def test_falls_back_to_torch_operations_if_not_compiled(monkeypatch, name):
     layer, x, state = make(name)
     ours, second = both_orders(layer, x, state)
     monkeypatch.setattr(compiled_passes, "_LIBRARY", None)
@@ -297,7 +297,7 @@ def test_checkpointing_computes_the_same_gradients(name):
     assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))
 
 
-def test_transforms_and_tracers_run_torch_operations(compiled):
+def test_transforms_and_tracing_use_torch_operations(compiled):
     ntm = NTM(3, 2, 5, 6, 4).requires_grad_(False)
     x, other = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
     graph = make_fx(lambda x: ntm(x)[0])(x)
@@ -309,7 +309,7 @@ def test_transforms_and_tracers_run_torch_operations(compiled):
     torch.testing.assert_close(mapped, ntm(x)[0])
 
 
-@pytest.mark.filterwarnings("ignore")  # from torch's compiler
+@pytest.mark.filterwarnings("ignore")  # warnings of torch's compiler
 def test_torch_compile_computes_the_same():
     torch.manual_seed(6)
     ntm, x = NTM(3, 2, 5, 6, 4), torch.randn(2, 4, 3)
@@ -338,7 +338,7 @@ def test_nan_stays_in_its_sequence(compiled, name):
 
 @pytest.mark.parametrize("layer", [NTM, DNC])
 def test_nan_passes_through_a_strength(compiled, layer):
-    """The compiled logarithm works on the bits of a number, and must not take NaN for a number."""
+    """The compiled logarithm works on bits, and must not treat NaN as a number."""
     layer = layer(2, 3, 5, 7, 4)
     with torch.no_grad():
         layer.bias_heads[sum(layer._interface()[:2])] = torch.nan
@@ -375,7 +375,7 @@ def test_no_tasks(compiled, name):
 
 
 def test_usage_below_0_counts_as_0(compiled, monkeypatch):
-    """A free gate of 1 and a weight that rounding left just above 1 make a usage below 0."""
+    """A free gate of 1 and a weight that rounding left just above 1 give a usage below 0."""
     dnc = DNC(2, 3, 5, 4, 4)
     state = dnc.blank(1)
     weights = torch.tensor([[[1 + 2**-23, 0.0, 0.0, 0.0]]])
@@ -396,8 +396,8 @@ def test_usage_below_0_counts_as_0(compiled, monkeypatch):
     assert compiled == ["forward", "adjoint", "forward"]
 
 
-def test_gradient_in_usage(compiled):
-    """A MANN's outputs have no gradient in usage, but its last usage has: torch computes it."""
+def test_gradient_of_usage(compiled):
+    """A MANN's outputs have no gradient w.r.t. usage, but its last usage has one, from torch."""
     layer, x, state = make("MANN, overwrites")
     usage = state.usage.clone().requires_grad_()
     _, last = layer(x, state._replace(usage=usage))
@@ -418,19 +418,19 @@ def test_saturated_heads_have_finite_gradients(compiled, name, far):
     assert all(g.isfinite().all() for g in gradients if g is not None)
 
 
-def test_can_be_turned_off(monkeypatch):
+def test_compiled_code_can_be_turned_off(monkeypatch):
     assert compiled_passes._load() is not None
     monkeypatch.setenv("L2L_RNN_COMPILED", "0")
     assert compiled_passes._load() is None
 
 
-def test_build_of_another_version_is_not_used(monkeypatch):
+def test_a_build_of_another_version_is_not_used(monkeypatch):
     monkeypatch.setattr(compiled_passes, "_VERSION", -1)
     assert compiled_passes._load() is None
 
 
 def test_changed_code_has_a_new_version():
-    """An older build must not be used: raise the version here, in the C and in the Python file."""
+    """Otherwise an older build would be used: raise the version here, in C and in Python."""
     headers = ("common", "vector_math", "memory_passes", "content", "controller")
     headers += ("ntm", "mann", "dnc", "dnc_addressing")
     digest = csrc_digest(*(f"{name}.h" for name in headers), "memory.c")

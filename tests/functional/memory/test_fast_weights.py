@@ -1,4 +1,4 @@
-"""The rules of fast weights against the loops that define them."""
+"""The update rules of fast weights against the loops that define them."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def test_the_delta_rule_retrieves_what_was_written_exactly():
     ones = torch.ones(5, dtype=torch.float64)
     _, weights = delta_rule(keys, keys, values, ones, nothing)
     torch.testing.assert_close(keys @ weights.mT, values, rtol=0, atol=1e-14)
-    other = values.flip(0)  # a second write replaces, where the Hebbian rule adds
+    other = values.flip(0)  # a second write replaces the value, while the Hebbian rule adds to it
     _, replaced = delta_rule(keys, keys, other, ones, weights)
     torch.testing.assert_close(keys @ replaced.mT, other, rtol=0, atol=1e-14)
     added = hebbian_rule(keys, other, hebbian_rule(keys, values, nothing))

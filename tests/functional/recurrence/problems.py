@@ -1,4 +1,4 @@
-"""Arguments of every recurrence, small and random, and the comparison of results."""
+"""Small random arguments for every recurrence, and the comparison of results."""
 
 import torch
 
@@ -7,9 +7,9 @@ from l2l_rnn.functional.recurrence.weights import Weights
 TASKS, FEATURES, HIDDEN = 2, 3, 4
 SIZES = [3, 3, 2, 1, 1]  # sequences that take each step
 STEPS, BATCH = 6, 3
-# Gates and tensors of the state of the recurrences with a recurrent weight.
+# Numbers of gates and of state tensors, for recurrences with a recurrent weight.
 PACKED = {"rnn": (1, 1), "relu": (1, 1), "gru": (3, 1), "lstm": (4, 2), "projected lstm": (4, 2)}
-# Blocks of the projected input of the recurrences without one.
+# Number of blocks in the projected input, for recurrences without one.
 SCANNED = {"min_gru": 2, "min_lstm": 3, "lru": 2}
 OPTIONS = {"relu": {"nonlinearity": "relu"}}
 FUNCTIONS = {"relu": "rnn", "projected lstm": "lstm"}
@@ -46,7 +46,7 @@ def scanned_problem(name, dtype=torch.float64):
 
 
 def both_orders(outputs, leaves):
-    """Return the outputs, and the first and second derivatives of a function of them."""
+    """Return the outputs, and first and second derivatives of a function of them."""
     value = sum((output * output.cos()).sum() for output in outputs)
     first = torch.autograd.grad(value, leaves, create_graph=True)
     second = torch.autograd.grad(sum(g.sin().sum() for g in first), leaves)

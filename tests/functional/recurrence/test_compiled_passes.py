@@ -25,7 +25,7 @@ LAYERS = {
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """Return the list of the passes that compiled code ran."""
+    """A list of the compiled passes that ran, in order."""
     assert compiled_passes.compiled(), "it was not compiled; reinstall the package"
     calls = []
     run = compiled_passes.run
@@ -38,7 +38,7 @@ def compiled(monkeypatch):
 
 
 def both_orders(layer, x, state, lengths):
-    """Return the outputs, and first and second derivatives in every input and parameter."""
+    """Return the outputs, and first and second derivatives w.r.t. all inputs and parameters."""
     inputs = [x, *state, *layer.parameters()]
     hx = state[0] if len(state) == 1 else tuple(state)
     y, final = layer(x, hx, lengths=lengths)
@@ -69,7 +69,7 @@ def compare(ours, exact, tolerance=1e-4):
         (101, 5, 4, 33, 1, False, True, True),  # several blocks of rows and a partial one
     ],
 )
-def test_equal_to_double_precision(
+def test_matches_double_precision(
     compiled, cell, batch, steps, features, hidden, layers, both, ragged, bias
 ):
     torch.manual_seed(0)
@@ -170,7 +170,7 @@ def test_tensors_that_are_not_contiguous(compiled):
     compare(ours, exact)
 
 
-def test_torch_operations_run_without_compiled_code(monkeypatch):
+def test_falls_back_to_torch_operations_if_not_compiled(monkeypatch):
     torch.manual_seed(5)
     layer = recurrent.GRU(3, 12, bidirectional=True)
     x, state = torch.randn(4, 6, 3, requires_grad=True), [torch.zeros(2, 6, 12, requires_grad=True)]
@@ -286,7 +286,7 @@ def test_a_build_of_another_version_is_not_used(monkeypatch):
 
 
 def test_changed_code_has_a_new_version():
-    """An older build must not be used: raise the version here, in the C and in the Python file."""
+    """Otherwise an older build would be used: raise the version here, in C and in Python."""
     headers = ("common.h", "vector_math.h", "rnn_passes.h", "gru.h", "lstm.h", "minimal.h")
     digest = csrc_digest(*headers, "rnn.c")
     assert (compiled_passes._VERSION, digest) == (6, "72ab297caf2737d0")

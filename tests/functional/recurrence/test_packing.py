@@ -63,7 +63,7 @@ def test_reversing_stays_within_each_sequence(ragged):
     assert torch.equal(packed.reverse(packed.reverse(packed.pack(x))), packed.pack(x))
 
 
-def test_only_steps_inside_are_packed(ragged):
+def test_only_valid_steps_are_packed(ragged):
     x, lengths, packed = ragged
     sizes = packed.batch_sizes
     assert sizes == sorted(sizes, reverse=True)

@@ -1,4 +1,4 @@
-"""Every faster route of a recurrence against its naive reference, with both derivatives."""
+"""Every fast route of a recurrence against its naive reference, with both derivatives."""
 
 import inspect
 

@@ -53,7 +53,7 @@ def test_references_have_a_third_derivative(name):
     for _ in range(2):
         (gradient,) = torch.autograd.grad(value, leaves[0], create_graph=True)
         value = gradient.square().sum()
-    if name != "relu":  # which is piecewise linear
+    if name != "relu":  # ReLU is piecewise linear
         (third,) = torch.autograd.grad(value, leaves[0])
         assert third.isfinite().all()
         assert third.any()

@@ -1,4 +1,4 @@
-"""Fast weights written by the delta rule, on examples worked out by hand."""
+"""Fast weights with the delta rule on hand-computed examples."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Hebbian fast weights on examples worked out by hand."""
+"""Hebbian fast weights on hand-computed examples."""
 
 import pytest
 import torch

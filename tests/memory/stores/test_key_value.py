@@ -1,4 +1,4 @@
-"""The key-value memory on examples worked out by hand."""
+"""The key-value memory on hand-computed examples."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_read_weights_by_hand():
 
 
 def test_two_hops_by_hand():
-    """What the first lookup reads leads the second to another slot."""
+    """The read of the first lookup leads the second lookup to another slot."""
     memory = KeyValueMemory(2, 2, hops=2).double()
     keys = torch.eye(2, dtype=torch.float64)
     values = torch.tensor([[0.0, 5.0], [9.0, 9.0]], dtype=torch.float64)

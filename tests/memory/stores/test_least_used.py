@@ -1,4 +1,4 @@
-"""The least used memory on examples worked out by hand."""
+"""The least used memory on hand-computed examples."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The end-to-end memory network on examples worked out by hand."""
+"""The end-to-end memory network on hand-computed examples."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_embeddings_set_by_hand_return_the_bound_value():
 
 
 def test_hops_by_hand():
-    """`u <- H u + o` between hops, in which `o` is the output embedding of the only example."""
+    """Between hops, `u <- H u + o`, where `o` is the output embedding of the only example."""
     torch.manual_seed(0)
     memory = MemoryNetwork(2, 1, embedding_size=3, slots=2, hops=3).double()
     key, value, query = (torch.randn(1, n, dtype=torch.float64) for n in (2, 1, 2))

@@ -1,4 +1,4 @@
-"""The ring of slots on examples worked out by hand."""
+"""The ring of slots on hand-computed examples."""
 
 import pytest
 import torch

@@ -44,7 +44,7 @@ def test_an_invalid_batch_size_is_rejected(family, batch):
 
 def test_outputs_of_another_shape_are_rejected(family):
     _, y = family.examples(family.parameters(2), 2)
-    with pytest.raises(ShapeError, match=r"shaped alike, \(…, B, S, bits\), got \(2, 2, 1\)"):
+    with pytest.raises(ShapeError, match=r"one shape, \(…, B, S, bits\), got \(2, 2, 1\)"):
         family.loss(torch.zeros(2, 2, 1), y)
     if family.optimum is not None:
         with pytest.raises(
