@@ -44,14 +44,17 @@ class Registry(Mapping[str, Member]):
     def register(self, name: str) -> Callable[[Member], Member]:
         """Return a decorator that adds its argument under `name` and returns it.
 
+        A class or function with the same module and name as the member replaces it, so that a
+        module may be loaded again and a notebook cell run again.
+
         Raises:
             ArgumentError: the name is taken.
         """
 
         def add(member: Member) -> Member:
-            if name in self._members:
+            if name in self._members and not _have_one_origin(self._members[name], member):
                 raise ArgumentError(
-                    f"{self.kind} {name!r} is registered already; choose another name"
+                    f"{self.kind} {name!r} is already registered; choose another name"
                 )
             self._members[name] = member
             return member
@@ -87,6 +90,14 @@ class Registry(Mapping[str, Member]):
                 if point.name not in self._members:
                     self._members[point.name] = point.load()
             self._pending_group = None  # only now, so that a failed load is tried again
+
+
+def _have_one_origin(one: object, other: object) -> bool:
+    origins = [
+        (getattr(member, "__module__", None), getattr(member, "__qualname__", None))
+        for member in (one, other)
+    ]
+    return origins[0] == origins[1] and None not in origins[0]
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -34,9 +34,22 @@ def test_register_returns_its_argument(shapes):
 
 
 def test_a_name_can_be_registered_once(shapes):
-    with pytest.raises(ArgumentError, match="shape 'square' is registered already"):
+    with pytest.raises(ArgumentError, match="shape 'square' is already registered"):
         shapes.register("square")(5)
     assert shapes["square"] == 4
+
+
+def test_a_module_that_is_loaded_again_replaces_its_members():
+    registry = Registry("shape")
+    for sides in (3, 4):
+
+        @registry.register("polygon")
+        def polygon(sides=sides):
+            return sides
+
+    assert registry["polygon"]() == 4
+    with pytest.raises(ArgumentError, match="'polygon' is already registered"):
+        registry.register("polygon")(len)
 
 
 @pytest.mark.parametrize(

@@ -133,13 +133,13 @@ class ControllerMemory(RecurrentMemory[HeadState]):
         """Return the heads for the compiled steps, or None if the steps are not compiled."""
         return None
 
+    @abstractmethod
     def _parts(self, state: HeadState) -> list[Tensor]:
         """Return the tensors of a state in the order of `slot_recurrence`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _with_parts(self, state: HeadState, parts: Sequence[Tensor]) -> HeadState:
         """Return the state with these tensors, given in the order of `_parts`."""
-        raise NotImplementedError
 
     def _bookkeeping(self, state: HeadState) -> Mapping[str, Tensor]:
         """Return the fields that steps change but that have no gradient."""

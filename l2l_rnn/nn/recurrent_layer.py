@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional.recurrence import reference
 from l2l_rnn.functional.recurrence.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrence.weights import State
@@ -84,7 +84,10 @@ class RecurrentLayer(RecurrentParameters):
             for G gates, a `(A, n, GH)`; the tensors of the state `(A, n, H)`, with H as in
             `state_sizes`. A counts tasks and directions, and n counts sequences.
         """
-        raise NotImplementedError(f"{type(self).__name__}: define step or override _recur")
+        raise ArgumentTypeError(
+            f"{type(self).__name__}: a subclass of RecurrentLayer must define step; define it, or "
+            "override _recur"
+        )
 
     def forward(
         self,
@@ -146,7 +149,18 @@ class RecurrentLayer(RecurrentParameters):
         Arguments and shapes are as in `functional.recurrence.recurrences`. `valid`, `(A, P, 1)`, is
         True at packed steps inside their sequence; None if all are.
         """
-        return reference.run(self.step, x, self._weights(layer), state, batch_sizes, valid)
+        return reference.run(self._checked_step, x, self._weights(layer), state, batch_sizes, valid)
+
+    def _checked_step(self, a: Tensor, state: State) -> State:
+        """Call `step` and check what it returns."""
+        after: Any = self.step(a, state)
+        if not isinstance(after, tuple) or len(after) != len(state):
+            got = f"{len(after)}" if isinstance(after, tuple) else type(after).__name__
+            raise ArgumentTypeError(
+                f"{type(self).__name__}: step must return a tuple of {len(state)} tensors, as in "
+                f"state_sizes, got {got}; return the whole state, h first"
+            )
+        return after
 
     def _outputs(self, layer: int, x: Tensor, states: State) -> Tensor:
         """Compute one layer's outputs from its input x and the states after all steps."""

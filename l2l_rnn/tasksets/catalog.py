@@ -42,14 +42,8 @@ class BenchmarkTasksets(NamedTuple):
 Sources = tuple[TaskSource, TaskSource, TaskSource]
 Factory = Callable[..., Sources]
 
-
-class _Entry(NamedTuple):
-    factory: Factory
-    card: TaskCard | None
-
-
-# An entry point of another package gives a factory, with the card as an optional attribute.
-_TASKSETS: Registry[_Entry | Factory] = Registry("task set", "l2l_rnn.tasksets")
+# A factory may have a card, as its attribute `card`.
+_TASKSETS: Registry[Factory] = Registry("task set", "l2l_rnn.tasksets")
 
 
 def list_tasksets() -> dict[str, TaskCard | None]:
@@ -61,7 +55,7 @@ def list_tasksets() -> dict[str, TaskCard | None]:
         >>> list_tasksets()["languages"].classes
         (103, 13, 28)
     """
-    return {name: _entry(name).card for name in _TASKSETS}
+    return {name: getattr(factory, "card", None) for name, factory in _TASKSETS.items()}
 
 
 def register_taskset(name: str, card: TaskCard | None = None) -> Callable[[Factory], Factory]:
@@ -82,15 +76,12 @@ def register_taskset(name: str, card: TaskCard | None = None) -> Callable[[Facto
     """
 
     def add(factory: Factory) -> Factory:
-        _TASKSETS.register(name)(_Entry(factory, card))
+        _TASKSETS.register(name)(factory)
+        if card is not None:
+            vars(factory)["card"] = card
         return factory
 
     return add
-
-
-def _entry(name: str) -> _Entry:
-    member = _TASKSETS[name]
-    return member if isinstance(member, _Entry) else _Entry(member, getattr(member, "card", None))
 
 
 def get_tasksets(
@@ -147,7 +138,7 @@ def get_tasksets(
             f"get_tasksets: name must be a str, got {type(name).__name__}; "
             f"choose one of {', '.join(list_tasksets())}"
         )
-    factory = _entry(name).factory
+    factory = _TASKSETS[name]
     _check_options(name, factory, options)
     counts = _check_counts(
         "get_tasksets", train_ways, train_samples, test_ways, test_samples, num_tasks

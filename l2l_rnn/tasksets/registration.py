@@ -55,7 +55,7 @@ def register_dataset(
             return train, validation, test
 
         options = [a for a in arguments.values() if a.kind is inspect.Parameter.KEYWORD_ONLY]
-        register_taskset(name, card)(_with_options(factory, options))
+        register_taskset(name, card)(_as_if_of(dataset, factory, options))
         return dataset
 
     return register
@@ -94,15 +94,20 @@ def register_family(
             return shared, shared, shared
 
         options = [a for a in arguments.values() if a.name != "split"]
-        register_taskset(name, card)(_with_options(factory, options))
+        register_taskset(name, card)(_as_if_of(family, factory, options))
         return family
 
     return register
 
 
-def _with_options(factory: Factory, options: Iterable[inspect.Parameter]) -> Factory:
-    """Give a factory the options in its signature, from which `get_tasksets` reads their names."""
+def _as_if_of(source: type, factory: Factory, options: Iterable[inspect.Parameter]) -> Factory:
+    """Give a factory the module and name of its class, and the options in its signature.
+
+    `get_tasksets` reads the options off the signature. The registry replaces a factory of the same
+    module and name.
+    """
     root = inspect.signature(factory).parameters["root"]
     keywords = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
     factory.__signature__ = inspect.Signature([root, *keywords])  # type: ignore[attr-defined]
+    factory.__module__, factory.__qualname__ = source.__module__, source.__qualname__
     return factory

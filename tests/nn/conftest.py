@@ -30,7 +30,8 @@ class StepOnly(RecurrentLayer):
         _, c, n, m = state
         z, i, f, o = a.chunk(4, -1)
         f = nn.functional.logsigmoid(f)
-        stabilizer = torch.maximum(f + m, i)
+        # At the first step nothing is stored, whatever the initial m says.
+        stabilizer = torch.where(n == 0, i, torch.maximum(f + m, i))
         i, f = (i - stabilizer).exp(), (f + m - stabilizer).exp()
         c, n = f * c + i * z.tanh(), f * n + i
         return o.sigmoid() * c / n, c, n, stabilizer

@@ -6,7 +6,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
-from l2l_rnn.nn import LSTM, RNN
+from l2l_rnn.nn import LSTM, RNN, RecurrentLayer
 
 OURS = (ShapeError, ArgumentError, ArgumentTypeError)
 
@@ -143,3 +143,32 @@ def test_lengths_of_a_packed_batch(layer_class):
     packed = pack_padded_sequence(torch.zeros(5, 2, 3), torch.tensor([5, 2]))
     with pytest.raises(OURS, match="lengths"):
         layer_class(3, 4)(packed, lengths=torch.tensor([1, 1]))
+
+
+class Bare(RecurrentLayer):
+    gates = 1
+
+
+class Short(Bare):
+    state_sizes = (4, 4)
+
+    def step(self, a, state):
+        return (a.tanh(),)
+
+
+class Single(Bare):
+    def step(self, a, state):
+        return a.tanh()
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Bare, "Bare: a subclass of RecurrentLayer must define step"),
+        (Short, "Short: step must return a tuple of 2 tensors, as in state_sizes, got 1"),
+        (Single, "Single: step must return a tuple of 1 tensors, as in state_sizes, got Tensor"),
+    ],
+)
+def test_subclasses_without_a_proper_step(layer, message):
+    with pytest.raises(ArgumentTypeError, match=message):
+        layer(3, 4)(torch.zeros(5, 2, 3))

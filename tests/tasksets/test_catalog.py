@@ -110,7 +110,7 @@ def test_an_unused_root_is_not_created(tmp_path):
 def test_a_registered_factory_and_its_options(tiny):
     assert list(list_tasksets())[-1] == "tiny"
     assert get_tasksets(tiny, 2, 2, 2, 2, shift=5).train.sample()[0].min() >= 6
-    with pytest.raises(ArgumentError, match="task set 'tiny' is registered already"):
+    with pytest.raises(ArgumentError, match="task set 'tiny' is already registered"):
         register_taskset("tiny")(lambda root: None)
 
 

@@ -41,5 +41,5 @@ def test_a_family_with_a_split_is_built_for_each_split(register):
 
 def test_a_name_cannot_be_registered_twice(register):
     register(Harmonics)
-    with pytest.raises(ArgumentError, match="task set 'ours' is registered already"):
+    with pytest.raises(ArgumentError, match="task set 'ours' is already registered"):
         register(DelayedRecall)
