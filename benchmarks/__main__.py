@@ -9,13 +9,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - imported first to keep gym from printing its notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run it; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
 

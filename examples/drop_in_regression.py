@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 
-import l2l_rnn  # isort: skip - imported first to keep gym from printing its notice
+import l2l_rnn  # isort: skip - imported first to silence gym's notice
 
 import learn2learn as l2l
 import torch

@@ -72,7 +72,7 @@ def check_number(
     """Return `value` as a float.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         name: of the argument.
         value: what the caller passed.
         least, most: limits that are allowed themselves; None is no limit.
@@ -110,7 +110,7 @@ def check_choice(who: str, name: str, value: object, choices: Iterable[str]) -> 
     """Return `value` if it is one of the choices.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         name: of the argument.
         value: what the caller passed.
         choices: the values allowed.

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 import torch
@@ -157,7 +157,7 @@ def check_common(parser: argparse.ArgumentParser, out: Path, every: int) -> None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, train, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.algorithmic.run",
         description=__doc__,
@@ -179,5 +179,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a run as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM as Ctrl-C
     sys.exit(main())

@@ -148,7 +148,7 @@ def _ended(runs: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, train, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.algorithmic.table",
         description=__doc__,
@@ -195,5 +195,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a run as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM as Ctrl-C
     sys.exit(main())

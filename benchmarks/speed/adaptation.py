@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 import learn2learn
@@ -103,7 +103,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     options = timing.parse(timing.make_parser("adaptation", __doc__, repeats=60), arguments)
     hidden = 4 if options.quick else HIDDEN
     seconds = timing.median_seconds(contestants(hidden), options.repeats, warmup=2)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # first: it silences gym's notice
+import l2l_rnn  # imported first to silence gym's notice
 
 # isort: split
 import learn2learn

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 import learn2learn
@@ -88,7 +88,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     options = timing.parse(timing.make_parser("loading", __doc__, repeats=40), arguments)
     tasks, hidden = (2, 4) if options.quick else (TASKS, HIDDEN)
     seconds = timing.median_seconds(contestants(tasks, hidden), options.repeats, warmup=2)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # first: it silences gym's notice
+import l2l_rnn  # imported first to silence gym's notice
 
 # isort: split
 import torch
@@ -89,7 +89,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = timing.make_parser("memory", __doc__, repeats=7)
     text = "bit vectors to copy (default: 10)"
     parser.add_argument("--length", type=int, default=10, metavar="L", help=text)

@@ -130,7 +130,7 @@ def draw(result: dict[str, Any], file: Any) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = timing.make_parser("meta_step", __doc__, repeats=7)
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (default: cpu)")
     options = timing.parse(parser, arguments)

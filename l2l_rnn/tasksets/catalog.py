@@ -128,7 +128,7 @@ def get_tasksets(
         targets of a task without classes: (B, …), B = samples.
 
     Raises:
-        UnknownNameError: the task set, or one of its options, does not exist.
+        UnknownNameError: the task set, or one of its options, is unknown.
         ArgumentError: a count is not a positive integer.
         DataError: more ways than a split has classes, or more samples than a class has.
 

@@ -109,7 +109,7 @@ class TaskFamily(TaskSource):
             split: `"train"`, `"validation"` or `"test"`.
 
         Raises:
-            UnknownNameError: there is no such split.
+            UnknownNameError: `split` is unknown.
         """
         placed = copy.copy(self)
         placed.seed_split = check_split(f"{type(self).__name__}.for_split", split)

@@ -152,7 +152,7 @@ def test_no_file_is_left_if_building_fails(tmp_path):
 
     with pytest.raises(RuntimeError, match="no data"):
         cached_arrays(tmp_path, "set", {}, build)
-    with pytest.raises(ArgumentTypeError, match="Python objects in 'x'; give the array a dtype"):
+    with pytest.raises(ArgumentTypeError, match="Python objects in 'x'; set the array's dtype"):
         cached_arrays(tmp_path, "set", {}, Builder({"x": np.array([None])}))
     assert not files(tmp_path)
     assert [p.suffix for p in (tmp_path / "l2l_rnn").iterdir()] == [".lock"]

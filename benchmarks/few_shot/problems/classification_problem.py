@@ -59,7 +59,7 @@ class ClassificationTrainingTasks(TrainingTasks):
     Args:
         problem: the problem, whose training items are drawn.
         training: tasks in a batch, and their ways, shots and queries.
-        seed: fixes the tasks.
+        seed: random seed of the tasks.
     """
 
     def __init__(self, problem: ClassificationProblem, training: Training, seed: int) -> None:
@@ -88,7 +88,7 @@ class ClassificationProblem(Problem):
 
     Args:
         spec: the experiment.
-        seed: fixes all tasks.
+        seed: random seed of all tasks.
         device: where tensors are placed.
         test_tasks: number of test tasks.
     """

@@ -26,7 +26,7 @@ class TrainingEpisodes(TrainingTasks):
         episodes: episodes in a batch, `N`.
         grow: share of the training during which episodes grow from two classes, three items of
             each, to the size of the evaluation episodes.
-        seed: fixes the episodes.
+        seed: random seed of the episodes.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EpisodeProblem(ClassificationProblem):
 
     Args:
         spec: the experiment.
-        seed: fixes all episodes.
+        seed: random seed of all episodes.
         device: where tensors are placed.
         test_tasks: number of test episodes.
     """

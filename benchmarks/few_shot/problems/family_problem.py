@@ -18,7 +18,7 @@ class FamilyTrainingTasks(TrainingTasks):
         problem: the problem.
         kind: the kind of tasks.
         training: how many tasks are in a batch.
-        seed: fixes the tasks.
+        seed: random seed of the tasks.
     """
 
     def __init__(self, problem: FamilyProblem, kind: str, training: Training, seed: int) -> None:
@@ -37,7 +37,7 @@ class FamilyProblem(Problem):
 
     Args:
         spec: the experiment.
-        seed: fixes all tasks.
+        seed: random seed of all tasks.
         device: where tensors are placed.
         test_tasks: number of test tasks.
     """

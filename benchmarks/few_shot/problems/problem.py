@@ -29,7 +29,7 @@ class Problem(ABC):
 
     Args:
         spec: the experiment.
-        seed: fixes all tasks.
+        seed: random seed of all tasks.
         device: where tensors are placed.
         test_tasks: number of test tasks.
     """
@@ -55,7 +55,7 @@ class TrainingTasks:
 
     Args:
         tasks: tasks in a batch, `N`.
-        seed: fixes the tasks.
+        seed: random seed of the tasks.
         device: where batches are placed.
     """
 

@@ -65,7 +65,7 @@ class BitSequences(TaskFamily):
 
         Args:
             parameters: task parameters, one row per sequence.
-            generator: source of randomness; None uses torch's global generator.
+            generator: random number generator; None uses torch's global generator.
 
         Shapes:
             parameters `(B, …)` -> inputs `(B, S, F)`, NaN after the end, and targets
@@ -79,7 +79,7 @@ class BitSequences(TaskFamily):
 
         Args:
             batch: `B`, the number of sequences.
-            generator: source of randomness; None uses torch's global generator.
+            generator: random number generator; None uses torch's global generator.
             ragged: whether each sequence draws its own length. By default one length is drawn for
                 the whole batch, and nothing is padded.
 

@@ -136,7 +136,7 @@ def from_hf(
             too few classes; or the tokenizer does not return ids.
         ArgumentTypeError: an argument has a type that is not listed above.
         ArgumentError: `splits` or a count is not valid.
-        UnknownNameError: the preset, or a class in `splits`, does not exist.
+        UnknownNameError: the preset, or a class in `splits`, is unknown.
         MissingExtraError: the package datasets is not installed.
 
     Example:

@@ -65,7 +65,7 @@ class Activity(GroupedDataset):
     mixed, and 0.59 across arms.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
         window: `S`, steps per window; 50 steps are a second.
         stride: steps from the start of one window to the start of the next, at least `window`; None

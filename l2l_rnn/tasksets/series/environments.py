@@ -98,7 +98,7 @@ def draw_bodies(
         count: number of bodies.
         broken: share of bodies with one broken motor; these are the last ones.
         outside: whether every parameter is drawn outside of its range, by a factor of up to 1.5.
-        generator: source of randomness.
+        generator: random number generator.
     """
     low, high = np.log(np.array(list(environment.ranges.values()))).T
     drawn = generator.uniform(low, high, (count, len(low)))

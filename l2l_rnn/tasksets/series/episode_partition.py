@@ -19,7 +19,7 @@ def partition_episodes(
         episodes: episode of each item, at least 0.
         shots: support items of each task.
         queries: query items of each task. `shots + queries` must be at most `max_samples`.
-        generator: source of randomness; None uses torch's global generator.
+        generator: random number generator; None uses torch's global generator.
 
     Returns:
         Positions of the items in their rows, the support items first.

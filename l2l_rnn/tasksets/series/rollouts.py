@@ -29,7 +29,7 @@ def record_transitions(
         bodies: parameters of the bodies, from `draw_bodies`.
         transitions: number of transitions per body.
         horizon: steps after which an episode is reset; it is also reset when gymnasium ends it.
-        generator: source of randomness.
+        generator: random number generator.
 
     Returns:
         `states` and `following` (the next states), (bodies, transitions, state); `actions`,

@@ -59,11 +59,11 @@ class Strokes(SequenceDataset):
     point, in cap heights.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        transform: applied to each sequence when it is looked up; None leaves it unchanged.
-        target_transform: applied to each label when it is looked up; None leaves it unchanged.
-        download: unused, like `root`.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged.
+        download: ignored, like `root`.
         samples: number of items per class.
         rotations: whether rotated characters are classes too; otherwise every class is upright.
         jitter: factor of all augmentations, above 0.
@@ -82,7 +82,7 @@ class Strokes(SequenceDataset):
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split` does not exist.
+        UnknownNameError: `split` is unknown.
         ArgumentError: `samples` is not a positive integer, `seed` is not a non-negative integer,
             `jitter` is not a finite number above 0, or `rotations` is not a bool.
         MissingExtraError: Hershey-Fonts is not installed.

@@ -54,7 +54,7 @@ class DelayedRecall(TaskFamily):
 
     Raises:
         ArgumentError: `lag` is not a positive integer, or `symbols` not an integer from 3 to 8.
-        UnknownNameError: there is no such split.
+        UnknownNameError: `split` is unknown.
 
     Example:
         >>> batch = DelayedRecall(lag=20).draw(tasks=4, shots=2, queries=3)

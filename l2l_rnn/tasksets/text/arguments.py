@@ -57,7 +57,7 @@ def check_held_out(
     """Return the language codes in `held_out`, sorted and without repeats.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         held_out: language codes, or None.
         known: returns the codes that exist.
         kind: describes the codes in the message, such as "CLDR codes".

@@ -83,13 +83,13 @@ class IntentLanguages(GroupedDataset):
         group_names: code of each language, sorted.
         families: family of each language.
         sentences: the sentences as text, one per item.
-        vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
         inputs (items, S) int64, S = `max_length`; targets, groups (items,) int64.
 
     Raises:
-        UnknownNameError: `split`, `scripts` or a code in `held_out` does not exist.
+        UnknownNameError: `split`, `scripts` or a code in `held_out` is unknown.
         ArgumentError: a count is not a positive integer, `max_sentences` is less than
             `min_sentences`, `held_out` is empty, or `seed` is not a non-negative integer.
         DataError: a language in `held_out`, or every language of the split, has too few intents.

@@ -83,11 +83,11 @@ class Intents(SequenceDataset):
     sentences is left out.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        transform: applied to each sequence when it is looked up; None leaves it unchanged.
-        target_transform: applied to each label when it is looked up; None leaves it unchanged.
-        download: unused, like `root`.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged.
+        download: ignored, like `root`.
         language: code of the language, such as `"en"`, `"fi"` or `"pt-BR"`. Languages other than
             English have fewer intents, some of them too few.
         min_sentences: smallest number of sentences of an intent.
@@ -104,14 +104,14 @@ class Intents(SequenceDataset):
         language: as given.
         classes: name of each label, sorted, such as "HassStartTimer".
         sentences: the sentences as text, one per item.
-        vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
         sequences: (items, S) int64, S = `max_length`.
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split` or `language` does not exist.
+        UnknownNameError: `split` or `language` is unknown.
         ArgumentError: a count is not a positive integer, `max_sentences` is less than
             `min_sentences`, or `seed` is not a non-negative integer.
         DataError: no intent of the split has enough sentences.

@@ -57,11 +57,11 @@ class Languages(SequenceDataset):
     `min_names` remaining names is left out.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        transform: applied to each sequence when it is looked up; None leaves it unchanged.
-        target_transform: applied to each label when it is looked up; None leaves it unchanged.
-        download: unused, like `root`.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged.
+        download: ignored, like `root`.
         scripts: `"latin"` keeps names in Latin script, of the languages written in it. `"all"`
             keeps every name, which is easier, because a script may reveal the language.
         held_out: codes of the languages to test on instead. Their families are then removed from
@@ -78,14 +78,14 @@ class Languages(SequenceDataset):
         classes: CLDR code of each label, sorted.
         families: language family of each label.
         names: the names as text, one per item.
-        vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
         sequences: (items, S) int64, S = `max_length`.
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split`, `scripts` or a code in `held_out` does not exist.
+        UnknownNameError: `split`, `scripts` or a code in `held_out` is unknown.
         ArgumentError: `min_names` or `max_length` is not a positive integer, or `held_out` is
             empty.
         DataError: a language in `held_out`, or every language of the split, has too few names.

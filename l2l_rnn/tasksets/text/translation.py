@@ -97,7 +97,7 @@ class Translation(GroupedDataset):
         targets (items, T) int64, T = `max_length` + 1; groups (items,) int64.
 
     Raises:
-        UnknownNameError: `split`, `pairs`, `scripts` or a code in `held_out` does not exist.
+        UnknownNameError: `split`, `pairs`, `scripts` or a code in `held_out` is unknown.
         ArgumentError: a count is not a positive integer, `held_out` is empty, or
             `target_vocabulary` does not map the end of a target to END.
         DataError: a language in `held_out`, or every language of the split, has too few pairs.

@@ -258,7 +258,7 @@ def test_an_interrupted_loop_continues_also_after_restoring(taskset):
 
 def test_len_needs_a_number_of_batches():
     loader = TaskLoader(plain(), 2, 1)
-    with pytest.raises(ArgumentTypeError, match=r"len\(\) needs a number of batches.*; set it"):
+    with pytest.raises(ArgumentTypeError, match=r"len\(\) requires a number of batches.*; set it"):
         len(loader)
     assert "tasks=2, shots=1" in repr(loader)
 
@@ -430,16 +430,16 @@ LABELED = TASKSETS["classes"]()
             for value in (-1, True, 1.5, "2")
         ),
         ({"seed": 2**63}, ArgumentError, f"seed must be an integer from 0 to {2**63 - 1}, got"),
-        ({"shots": 4}, DataError, "shots=4 must leave at least 1 of.*4 samples .* got 0 left"),
-        ({"shots": 9}, DataError, "shots=9 must leave at least 1 of.*4 samples .* got 0 left"),
-        ({"queries": 4}, DataError, "shots=1 must leave at least 4 of.*4 samples .* got 3 left"),
+        ({"shots": 4}, DataError, "shots=4 must leave at least 1 of.*4 samples .* got 0; raise"),
+        ({"shots": 9}, DataError, "shots=9 must leave at least 1 of.*4 samples .* got 0; raise"),
+        ({"queries": 4}, DataError, "shots=1 must leave at least 4 of.*4 samples .* got 3; raise"),
         ({"rank": 1}, ArgumentError, "rank must be an integer from 0 to 0, got 1"),
         (
             {"tasks": 2, "world_size": 3, "seed": 0},
             ArgumentError,
             "tasks must be at least world_size=3, .* got 2",
         ),
-        ({"world_size": 2}, ArgumentError, "seed must be the same integer on all of 2 ranks"),
+        ({"world_size": 2}, ArgumentError, "seed must be the same integer on all 2 ranks"),
         ({"device": "gpu"}, ArgumentError, "device must be known to torch, got 'gpu'"),
         ({"device": 1.5}, ArgumentError, "device must be known to torch, got 1.5"),
         ({"pin_memory": "yes"}, ArgumentError, "pin_memory must be True, False or None, got 'yes'"),
@@ -455,7 +455,7 @@ def test_bad_input_is_rejected(options, error, message):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 @pytest.mark.parametrize("options", [{"device": "cuda"}, {"pin_memory": True}])
 def test_missing_cuda_is_reported(options):
-    with pytest.raises(ArgumentError, match="needs CUDA, which is not available"):
+    with pytest.raises(ArgumentError, match="requires CUDA, which is not available"):
         TaskLoader(LABELED, 4, 1, **options)
 
 
@@ -463,7 +463,7 @@ def test_missing_cuda_is_reported(options):
 def test_a_plain_taskset_must_have_queries_left(shots):
     with pytest.raises(DataError, match=f"more than shots={shots}.*raise train_samples"):
         next(TaskLoader(plain(), 2, shots))
-    with pytest.raises(DataError, match=r"shots=2 and queries=3 need 5 examples.*got 4"):
+    with pytest.raises(DataError, match=r"shots=2 and queries=3 require 5 examples.*got 4"):
         next(TaskLoader(plain(), 2, 2, 3))
 
 
@@ -479,7 +479,7 @@ STATE = TaskLoader(LABELED, 4, 1, seed=0).state_dict()
         (
             {**STATE, "tasks": 8},
             ArgumentError,
-            "must be of a loader with tasks=4, got tasks=8",
+            "must come from a loader with tasks=4, got tasks=8",
         ),
         ({**STATE, "shots": 2}, ArgumentError, "with shots=1, got shots=2"),
         ({**STATE, "ways": 99}, ArgumentError, "with ways=3, got ways=99; .*same task set"),

@@ -115,7 +115,7 @@ def test_encode_rejects_other_types(pipeline, text):
     [
         (b"{", "must be JSON"),
         (b"\xff", "must be JSON"),
-        (b"[]", "one of the formats .*got None"),
+        (b"[]", "the format of .* must be one of .*got None"),
         (b'{"format": "pickle"}', "got 'pickle'"),
         (b'{"format": ["x"]}', "got \\['x'\\]"),
         (b'{"format": "l2l_rnn.WordVocabulary", "version": 1, "words": [1]}', "distinct words"),
