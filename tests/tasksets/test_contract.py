@@ -316,7 +316,9 @@ def test_a_task_loader(taskset):
     slow = next(TaskLoader(fixed, tasks=4, shots=5, seed=0))
     assert [part.shape for part in parts(slow)] == [part.shape for part in parts(first)]
     if taskset.source.support_is_half:
-        with pytest.raises(DataError, match=r"shots must be 5, half of 10 samples.*got 4; set the"):
+        with pytest.raises(
+            DataError, match=r"shots must be 5, half of the 10 samples.*got 4; set the"
+        ):
             TaskLoader(fixed, tasks=4, shots=4)
 
 

@@ -36,8 +36,8 @@ class DelayedRecall(TaskFamily):
 
     The first step shows a symbol and sets a flag. The later steps show distractors: random symbols
     without the flag. The target is the label of the first symbol under the task's permutation,
-    which the support set reveals. No permutation is in two splits. The error is one minus the
-    accuracy; at chance level it is `1 - 1/symbols`.
+    which the support set reveals. The splits have no permutation in common. The error is one minus
+    the accuracy; at chance level it is `1 - 1/symbols`.
 
     Args:
         lag: `k`, steps from the symbol to the end; a sequence has `k + 1` steps.
@@ -62,7 +62,7 @@ class DelayedRecall(TaskFamily):
         (torch.Size([4, 10, 21, 6]), torch.Size([4, 15]))
 
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, section 5.2 (long time
-    lags with distractors). The labels that change with the task are added here.
+    lags with distractors). Labels that change from task to task are not in the paper.
     """
 
     optimum = 0.0

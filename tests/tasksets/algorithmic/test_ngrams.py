@@ -187,7 +187,7 @@ def test_a_length_without_targets_is_rejected(make):
 
 @pytest.mark.parametrize("shape", [(20, 1), (2, 20, 2), (2, 4, 1), (2, 20)])
 def test_sequences_of_another_shape_are_rejected(shape):
-    with pytest.raises(ShapeError, match=r"the shape \(…, B, S, 1\) with S of at least 5"):
+    with pytest.raises(ShapeError, match=r"have shape \(…, B, S, 1\) with S of at least 5"):
         DynamicNGrams().bayes_logits(torch.zeros(shape))
 
 

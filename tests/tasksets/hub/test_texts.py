@@ -248,7 +248,8 @@ def test_only_ambiguous_texts():
     table = [{"text": "same words", "label": name} for name in CLASSES for _ in range(4)]
     dataset = datasets.Dataset.from_list(table)
     with pytest.raises(
-        DataError, match=r"10 classes \(without 0 repeats and 40 texts that another class also has"
+        DataError,
+        match=r"10 classes \(after dropping 0 repeats and 40 texts that occur in two classes",
     ):
         from_hf(dataset, "text", "label", BYTES)
     splits = {"train": CLASSES[:2], "validation": CLASSES[2:3], "test": CLASSES[3:4]}

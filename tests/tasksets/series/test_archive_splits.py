@@ -268,11 +268,11 @@ def test_names_in_a_set_are_sorted():
         ({"datasets": (["A"], ["B"], ["A"])}, ArgumentError, "must be distinct, got 'A' twice"),
         ({"datasets": (["A"], ["B"], [3])}, ArgumentTypeError, "names of datasets must be str"),
         ({"protocol": "classes", "datasets": "OSULeaf"}, ArgumentTypeError, r"pass \('OSULeaf',\)"),
-        ({"protocol": "classes", "datasets": [["A"]]}, ArgumentTypeError, "takes three sequences"),
+        ({"protocol": "classes", "datasets": [["A"]]}, ArgumentTypeError, "pass three sequences"),
         (
             {"protocol": "classes", "datasets": ("GunPoint",)},
             DataError,
-            "validation split is empty",
+            "must have 6 classes to fill the validation split, got none",
         ),
         (
             {"protocol": "classes", "datasets": ("OSULeaf", "BasicMotions")},
@@ -296,6 +296,7 @@ def test_splits_with_different_channels_are_rejected(tmp_path):
 
 def test_missing_values_inside_a_series_are_rejected(tmp_path):
     with pytest.raises(
-        DataError, match=r"series: Mine: case 9 must have NaN at its end .* at step 2 of channel 0"
+        DataError,
+        match=r"series: Mine: case 9 must have NaN only at its end, got one at step 2 of channel 0",
     ):
         one_dataset(tmp_path, tiny().replace("312.0", "?"))
