@@ -19,7 +19,7 @@ class TaskCard:
             split; None if tasks are generated.
         items: number of items in the three splits; None if tasks are generated.
         lengths: number of steps in the shortest and the longest item.
-        splits: unit that is never shared between splits, such as "person".
+        splits: how the splits are separated, such as "disjoint by person".
         measure: the score, such as "accuracy" or "mean squared error".
         chance: chance level, for 5 ways if tasks have ways.
         baseline: a simple method without meta-training, and its score on meta-test tasks, for 5
@@ -49,7 +49,7 @@ class TaskCard:
             "task": self.task,
             "source": f"{self.source}; license: {self.license}",
             "size": self._size(),
-            "splits": f"no two splits share {self.splits}",
+            "splits": self.splits,
             "scores": f"{self.measure}: {scores}",
             "requires": f"pip install 'l2l_rnn[{self.extra}]'" if self.extra else "no extra",
         }

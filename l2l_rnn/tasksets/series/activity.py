@@ -38,7 +38,7 @@ from l2l_rnn.tasksets.series.watch_recordings import (
         classes=(6, 2, 2),
         items=(1355, 508, 506),
         lengths=(100, 100),
-        splits="person",
+        splits="disjoint by person",
         measure="accuracy",
         chance=0.2,
         baseline=("nearest centroid of channel means and standard deviations", 0.79),

@@ -173,7 +173,7 @@ def unseen_classes(
         classes=(10, 12, 2),
         items=(3045, 7680, 652),
         lengths=(7, 128),
-        splits="dataset and kind of signal",
+        splits="disjoint by dataset and kind of signal",
         measure="accuracy",
         chance=0.2,
         baseline=("nearest neighbor by Euclidean distance", 0.46),

@@ -38,7 +38,7 @@ from l2l_rnn.tasksets.series.transitions import (
         classes=(200, 50, 50),
         items=(20000, 5000, 5000),
         lengths=(1, 1),
-        splits="environment",
+        splits="disjoint by environment",
         measure="mean squared error",
         chance=0.863,
         baseline=("ridge regression on quadratic features of 10 transitions", 0.382),

@@ -23,7 +23,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(51, 51),
-        splits="a pair of weights, except by chance (they are continuous)",
+        splits="random; weights are drawn independently",
         measure="mean squared error relative to predicting 0 (best 0)",
         chance=1.0,
         baseline=("least squares on the two marked numbers", 0.0),

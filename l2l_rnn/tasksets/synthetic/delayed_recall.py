@@ -25,7 +25,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(51, 51),
-        splits="a permutation of the five labels",
+        splits="disjoint by permutation of the five labels",
         measure="accuracy (best 1)",
         chance=0.2,
         baseline=("the label of the support example with the same first step", 1.0),

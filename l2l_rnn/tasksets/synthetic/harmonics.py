@@ -23,7 +23,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(1, 1),
-        splits="a wave, except by chance (its parameters are continuous)",
+        splits="random; waves are drawn independently",
         measure="mean squared error (best 0.01)",
         chance=1.01,
         baseline=("the best linear predictor from 5 points", 0.47),

@@ -33,7 +33,7 @@ from l2l_rnn.tasksets.text.language_names import NamedLanguages, build
         classes=(103, 13, 28),
         items=(40621, 5570, 13295),
         lengths=(2, 32),
-        splits="language family",
+        splits="disjoint by language family",
         measure="accuracy",
         chance=0.2,
         baseline=("logistic regression on TF-IDF of character 1-3-grams", 0.626),

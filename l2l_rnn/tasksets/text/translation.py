@@ -32,11 +32,11 @@ _END_OF_TEXT = "\x03"  # the control character END OF TEXT; it sorts before all 
     TaskCard(
         task="Spell out a number in an unseen language, given a few examples.",
         source="Unicode CLDR, in the package unicode-rbnf",
-        license="MIT; data Unicode-3.0",
+        license="MIT (package), Unicode-3.0 (data)",
         classes=(34, 3, 10),
         items=(33057, 2965, 9998),
         lengths=(1, 3),
-        splits="language family",
+        splits="disjoint by language family",
         measure="normalized edit similarity",
         chance=0.0,
         baseline=("target of the support input nearest by edit distance", 0.54),
