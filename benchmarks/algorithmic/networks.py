@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.algorithmic.settings import Settings
+from benchmarks.sizes import matching_size, parameter_count
 from l2l_rnn.memory import (
     DNC,
     MANN,
@@ -184,29 +185,12 @@ def matching_hidden_size(settings: Settings, family: BitSequences) -> int:
     Raises:
         ArgumentError: the settings do not make a network.
     """
-    wanted = _parameters("ntm", settings.hidden_size, settings, family)
+
+    def make(memory: str, hidden: int) -> nn.Module:
+        return NETWORKS[memory].make(family.input_size, family.output_size, hidden, settings)
+
+    with torch.device("meta"):
+        wanted = parameter_count(make("ntm", settings.hidden_size))
     if settings.memory == "ntm":
         return settings.hidden_size
-
-    def excess(hidden: int) -> int:
-        return _parameters(settings.memory, hidden, settings, family) - wanted
-
-    high = 1
-    while excess(high) < 0:
-        high *= 2
-    low = max(1, high // 2)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
-    return min(low, high, key=lambda hidden: abs(excess(hidden)))
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Return the number of learned parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _parameters(memory: str, hidden: int, settings: Settings, family: BitSequences) -> int:
-    with torch.device("meta"):  # uses neither memory nor random numbers
-        model = NETWORKS[memory].make(family.input_size, family.output_size, hidden, settings)
-    return parameter_count(model)
+    return matching_size(lambda hidden: make(settings.memory, hidden), wanted)

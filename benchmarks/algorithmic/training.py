@@ -14,9 +14,10 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.algorithmic.loss_monitor import BestWeights, LossMonitor
-from benchmarks.algorithmic.networks import NETWORKS, build, parameter_count
+from benchmarks.algorithmic.networks import NETWORKS, build
 from benchmarks.algorithmic.settings import Settings
 from benchmarks.algorithmic.tasks import Task, evaluate, optimum
+from benchmarks.sizes import parameter_count
 
 _AVERAGED_EVERY = 10  # steps
 _INTERIM_SEQUENCES = 16  # of each length, in an evaluation during training

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from l2l_rnn.files import read_json, replacing, write_json
+from l2l_rnn.files import read_json, write_json
 
 
 def check_writable(directory: Path) -> None:
@@ -19,13 +19,6 @@ def check_writable(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory):
         pass
-
-
-def replace(path: Path, write: Callable[[Path], object]) -> Path:
-    """Call `write` with a temporary path, then move the file to `path`."""
-    with replacing(path, "wb") as file:
-        write(Path(file.name))
-    return path
 
 
 def write_result(

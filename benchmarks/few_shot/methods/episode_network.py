@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.sizes import matching_size
 from l2l_rnn.memory import MANN, NTM, DeltaFastWeights, HebbianRNN, MemoryLayer, MemoryNetwork
 from l2l_rnn.nn import LSTM, Linear
 
@@ -84,19 +85,4 @@ def network_of_size(parameters: int, vector_size: int, ways: int, **options: Any
     def of_size(size: int) -> EpisodeNetwork:
         return EpisodeNetwork(vector_size, ways, size=size, **options)
 
-    def count(size: int) -> int:
-        with torch.device("meta"):
-            return count_parameters(of_size(size))
-
-    low, high = 1, 2
-    while count(high) < parameters:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    return of_size(min(low, high, key=lambda size: abs(count(size) - parameters)))
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    return of_size(matching_size(of_size, parameters))

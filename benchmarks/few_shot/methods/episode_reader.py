@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.few_shot.methods.episode_method import EpisodeMethod
-from benchmarks.few_shot.methods.episode_network import count_parameters, network_of_size
+from benchmarks.few_shot.methods.episode_network import network_of_size
 from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
+from benchmarks.sizes import parameter_count
 from l2l_rnn.data import Episodes
 
 
@@ -74,4 +75,4 @@ class EpisodeReader(EpisodeMethod):
             return self.reader(episodes.x.squeeze(2), episodes.previous)
 
     def details(self) -> dict[str, Any]:
-        return {"parameters": count_parameters(self.reader)}
+        return {"parameters": parameter_count(self.reader)}

@@ -12,6 +12,7 @@ from benchmarks.algorithmic import loss_monitor, networks, run, tasks, training
 from benchmarks.algorithmic.networks import NETWORKS
 from benchmarks.algorithmic.settings import Settings, add_options, as_arguments
 from benchmarks.algorithmic.tasks import TASKS, Evaluation
+from benchmarks.sizes import parameter_count
 from l2l_rnn.tasksets import AssociativeRecall, Copy, DynamicNGrams, PrioritySort, RepeatCopy
 
 SMALL = {
@@ -144,7 +145,7 @@ def test_networks_have_about_as_many_parameters(name, memory):
     for kind in ("ntm", memory):
         settings = run.make_settings(name, memory=kind)
         model = networks.build(settings, TASKS[name].family)
-        counts[kind] = networks.parameter_count(model)
+        counts[kind] = parameter_count(model)
     assert counts[memory] == pytest.approx(counts["ntm"], rel=0.015)
 
 
@@ -288,7 +289,7 @@ def test_every_network_trains_on_every_task(name, memory):
     assert [point["sequences"] for point in result["points"]] == [4, 8]
     assert all(0.2 < point["loss"] < 2 for point in result["points"])
     assert result["network"] == NETWORKS[memory].description
-    assert result["parameters"] == networks.parameter_count(model)
+    assert result["parameters"] == parameter_count(model)
     assert [n for n, p in model.named_parameters() if torch.equal(p, start[n])] == []
     assert list(result["cost"]) == list(result["points"][0]["cost"]) == ["near", "far"]
     assert (

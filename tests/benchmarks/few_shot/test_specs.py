@@ -11,13 +11,14 @@ import torch
 
 from benchmarks import report
 from benchmarks.few_shot import runner
-from benchmarks.few_shot.methods.episode_network import count_parameters, network_of_size
+from benchmarks.few_shot.methods.episode_network import network_of_size
 from benchmarks.few_shot.methods.episode_reader import EpisodeReader
 from benchmarks.few_shot.methods.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.family_memory import FamilyMemory
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.spec import EpisodeSpec, FamilySpec
 from benchmarks.few_shot.specs import SPECS
+from benchmarks.sizes import parameter_count
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
@@ -87,7 +88,7 @@ def test_readers_have_similar_numbers_of_parameters(name):
             if entry.method is EpisodeReader:
                 aim = entry.options["parameters"]
                 made = network_of_size(aim, 64, 5, **entry.options["network"])
-                assert count_parameters(made) == pytest.approx(aim, rel=0.02)
+                assert parameter_count(made) == pytest.approx(aim, rel=0.02)
 
 
 def test_every_form_has_the_memory_learner():

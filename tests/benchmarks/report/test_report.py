@@ -198,17 +198,3 @@ def test_an_interrupted_result_never_replaces_a_complete_one(tmp_path):
     stems = ("example-full", "example-full-partial")
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("json", "png")}
     assert not report.read_result(tmp_path / "example-full.json")["interrupted"]
-
-
-def test_replace_leaves_the_old_file_after_an_error(tmp_path):
-    path = tmp_path / "file"
-    report.replace(path, lambda temporary: temporary.write_text("old"))
-
-    def fail(temporary):
-        temporary.write_text("new")
-        raise ArithmeticError
-
-    with pytest.raises(ArithmeticError):
-        report.replace(path, fail)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
