@@ -1,4 +1,4 @@
-"""Results as tables, JSON files and pictures."""
+"""Reports of results: tables, JSON files and figures."""
 
 from benchmarks.report.bars import bars_and_training
 from benchmarks.report.files import check_writable, read_result, write_result

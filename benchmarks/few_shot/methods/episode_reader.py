@@ -1,4 +1,4 @@
-"""Trained readers of episodes: a recurrent network, with or without a memory."""
+"""Trained readers of episodes: recurrent networks with or without a memory."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class EpisodeReader(EpisodeMethod):
     Args:
         encoder, pretraining: as in `EpisodeMethod`.
         network: options of `EpisodeNetwork`, without its size.
-        parameters: number of parameters; the network takes the size that comes closest.
-        training: settings of the training; `tasks` is the number of episodes in a step.
-        grow: share of the training during which episodes grow to their full size.
+        parameters: desired number of parameters; the size of the network is chosen to match it.
+        training: settings of the training; `tasks` is the number of episodes per step.
+        grow: fraction of the training during which episodes grow to their full size.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ def test_the_quick_form_runs_and_writes_what_it_prints(name, quick_run):
     entries, result, out, printed = quick_run(name)
     assert report.table(result) in printed
     assert report.notes(result) in printed
-    assert "Quick run: no numbers to quote." in printed
+    assert "Quick run: scores are meaningless." in printed
     assert json.loads((out / f"{name}-quick.json").read_text()) == result
     assert (out / f"{name}-quick.png").read_bytes().startswith(b"\x89PNG")
     columns = [column["name"] for column in result["columns"]]

@@ -157,7 +157,7 @@ def test_a_quick_run_says_so_in_its_notes_and_its_picture(form, tmp_path, figure
     report.bars_and_training(result, tmp_path / "picture.png")
     texts = [text.get_text() for text in figures[0].texts]
     for text in (*texts, report.notes(result)):
-        assert ("no numbers to quote" in text) == (form == "quick" or text == "")
+        assert ("scores are meaningless" in text) == (form == "quick" or text == "")
     assert len(texts) == (2 if form == "quick" else 1)
 
 
