@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and settings of all tests."""
 
 import os
 import shutil
@@ -7,17 +7,16 @@ import tempfile
 import pytest
 import torch
 
-# The tensors of a test are small: a second thread costs more than it gives.
+# Tensors in tests are so small that a second thread would slow them down.
 torch.set_num_threads(1)
 
 
 def pytest_configure(config):
-    """Give the session a home of its own: task sets are made once in it, and none was kept before.
+    """Set a temporary home folder for the session, so that cached task sets are made in it once.
 
-    Other programs' caches, which no test is about, stay where they are. Where pytest-xdist shares
-    the tests among processes, they share the home too.
+    The caches of other programs are used as usual. The processes of pytest-xdist share the home.
     """
-    if hasattr(config, "workerinput"):  # a process of pytest-xdist, started with that home
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist inherits the home
         return
     home = tempfile.mkdtemp(prefix="l2l_rnn-tests-")
     environment = pytest.MonkeyPatch()
@@ -30,10 +29,10 @@ def pytest_configure(config):
 
 @pytest.fixture
 def chance_of():
-    """Pearson's chi-square test: how likely counts so uneven are by chance.
+    """Return a function that computes the p-value of Pearson's chi-square test.
 
-    Of one row of counts, that its events are equally likely; of several, that they come from one
-    distribution.
+    The null hypothesis is that all events are equally likely (one row of counts), or that all rows
+    have the same distribution (several rows).
     """
 
     def of(rows):
@@ -46,11 +45,11 @@ def chance_of():
         else:
             expected = counts.sum(1, keepdim=True) * counts.sum(0) / counts.sum()
             freedom = (len(counts) - 1) * (events - 1)
-        assert expected.min() >= 1  # with the next line, W. G. Cochran's rule of 1954
+        assert expected.min() >= 1  # this and the next line: rule of W. G. Cochran, 1954
         assert (expected < 5).double().mean() <= 0.2
         statistic = ((counts - expected) ** 2 / expected).sum()
         return torch.special.gammaincc(torch.tensor(freedom / 2).double(), statistic / 2).item()
 
     assert of([[50, 50]]) == 1
-    assert of([[60, 40]]) == pytest.approx(0.0455, abs=1e-4)  # 4 at one degree of freedom
+    assert of([[60, 40]]) == pytest.approx(0.0455, abs=1e-4)  # statistic 4, one degree of freedom
     return of

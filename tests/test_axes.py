@@ -33,7 +33,7 @@ def test_every_layer_is_covered():
 
 
 @pytest.mark.parametrize("module", [*OURS.values(), *MODELS], ids=lambda m: type(m).__name__)
-def test_our_modules_know_tasks(module):
+def test_our_modules_support_the_task_axis(module):
     assert knows_tasks(module)
     assert knows_tasks(nn.Sequential(module, nn.Tanh(), nn.ModuleList([nn.Dropout(0.1)])))
 
@@ -50,12 +50,12 @@ def test_our_modules_know_tasks(module):
     ],
     ids=lambda m: type(m).__name__,
 )
-def test_torchs_modules_do_not(module):
+def test_torch_modules_do_not_support_the_task_axis(module):
     assert not knows_tasks(module)
     assert not knows_tasks(nn.Sequential(OURS["Linear"], nn.Sequential(module)))
 
 
-def test_a_subclass_of_a_container_may_do_anything():
+def test_subclasses_of_containers_are_not_assumed_to_support_it():
     class Mixing(nn.Sequential):
         def forward(self, x):
             return super().forward(x).mean(0)

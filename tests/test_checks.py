@@ -1,4 +1,4 @@
-"""Argument checks: what passes, and what the message says."""
+"""Argument checks: accepted values and error messages."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_an_integer_of_any_type_becomes_an_int(value):
         (0, {"fix": "pass 1"}, "LSTM: n must be a positive integer, got 0; pass 1"),
     ],
 )
-def test_what_is_no_integer_in_range_is_refused(value, limits, message):
+def test_values_other_than_integers_in_range_are_rejected(value, limits, message):
     with pytest.raises(ArgumentError) as caught:
         check_int("LSTM", "n", value, **limits)
     assert str(caught.value) == message
@@ -54,13 +54,13 @@ def test_a_number_of_any_type_becomes_a_float(value):
         (2, {"most": 1, "fix": "pass 1"}, "MAML: lr must be a number of at most 1, got 2; pass 1"),
     ],
 )
-def test_what_is_no_number_in_range_is_refused(value, limits, message):
+def test_values_other_than_numbers_in_range_are_rejected(value, limits, message):
     with pytest.raises(ArgumentError) as caught:
         check_number("MAML", "lr", value, **limits)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("value", ["lstn", None, ["lstm"], 3])
-def test_what_is_no_choice_is_refused(value):
+def test_unknown_choices_are_rejected(value):
     with pytest.raises(UnknownNameError, match=r"NTM: unknown controller .* Known: lstm, other"):
         check_choice("NTM", "controller", value, ["lstm", "other"])

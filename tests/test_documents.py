@@ -1,4 +1,4 @@
-"""The code of README and docs runs, and their tables are those that the result files give."""
+"""The code in README and docs runs, and their tables match the result files."""
 
 import json
 import re
@@ -69,12 +69,12 @@ def test_every_table_is_shown():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").glob("*-full.json")))
-def test_published_results_are_whole(path):
+def test_published_results_are_complete(path):
     assert not json.loads(path.read_text("utf-8")).get("interrupted")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page):
+def test_links_are_valid(page):
     text = page.read_text("utf-8")
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if "://" in link:

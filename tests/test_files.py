@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written atomically."""
 
 import os
 
@@ -9,7 +9,7 @@ from l2l_rnn.files import read_json, replacing, write_json
 
 
 @pytest.mark.parametrize(("mode", "content"), [("w", "größer"), ("wb", b"\x00\xff")])
-def test_a_block_that_ends_replaces_the_file(tmp_path, mode, content):
+def test_a_completed_block_replaces_the_file(tmp_path, mode, content):
     path = tmp_path / "file"
     path.write_text("old")
     with replacing(path, mode) as file:
@@ -19,7 +19,7 @@ def test_a_block_that_ends_replaces_the_file(tmp_path, mode, content):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path):
+def test_a_failed_block_leaves_the_file_unchanged(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -34,7 +34,7 @@ def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_json_goes_there_and_back(tmp_path):
+def test_json_round_trip(tmp_path):
     path = tmp_path / "file.json"
     write_json(path, {"a": [1, None]}, indent=1)
     assert path.read_text() == '{\n "a": [\n  1,\n  null\n ]\n}\n'
@@ -44,7 +44,7 @@ def test_json_goes_there_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("content", "error"), [({"a": object()}, TypeError), ({"a": float("nan")}, ValueError)]
 )
-def test_what_json_does_not_hold_is_refused_before_writing(tmp_path, content, error):
+def test_unserializable_values_are_rejected_before_writing(tmp_path, content, error):
     path = tmp_path / "file.json"
     path.write_text("{}")
     with pytest.raises(error):
@@ -53,7 +53,7 @@ def test_what_json_does_not_hold_is_refused_before_writing(tmp_path, content, er
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_is_refused(tmp_path, content):
+def test_files_that_are_not_json_are_rejected(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"Here: .* must be JSON"):

@@ -1,4 +1,4 @@
-"""The package as a whole: what it asks for, what it imports, and what lies where."""
+"""The package as a whole: requirements, imports and layout."""
 
 import ast
 import configparser
@@ -32,7 +32,7 @@ def read_requirements(text: str) -> dict[str, Requirement]:
 
 
 def read_setup() -> tuple[dict[str, Requirement], dict[str, dict[str, Requirement]]]:
-    """Return what the package needs, and what each extra adds."""
+    """Return the requirements of the package and of each extra."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
@@ -65,7 +65,7 @@ def relative(path: Path) -> str:
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk the tree, leaving out what only a type checker reads."""
+    """Walk the tree, without code for type checkers."""
     yield tree
     for child in ast.iter_child_nodes(tree):
         if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
@@ -88,13 +88,13 @@ DISTRIBUTIONS = packages_distributions()
 
 
 def distribution(module: str) -> str:
-    """Return the canonical name of the package that a module comes in."""
+    """Return the canonical name of a module's package."""
     top = module.partition(".")[0]
     return canonicalize_name(DISTRIBUTIONS.get(top, [top])[0])
 
 
 def third_party(folder: str) -> dict[str, str]:
-    """Return each package imported by the folder's code, and a file that does it."""
+    """Return each package imported in a folder, with a file that imports it."""
     own = {"l2l_rnn", "benchmarks", "examples", "tests", "__future__", *sys.stdlib_module_names}
     return {
         distribution(module): relative(path)
@@ -117,7 +117,7 @@ def demands() -> list[tuple[str, str, str]]:
     return calls
 
 
-# ---------------------------------------------------------------- what is asked for
+# ---------------------------------------------------------------- requirements
 
 
 @pytest.mark.parametrize(("file", "module", "extra"), demands())
@@ -130,12 +130,12 @@ def test_every_documented_extra_exists():
     assert {"text", "hub", "series", "strokes", "control", "plots", "benchmarks"} <= set(EXTRAS)
 
 
-def test_what_the_package_imports_is_what_it_requires():
+def test_imports_of_the_package_match_its_requirements():
     assert set(third_party("l2l_rnn")) == set(NEEDED)
 
 
 @pytest.mark.parametrize(("folder", "extra"), [("benchmarks", "benchmarks"), ("tests", "dev")])
-def test_what_else_is_imported_is_in_an_extra(folder, extra):
+def test_other_imports_are_in_an_extra(folder, extra):
     offered = set(NEEDED) | set(EXTRAS["benchmarks"]) | set(EXTRAS[extra])
     undeclared = {name: file for name, file in third_party(folder).items() if name not in offered}
     assert not undeclared
@@ -150,19 +150,19 @@ def test_requirements_are_pinned_exactly(name):
 def test_pins_lie_in_the_ranges_of_the_package(group):
     wanted = NEEDED if group == "needed" else EXTRAS[group]
     for name, requirement in wanted.items():
-        if group == "dev" and name not in PINS:  # ruff and mypy, pinned where they stand
+        if group == "dev" and name not in PINS:  # ruff and mypy, pinned in place
             assert str(requirement.specifier).startswith("==")
-        elif group not in ("mujoco", "series"):  # no part of the pinned environment
+        elif group not in ("mujoco", "series"):  # not part of the pinned environment
             (pin,) = PINS[name].specifier
             assert requirement.specifier.contains(pin.version), name
 
 
-# ---------------------------------------------------------------- what lies where
+# ---------------------------------------------------------------- layout
 
 
-def test_top_level_holds_only_what_the_design_names():
+def test_the_top_level_contains_only_known_entries():
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
-    ignored.append(".*")  # git and pytest's plugins leave hidden folders of their own
+    ignored.append(".*")  # git and pytest plugins create hidden folders
     found = {
         path.name
         for path in ROOT.iterdir()
@@ -182,12 +182,12 @@ def test_benchmarks_and_examples_use_the_public_interface(path):
 # ---------------------------------------------------------------- importing
 
 
-def test_import_is_quiet_and_takes_no_optional_package():
+def test_import_is_quiet_and_imports_no_optional_package():
     optional = {name for extra in EXTRAS.values() for name in extra}
     script = (
         "import sys, l2l_rnn, learn2learn, torch\n"
         "theirs = set(sys.modules)\n"
-        "from l2l_rnn import *\n"  # every room, for they load at first use
+        "from l2l_rnn import *\n"  # every subpackage, since they are loaded on first use
         "from importlib.metadata import packages_distributions\n"
         "tops = {name.partition('.')[0] for name in set(sys.modules) - theirs}\n"
         "print(*[d for n, ds in packages_distributions().items() if n in tops for d in ds])\n"

@@ -95,7 +95,7 @@ def test_entry_points_load_at_the_first_lookup(monkeypatch, look):
     look(registry)
     look(registry)
     assert groups == ["a.group"]
-    assert dict(registry) == {"own": 0, "plugin": 1}  # its own stand first
+    assert dict(registry) == {"own": 0, "plugin": 1}  # built-in members come first
     assert points[0].loaded == 1
 
 
@@ -105,7 +105,7 @@ def test_without_a_group_no_entry_points_load(monkeypatch):
 
 
 def test_a_broken_plugin_does_not_hide_the_rest(monkeypatch):
-    """The first lookup raises; the registry does not lose the other members."""
+    """The first lookup raises an error, but the registry keeps the other members."""
 
     class Broken(Point):
         def load(self):
@@ -114,6 +114,6 @@ def test_a_broken_plugin_does_not_hide_the_rest(monkeypatch):
     points = [Broken("broken", 0), Point("plugin", 1)]
     monkeypatch.setattr(l2l_rnn.registry, "entry_points", lambda group: points)
     registry = Registry("thing", "a.group")
-    for _ in range(2):  # a second look must not find the registry silently short
+    for _ in range(2):  # a second lookup must not silently miss members
         with contextlib.suppress(ImportError):
             assert "plugin" in list(registry)

@@ -1,4 +1,4 @@
-"""The structure of the source tree: floors, import direction, sizes of files and folders."""
+"""Structure of the source tree: floors, import direction, and sizes of files and folders."""
 
 import ast
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ PATHS = {module_name(path): path for path in sources("l2l_rnn") if path.suffix =
 
 
 def imported_modules(path: Path, *, inside_functions: bool) -> Iterator[str]:
-    """Yield each module of l2l_rnn that a file imports, but for what only a type checker reads."""
+    """Yield each module of l2l_rnn that a file imports, except for type checking."""
     todo = list(ast.parse(path.read_text("utf-8")).body)
     while todo:
         node = todo.pop()
@@ -79,7 +79,7 @@ def test_imports_run_downward(module):
         )
 
 
-def test_no_imports_go_in_a_circle():
+def test_there_are_no_circular_imports():
     # A package's __init__ re-exports what is inside; modules inside must not import it back.
     graph = {
         module: set(imported_modules(path, inside_functions=False)) - {module}
@@ -93,7 +93,7 @@ def test_no_imports_go_in_a_circle():
 
 
 @pytest.mark.parametrize("path", sources("l2l_rnn", "benchmarks", "examples"), ids=relative)
-def test_no_source_file_outgrows_its_limit(path):
+def test_source_files_stay_within_their_size_limit(path):
     assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
 
 
@@ -102,6 +102,6 @@ def test_no_source_file_outgrows_its_limit(path):
     sorted({path.parent for path in sources("l2l_rnn", "benchmarks", "examples")}),
     ids=relative,
 )
-def test_no_folder_outgrows_its_limit(folder):
+def test_folders_stay_within_their_size_limit(folder):
     files = [p for p in folder.iterdir() if p.suffix in (".py", ".c", ".h")]
     assert len([p for p in files if p.name != "__init__.py"]) <= MOST_FILES

@@ -1,4 +1,4 @@
-"""The cache of arrays: built once, complete or absent, and read without pickle."""
+"""The cache of arrays: built once, written atomically, and read without pickle."""
 
 import contextlib
 import gc
@@ -161,7 +161,7 @@ def test_no_file_is_left_if_building_fails(tmp_path):
 
 @contextlib.contextmanager
 def full_disk():
-    """Limit files to 10 kB, as on a disk that is full."""
+    """Limit files to 10 kB, to simulate a full disk."""
     resource = pytest.importorskip("resource")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))

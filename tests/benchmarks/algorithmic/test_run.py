@@ -24,7 +24,7 @@ SMALL = {
     "slot_size": 4,
 }
 SMALL |= {"read_heads": 1, "write_heads": 1}
-SHORT = {  # training sequences, evaluation on trained and on longer lengths
+SHORT = {  # number of training sequences; evaluation on trained and longer lengths
     "copy": (Copy(lengths=(1, 3)), Copy().at(3), Copy().at(5)),
     "repeat_copy": (RepeatCopy(lengths=(1, 2), repeats=(1, 2)), *[RepeatCopy().at(2, 2)] * 2),
     "associative_recall": (AssociativeRecall(items=(2, 2)), *[AssociativeRecall().at(2)] * 2),

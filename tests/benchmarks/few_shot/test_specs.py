@@ -1,4 +1,4 @@
-"""Every experiment of `SPECS`: it is complete, and its quick form runs."""
+"""Every experiment in `SPECS` is complete, and its quick form runs."""
 
 import contextlib
 import dataclasses
@@ -52,7 +52,7 @@ def quick_run(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_quick_form_runs_and_writes_what_it_prints(name, quick_run):
+def test_the_quick_form_runs_and_saves_what_it_prints(name, quick_run):
     entries, result, out, printed = quick_run(name)
     assert report.table(result) in printed
     assert report.notes(result) in printed

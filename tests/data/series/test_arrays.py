@@ -147,7 +147,7 @@ def test_inputs_are_not_modified():
     assert not steps.any()
 
 
-def test_arrays_do_not_need_pandas(monkeypatch):
+def test_arrays_do_not_require_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert len(from_arrays(CASES, Y)) == 4
 
@@ -208,6 +208,6 @@ def test_bad_arrays_are_rejected(X, options, error, message):
 
 
 @pytest.mark.parametrize("steps", [torch.zeros(2, 2, dtype=torch.int64), torch.zeros(3), [1.0]])
-def test_moments_need_real_valued_steps(steps):
+def test_moments_require_real_valued_steps(steps):
     with pytest.raises(ArgumentTypeError, match=r"channel_moments: expected real-valued steps"):
         channel_moments(steps)

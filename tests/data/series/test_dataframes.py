@@ -233,7 +233,7 @@ def test_formats_of_sktime():
         assert torch.equal(dataset.labels, made[0].labels)
 
 
-def test_a_list_of_labels_needs_sorted_cases():
+def test_a_list_of_labels_requires_sorted_cases():
     frame = pandas.DataFrame({"who": [2, 2, 1, 1], "when": [0, 1, 0, 1], "x": [1.0, 2, 3, 4]})
     with pytest.raises(ArgumentError, match=r"y must map cases to labels, .* not sorted, got list"):
         from_arrays(frame, ["b", "b"], case="who", time="when")

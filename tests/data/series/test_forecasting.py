@@ -185,7 +185,7 @@ def test_splits_share_no_series(count, fractions, sizes):
     assert sorted(found) == [1000 * i for i in range(count)]
 
 
-def test_equal_series_stay_together():
+def test_identical_series_stay_together():
     series = [torch.full((4,), float(i % 6)) for i in range(24)]
     parts = split_series(series, generator=seeded())
     for one, other in itertools.combinations(parts, 2):

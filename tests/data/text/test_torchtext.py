@@ -1,4 +1,4 @@
-"""Pipelines over torchtext, which works with torch 2.3 only; otherwise these are skipped."""
+"""Pipelines over torchtext; skipped unless torch is 2.3, the only version that it supports."""
 
 import pytest
 import torch

@@ -133,7 +133,7 @@ def test_a_preset_that_is_no_longer_available(tmp_path):
 def test_a_failure_other_than_the_network(tmp_path, monkeypatch):
     (tmp_path / "PolyAI" / "banking77").mkdir(
         parents=True
-    )  # `datasets` takes this folder for the data
+    )  # `datasets` mistakes this folder for the data
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"load_dataset.* failed .*: .*doesn't contain") as caught:
         from_hf(preset="banking77", root=tmp_path)

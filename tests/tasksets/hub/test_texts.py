@@ -371,7 +371,7 @@ def test_ids_above_the_memory_limit_are_in_a_file(dataset, tmp_path):
     inside = from_hf(dataset, "text", "label", BYTES, root=tmp_path)
     assert not (tmp_path / "l2l_rnn").exists()
     outside = from_hf(dataset, "text", "label", BYTES, root=tmp_path, memory=100)
-    assert not list((tmp_path / "l2l_rnn").iterdir())  # the file has no name
+    assert not list((tmp_path / "l2l_rnn").iterdir())  # the file is unlinked
     for ours, theirs in zip(outside, inside, strict=True):
         assert ours.sequences.dtype == torch.int16
         assert torch.equal(ours.sequences, theirs.sequences)
@@ -412,7 +412,7 @@ def test_200_000_rows_take_at_most_250_megabytes(tmp_path):
     script = (
         "import sys, datasets, torch\n"
         "from l2l_rnn.tasksets import from_hf\n"
-        "def kilobytes(what):\n"  # ru_maxrss may be that of the parent process
+        "def kilobytes(what):\n"  # ru_maxrss may include the parent process
         "    return int(open('/proc/self/status').read().partition(what)[2].split()[0])\n"
         "torch.set_num_threads(1)\n"
         "before = kilobytes('VmRSS:')\n"

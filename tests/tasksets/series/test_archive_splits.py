@@ -72,7 +72,7 @@ def test_classes_belong_to_the_dataset_of_their_group(datasets):
     assert numbered == [f"PLAID/{i}" for i in range(11)]
 
 
-def test_series_are_the_normalized_ones_of_the_archive(datasets):
+def test_series_are_normalized_series_of_the_archive(datasets):
     series, labels = archived_series("JapaneseVowels")
     dataset = datasets[1]
     case, channel = 17, 3
@@ -176,7 +176,7 @@ def test_long_series_are_truncated_on_request(tmp_path):
     assert dataset.sequences[0].squeeze(-1).tolist() == [500, 501, 502, 503]
 
 
-def test_short_series_stay_as_they_are(tmp_path):
+def test_short_series_are_unchanged(tmp_path):
     text = tiny(steps=12) + "1,2,3:k5\n"
     dataset = one_dataset(tmp_path, text, length=4, normalize=False)
     assert dataset.sequences[-1, :3].squeeze(-1).tolist() == [1, 2, 3]

@@ -210,7 +210,7 @@ def test_support_and_query_come_from_different_episodes(root, environment, shots
         assert not set(episodes[s].tolist()) & set(episodes[q].tolist())
 
 
-def test_tasksets_and_draw_share_one_distribution(root, chance_of):
+def test_tasksets_and_draw_have_the_same_distribution(root, chance_of):
     dataset = Dynamics(root, "test", **FEW)
     taskset = SourceTaskset(dataset, 1, 12)
     random.seed(0)

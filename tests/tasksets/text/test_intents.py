@@ -27,7 +27,7 @@ from l2l_rnn.tasksets import Intents, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.text import intent_sentences
 from l2l_rnn.tasksets.text.intent_fillings import fillings
 
-OPEN = ("area", "floor", "name", "timer_name", "timer_command")  # slots with fillers of ours
+OPEN = ("area", "floor", "name", "timer_name", "timer_command")  # slots with our own fillers
 
 
 @pytest.fixture(scope="module")

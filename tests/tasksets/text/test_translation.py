@@ -180,7 +180,7 @@ def test_vocabularies_are_built_from_train_only(splits):
     assert not (train.targets == 1).any()
 
 
-def test_a_letter_that_train_lacks_is_unknown(numbers):
+def test_letters_missing_from_train_are_unknown(numbers):
     validation = numbers["validation"]
     item = validation.texts.index(("6", "altı"))
     assert validation.decode(validation.targets[item : item + 1]) == ["alt\ufffd"]
@@ -284,7 +284,7 @@ def test_the_card(numbers):
 
 
 def nearest(dataset, tasks):
-    """Similarity of the target of the nearest of 5 support inputs, and how often it is right."""
+    """Similarity of the target of the nearest of 5 support inputs, and how often it is correct."""
     batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0))
     similarities, right = [], 0
     for sx, sy, qx, qy in zip(
@@ -357,7 +357,7 @@ def test_without_the_package(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("pairs", ["numbers", "names"])
 def test_all_scripts(root, pairs):
-    """Other scripts come in only if train has them."""
+    """Languages in other scripts are kept only if train has the script."""
     splits = {s: Translation(root, s, pairs=pairs, scripts="all") for s in SPLITS}
     assert {"ru", "hi", "el"} <= set(splits["train"].group_names)
     kinds = {
