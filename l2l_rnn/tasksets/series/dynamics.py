@@ -137,7 +137,9 @@ class Dynamics(GroupedDataset):
         if broken is not None:
             broken = check_number("Dynamics", "broken", broken, least=0, most=1)
         if not isinstance(extrapolate, bool):
-            raise ArgumentError(f"Dynamics: extrapolate must be True or False, got {extrapolate!r}")
+            raise ArgumentError(
+                f"Dynamics: extrapolate must be True or False, got {extrapolate!r}; pass a bool"
+            )
         history = check_int("Dynamics", "history", history)
         options = {
             "environment": environment,

@@ -120,7 +120,9 @@ class Strokes(SequenceDataset):
         self.split = check_split(who, split)
         samples = check_int(who, "samples", samples)
         if not isinstance(rotations, bool):
-            raise ArgumentError(f"{who}: rotations must be True or False, got {rotations!r}")
+            raise ArgumentError(
+                f"{who}: rotations must be True or False, got {rotations!r}; pass a bool"
+            )
         fix = "pass a small value such as 0.1 for weak augmentation"
         jitter = check_number(who, "jitter", jitter, above=0, fix=fix)
         seed = check_int(who, "seed", seed, least=0)

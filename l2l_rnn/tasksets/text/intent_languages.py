@@ -145,8 +145,8 @@ class IntentLanguages(GroupedDataset):
         if not languages:
             raise DataError(
                 f"{who}: min_intents={min_intents}, min_sentences={options.min_sentences} and "
-                f"scripts={scripts!r} leave no language in the {split} split; lower them or hold "
-                "out other languages"
+                f"scripts={scripts!r} must leave a language in the {split} split, got none; lower "
+                "the minimums or hold out other languages"
             )
         if vocabulary is None:
             vocabulary = CharacterVocabulary(s for s, code, _ in rows if splits[code] == "train")
