@@ -9,17 +9,17 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - imported first to keep gym from printing its notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run it; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
 
-    from benchmarks.few_shot.specs import SPECS  # late: importing learn2learn takes seconds
+    from benchmarks.few_shot.specs import SPECS  # imported here because learn2learn takes seconds
 
     if options.command == "list":
         _list(SPECS)
@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list the experiments, and the task sets with their cards")
     run = commands.add_parser("run", help="run an experiment")
-    redraw = commands.add_parser("redraw", help="draw the picture of a result file again")
+    redraw = commands.add_parser("redraw", help="redraw the figure of a saved result")
     for command in (run, redraw):
         command.add_argument("name", metavar="NAME", help="an experiment; see `list`")
         command.add_argument(
@@ -45,16 +45,19 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             default=RESULTS,
             metavar="DIR",
-            help="directory of the JSON file and the picture (default: benchmarks/results)",
+            help="folder of the JSON file and the figure (default: benchmarks/results)",
         )
     form = run.add_mutually_exclusive_group()
     form.add_argument(
-        "--quick", action="store_true", help="smoke run, under a minute; no numbers to quote"
+        "--quick", action="store_true", help="smoke test of about a minute; scores are meaningless"
     )
-    form.add_argument("--full", action="store_true", help="the run whose results the README shows")
+    form.add_argument("--full", action="store_true", help="full run, as published in docs")
     run.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
-    run.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N")
-    redraw.add_argument("--form", choices=["quick", "default", "full"], default="full")
+    text = "cpu, cuda or cuda:N (default: cpu)"
+    run.add_argument("--device", default="cpu", metavar="D", help=text)
+    redraw.add_argument(
+        "--form", choices=["quick", "default", "full"], default="full", help="(default: full)"
+    )
     return parser
 
 
@@ -82,9 +85,7 @@ def _run(parser: argparse.ArgumentParser, spec: Any, options: argparse.Namespace
     try:
         report.check_writable(options.out)
     except OSError as error:
-        parser.error(
-            f"--out {options.out}: cannot write there ({error.strerror}); choose another directory"
-        )
+        parser.error(f"--out {options.out}: not writable ({error.strerror}); choose another folder")
     form = "quick" if options.quick else "full" if options.full else "default"
     result = runner.run(spec, form, options.seed, device, options.out)
     return 130 if result["interrupted"] else 0

@@ -1,7 +1,7 @@
-"""The tables of README.md and docs/, generated from the result files.
+"""Generator of the tables in README.md and docs/, from the result files.
 
-`python -m benchmarks.documents` writes every table anew. A table stands between
-`<!-- table: NAME -->` and `<!-- end of table -->`; a test checks that each is up to date.
+`python -m benchmarks.documents` updates all tables. A table is enclosed in `<!-- table: NAME -->`
+and `<!-- end of table -->`; a test checks that each one is up to date.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 from benchmarks import report
@@ -34,7 +34,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def comparison() -> str:
-    """Compare a learn2learn script with and without this package."""
+    """Format a comparison of learn2learn scripts with and without this package."""
     speed, draws = read("speed"), read("loading")["seconds"]
     second_order = [row for row in speed["rows"] if not row["work"]["first_order"]]
     large, small = second_order[:2]
@@ -65,7 +65,7 @@ def comparison() -> str:
 
 
 def highlights() -> str:
-    """Summarize the results in six lines."""
+    """Format a summary of the results in six lines."""
     languages, repeat = read("languages"), read("languages-repeat")
     lags, waves = read("lags"), read("sinusoids")
     strokes, bits = read("strokes"), read("memory-tasks")
@@ -145,12 +145,12 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def refresh(text: str) -> str:
-    """Return a document with all of its tables generated anew."""
+    """Return a document with updated tables."""
     return TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[4]}", text)
 
 
 def main() -> int:
-    """Refresh all documents; returns the exit status."""
+    """Update the tables of all documents and return the exit status."""
     for path in DOCUMENTS:
         text = refresh(path.read_text("utf-8"))
         with replacing(path) as file:

@@ -1,8 +1,8 @@
 """Few-shot classification with learn2learn's MAML and a recurrent model.
 
 This is learn2learn's mini-ImageNet example with two changes: the task sets and the model come from
-`l2l_rnn`. Everything else is learn2learn's own: `MAML`, `partition_task`, `clone()`, `adapt()`. It
-runs on every classification task set, whether text or time series:
+`l2l_rnn`. Everything else is from learn2learn: `MAML`, `partition_task`, `clone()`, `adapt()`. It
+runs on every classification task set of text or time series:
 
     python -m examples.drop_in
     python -m examples.drop_in --taskset strokes --iterations 500
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 
-import l2l_rnn  # isort: skip - imported first to keep gym from printing its notice
+import l2l_rnn  # isort: skip - imported first to silence gym's notice
 
 import learn2learn as l2l
 import torch
@@ -23,7 +23,7 @@ from torch import nn, optim
 
 
 def accuracy(predictions, targets):
-    """Share of correct predictions."""
+    """Return the fraction of correct predictions."""
     return (predictions.argmax(dim=1) == targets).float().mean()
 
 
@@ -64,7 +64,7 @@ def main(
         test_samples=2 * shots,
     )
     if getattr(tasksets.train.source, "classes", None) is None:
-        raise SystemExit(f"{taskset} has no classes; try examples/drop_in_regression.py")
+        raise SystemExit(f"{taskset} has no classes; use examples/drop_in_regression.py")
     # Change 2. Was: l2l.vision.models.MiniImagenetCNN(ways)
     model = l2l_rnn.models.SequenceClassifier(
         ways, vocab_size=tasksets.vocab_size, input_size=tasksets.input_size

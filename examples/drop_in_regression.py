@@ -1,7 +1,7 @@
 """Few-shot regression with learn2learn's MAML: sine waves, or the motion of unseen pendulums.
 
-The loop is that of learn2learn's sine wave example. The task sets come from `l2l_rnn`. The first
-half of a task's examples is the support set, the second half the query set.
+The training loop is from learn2learn's sine wave example, the task sets are from `l2l_rnn`. The
+first half of a task's examples is the support set, the second half is the query set.
 
     python -m examples.drop_in_regression
     python -m examples.drop_in_regression --taskset dynamics
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 
-import l2l_rnn  # isort: skip - imported first to keep gym from printing its notice
+import l2l_rnn  # isort: skip - imported first to silence gym's notice
 
 import learn2learn as l2l
 import torch
@@ -47,7 +47,7 @@ def main(
     )
     inputs, targets = tasksets.train.sample()
     if not targets.is_floating_point() or targets.isnan().any():
-        raise SystemExit(f"{taskset} has no numeric targets; try examples/drop_in.py")
+        raise SystemExit(f"{taskset} has no numeric targets; use examples/drop_in.py")
     model = nn.Sequential(
         nn.Flatten(),
         nn.Linear(inputs[0].numel(), 40),

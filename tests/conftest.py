@@ -52,5 +52,5 @@ def chance_of():
         return torch.special.gammaincc(torch.tensor(freedom / 2).double(), statistic / 2).item()
 
     assert of([[50, 50]]) == 1
-    assert of([[60, 40]]) == pytest.approx(0.0455, abs=1e-4)  # 4 at one degree of freedom
+    assert of([[60, 40]]) == pytest.approx(0.0455, abs=1e-4)  # statistic 4, one degree of freedom
     return of

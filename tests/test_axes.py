@@ -33,7 +33,7 @@ def test_every_layer_is_covered():
 
 
 @pytest.mark.parametrize("module", [*OURS.values(), *MODELS], ids=lambda m: type(m).__name__)
-def test_our_modules_know_tasks(module):
+def test_our_modules_support_the_task_axis(module):
     assert knows_tasks(module)
     assert knows_tasks(nn.Sequential(module, nn.Tanh(), nn.ModuleList([nn.Dropout(0.1)])))
 

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written atomically."""
 
 import os
 
@@ -9,7 +9,7 @@ from l2l_rnn.files import read_json, replacing, write_json
 
 
 @pytest.mark.parametrize(("mode", "content"), [("w", "größer"), ("wb", b"\x00\xff")])
-def test_a_block_that_ends_replaces_the_file(tmp_path, mode, content):
+def test_a_completed_block_replaces_the_file(tmp_path, mode, content):
     path = tmp_path / "file"
     path.write_text("old")
     with replacing(path, mode) as file:

@@ -1,1 +1,1 @@
-"""Algorithmic tasks on bit sequences: training networks with a memory and measuring their reach."""
+"""Algorithmic tasks on bit sequences: training and evaluation of networks with a memory."""

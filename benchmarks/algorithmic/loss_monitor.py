@@ -1,4 +1,7 @@
-"""The course of a training loss: convergence, later climbs, and restoring the best weights."""
+"""Monitoring of the training loss: convergence, later increases, and restoring of the best weights.
+
+A climb is the ratio of the smoothed loss to its minimum so far.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,24 @@ from typing import Any
 import torch
 from torch import nn
 
-_WINDOW = 1000  # sequences that the smoothed loss averages over
-_NEAR_BEST, _SAVE_EVERY = 1.2, 50  # save when the loss is at most so many times its best; steps
-_WORSE = 1.3  # restore again before the pause ends if the loss is so many times that of the last
+_WINDOW = 1000  # number of sequences over which the loss is smoothed
+_NEAR_BEST = 1.2  # save the weights if the smoothed loss is at most this multiple of its best
+_SAVE_EVERY = 50  # minimum number of steps between saves
+_WORSE = 1.3  # restore during the pause if the loss exceeds the last restored one by this factor
 
 
 class LossMonitor:
     """Tracks the smoothed loss, when it converges, and how far it climbs afterwards.
 
     Args:
-        threshold: the network has converged when the smoothed loss is lower.
-        batch: sequences of a step.
+        threshold: the network has converged when the smoothed loss is below this value.
+        batch: sequences per step.
 
     Attributes:
-        smoothed: exponential average of the loss over about the last 1,000 sequences.
-        best: its minimum, once 1,000 sequences were seen.
-        converged_at: sequences seen when the network converged, or None.
-        climb: the largest ratio of the smoothed loss to its best since then, or None.
+        smoothed: exponential moving average of the loss over about the last 1,000 sequences.
+        best: its minimum, after the first 1,000 sequences.
+        converged_at: number of sequences seen when the network converged, or None.
+        climb: largest ratio of the smoothed loss to its best after convergence, or None.
     """
 
     def __init__(self, threshold: float, batch: int) -> None:
@@ -34,14 +38,14 @@ class LossMonitor:
         self.restart()
 
     def restart(self) -> None:
-        """Forget everything, since the training sequences change."""
+        """Reset all state. Call it when the training sequences change."""
         self.smoothed = self.best = math.nan
         self.converged_at: int | None = None
         self.climb: float | None = None
         self._steps = 0
 
     def add(self, nats: float, seen: int) -> None:
-        """Add the loss of a step, after which `seen` sequences were seen."""
+        """Add the loss of a step, with the number of sequences seen after it."""
         self._steps += 1
         # The first steps have equal weight.
         decay = min(self.decay, 1 - 1 / self._steps)
@@ -56,16 +60,16 @@ class LossMonitor:
 
 
 class BestWeights:
-    """Restores the best weights when a converged network loses what it has learned.
+    """Restores the best weights if a converged network deteriorates.
 
-    One rare mistake of a network that makes none otherwise can undo the training in a single step,
-    and learning again may take as long as before. Each restoration halves the learning rate.
+    A single rare mistake can undo the training of a converged network in one step, and learning it
+    again may take as long as before. Each restoration halves the learning rate.
 
     Args:
-        climb: restore when the smoothed loss is above this multiple of its best, and above the
+        climb: restore if the smoothed loss is above this multiple of its best, and above the
             threshold of convergence.
-        batch: sequences of a step.
-        parts: everything that the training changes and that has a `state_dict`.
+        batch: sequences per step.
+        parts: all objects with a `state_dict` that training modifies.
 
     Attributes:
         restored: number of restorations.
@@ -73,18 +77,18 @@ class BestWeights:
 
     def __init__(self, climb: float, batch: int, *parts: nn.Module | torch.optim.Optimizer) -> None:
         self.climb, self.parts, self.restored = climb, parts, 0
-        self._pause = _WINDOW // batch  # steps that the smoothed loss needs to come down again
-        self._saved: list[dict[str, Any]] = []  # filled as soon as the network has converged
+        self._pause = _WINDOW // batch  # steps that the smoothed loss takes to decrease again
+        self._saved: list[dict[str, Any]] = []  # filled when the network has converged
         self._steps = self._save_from = self._restore_from = 0
         self._last = math.inf  # the smoothed loss at the last restoration
 
     @property
     def lr_factor(self) -> float:
-        """The factor of the learning rate."""
+        """Factor of the learning rate."""
         return 0.5**self.restored
 
     def update(self, monitor: LossMonitor) -> None:
-        """Save or restore the parts, as the loss demands. Call it after each step."""
+        """Save or restore the parts, depending on the loss. Call it after each step."""
         self._steps += 1
         if monitor.climb is None:
             return

@@ -1,4 +1,4 @@
-"""The networks that are compared: each memory, and an LSTM, with about as many parameters."""
+"""The networks compared: one for each memory, and an LSTM, with similar numbers of parameters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.algorithmic.settings import Settings
+from benchmarks.sizes import matching_size, parameter_count
 from l2l_rnn.memory import (
     DNC,
     MANN,
@@ -41,8 +42,8 @@ class PlainLSTM(nn.Module):
 class ControlledMemory(nn.Module):
     """An LSTM, a memory that sees each step and the LSTM's output, and a linear layer on both.
 
-    For memories without a recurrence of their own, which cannot tell what to do with a step. What
-    they read does not go back to the LSTM.
+    For memories without their own recurrence: the LSTM keeps track of the position in the sequence.
+    The reads are not fed back to the LSTM.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: int, store: Store[Any]) -> None:
@@ -76,11 +77,11 @@ Make = Callable[[int, int, int, Settings], nn.Module]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A kind of network of any size.
+    """A kind of network, of any size.
 
     Attributes:
-        description: in words.
-        make: makes it from the sizes of inputs and outputs, the hidden units and the settings.
+        description: description in tables.
+        make: makes a network from input size, output size, hidden units and settings.
     """
 
     description: str
@@ -134,7 +135,7 @@ def _key_value(settings: Settings) -> KeyValueMemory:
 
 
 def _delta(settings: Settings) -> DeltaFastWeights:
-    # The matrix has as many entries as the slots of the other memories.
+    # The matrix has as many entries as the other memories have in their slots.
     return DeltaFastWeights(settings.slots, settings.slot_size, features="unit")
 
 
@@ -164,49 +165,32 @@ NETWORKS = {
 
 
 def build(settings: Settings, family: BitSequences) -> nn.Module:
-    """Return the network that the settings name, with about as many parameters as the NTM."""
+    """Return the network of the settings, with about as many parameters as the NTM."""
     hidden = matching_hidden_size(settings, family)
     make = NETWORKS[settings.memory].make
     model = make(family.input_size, family.output_size, hidden, settings)
     if isinstance(model, NTM | DNC) and settings.controller == "lstm":
         with torch.no_grad():
-            # The second block of rows is the forget gate's.
+            # The second block of rows belongs to the forget gate.
             model.controller.bias[hidden : 2 * hidden] = settings.forget_bias
     return model
 
 
 def matching_hidden_size(settings: Settings, family: BitSequences) -> int:
-    """Return the hidden units that bring a network closest to the NTM's parameter count.
+    """Return the number of hidden units that brings a network closest to the NTM's parameter count.
 
-    The NTM has `settings.hidden_size` hidden units. A network of one hidden unit may still be
+    The NTM has `settings.hidden_size` hidden units. A network with one hidden unit may still be
     larger than the NTM.
 
     Raises:
-        ArgumentError: the settings do not make a network.
+        ArgumentError: the settings are invalid for the network.
     """
-    wanted = _parameters("ntm", settings.hidden_size, settings, family)
+
+    def make(memory: str, hidden: int) -> nn.Module:
+        return NETWORKS[memory].make(family.input_size, family.output_size, hidden, settings)
+
+    with torch.device("meta"):
+        wanted = parameter_count(make("ntm", settings.hidden_size))
     if settings.memory == "ntm":
         return settings.hidden_size
-
-    def excess(hidden: int) -> int:
-        return _parameters(settings.memory, hidden, settings, family) - wanted
-
-    high = 1
-    while excess(high) < 0:
-        high *= 2
-    low = max(1, high // 2)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
-    return min(low, high, key=lambda hidden: abs(excess(hidden)))
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Return the number of learned parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _parameters(memory: str, hidden: int, settings: Settings, family: BitSequences) -> int:
-    with torch.device("meta"):  # uses neither memory nor random numbers
-        model = NETWORKS[memory].make(family.input_size, family.output_size, hidden, settings)
-    return parameter_count(model)
+    return matching_size(lambda hidden: make(settings.memory, hidden), wanted)

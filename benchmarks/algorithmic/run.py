@@ -1,13 +1,14 @@
 """Train one network on one algorithmic task of Graves et al. 2014.
 
 `python -m benchmarks.algorithmic.run copy --memory ntm` trains a network on random bits and
-evaluates it on trained and on longer lengths: the cost of a sequence in bits, and its wrong bits.
-All networks have about as many parameters; `lstm` has no memory. The command prints a line at each
-evaluation, writes everything as JSON, and draws where the memory wrote and read.
+evaluates it on sequences of trained and longer lengths, by cost in bits and number of wrong bits.
+All networks have similar numbers of parameters; `lstm` has no memory. The command prints a line at
+each evaluation, saves the results as JSON, and plots where the memory wrote and read.
 
-The defaults of the options depend on the task (`tasks.py`). A training that diverges, is
-interrupted or reaches its time limit is evaluated as it is, and the JSON says so.
-`python -m benchmarks.algorithmic.table` trains all networks and makes the table.
+A task (`tasks.py`) overrides some of the defaults below; `settings.py` explains the options. If
+training diverges, is interrupted or reaches its time limit, the network is still evaluated, and
+`ended` in the JSON gives the reason. `python -m benchmarks.algorithmic.table` trains all networks
+and makes a table.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 import torch
@@ -47,23 +48,23 @@ def make_settings(task: str, **given: Any) -> Settings:
         ValueError: a setting is out of range.
     """
     settings = Settings(**(TASKS[task].training | given))
-    matching_hidden_size(settings, TASKS[task].family)  # raises if they make no network
+    matching_hidden_size(settings, TASKS[task].family)  # raises if the settings are invalid
     return settings
 
 
 def file_stem(task: str, settings: Settings) -> str:
-    """Return the name of a run's files, without an ending."""
+    """Return the name of a run's files, without suffix."""
     return f"memory-{task}-{settings.memory}-seed{settings.seed}"
 
 
 def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, Any]:
-    """Train a network, print its progress, write JSON and picture, and return the result.
+    """Train a network, print its progress, save JSON and figure, and return the result.
 
-    The JSON is written at each evaluation, so that nothing measured is lost.
+    The JSON is saved at each evaluation, so that no measurement is lost.
 
     Args:
         name: one of the `TASKS`.
-        settings: how to train.
+        settings: training settings.
         every: sequences between two evaluations.
         out: folder of the files.
     """
@@ -85,17 +86,17 @@ def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, 
     model = train(task, settings, every, result, on_point)
     write_result(out / f"{stem}.json", result)
     if result["ended"] != "done":
-        print(result.get("diverged", f"Evaluated as it is now: {result['ended']}."))
+        print(result.get("diverged", f"Training ended early: {result['ended']}."))
     for measure in ("cost", "wrong_bits"):
         if measure in result:
-            print(f"{measure.replace('_', ' ')} of a sequence: {numbers(result[measure])}")
+            print(f"{measure.replace('_', ' ')} per sequence: {numbers(result[measure])}")
     if isinstance(model, RecurrentMemory) and result["ended"] != "diverged":
         picture(model, task, out / f"{stem}.png")
     return plain(result)
 
 
 def picture(model: nn.Module, task: Task, path: Path) -> None:
-    """Draw where a memory writes and reads in one of the longest training sequences."""
+    """Plot where a memory writes and reads in one of the longest training sequences."""
     batch = task.longest_trained.sequences(1, torch.Generator().manual_seed(3))
     trace = trace_memory(model, batch.inputs[0])
     predictions = torch.from_numpy(trace.outputs).sigmoid()
@@ -117,7 +118,7 @@ def line(point: dict[str, Any]) -> str:
 
 
 def numbers(measured: dict[str, float | None]) -> str:
-    """Format a measure at each length; a dash stands for what is not finite."""
+    """Format a measure at each length, with a dash for values that are not finite."""
     parts = []
     for name, value in measured.items():
         text = "-" if value is None or not math.isfinite(value) else f"{value:.2f}"
@@ -126,7 +127,7 @@ def numbers(measured: dict[str, float | None]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Replace numbers that are not finite by None, as JSON has none."""
+    """Replace numbers that are not finite by None, since JSON does not support them."""
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -143,28 +144,30 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options that `run` and `table` share."""
     text = "sequences between two evaluations (default: 1000)"
     parser.add_argument("--every", type=int, default=1000, metavar="S", help=text)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
+    text = "folder of the results (default: benchmarks/results)"
+    results = Path(__file__).parents[1] / "results"
+    parser.add_argument("--out", type=Path, default=results, metavar="DIR", help=text)
 
 
 def check_common(parser: argparse.ArgumentParser, out: Path, every: int) -> None:
-    """Exit with an error if the folder cannot be written to or `every` is out of range."""
+    """Exit with an error if the folder is not writable or `every` is out of range."""
     if every < 1:
         parser.error(f"--every must be at least 1, got {every}")
     try:
         report.check_writable(out)
     except OSError as error:
-        parser.error(f"--out {out}: cannot write there ({error.strerror})")
+        parser.error(f"--out {out}: not writable ({error.strerror}); choose another folder")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, train, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.algorithmic.run",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("task", choices=[*TASKS, *ALIASES])
-    parser.add_argument("--memory", choices=NETWORKS, default="ntm")
+    parser.add_argument("--memory", choices=NETWORKS, default="ntm", help="(default: ntm)")
     add_options(parser, "memory")
     add_common(parser)
     options = vars(parser.parse_args(arguments))
@@ -179,5 +182,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a run as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM as Ctrl-C
     sys.exit(main())

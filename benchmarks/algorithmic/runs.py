@@ -1,4 +1,4 @@
-"""Many training runs: which there are, which are done, and running several at once."""
+"""Lists of training runs: checking which are finished, and running several at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = tuple[str, Settings]
 def runs_of(
     tasks: list[str], memories: list[str], seeds: list[int], given: dict[str, Any]
 ) -> list[Run]:
-    """Return the runs, seed by seed, so that an interrupted table is balanced."""
+    """Return the runs, ordered by seed, so that an interrupted table is balanced."""
     settings = {
         (task, memory): make_settings(task, memory=memory, **given)
         for task, memory in itertools.product(tasks, memories)
@@ -50,15 +50,15 @@ def matches(run: Run, found: dict[str, Any]) -> bool:
 
 
 def read(run: Run, out: Path) -> dict[str, Any] | None:
-    """Return the result that a run has written, or None."""
+    """Return the saved result of a run, or None."""
     path = out / f"{file_stem(*run)}.json"
     return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
 def run_all(runs: list[Run], jobs: int, every: int, out: Path) -> bool:
-    """Train what is not done yet, `jobs` at once; returns False if Ctrl-C ended it."""
+    """Do the runs that are not finished, `jobs` at a time; return False after Ctrl-C."""
     todo = [run for run in runs if not is_done(run, out)]
-    print(f"{len(runs)} runs, {len(runs) - len(todo)} of them already done", flush=True)
+    print(f"{len(runs)} runs, {len(runs) - len(todo)} already finished", flush=True)
     if jobs == 1:
         try:
             for task, settings in todo:
@@ -68,32 +68,32 @@ def run_all(runs: list[Run], jobs: int, every: int, out: Path) -> bool:
         except KeyboardInterrupt:  # between two runs
             return False
         return True
-    return _run_beside(iter(todo), jobs, every, out)
+    return _run_parallel(iter(todo), jobs, every, out)
 
 
-def _run_beside(todo: Iterator[Run], jobs: int, every: int, out: Path) -> bool:
-    going: dict[subprocess.Popen[bytes], str] = {}
+def _run_parallel(todo: Iterator[Run], jobs: int, every: int, out: Path) -> bool:
+    running: dict[subprocess.Popen[bytes], str] = {}
     try:
         while True:
-            for task, settings in itertools.islice(todo, jobs - len(going)):
+            for task, settings in itertools.islice(todo, jobs - len(running)):
                 process = _start(task, settings, jobs, every, out)
-                going[process] = file_stem(task, settings)
-            if not going:
+                running[process] = file_stem(task, settings)
+            if not running:
                 return True
             time.sleep(0.2)
-            for process in [one for one in going if one.poll() is not None]:
-                print(f"{going.pop(process)}: exit status {process.returncode}", flush=True)
+            for process in [one for one in running if one.poll() is not None]:
+                print(f"{running.pop(process)}: exit status {process.returncode}", flush=True)
     except KeyboardInterrupt:
-        for process in going:
+        for process in running:
             process.send_signal(signal.SIGINT)
-        print("\nInterrupted: each run is evaluated as it is now.", flush=True)
-        for process in going:
+        print("\nInterrupted: evaluating the unfinished runs.", flush=True)
+        for process in running:
             process.wait()
         return False
 
 
 def _start(task: str, settings: Settings, jobs: int, every: int, out: Path) -> Any:
-    """Start a run in its own process, out of reach of Ctrl-C; its output goes to a log."""
+    """Start a run in a separate process that ignores Ctrl-C; its output goes to a log file."""
     command = [sys.executable, "-m", "benchmarks.algorithmic.run", task, *as_arguments(settings)]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     with (out / f"{file_stem(task, settings)}.log").open("wb") as log:

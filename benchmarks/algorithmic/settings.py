@@ -9,39 +9,41 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to train a network. A task's `training` overrides these defaults.
+    """Training settings. A task's `training` overrides these defaults.
 
     Attributes:
         memory: one of the `NETWORKS`.
-        sequences: training sequences in all.
-        batch: sequences of a step.
-        lr, final_lr_ratio: Adam's learning rate falls from `lr` to `lr * final_lr_ratio` along half
-            a cosine.
-        epsilon, beta2: Adam's.
-        clip: largest norm of a gradient.
-        skip_below: a step whose loss is lower, in nats per bit, is skipped. Such a step has nothing
-            left to teach. Adam's second moment would shrink until one rare mistake caused a step
-            large enough to undo the training.
-        relative_clip: largest norm of a gradient as a multiple of the recent average norm. It
-            protects what was learned, and may slow further learning.
-        restore_above: once converged, the best weights are restored when the smoothed loss is above
-            the threshold of convergence and above this multiple of its best. Steps are then half as
-            long.
-        ema_decay: decay of the exponential moving average of the weights at a step; 0 for none. The
-            averaged weights are the ones evaluated.
-        curriculum: whether to start with the shortest sequences, or the fewest copies.
-        advance_below: the smoothed loss, in nats per bit, below which the curriculum advances.
+        sequences: number of training sequences.
+        batch: sequences per step.
+        lr, final_lr_ratio: Adam's learning rate decays from `lr` to `lr * final_lr_ratio` along
+            half a cosine.
+        epsilon, beta2: Adam's hyperparameters.
+        clip: maximum norm of the gradient.
+        skip_below: steps with a loss below this value, in nats per bit, are skipped. Otherwise, in
+            a network that makes almost no errors, Adam's second moment would shrink until a rare
+            mistake caused a step large enough to undo the training.
+        relative_clip: maximum norm of the gradient as a multiple of its recent average. It protects
+            what was learned, and may slow further learning.
+        restore_above: after convergence, restore the best weights and halve the learning rate if
+            the smoothed loss is above the threshold of convergence and above this multiple of its
+            best.
+        ema_decay: decay per step of the exponential moving average of the weights, which is
+            evaluated; 0 for none.
+        curriculum: whether to start with the shortest sequences, or the fewest repeats.
+        advance_below: the curriculum advances if the smoothed loss, in nats per bit, is below this
+            value.
         minutes: time limit of the training.
         evaluation_sequences: sequences of each length in the final evaluation.
-        hidden_size: hidden units of the NTM's controller. Other networks get as many as bring them
-            closest to the NTM's parameter count.
-        slots, slot_size: of the memory.
-        read_heads: of NTM, DNC and MANN.
-        write_heads: of the NTM.
-        controller, similarity_eps: of NTM and DNC.
-        forget_bias: initial bias of the forget gates of their LSTM controllers. A low value leaves
-            remembering to the memory; what is learned on short sequences then holds on long ones.
-        seed: of everything random.
+        hidden_size: hidden units of the NTM's controller. The size of other networks is chosen to
+            match the NTM's parameter count.
+        slots, slot_size: number and size of memory slots.
+        read_heads: read heads of NTM, DNC and MANN.
+        write_heads: write heads of the NTM.
+        controller, similarity_eps: controller, and epsilon of the cosine similarity, of NTM and
+            DNC.
+        forget_bias: initial bias of the forget gates of their LSTM controllers. With a low value,
+            networks rely on the memory and generalize better to long sequences.
+        seed: random seed.
     """
 
     memory: str = "ntm"
@@ -80,33 +82,41 @@ class Settings:
         if not self.skip_below >= 0:
             raise ValueError(f"skip_below must be at least 0, got {self.skip_below}")
         if self.sequences < self.batch:
-            raise ValueError(
-                f"sequences must be at least a batch of {self.batch}, got {self.sequences}"
-            )
+            raise ValueError(f"sequences must be at least batch={self.batch}, got {self.sequences}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
 
     @property
     def steps(self) -> int:
-        """Training steps in all."""
+        """Total number of training steps."""
         return self.sequences // self.batch
 
 
 def add_options(parser: argparse.ArgumentParser, *without: str) -> None:
-    """Add an option for each setting except those in `without`; absent options are left out."""
+    """Add an option for each setting except those in `without`.
+
+    Options that are not given on the command line are absent from the parsed result, so that a
+    task can override the defaults.
+    """
     for field in dataclasses.fields(Settings):
         if field.name in without:
             continue
         name = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
             both = argparse.BooleanOptionalAction
-            parser.add_argument(name, action=both, default=argparse.SUPPRESS)
+            parser.add_argument(name, action=both, default=argparse.SUPPRESS, help="(default: no)")
         else:
-            parser.add_argument(name, type=type(field.default), default=argparse.SUPPRESS)
+            parser.add_argument(
+                name,
+                type=type(field.default),
+                default=argparse.SUPPRESS,
+                metavar="X",
+                help=f"(default: {field.default})",
+            )
 
 
 def as_arguments(settings: Settings) -> list[str]:
-    """Return the arguments from which `add_options` reads the same settings."""
+    """Return the command-line arguments that give these settings."""
     given: list[str] = []
     for name, value in dataclasses.asdict(settings).items():
         option = f"--{name.replace('_', '-')}"

@@ -1,9 +1,9 @@
-"""Train all networks on all algorithmic tasks with several seeds, and make one table.
+"""Train all networks on all algorithmic tasks with several seeds, and make a table.
 
 `python -m benchmarks.algorithmic.table --jobs 2` runs `benchmarks.algorithmic.run` for every task,
-network and seed, two at once. A run whose JSON exists with the same settings is not repeated, so
-the command can be stopped and started again. `--collect` trains nothing and makes the table of what
-is there. The result is `memory-tasks-full.json`.
+network and seed, two at a time. Runs with a saved result for the same settings are skipped, so the
+command can be stopped and restarted. `--collect` makes the table from saved results, without
+training. The table is saved as `memory-tasks-full.json`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ QUICK = {
 
 
 def collect(runs: list[Run], out: Path, form: str, interrupted: bool) -> dict[str, Any]:
-    """Return one result of all runs, their training curves shortened to the loss."""
+    """Combine the results of all runs, with only the loss of the training curves."""
     result: dict[str, Any] = {
         "form": form,
         "date": datetime.date.today().isoformat(),
@@ -68,7 +68,7 @@ def collect(runs: list[Run], out: Path, form: str, interrupted: bool) -> dict[st
         found["loss_curve"] = [[point["sequences"], point["loss"]] for point in points_seen]
         for measure in ("cost", "wrong_bits"):
             if measure not in found and measure in points_seen[-1]:
-                found[measure] = points_seen[-1][measure]  # the run was killed
+                found[measure] = points_seen[-1][measure]  # the run was killed before the end
         for known in ("network", "converged_below"):
             found.pop(known, None)
         if found.get("versions") == result["versions"]:
@@ -84,8 +84,8 @@ def table(result: dict[str, Any], each: bool = False) -> str:
     unpredictable bits get a row for the best possible predictor.
 
     Args:
-        result: of `collect`.
-        each: whether each run has its own row.
+        result: return value of `collect`.
+        each: whether to make a row for each run.
     """
     header = ["task", "memory", *["seed"] * each, "parameters"]
     for measure in ("cost, bits", "wrong bits"):
@@ -111,7 +111,7 @@ def table(result: dict[str, Any], each: bool = False) -> str:
 
 
 def _measured(runs: list[dict[str, Any]], measure: str, names: list[str]) -> str:
-    """Format the median of a measure at each length; what is not finite counts as infinite."""
+    """Format the median of a measure at each length; values that are not finite are infinite."""
     found = []
     for name in names:
         values = [run[measure][name] for run in runs if name in run.get(measure, ())]
@@ -136,7 +136,7 @@ def _climb(runs: list[dict[str, Any]]) -> str:
 
 
 def _ended(runs: list[dict[str, Any]]) -> str:
-    """Format how the runs ended, and where those that ended early did."""
+    """Format how the runs ended, with the number of sequences for early ends."""
     text = [
         run["ended"] if run["ended"] == "done" else f"{run['ended']} at {run['sequences']:,}"
         for run in runs
@@ -148,22 +148,43 @@ def _ended(runs: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, train, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.algorithmic.table",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="smoke run; its numbers mean nothing")
-    parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *ALIASES], default=list(TASKS))
-    parser.add_argument("--memories", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    text = "smoke test; results are meaningless"
+    parser.add_argument("--quick", action="store_true", help=text)
     parser.add_argument(
-        "--seeds", nargs="+", type=int, default=None, metavar="S", help="(default: 0 1 2)"
+        "--tasks",
+        nargs="+",
+        choices=[*TASKS, *ALIASES],
+        default=list(TASKS),
+        metavar="TASK",
+        help=f"some of {', '.join([*TASKS, *ALIASES])} (default: all)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="J", help="runs at once (default: 1)"
+        "--memories",
+        nargs="+",
+        choices=NETWORKS,
+        default=list(NETWORKS),
+        metavar="MEMORY",
+        help=f"some of {', '.join(NETWORKS)} (default: all)",
     )
-    parser.add_argument("--collect", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=None,
+        metavar="S",
+        help="random seeds (default: 0 1 2; with --quick, 0)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="J", help="number of parallel runs (default: 1)"
+    )
+    text = "make the table from saved results, without training"
+    parser.add_argument("--collect", action="store_true", help=text)
     add_options(parser, "memory", "seed")
     add_common(parser)
     given = vars(parser.parse_args(arguments))
@@ -195,5 +216,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a run as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM as Ctrl-C
     sys.exit(main())

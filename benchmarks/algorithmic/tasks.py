@@ -21,7 +21,7 @@ from l2l_rnn.tasksets import (
     RepeatCopy,
 )
 
-_EVALUATION_BATCH = 20  # sequences at once: long ones take much memory
+_EVALUATION_BATCH = 20  # sequences per batch; long sequences take much memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Evaluation:
     """Sequences of one length on which networks are evaluated.
 
     Attributes:
-        family: what the sequences are drawn from.
-        trained: whether training contains such sequences; if not, they are longer.
-        goal: wrong bits per sequence to stay below, or None.
+        family: family of the sequences.
+        trained: whether training includes this length; otherwise, the sequences are longer.
+        goal: maximum number of wrong bits per sequence, or None.
     """
 
     family: BitSequences
@@ -45,10 +45,11 @@ class Task:
 
     Attributes:
         family: the training sequences.
-        evaluations: by a name that tells the length.
-        converged_below: a network has converged when its smoothed loss, in nats per bit, is lower.
+        evaluations: evaluations by name; the name gives the length.
+        converged_below: a network has converged when its smoothed loss, in nats per bit, is below
+            this value.
         training: settings that differ from the defaults of `Settings`.
-        at: the family at a level of the curriculum; None if the task has none.
+        at: returns the family at a level of the curriculum; None if there is no curriculum.
         first_level, last_level: levels of the curriculum.
     """
 
@@ -67,11 +68,11 @@ class Task:
 
     @property
     def longest_trained(self) -> BitSequences:
-        """The longest sequences of the training."""
+        """The family of the longest training sequences."""
         return [one.family for one in self.evaluations.values() if one.trained][-1]
 
     def at_level(self, level: int) -> BitSequences:
-        """Return the training sequences at a level of the curriculum."""
+        """Return the family of training sequences at a level of the curriculum."""
         return self.family if self.at is None or level == self.last_level else self.at(level)
 
 
@@ -89,7 +90,7 @@ TASKS = {
             "120": Evaluation(Copy().at(120), False, 20),
         },
         converged_below=0.01,
-        # With 256 slots half stay free at 120 vectors, so that idle heads do not overwrite
+        # With 256 slots, half of them stay free at 120 vectors, so idle heads do not overwrite
         # slots that are still needed.
         training={"sequences": 40_000, "slots": 256, "forget_bias": -1.0},
         at=lambda level: Copy(lengths=(1, level)),
@@ -149,7 +150,7 @@ ALIASES = {"recall": "associative_recall"}
 
 
 def cost_bits(outputs: Tensor, batch: BitBatch) -> float:
-    """Return the mean cost of a sequence in bits: the cross-entropy of its target bits, base 2.
+    """Return the mean cost per sequence in bits, the cross-entropy of its target bits in base 2.
 
     Shapes:
         outputs `(B, S, output_size)`, logits.
@@ -160,7 +161,7 @@ def cost_bits(outputs: Tensor, batch: BitBatch) -> float:
 
 
 def wrong_bits(outputs: Tensor, batch: BitBatch) -> float:
-    """Return the mean number of wrong bits per sequence; a positive logit predicts 1, NaN is wrong.
+    """Return the mean number of wrong bits per sequence. A positive logit predicts 1; NaN is wrong.
 
     Shapes:
         outputs `(B, S, output_size)`, logits.
@@ -171,10 +172,10 @@ def wrong_bits(outputs: Tensor, batch: BitBatch) -> float:
 
 
 def evaluate(model: nn.Module, task: Task, count: int, seed: int) -> dict[str, dict[str, float]]:
-    """Evaluate a network on `count` sequences of each length; the seed determines them.
+    """Evaluate a network on `count` sequences of each length, drawn with a seed.
 
     Returns:
-        `"cost"` and, if every bit is predictable, `"wrong_bits"`, each by evaluation.
+        `"cost"` and, if every bit is predictable, `"wrong_bits"`, by evaluation name.
     """
     measures: dict[str, dict[str, float]] = {"cost": {}}
     if task.counts_wrong_bits:
@@ -189,7 +190,7 @@ def evaluate(model: nn.Module, task: Task, count: int, seed: int) -> dict[str, d
 
 
 def optimum(task: Task, count: int, seed: int) -> dict[str, float]:
-    """Return the cost of the best predictor, in bits, on the sequences that `evaluate` draws."""
+    """Return the cost of the optimal predictor, in bits, on the sequences drawn by `evaluate`."""
     if not isinstance(task.family, DynamicNGrams):
         return dict.fromkeys(task.evaluations, 0.0)
     return {

@@ -1,4 +1,4 @@
-"""Training a network on an algorithmic task."""
+"""Training of a network on an algorithmic task."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.algorithmic.loss_monitor import BestWeights, LossMonitor
-from benchmarks.algorithmic.networks import NETWORKS, build, parameter_count
+from benchmarks.algorithmic.networks import NETWORKS, build
 from benchmarks.algorithmic.settings import Settings
 from benchmarks.algorithmic.tasks import Task, evaluate, optimum
+from benchmarks.sizes import parameter_count
 
-_AVERAGED_EVERY = 10  # steps
-_INTERIM_SEQUENCES = 16  # of each length, in an evaluation during training
-_INTERIM_SEED, _FINAL_SEED = 1, 2  # of the evaluation sequences
+_AVERAGED_EVERY = 10  # steps between updates of the averaged weights
+_INTERIM_SEQUENCES = 16  # sequences per length in an evaluation during training
+_INTERIM_SEED, _FINAL_SEED = 1, 2  # random seeds of the evaluation sequences
 
 
 class Diverged(RuntimeError):
@@ -28,7 +29,7 @@ class Diverged(RuntimeError):
 
 
 def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Tensor) -> None:
-    """Check the loss and the norm of the gradients.
+    """Check that the loss and the norm of the gradients are finite.
 
     Raises:
         Diverged: one is not finite; the message names the parameters.
@@ -47,7 +48,7 @@ def check_finite(what: str, seen: int, model: nn.Module, loss: Tensor, norm: Ten
 
 
 def half_cosine(final: float, progress: float) -> float:
-    """Return a factor that falls from 1 to `final` along half a cosine, as progress goes to 1."""
+    """Return a factor that decays from 1 to `final` along half a cosine as progress goes to 1."""
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -58,18 +59,18 @@ def train(
     result: dict[str, Any],
     on_point: Callable[[dict[str, Any]], None] = lambda point: None,
 ) -> nn.Module:
-    """Train a network, record the training in `result`, and return the network evaluated last.
+    """Train a network, record the training in `result`, and return the evaluated network.
 
-    Ctrl-C, a loss that is not finite and the time limit end the training early; the network is
-    then evaluated as it is. A step whose gradients are not finite is not taken.
+    Ctrl-C, a loss or gradient that is not finite, and the time limit end training early. The
+    network is evaluated in any case.
 
     Args:
-        task: what to train on.
-        settings: how to train.
+        task: the task.
+        settings: training settings.
         every: sequences between two evaluations.
-        result: receives what is known at the start, then after each evaluation. `"ended"` is
-            `"done"`, `"diverged"`, `"out of time"` or `"interrupted"`; it is the last one until the
-            training ends.
+        result: dict to update at the start and after each evaluation. `"ended"` is `"done"`,
+            `"diverged"`, `"out of time"` or `"interrupted"`, which is also its value until training
+            ends.
         on_point: called with the measures of each evaluation.
     """
     torch.manual_seed(settings.seed)
@@ -101,7 +102,7 @@ def train(
     }
     monitor, clipped, taken, seen = LossMonitor(task.converged_below, settings.batch), 0, 0, 0
     level = task.first_level if settings.curriculum else task.last_level
-    recent_norm = math.inf  # smoothed over the last steps
+    recent_norm = math.inf  # norm of the gradient, smoothed over recent steps
     start = time.perf_counter()
 
     def record(measures: dict[str, Any]) -> None:
@@ -128,7 +129,7 @@ def train(
             outputs, _ = model(batch.inputs)
             loss = binary_cross_entropy_with_logits(outputs[batch.mask], batch.targets[batch.mask])
             nats = loss.item()
-            if not nats < settings.skip_below:  # True of NaN
+            if not nats < settings.skip_below:  # also true if nats is NaN
                 optimizer.zero_grad()
                 loss.backward()
                 limit = min(settings.clip, settings.relative_clip * recent_norm)

@@ -1,4 +1,4 @@
-"""Columns of a result's table: what varies from one to the next, as a field."""
+"""Columns of a result's table, each with the number that distinguishes it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 
 class Column(ABC):
-    """One column of a table: evaluation tasks that differ from the other columns' in one number."""
+    """Column of a table: evaluation tasks that differ from other columns in one number."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The heading; scores in the JSON go by it."""
+        """The heading, and the key of the scores in the JSON."""
 
     def to_json(self) -> dict[str, Any]:
-        """The name and the fields, as plain values."""
+        """Return the name and the fields as plain values."""
         return {"name": self.name, **dataclasses.asdict(self)}
 
 
 @dataclass(frozen=True)
 class Shots(Column):
-    """Tasks with this many support examples, of each class where there are classes."""
+    """Tasks with this many support examples per class, or per task if there are no classes."""
 
     shots: int
 
@@ -34,13 +34,13 @@ class Shots(Column):
 
 @dataclass(frozen=True)
 class Instance(Column):
-    """Items of an episode at the n-th presentation of their class; 1 is the first."""
+    """Items of an episode that are the n-th instance of their class; 1 is the first."""
 
     instance: int
 
     @property
     def name(self) -> str:
-        """An ordinal such as 1st; the presentations of an episode number at most 20."""
+        """An ordinal such as 1st, for at most 20 instances."""
         return f"{self.instance}{ ({1: 'st', 2: 'nd', 3: 'rd'}.get(self.instance, 'th')) }"
 
 

@@ -1,4 +1,4 @@
-"""Runner of an experiment: trains each method, then evaluates it on the same unseen tasks."""
+"""Runner of experiments: trains each method and evaluates it on the same unseen tasks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PACKAGES = ("torch", "learn2learn", "numpy", "babel", "scikit-learn")
 
 
 def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> dict[str, Any]:
-    """Run a spec, print its table, write its JSON and its picture, and return the result.
+    """Run a spec, print its table, save its JSON and figure, and return the result.
 
-    Ctrl-C stops it. The methods finished by then are printed and written, and the result is marked
-    as interrupted.
+    After Ctrl-C, the finished methods are printed and saved, and the result is marked as
+    interrupted.
 
     Args:
         spec: the experiment.
         form: `"quick"`, `"default"` or `"full"`.
-        seed: fixes everything that is drawn.
+        seed: random seed.
         device: device of the networks.
-        out: directory of the results.
+        out: folder of the results.
     """
     report.check_writable(out)
     start = time.perf_counter()
@@ -59,23 +59,23 @@ def run(spec: Spec, form: str, seed: int, device: torch.device, out: Path) -> di
             result["methods"].append(method)
     except KeyboardInterrupt:
         result["interrupted"] = True
-    except Exception as error:  # keep what was measured, then raise it again
+    except Exception as error:  # save the finished methods first; raised again below
         result["interrupted"], failure = True, error
     report.add_differences(result["methods"], scores, lower_is_better=spec.lower_is_better)
     result["seconds"] = time.perf_counter() - start
     print(f"\n{report.table(result)}\n\n{report.notes(result)}")
     if result["interrupted"]:
-        print("Interrupted: the table holds the methods that had finished.")
+        print("Interrupted: the table contains the finished methods only.")
     if result["methods"]:
         data, picture = report.write_result(result, out, spec.picture)
-        print(f"\n{result['seconds'] / 60:.1f} minutes; wrote {data} and {picture}")
+        print(f"\nFinished in {result['seconds'] / 60:.1f} minutes; saved {data} and {picture}")
     if failure is not None:
         raise failure
     return result
 
 
 def _measure(problem: Problem, entry: Entry) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Train and evaluate one method; return its part of the result and the scores by task."""
+    """Train and evaluate one method; return its entry in the result and its score on each task."""
     seed_everything(problem.seed)
     method = entry.method(problem, entry.label, **entry.options)
     history = method.train()
@@ -108,7 +108,7 @@ def _measure(problem: Problem, entry: Entry) -> tuple[dict[str, Any], dict[str, 
 
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
-    """The plain values of a spec; methods and columns have their own place in a result."""
+    """Return the plain values of a spec, without methods and columns."""
     elsewhere = ("entries", "test_tasks", "columns")
     fields = [field.name for field in dataclasses.fields(spec) if field.name not in elsewhere]
     return {
@@ -119,7 +119,7 @@ def _spec_json(spec: Spec) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that a result depends on."""
+    """Return the versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         found[package] = importlib.metadata.version(package)
@@ -127,14 +127,14 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device: torch.device) -> str:
-    """The device's name in a result."""
+    """Return the name of a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU {platform.machine()}"
 
 
 def _plain(value: Any) -> Any:
-    """Convert options to what JSON can hold."""
+    """Convert options to JSON serializable values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {k: _plain(v) for k, v in dataclasses.asdict(value).items()}
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Specification of an experiment as plain values, so that a result can record what made it."""
+"""Specification of an experiment as plain values, which are recorded in its result."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from l2l_rnn.tasksets import TaskFamily
 
 @dataclass(frozen=True)
 class Training:
-    """How long and on what batches a network is trained.
+    """Training settings of a network.
 
-    `ways`, `shots` and `queries` are those of classification tasks. Families set their own.
+    `ways`, `shots` and `queries` are for classification tasks. Task families define their own.
 
     Attributes:
-        steps: updates of the parameters; the learning rate follows a half cosine down to 0.
-        minutes: time limit, after which training stops even if steps are left.
-        lr: Adam's highest learning rate.
-        tasks: tasks in a meta-batch, `N`.
-        ways: classes of a training task.
-        shots: support examples of each class; steps cycle through the tuple.
-        queries: query examples of each class.
-        clip: largest norm of the gradient.
+        steps: parameter updates; the learning rate decays to 0 along half a cosine.
+        minutes: time limit, after which training stops.
+        lr: Adam's initial learning rate.
+        tasks: tasks per meta-batch, `N`.
+        ways: classes per training task.
+        shots: support examples per class; steps cycle through the tuple.
+        queries: query examples per class.
+        clip: maximum norm of the gradient.
         validate_every: steps between validations; the best parameters are kept.
         validation_tasks: number of validation tasks.
     """
@@ -49,11 +49,11 @@ class Entry:
     Attributes:
         name: the method's name in tables and legends.
         group: `"meta-learned"`, `"transfer"` or `"baseline"`.
-        method: makes the method, from the problem, the label and the options.
+        method: makes the method from the problem, the label and the options.
         options: keyword arguments of the method.
-        variant: which tasks and which network, where an experiment has several, such as
-            `{"tasks": "recall", "cell": "GRU"}`; the tasks come first. Entries of one variant
-            compete with each other.
+        variant: tasks and network, if an experiment has several, such as
+            `{"tasks": "recall", "cell": "GRU"}`, with the tasks first. Only entries of the same
+            variant are compared.
     """
 
     name: str
@@ -64,24 +64,24 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The name, preceded by the variant; unique in an experiment."""
+        """The variant and the name; unique in an experiment."""
         return ": ".join([*[", ".join(self.variant.values())] * bool(self.variant), self.name])
 
 
 @dataclass(frozen=True)
 class Spec:
-    """An experiment: tasks, how methods are evaluated on them, and the methods.
+    """An experiment: its tasks, its score and its methods.
 
     Attributes:
-        name: its name on the command line.
-        summary: one line for `python -m benchmarks list`.
-        problem: opens the tasks, from the spec, the seed, the device and the number of test tasks.
-        score: what is measured, such as `"accuracy"`.
-        percent: whether scores are shares, shown as percentages.
+        name: name on the command line.
+        summary: one-line description in `python -m benchmarks list`.
+        problem: makes the problem from the spec, the seed, the device and the number of test tasks.
+        score: name of the score, such as `"accuracy"`.
+        percent: whether scores are fractions, shown as percentages.
         lower_is_better: whether scores are errors.
-        test_tasks: number of test tasks for each method, by form.
-        entries: methods by form: `"quick"` (a smoke run), `"default"`, `"full"`.
-        picture: draws a result into a file.
+        test_tasks: number of test tasks, by form.
+        entries: methods by form: `"quick"` (a smoke test), `"default"`, `"full"`.
+        picture: draws a result to a file.
     """
 
     name: str
@@ -97,14 +97,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class ClassificationSpec(Spec):
-    """Few-shot classification of classes never seen in training.
+    """Few-shot classification of unseen classes.
 
     Attributes:
         taskset: name of the task set in `l2l_rnn.tasksets`.
-        ways: classes of a test task.
-        shots: support examples of each class, one column of the table each.
-        queries: query examples of each class of a test task.
-        taskset_options: the task set's options.
+        ways: classes per test task.
+        shots: support examples per class, with a column of the table for each value.
+        queries: query examples per class in a test task.
+        taskset_options: options of the task set.
     """
 
     taskset: str
@@ -116,16 +116,16 @@ class ClassificationSpec(Spec):
 
 @dataclass(frozen=True)
 class EpisodeSpec(ClassificationSpec):
-    """Episodes in Santoro's order: one item after another, each with the previous item's label.
+    """Episodes of Santoro et al.: one item after another, each with the previous item's label.
 
-    An episode has no support and query sets. Scores are by how often an item's class has appeared.
-    `shots` and `queries` are those of the tasks that the encoder is trained on.
+    An episode has no support and query sets. Accuracy is measured by instance: on the first, second
+    and later items of each class. `shots` and `queries` are for the tasks that train the encoder.
 
     Attributes:
-        times: how often each class appears in an episode.
-        instances: which appearances are columns of the table; 1 is the first.
-        training_options: further options of the task set, for the training split only.
-        maps: whether items are drawings, which the encoder reads as maps instead of steps.
+        times: items per class in an episode.
+        instances: instances that are columns of the table; 1 is the first.
+        training_options: additional options of the task set for the training split.
+        maps: whether items are drawings that the encoder reads as maps instead of steps.
     """
 
     times: int = 10
@@ -136,12 +136,12 @@ class EpisodeSpec(ClassificationSpec):
 
 @dataclass(frozen=True)
 class FamilyTasks:
-    """Tasks of a family, and how many examples each has.
+    """Tasks of a family, and their number of examples.
 
     Attributes:
         family: makes the family of a split: `"train"`, `"validation"` or `"test"`.
-        shots: support examples of a task, of each class where there are classes.
-        queries: query examples, counted likewise.
+        shots: support examples per class, or per task if there are no classes.
+        queries: query examples per class, or per task if there are no classes.
     """
 
     family: Callable[[str], TaskFamily]
@@ -151,11 +151,11 @@ class FamilyTasks:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of tasks: those to evaluate on, and those to train on.
+    """One kind of tasks, for training and evaluation.
 
     Attributes:
-        tasks: the evaluation tasks of a column.
-        curriculum: the tasks of a training step, from the training progress (0 to 1) and a
+        tasks: returns the evaluation tasks of a column.
+        curriculum: returns the tasks of a training step, given the training progress (0 to 1) and a
             random number generator.
     """
 
@@ -165,11 +165,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class FamilySpec(Spec):
-    """Tasks drawn from families, whose targets are known exactly.
+    """Tasks drawn from task families.
 
     Attributes:
         columns: the columns of the table, the same for every kind.
-        kinds: the kinds of tasks, by name; the options of an entry name the one it is about.
+        kinds: the kinds of tasks, by name; the options of an entry name its kind.
     """
 
     columns: tuple[Column, ...]

@@ -7,22 +7,22 @@ import math
 import torch
 from torch import Tensor
 
-SIZE = 12  # rows and columns of a map
-DIRECTIONS = 4  # maps of a drawing, for 0, 45, 90 and 135 degrees
+SIZE = 12  # rows and columns per map
+DIRECTIONS = 4  # maps per drawing, for 0, 45, 90 and 135 degrees
 REACH = 0.9  # a map covers -REACH to REACH, in cap heights
-POINTS = 64  # samples along the ink of a drawing
+POINTS = 64  # sampled points per drawing
 
 
 def stroke_maps(sequences: Tensor, scale: float) -> Tensor:
     """Compute maps of drawings from pen steps.
 
-    Every drawing is sampled at the same number of points along its ink. Each point is a Gaussian
-    blob on every map, weighted by how close the ink's direction is to the direction of the map.
-    Opposite directions count as the same.
+    Every drawing is sampled at the same number of points along its ink. Each point adds a Gaussian
+    blob to every map, weighted by the similarity of the ink's direction and the map's direction.
+    Opposite directions are equivalent.
 
     Args:
         sequences: steps `(dx, dy, lift)` as in `tasksets.Strokes`, padded with NaN.
-        scale: the factor that offsets were divided by.
+        scale: the divisor of the offsets.
 
     Shapes:
         sequences (items, S, 3) -> (items, SIZE, SIZE * DIRECTIONS), one row of all maps per step.
@@ -36,7 +36,7 @@ def _ink(sequences: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     points = (steps[..., :2] * scale).cumsum(1)
     offsets = points[:, 1:] - points[:, :-1]
     pen_down = steps[:, :-1, 2] == 0
-    lengths = offsets.norm(dim=-1) * pen_down  # 0 in the padding, where nothing moves
+    lengths = offsets.norm(dim=-1) * pen_down  # 0 in the padding
     ends = lengths.cumsum(1)  # (items, S - 1)
     at = (torch.arange(POINTS) + 0.5) / POINTS * ends[:, -1:]
     segment = torch.searchsorted(ends, at).clamp_max(ends.shape[1] - 1)
@@ -53,8 +53,8 @@ def _maps(points: Tensor, angles: Tensor) -> Tensor:
     columns, rows = (
         torch.exp(-0.5 * ((points[..., i : i + 1] - centers) / std) ** 2) for i in (0, 1)
     )
-    # Doubled angles make opposite directions equal.
+    # Doubling the angles makes opposite directions equal.
     doubled = 2 * angles.unsqueeze(-1) - 2 * math.pi / DIRECTIONS * torch.arange(DIRECTIONS)
     weights = (0.5 + 0.5 * doubled.cos()) ** 2  # (items, POINTS, DIRECTIONS)
     ink = rows.mT @ (weights.unsqueeze(-1) * columns.unsqueeze(-2)).flatten(-2)
-    return ink / (1 + ink)  # saturates, so that retraced lines are hardly darker
+    return ink / (1 + ink)  # saturates, so that retraced lines are only slightly darker

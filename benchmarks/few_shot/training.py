@@ -1,4 +1,4 @@
-"""The training loop of all methods: Adam, cosine learning rate, best parameters by validation."""
+"""Training loop of all methods: Adam with a cosine schedule, keeping the best parameters."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from benchmarks.few_shot.spec import Training
 
 @dataclass
 class History:
-    """Record of a training.
+    """History of a training.
 
     Attributes:
-        points: one for each validation, the first before any step: step, seconds, training loss
-            and score, validation score.
-        steps: updates made.
-        seconds: wall time, validation included.
-        pretraining_seconds: wall time of an earlier training that this one started from.
-        pretraining_ended_early: whether that one stopped at its time limit.
+        points: step, seconds, training loss and score, and validation score at each validation; the
+            first validation is before any step.
+        steps: number of steps.
+        seconds: wall time, including validation.
+        pretraining_seconds: wall time of the pre-training.
+        pretraining_ended_early: whether the pre-training stopped at its time limit.
         paced_by_clock: whether the machine was so slow that the learning rate followed the time
-            instead of the steps. The seed then no longer fixes the result.
+            instead of the steps. The seed does not determine the result in this case.
         skipped: steps without an update because the gradient was not finite.
         ended_early: whether training stopped at its time limit.
-        best: the best validation score, whose parameters were kept.
-        others: trainings of further networks of the same method.
+        best: the best validation score; its parameters were kept.
+        others: histories of the other networks of the same method.
     """
 
     points: list[dict[str, float | None]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class History:
         return asdict(self)
 
     def started_from(self, earlier: History) -> History:
-        """Return this history with an earlier training as its pre-training."""
+        """Return this history with the given one as its pre-training."""
         return replace(
             self,
             pretraining_seconds=earlier.seconds,
@@ -60,7 +60,7 @@ class History:
 
 
 def combined(histories: list[History]) -> History:
-    """Merge the trainings of several networks: the first one's points, everyone's seconds."""
+    """Merge the histories of several networks: the points of the first, the seconds of all."""
     first, *others = histories
     seconds = sum(history.seconds for history in histories)
     return replace(first, seconds=seconds, others=others)
@@ -76,15 +76,15 @@ def run_training(
     tasks_per_step: int,
     lower_is_better: bool = False,
 ) -> History:
-    """Train a module and leave it with the parameters that were best on the validation tasks.
+    """Train a module and load the parameters with the best validation score.
 
     Args:
         module: the module to train.
-        training: the settings.
-        loss_of_step: returns a scalar loss and a score, from the step and the progress (0 to 1).
+        training: training settings.
+        loss_of_step: returns a scalar loss and a score, given the step and the progress (0 to 1).
         validate: computes the validation score.
-        label: name of the progress bar.
-        tasks_per_step: how many tasks the progress bar counts for each step.
+        label: label of the progress bar.
+        tasks_per_step: number of tasks per step, for the progress bar.
         lower_is_better: whether scores are errors.
     """
     optimizer = torch.optim.Adam(module.parameters(), training.lr)
@@ -95,7 +95,7 @@ def run_training(
     bar = tqdm(total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True)
 
     def record() -> None:
-        """Validate, keep the parameters if they are the best, and add a point to the history."""
+        """Validate, save the parameters if they are the best, and add a point to the history."""
         nonlocal best_state
         validation = validate()
         sign = -1 if lower_is_better else 1
@@ -124,7 +124,7 @@ def run_training(
         for step in range(training.steps):
             progress = step / training.steps
             elapsed = (time.perf_counter() - start) / (60 * training.minutes)
-            if elapsed > progress + 0.1:  # too slow to finish: let the clock set the learning rate
+            if elapsed > progress + 0.1:  # too slow to finish, so base the learning rate on time
                 history.paced_by_clock, progress = True, elapsed
             history.ended_early = elapsed >= 1
             if history.ended_early:

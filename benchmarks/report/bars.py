@@ -1,4 +1,4 @@
-"""Picture of one experiment: a bar for each score, and the validation score during training."""
+"""Figure of an experiment: a bar for each score, and validation scores during training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ GROUPS = ("baseline", "transfer", "meta-learned")
 
 
 def bars_and_training(result: dict[str, Any], path: Path) -> None:
-    """Draw the scores of each method, and how the validation score changed during training.
+    """Plot the scores of each method, and the validation scores during training.
 
-    A method has the same color in both panels. Methods that share a training share its color.
+    A method has the same color in both panels. Methods that share a training have the same color.
     """
     methods, columns = result["methods"], result["columns"]
     present = {method["group"] for method in methods}
@@ -49,7 +49,7 @@ def bars_and_training(result: dict[str, Any], path: Path) -> None:
 
 
 def colors_of(methods: list[dict[str, Any]]) -> dict[str, Any]:
-    """A color for each label; entries of one training have one color."""
+    """Return a color for each label; methods that share a training have the same color."""
     trainings = {method["label"]: _training(method) for method in methods}
     distinct = list(dict.fromkeys(trainings.values()))
     colors = dict(zip(distinct, palette(len(distinct)), strict=True))
@@ -57,7 +57,7 @@ def colors_of(methods: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _training(method: dict[str, Any]) -> str:
-    """What identifies the training of a method: its course, or the label if it has none."""
+    """Return a key for the training of a method: its points, or its label if it has none."""
     points = _points(method)
     return str(points) if points else str(method["label"])
 
@@ -111,7 +111,7 @@ def _draw_bars(axes: Axes, result: dict[str, Any], groups: list[str], colors: An
 
 def _draw_curves(axes: Axes, result: dict[str, Any], colors: dict[str, Any]) -> None:
     factor = 100 if result["spec"]["percent"] else 1
-    for method in result["methods"]:  # those of one training lie on each other
+    for method in result["methods"]:  # curves of a shared training coincide
         points = _points(method)
         if not points:
             continue

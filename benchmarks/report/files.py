@@ -1,4 +1,4 @@
-"""Result files: whole or absent, never half-written."""
+"""Reading and atomic writing of result files."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from l2l_rnn.files import read_json, replacing, write_json
+from l2l_rnn.files import read_json, write_json
 
 
 def check_writable(directory: Path) -> None:
-    """Create the directory if needed and check that a file can be written there.
+    """Create the folder if needed, and check that it is writable.
 
     Raises:
-        OSError: it cannot.
+        OSError: the folder is not writable.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory):
         pass
-
-
-def replace(path: Path, write: Callable[[Path], object]) -> Path:
-    """Call `write` with a temporary path, then move the file to `path`."""
-    with replacing(path, "wb") as file:
-        write(Path(file.name))
-    return path
 
 
 def write_result(
@@ -36,9 +29,9 @@ def write_result(
     The names of an interrupted run end in `-partial`, so it never replaces a complete one.
 
     Args:
-        result: what `runner.run` returns.
-        directory: where the files go.
-        picture: draws the result into a file.
+        result: return value of `runner.run`.
+        directory: folder of the files.
+        picture: draws the result to a file.
     """
     stem = f"{result['spec']['name']}-{result['form']}" + "-partial" * result["interrupted"]
     data, image = directory / f"{stem}.json", directory / f"{stem}.png"
@@ -48,10 +41,10 @@ def write_result(
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read what `write_result` wrote.
+    """Read a result that `write_result` wrote.
 
     Raises:
-        OSError: there is no such file.
-        DataError: it is not JSON.
+        OSError: the file does not exist.
+        DataError: the file is not JSON.
     """
     return read_json("benchmarks", path)

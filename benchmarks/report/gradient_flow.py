@@ -1,4 +1,4 @@
-"""Picture of the lag experiment: the score against the lag, and how far back gradients reach."""
+"""Figure of the lag experiment: scores by lag, and gradient norms by steps back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.report.scores import cut_short, leaders, measure_text, variants
 from benchmarks.report.style import palette, plt, save
 
 MARKERS = "osD^vPX*"
-SMALLEST = 1e-12  # a gradient below it is not drawn
+SMALLEST = 1e-12  # lower limit of the plotted gradient norms
 
 
 def scores_and_gradient_flow(result: dict[str, Any], path: Path) -> None:
-    """Draw, for each variant, the score by lag and the norm of the gradient by steps back.
+    """Plot the score by lag and the gradient norm by steps back for each variant.
 
-    A method has one color and one marker in every panel. Variants of the same tasks share a row and
-    its axes. Dotted lines are gradients before meta-training.
+    A method has the same color and marker in every panel. Variants with the same tasks share a row
+    and its axes. Dotted lines are gradients before meta-training.
     """
     groups = variants(result["methods"])
     tasks = list(dict.fromkeys(variant[0] for variant in groups))

@@ -1,8 +1,8 @@
-"""Means over tasks, their confidence intervals, and which methods lead a column.
+"""Means over tasks, confidence intervals, and the best methods of each column.
 
-A score in a result is a dict: `mean`, `ci95` (half width of the 95% interval), `tasks`, and, for
-methods other than the best of their column, `difference`: the paired difference from the best, with
-its own `mean` and `ci95`. Results of older runs have no `difference`.
+A score in a result is a dict with `mean`, `ci95` (half the width of the 95% confidence interval)
+and `tasks`. All methods except the best of a column also have `difference`, the paired difference
+from the best, with its own `mean` and `ci95`. Results of older runs have no `difference`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Method = dict[str, Any]
 
 
 def interval(scores: Tensor) -> Score:
-    """Mean over tasks and the half width of its 95% confidence interval.
+    """Compute the mean over tasks and half the width of its 95% confidence interval.
 
     Args:
-        scores: one for each task, `(N,)`.
+        scores: the score on each task, `(N,)`.
     """
     count = len(scores)
     std = scores.double().std().item() if count > 1 else 0.0
@@ -38,7 +38,7 @@ def score_text(percent: bool, score: Score, sign: str = "") -> str:
 
 
 def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:
-    """Group methods that compete with each other: those with the same `variant`."""
+    """Group methods by variant; only methods of the same variant are compared."""
     groups: dict[tuple[str, ...], list[Method]] = {}
     for method in methods:
         groups.setdefault(tuple(method["variant"].values()), []).append(method)
@@ -50,11 +50,11 @@ def add_differences(
 ) -> None:
     """Add to each score the paired difference from the best method of its column and variant.
 
-    Every method is evaluated on the same tasks, so differences on single tasks have a narrower
-    interval than the two means suggest.
+    Every method is evaluated on the same tasks, so the interval of the paired difference is
+    narrower than the intervals of the two means suggest.
 
     Args:
-        methods: the methods of a result; changed in place.
+        methods: the methods of a result, modified in place.
         scores: score on each task, `(N,)`, by label and column.
         lower_is_better: whether scores are errors.
     """
@@ -70,22 +70,22 @@ def add_differences(
 
 
 def best_of(methods: list[Method], column: str, lower_is_better: bool) -> Method:
-    """The method with the best mean in a column; the first of equals."""
+    """Return the method with the best mean in a column, the first one if there are ties."""
     choose = min if lower_is_better else max
     return choose(methods, key=lambda method: method["scores"][column]["mean"])
 
 
 def overlap(score: Score, best: Score) -> bool:
-    """Whether the intervals of two scores overlap."""
+    """Return whether the intervals of two scores overlap."""
     distance: float = abs(score["mean"] - best["mean"])
     return distance <= score["ci95"] + best["ci95"]
 
 
 def leaders(result: dict[str, Any], column: str) -> set[str]:
-    """Labels of the best method of each variant, and of those not distinguishable from it.
+    """Return the labels of the best method of each variant, and of methods tied with it.
 
-    These are the methods whose paired difference from the best has an interval that contains 0;
-    without a paired difference, the methods whose interval overlaps that of the best.
+    A method is tied with the best if the interval of their paired difference contains 0. If there
+    is no paired difference, it is tied if their intervals overlap.
     """
     found = set()
     for group in variants(result["methods"]).values():
@@ -105,7 +105,7 @@ def leaders(result: dict[str, Any], column: str) -> set[str]:
 
 
 def cut_short(method: Method) -> bool:
-    """Whether a training of the method stopped at its time limit."""
+    """Return whether a training of the method stopped at its time limit."""
     training = method["training"]
     if training is None:
         return False
@@ -114,5 +114,5 @@ def cut_short(method: Method) -> bool:
 
 
 def measure_text(spec: dict[str, Any]) -> str:
-    """What the numbers are, such as `error in %, lower is better`."""
+    """Return a description of the score, such as `error in %, lower is better`."""
     return spec["score"] + " in %" * spec["percent"] + ", lower is better" * spec["lower_is_better"]

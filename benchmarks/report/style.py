@@ -1,4 +1,4 @@
-"""What all pictures share: colors, labels, the mark of a quick run, saving."""
+"""Common style of all figures: colors, labels, watermark, and saving."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from matplotlib.figure import Figure
 from benchmarks.report.scores import cut_short
 from l2l_rnn.files import replacing
 
-BEST = {"edgecolor": "black", "linewidth": 1.3}  # outlines the leaders of a column
+BEST = {"edgecolor": "black", "linewidth": 1.3}  # outline of the best methods of a column
 
 
 def palette(count: int) -> list[Any]:
-    """As many different colors as asked for, up to 20."""
+    """Return this many distinct colors, up to 20."""
     colors = plt.get_cmap("tab10" if count <= 10 else "tab20").colors
     return [colors[number % len(colors)] for number in range(count)]
 
 
 def label_text(method: dict[str, Any]) -> str:
-    """A method's label, with a mark if its training stopped at its time limit."""
+    """Return a method's label, with a note if training stopped at its time limit."""
     return method["label"] + " (time limit)" * cut_short(method)
 
 
 def save(figure: Figure, result: dict[str, Any], path: Path) -> None:
-    """Add the title and, on a quick run, a watermark; then write the picture."""
+    """Add the title, and a watermark for a quick run; then write the figure."""
     title = f"{result['spec']['name']}: {result['spec']['summary']}"
     if result["form"] == "quick":
-        title += "\nquick run: no numbers to quote"
+        title += "\nquick run: scores are meaningless"
         figure.text(
             0.5,
             0.5,
-            "quick run: no numbers to quote",
+            "quick run: scores are meaningless",
             size=34,
             color="firebrick",
             alpha=0.22,

@@ -1,4 +1,4 @@
-"""Markdown tables of a result, and the notes below them."""
+"""Markdown tables of results, and the notes below them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from l2l_rnn.data import TaskCard
 def table(result: dict[str, Any]) -> str:
     """Format a result as a Markdown table with a row for each method.
 
-    The best score of a column is bold, and so is every score not distinguishable from it.
+    The best score of each column is bold, and so are all scores tied with it.
     """
     names = [column["name"] for column in result["columns"]]
     leading = {name: leaders(result, name) for name in names}
@@ -56,10 +56,10 @@ def column_table(result: dict[str, Any], column: str) -> str:
 
 
 def notes(result: dict[str, Any]) -> str:
-    """What to know when reading the table: form, bold type, paired differences, time limits."""
+    """Format the notes below a table: form, time limits, bold type and paired differences."""
     lines = []
     if result["form"] == "quick":
-        lines.append("Quick run: no numbers to quote.")
+        lines.append("Quick run: scores are meaningless.")
     lines += [
         f"{method['label']}: training stopped at its time limit."
         for method in result["methods"]
@@ -75,7 +75,7 @@ def notes(result: dict[str, Any]) -> str:
 
 
 def tasksets_table(cards: dict[str, TaskCard]) -> str:
-    """Format task sets as Markdown: a task, the size of each split, and how hard a task is."""
+    """Format task sets as a Markdown table of tasks, sizes of the splits, and baselines."""
     lines = [
         _line(["name", "a task", "train, validation, test", "chance level, simple baseline"]),
         _line(["---"] * 4),
@@ -101,7 +101,7 @@ def _limit(method: dict[str, Any]) -> str:
 
 
 def _paired(result: dict[str, Any], column: str) -> list[str]:
-    """One line for each method whose interval overlaps that of the best."""
+    """Return a line for each method with an interval that overlaps the best one."""
     lines = []
     for methods in variants(result["methods"]).values():
         best = best_of(methods, column, result["spec"]["lower_is_better"])
@@ -118,7 +118,7 @@ def _line(cells: Any) -> str:
 
 
 def _short_duration(seconds: float) -> str:
-    """Milliseconds, or microseconds below one millisecond."""
+    """Format in milliseconds, or in microseconds below one millisecond."""
     return f"{1e3 * seconds:.0f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.0f} µs"
 
 

@@ -1,1 +1,1 @@
-"""Speed benchmarks: each times this package beside a peer in one process."""
+"""Speed benchmarks, which time this package and its peers in one process."""

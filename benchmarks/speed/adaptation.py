@@ -1,15 +1,15 @@
-"""Time to adapt to one task in learn2learn's loop: by writing to a memory, and by gradient steps.
+"""Time to adapt to a task in learn2learn's loop, by writing to a memory and by gradient steps.
 
-`python -m benchmarks.speed.adaptation` times `learner = base.clone()` and K adaptation steps on one
+`python -m benchmarks.speed.adaptation` times `learner = base.clone()` and K adaptation steps on a
 task of `languages`, interleaved in one process:
 
 - MAML with K second-order steps;
-- `MemoryLearner` with each memory that the experiments use: the support set is encoded once, by
+- `MemoryLearner` with each memory of the experiments: the support set is encoded once with
   `encode(x)`, and `adapt` is called K times;
-- the same by `write(x, y, times=K)`.
+- the same with `write(x, y, times=K)`.
 
-All encoders are bidirectional LSTMs of the same size. The time includes the graph for the
-meta-gradient, but not the meta-gradient itself.
+All encoders are bidirectional LSTMs of the same size. The time includes building the graph for the
+meta-gradient, but not computing the meta-gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 import learn2learn
@@ -35,7 +35,7 @@ from l2l_rnn.tasksets import get_tasksets
 
 WAYS, SHOTS, HIDDEN, STEPS, LR = 5, 5, 64, 5, 0.5
 TIMES = (1, 3, 5)
-WRITES = (5, 15)  # the experiment on languages writes a support set 15 times
+WRITES = (5, 15)  # the languages experiment writes each support set 15 times
 OPTIONS: dict[str, dict[str, Any]] = {
     "hebbian": {"decay": 1.0, "lr": 1.0},
     "delta": {"features": "unit"},
@@ -45,7 +45,7 @@ BASELINE = f"MAML, {STEPS} second-order steps"
 
 
 def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[], Any]]:
-    """Return what is timed, by name; all cycle through the same tasks."""
+    """Return the functions to time, by name; all cycle through the same tasks."""
     random.seed(0)
     torch.manual_seed(0)
     tasksets = get_tasksets("languages", train_ways=WAYS, train_samples=2 * SHOTS)
@@ -103,7 +103,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     options = timing.parse(timing.make_parser("adaptation", __doc__, repeats=60), arguments)
     hidden = 4 if options.quick else HIDDEN
     seconds = timing.median_seconds(contestants(hidden), options.repeats, warmup=2)

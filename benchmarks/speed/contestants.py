@@ -1,4 +1,4 @@
-"""The same meta-step in three ways: learn2learn's loop, `torch.func.vmap`, and `clone(tasks=N)`."""
+"""One meta-step computed by learn2learn's loop, `torch.func.vmap` and `clone(tasks=N)`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # first: it silences gym's notice
+import l2l_rnn  # imported first to silence gym's notice
 
 # isort: split
 import learn2learn
@@ -28,10 +28,10 @@ class Work:
     """One meta-step of a recurrent classifier; support and query set have the same size.
 
     Attributes:
-        cell: the layer's name in `torch.nn`, or in `l2l_rnn.nn` if torch does not have it.
+        cell: name of the layer in `l2l_rnn.nn`, and in `torch.nn` if it exists there.
         tasks, batch, steps, features, hidden: `N`, `B`, `S`, `F`, `H`.
         inner_steps: steps of the inner loop.
-        first_order: whether the second derivative is left out.
+        first_order: whether to use the first-order approximation.
     """
 
     cell: str = "LSTM"
@@ -51,7 +51,7 @@ class Work:
 
     @property
     def has_peers(self) -> bool:
-        """Whether torch has the layer, and the peers do not take minutes."""
+        """Whether torch has the layer and the peers do not take minutes."""
         return hasattr(nn, self.cell) and self.steps < 1024
 
 
@@ -95,12 +95,12 @@ def make_batch(work: Work, device: torch.device) -> list[Tensor]:
 
 
 def contestants(work: Work, device: torch.device) -> dict[str, Callable[[], None]]:
-    """Return each contestant's meta-step, which leaves its meta-gradients in `.grad`."""
+    """Return each contestant's meta-step, which stores its meta-gradients in `.grad`."""
     models, batch = make_models(work, device), make_batch(work, device)
 
     def learn2learn_loop() -> None:
         maml = learn2learn.algorithms.MAML(models["learn2learn"], LR, first_order=work.first_order)
-        # cuDNN's layers have no second derivative, so learn2learn has to run without cuDNN.
+        # cuDNN's layers have no second derivative, so learn2learn must run without cuDNN.
         with torch.backends.cudnn.flags(enabled=work.first_order):
             for x, y, query_x, query_y in zip(*batch, strict=True):
                 learner = maml.clone()

@@ -2,14 +2,15 @@
 
 `python -m benchmarks.speed.loading` draws 16 tasks of `languages`, interleaved in one process:
 
-- Taskset: learn2learn's own, with its FusedNWaysKShots, LoadData, RemapLabels and ConsecutiveLabels
-  over the same tensors, one task after the other;
-- Taskset and partition_task: the same, with learn2learn's `partition_task` into support and query;
-- one by one: `TaskLoader` over that Taskset, which stacks support and query of all tasks;
+- Taskset: learn2learn's `Taskset` with FusedNWaysKShots, LoadData, RemapLabels and
+  ConsecutiveLabels over the same tensors, one task at a time;
+- Taskset and partition_task: the same, followed by learn2learn's `partition_task` into support and
+  query;
+- one by one: `TaskLoader` over that Taskset, which stacks the support and query sets of all tasks;
 - at once: `TaskLoader` over the task set of this package, which draws the whole batch at once;
-- meta-step: a second-order step of MAML on such a batch, forward and backward.
+- meta-step: a second-order MAML step on such a batch, forward and backward.
 
-It prints a table of medians and writes them as JSON.
+It prints a table of medians and saves them as JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # noqa: F401 - first: it silences gym's notice
+import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
 import learn2learn
@@ -37,7 +38,7 @@ PARTITIONED = "Taskset and partition_task"
 
 
 def contestants(tasks: int = TASKS, hidden: int = HIDDEN) -> dict[str, Callable[[], Any]]:
-    """Return what is timed, by name."""
+    """Return the functions to time, by name."""
     tasksets = get_tasksets("languages", train_ways=WAYS, train_samples=SHOTS + QUERIES)
     dataset = tasksets.train.source.meta()
     transforms = [
@@ -88,7 +89,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     options = timing.parse(timing.make_parser("loading", __doc__, repeats=40), arguments)
     tasks, hidden = (2, 4) if options.quick else (TASKS, HIDDEN)
     seconds = timing.median_seconds(contestants(tasks, hidden), options.repeats, warmup=2)
@@ -105,8 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(result))
     print(
         f"Drawing at once is {result['times_faster_than_partitioned']:.1f} times as fast as "
-        f"learn2learn's Taskset with partition_task, which also gives support and query, and "
-        f"{result['times_faster']:.1f} times as fast as the Taskset alone."
+        f"learn2learn's Taskset with partition_task, which also returns support and query sets, "
+        f"and {result['times_faster']:.1f} times as fast as the Taskset alone."
     )
     timing.write("loading", options, result)
     return 0

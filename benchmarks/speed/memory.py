@@ -1,7 +1,7 @@
 """Training speed of the memories, compared with a plain loop over sequences, heads and steps.
 
-`python -m benchmarks.speed.memory` times a training step (forward, backward, Adam) on copy,
-interleaved, prints sequences per second, and writes them as JSON.
+`python -m benchmarks.speed.memory` times interleaved training steps (forward, backward, Adam) on
+the copy task, prints sequences per second, and saves them as JSON.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import l2l_rnn  # first: it silences gym's notice
+import l2l_rnn  # imported first to silence gym's notice
 
 # isort: split
 import torch
@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
 
 
 def training_step(model: nn.Module, batch: int, length: int) -> Callable[[], None]:
-    """Return a training step on a fixed batch of copy."""
+    """Return a training step on a fixed batch of the copy task."""
     drawn = Copy().at(length).sequences(batch, torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
 
@@ -48,7 +48,7 @@ def training_step(model: nn.Module, batch: int, length: int) -> Callable[[], Non
 
 
 def measure(kind: str, batch: int, length: int, repeats: int) -> dict[str, Any]:
-    """Return the median training speed of our memory and of the plain loop."""
+    """Measure the median training speed of our memory and of the plain loop."""
     family = Copy()
     steps = {
         name: training_step(
@@ -89,11 +89,11 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = timing.make_parser("memory", __doc__, repeats=7)
-    text = "bit vectors to copy (default: 10)"
+    text = "number of bit vectors to copy (default: 10)"
     parser.add_argument("--length", type=int, default=10, metavar="L", help=text)
-    text = "sequences of a training step (default: 1 4 16 64)"
+    text = "sequences per training step (default: 1 4 16 64)"
     parser.add_argument(
         "--batch", type=int, nargs="+", default=[1, 4, 16, 64], metavar="B", help=text
     )

@@ -1,14 +1,14 @@
 """Time of a recurrent network's meta-step, compared with learn2learn's loop and with vmap.
 
-`python -m benchmarks.speed.meta_step` times one meta-step in three ways, interleaved:
+`python -m benchmarks.speed.meta_step` times a meta-step computed in three ways, interleaved:
 
 - learn2learn: its `MAML` and its loop over tasks, with torch's recurrent layers;
-- vmap: the step of one task under `torch.func.vmap`, as parallel-metalearn does it. Torch has no
+- vmap: the step of one task under `torch.func.vmap`, as in parallel-metalearn. Torch has no
   batching rule for its recurrent layers, so the recurrence is written step by step;
 - l2l_rnn: `MAML.clone(tasks=N)` with the layers of this package.
 
-It prints a table of medians and writes them as JSON, with a picture of how the time grows with each
-size. Peak memory is measured in separate processes. On a CPU, the benchmark of the memories
+It prints a table of medians, saves them as JSON, and plots the time against each size. Peak memory
+is measured in separate processes. On a CPU, the benchmark of the memories
 (`benchmarks.speed.memory`) runs afterwards.
 """
 
@@ -36,7 +36,7 @@ ROWS = [
     Work(cell="GRU"),
     Work(cell="RNN"),
 ]
-# Of the package alone: the peers would take minutes, or torch does not have the layer.
+# For this package only: the peers would take minutes, or torch does not have the layer.
 LONG = [Work(cell=cell, tasks=4, batch=5, steps=1024) for cell in ("LSTM", "MinGRU", "LRU")]
 QUICK = [Work(tasks=4, batch=2, steps=4, features=2, hidden=4)]
 SWEEPS = {
@@ -48,13 +48,13 @@ SWEEPS = {
 
 
 def measure(work: Work, device: torch.device, repeats: int) -> dict[str, Any]:
-    """Return the median seconds of each contestant's meta-step."""
+    """Measure the median seconds of each contestant's meta-step."""
     seconds = timing.median_seconds(contestants(work, device), repeats, device=device)
     return {"work": dataclasses.asdict(work), "label": work.label, "seconds": seconds}
 
 
 def table_rows(quick: bool) -> Iterator[Work]:
-    """Yield the work of every row of the table."""
+    """Yield the work for each row of the table."""
     for work in QUICK if quick else ROWS:
         yield work
         yield dataclasses.replace(work, first_order=True)
@@ -63,7 +63,7 @@ def table_rows(quick: bool) -> Iterator[Work]:
 
 
 def sweep(device: torch.device, repeats: int) -> dict[str, list[dict[str, Any]]]:
-    """Measure how the time grows with each size, the other sizes as in the first row."""
+    """Measure the time for several values of each size, with other sizes as in the first row."""
     points: dict[str, list[dict[str, Any]]] = {field: [] for field in SWEEPS}
     for field, values in SWEEPS.items():
         for value in values:
@@ -98,7 +98,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def draw(result: dict[str, Any], file: Any) -> None:
-    """Draw the sweeps to an open binary file, one panel for each size."""
+    """Plot the sweeps to an open binary file, with a panel for each size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(result["sweeps"]), 3.4), layout="constrained")
@@ -130,11 +130,11 @@ def draw(result: dict[str, Any], file: Any) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, measure, print and write; returns the exit status."""
+    """Run the benchmark from the command line and return the exit status."""
     parser = timing.make_parser("meta_step", __doc__, repeats=7)
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (default: cpu)")
     options = timing.parse(parser, arguments)
-    warnings.simplefilter("ignore")  # learn2learn's clones of torch's layers warn at every call
+    warnings.simplefilter("ignore")  # learn2learn's clones of torch's layers warn in every call
     device = torch.device(options.device)
     result: dict[str, Any] = {
         **timing.environment(device),
@@ -155,9 +155,9 @@ def main(arguments: list[str] | None = None) -> int:
             for name in result["rows"][0]["seconds"]
         }
     except OSError as error:  # a system without /proc
-        print(f"The peak memory is unknown on this system: {error}")
+        print(f"Peak memory is not available on this system: {error}")
     except KeyboardInterrupt:
-        print("\nInterrupted: the table holds what was measured.")
+        print("\nInterrupted: the table contains the finished measurements only.")
         stem, interrupted = f"{stem}-partial", True
     if not result["rows"]:
         return 130
@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def redraw(result: dict[str, Any], path: Path) -> None:
-    """Write the picture of a result."""
+    """Write the figure of a result."""
     with replacing(path, "wb") as file:
         draw(result, file)
 

@@ -1,4 +1,4 @@
-"""Peak memory of a meta-step, measured in a process of its own."""
+"""Peak memory of a meta-step, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from benchmarks.speed.contestants import Work, contestants
 
 
 def peak_memory(work: Work, name: str, device: str) -> int:
-    """Return the bytes that one meta-step adds to a fresh process at its peak.
+    """Return the peak memory in bytes that a meta-step adds to a fresh process.
 
     Args:
         work: the meta-step.
-        name: of the contestant.
+        name: name of the contestant.
         device: `"cpu"`, `"cuda"` or `"cuda:1"`.
 
     Raises:
-        OSError: the system has no `/proc` that tells.
+        OSError: `/proc` is not available.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_peak_here, work, name, device, torch.get_num_threads()).result()

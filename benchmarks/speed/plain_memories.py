@@ -1,7 +1,7 @@
 """The Neural Turing Machine and the DNC as plain loops over sequences, steps and heads.
 
-The reference for the speed benchmark, written as in the papers and the well-known implementations:
-a linear layer for each quantity of a head, and the state in attributes.
+Baseline of the speed benchmark, written like the papers and well-known implementations, with a
+linear layer for each quantity of a head, and the state in attributes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional as F
 class PlainHead(nn.Module):
     """One head of a Neural Turing Machine, with a linear layer for each of its quantities."""
 
-    def __init__(self, hidden: int, slots: int, width: int, writes: bool) -> None:
+    def __init__(self, hidden: int, slots: int, slot_size: int, writes: bool) -> None:
         super().__init__()
-        self.key, self.strength = nn.Linear(hidden, width), nn.Linear(hidden, 1)
+        self.key, self.strength = nn.Linear(hidden, slot_size), nn.Linear(hidden, 1)
         self.gate, self.shift = nn.Linear(hidden, 1), nn.Linear(hidden, 3)
         self.exponent = nn.Linear(hidden, 1)
-        self.erase = nn.Linear(hidden, width) if writes else None
-        self.add = nn.Linear(hidden, width) if writes else None
+        self.erase = nn.Linear(hidden, slot_size) if writes else None
+        self.add = nn.Linear(hidden, slot_size) if writes else None
         self.first = nn.Parameter(torch.randn(slots) / 10)
 
     def address(self, h: Tensor, memory: Tensor, before: Tensor) -> Tensor:
@@ -36,21 +36,23 @@ class PlainHead(nn.Module):
 
 
 class PlainNTM(nn.Module):
-    """A neural Turing machine with an LSTM, heads that read, and heads that write."""
+    """A Neural Turing Machine with an LSTM controller, read heads and a write head."""
 
     def __init__(
-        self, inputs: int, outputs: int, hidden: int, slots: int, width: int, heads: int = 1
+        self, inputs: int, outputs: int, hidden: int, slots: int, slot_size: int, heads: int = 1
     ) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(inputs + heads * width, hidden)
-        self.readers = nn.ModuleList(PlainHead(hidden, slots, width, False) for _ in range(heads))
-        self.writers = nn.ModuleList([PlainHead(hidden, slots, width, True)])
-        self.output = nn.Linear(hidden + heads * width, outputs)
-        self.slots, self.width, self.hidden = slots, width, hidden
+        self.cell = nn.LSTMCell(inputs + heads * slot_size, hidden)
+        self.readers = nn.ModuleList(
+            PlainHead(hidden, slots, slot_size, False) for _ in range(heads)
+        )
+        self.writers = nn.ModuleList([PlainHead(hidden, slots, slot_size, True)])
+        self.output = nn.Linear(hidden + heads * slot_size, outputs)
+        self.slots, self.slot_size, self.hidden = slots, slot_size, hidden
 
     def sequence(self, x: Tensor) -> Tensor:
-        self.memory = x.new_full((self.slots, self.width), 1e-6)
-        self.reads = [x.new_zeros(self.width) for _ in self.readers]
+        self.memory = x.new_full((self.slots, self.slot_size), 1e-6)
+        self.reads = [x.new_zeros(self.slot_size) for _ in self.readers]
         self.weights = [torch.softmax(h.first, -1) for h in (*self.readers, *self.writers)]
         state = (x.new_zeros(1, self.hidden), x.new_zeros(1, self.hidden))
         outputs = []
@@ -73,20 +75,20 @@ class PlainNTM(nn.Module):
 
 
 class PlainDNC(nn.Module):
-    """A differentiable neural computer with an LSTM."""
+    """A differentiable neural computer with an LSTM controller."""
 
     def __init__(
-        self, inputs: int, outputs: int, hidden: int, slots: int, width: int, heads: int = 1
+        self, inputs: int, outputs: int, hidden: int, slots: int, slot_size: int, heads: int = 1
     ) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(inputs + heads * width, hidden)
-        self.read_keys = nn.Linear(hidden, heads * width)
+        self.cell = nn.LSTMCell(inputs + heads * slot_size, hidden)
+        self.read_keys = nn.Linear(hidden, heads * slot_size)
         self.read_strengths, self.modes = nn.Linear(hidden, heads), nn.Linear(hidden, 3 * heads)
-        self.write_key, self.write_strength = nn.Linear(hidden, width), nn.Linear(hidden, 1)
-        self.erase, self.vector = nn.Linear(hidden, width), nn.Linear(hidden, width)
+        self.write_key, self.write_strength = nn.Linear(hidden, slot_size), nn.Linear(hidden, 1)
+        self.erase, self.vector = nn.Linear(hidden, slot_size), nn.Linear(hidden, slot_size)
         self.free, self.gates = nn.Linear(hidden, heads), nn.Linear(hidden, 2)
-        self.output = nn.Linear(hidden + heads * width, outputs)
-        self.slots, self.width, self.hidden, self.heads = slots, width, hidden, heads
+        self.output = nn.Linear(hidden + heads * slot_size, outputs)
+        self.slots, self.slot_size, self.hidden, self.heads = slots, slot_size, hidden, heads
 
     def content(self, key: Tensor, strength: Tensor) -> Tensor:
         similar = F.cosine_similarity(self.memory + 1e-16, key.unsqueeze(0), dim=-1)
@@ -94,10 +96,10 @@ class PlainDNC(nn.Module):
 
     def sequence(self, x: Tensor) -> Tensor:
         slots, heads = self.slots, range(self.heads)
-        self.memory, links = x.new_zeros(slots, self.width), x.new_zeros(slots, slots)
+        self.memory, links = x.new_zeros(slots, self.slot_size), x.new_zeros(slots, slots)
         usage, precedence, writes = x.new_zeros(slots), x.new_zeros(slots), x.new_zeros(slots)
         weights = [x.new_zeros(slots) for _ in heads]
-        reads = [x.new_zeros(self.width) for _ in heads]
+        reads = [x.new_zeros(self.slot_size) for _ in heads]
         state = (x.new_zeros(1, self.hidden), x.new_zeros(1, self.hidden))
         off_diagonal = 1 - torch.eye(slots)
         outputs = []

@@ -1,8 +1,8 @@
-"""Recurrences written step by step, for `torch.func.vmap`: a peer in `meta_step.py`.
+"""Step-by-step recurrences for `torch.func.vmap`, a peer in `meta_step.py`.
 
-Torch has no batching rule for its recurrent layers. To map over tasks one has to write the
-recurrence out, as parallel-metalearn does: one product for all inputs, then at each step a product
-of the state and the pointwise operations, differentiated by autograd.
+Torch has no batching rule for its recurrent layers, so a recurrence must be written out to map over
+tasks, as in parallel-metalearn: one matrix product for all inputs, then a matrix product with the
+state and pointwise operations at each step, differentiated by autograd.
 """
 
 from __future__ import annotations

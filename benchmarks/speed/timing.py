@@ -1,4 +1,4 @@
-"""Interleaved timing, and the command line and JSON that the speed benchmarks share."""
+"""Interleaved timing, command line and JSON output of the speed benchmarks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def median_seconds(
 ) -> dict[str, float]:
     """Return the median time of each call in seconds.
 
-    The calls are interleaved: every round runs each of them once, so that a change in the
-    machine's load affects all of them.
+    The calls are interleaved: each round runs every call once, so that changes in the machine's
+    load affect all of them.
 
     Args:
-        calls: what to time, by name.
-        repeats: rounds that count.
-        warmup: rounds before, which do not count.
+        calls: functions to time, by name.
+        repeats: number of timed rounds.
+        warmup: number of untimed rounds before them.
         device: synchronized before and after each call if it is a CUDA device.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -67,8 +67,9 @@ def make_parser(name: str, description: str | None, repeats: int) -> argparse.Ar
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="smoke run; its numbers mean nothing")
-    text = f"timed rounds (default: {repeats})"
+    text = "smoke test; results are meaningless"
+    parser.add_argument("--quick", action="store_true", help=text)
+    text = f"number of timed rounds (default: {repeats})"
     parser.add_argument("--repeats", type=int, default=repeats, metavar="R", help=text)
     text = "folder of the results (default: benchmarks/results)"
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=text)
@@ -76,21 +77,21 @@ def make_parser(name: str, description: str | None, repeats: int) -> argparse.Ar
 
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """Parse the command line, check it, and set one round for a quick run."""
+    """Parse and check the command line; a quick run has one round."""
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}")
     try:
         report.check_writable(options.out)
     except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
+        parser.error(f"--out {options.out}: not writable ({error.strerror}); choose another folder")
     if options.quick:
         options.repeats = 1
     return options
 
 
 def environment(device: torch.device | None = None) -> dict[str, Any]:
-    """Return what every result says of where it was measured."""
+    """Return the date, device, threads and package versions, for a result."""
     return {
         "date": datetime.date.today().isoformat(),
         "device": device_name(device or torch.device("cpu")),
@@ -100,6 +101,6 @@ def environment(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def write(stem: str, options: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Write a result as `STEM-full.json`, or `STEM-quick.json` of a quick run."""
+    """Write a result as `STEM-full.json`, or `STEM-quick.json` for a quick run."""
     form = "quick" if options.quick else "full"
     write_json(options.out / f"{stem}-{form}.json", result, indent=2)

@@ -21,8 +21,8 @@ from l2l_rnn.files import replacing
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_VERSION = 1  # of the file layout; files of another version are ignored
-_PREFIX = "array."  # of each array's name, so that no array is mistaken for the checksum
+_VERSION = 1  # version of the file layout; files with another version are ignored
+_PREFIX = "array."  # starts the name of each array, so that none collides with the checksum
 
 
 def cached_arrays(
@@ -31,19 +31,19 @@ def cached_arrays(
     key: Mapping[str, Any],
     build: Callable[[], Arrays],
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays that `build` makes, from a file under `root` if they were built before.
+    """Return the arrays that `build` makes, cached in a file under `root`.
 
-    The file is `root/l2l_rnn/NAME-DIGEST.npz`, with a digest of `key`. It is written whole or not
-    at all. If two processes need it at the same time, only one builds it. A file that is damaged,
-    or that does not match its own checksum, is built again. Nothing is pickled. If the disk is
-    full, the arrays are still returned, with a warning that they were not saved.
+    The file is `root/l2l_rnn/NAME-DIGEST.npz`, where DIGEST is a hash of `key`. It is written
+    atomically. If several processes need it at the same time, only one builds it. A damaged file,
+    or one with a wrong checksum, is built again. Nothing is pickled. If the disk is full, the
+    arrays are returned with a warning that they were not saved.
 
     Args:
-        root: a folder; it is created if it does not exist.
-        name: of the task set; begins the file's name.
+        root: folder of the cache; it is created if it does not exist.
+        name: name of the task set, the first part of the file name.
         key: everything that the arrays depend on, such as the version of the data and all options.
             It must be JSON serializable. Keys with equal JSON share one file.
-        build: returns the arrays, of numbers, bools or fixed-width strings.
+        build: function that returns the arrays, of numbers, bools or fixed-width strings.
 
     Returns:
         The arrays by name, in memory.
@@ -118,14 +118,14 @@ def _check_types(arrays: dict[str, NDArray[Any]]) -> None:
         if array.dtype.hasobject:
             raise ArgumentTypeError(
                 f"cached_arrays: arrays must hold numbers or text, got Python objects in {part!r}; "
-                "give the array a dtype"
+                "set the array's dtype"
             )
 
 
 def _write(path: Path, key: str, arrays: dict[str, NDArray[Any]]) -> None:
     contents = {f"{_PREFIX}{part}": array for part, array in arrays.items()}
     contents["checksum"] = np.array(_checksum(key, arrays))
-    # Not numpy.savez, which leaves its file open when the disk is full.
+    # numpy.savez would leave its file open when the disk is full.
     with replacing(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
         for part, array in contents.items():
             with archive.open(f"{part}.npy", "w", force_zip64=True) as member:

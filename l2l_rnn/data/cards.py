@@ -12,20 +12,20 @@ class TaskCard:
     """Describes a task set with its default options.
 
     Attributes:
-        task: the task, in one sentence.
+        task: one-sentence description of a task.
         source: origin of the data: authors, year and title, or the package that ships it.
         license: license of the data; "none needed" for generated tasks.
-        classes: number of classes in the train, validation and test split, or of what `counted`
-            names; None if tasks are generated.
+        classes: number of classes, or of the units in `counted`, in the train, validation and test
+            split; None if tasks are generated.
         items: number of items in the three splits; None if tasks are generated.
-        lengths: number of steps of the shortest and the longest item.
-        splits: what no two splits share, such as "person".
+        lengths: number of steps in the shortest and the longest item.
+        splits: how the splits are separated, such as "disjoint by person".
         measure: the score, such as "accuracy" or "mean squared error".
         chance: chance level, for 5 ways if tasks have ways.
         baseline: a simple method without meta-training, and its score on meta-test tasks, for 5
             ways and 5 shots if tasks have them.
-        counted: what `classes` counts: "classes", or "persons", "bodies", … if each is a task.
-        extra: the extra of this package that installs the requirements; None if there are none.
+        counted: unit of `classes`: "classes", or "persons", "environments", … if each is a task.
+        extra: extra of this package that installs the requirements; None if there are none.
     """
 
     task: str
@@ -49,7 +49,7 @@ class TaskCard:
             "task": self.task,
             "source": f"{self.source}; license: {self.license}",
             "size": self._size(),
-            "splits": f"no two splits share {self.splits}",
+            "splits": self.splits,
             "scores": f"{self.measure}: {scores}",
             "requires": f"pip install 'l2l_rnn[{self.extra}]'" if self.extra else "no extra",
         }

@@ -1,4 +1,4 @@
-"""Episodes as in Santoro et al.: the items of a task in a row, each with the previous label."""
+"""Episodes of Santoro et al.: the items of a task in sequence, each with the previous label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 @dataclass(frozen=True)
 class Episodes:
-    """Holds N episodes of T items each.
+    """N episodes of T items each.
 
     At time t, a learner reads item t and the label of item t - 1, and predicts the label of item t.
     On the first instance of a class it can only guess; later it can recall what it has read.
@@ -49,7 +49,7 @@ class Episodes:
             outputs (N, T, C) or (N, T); returns (I,), where I is the most instances of a class.
 
         Raises:
-            ShapeError: there is not one output for each item.
+            ShapeError: the outputs do not match the items.
 
         Example:
             >>> x, y = torch.randn(2, 6, 3), torch.tensor([0, 0, 0, 1, 1, 1]).expand(2, 6)
@@ -81,18 +81,17 @@ def santoro_episodes(
     labels, so that labels cannot be learned across episodes.
 
     Args:
-        x: the items of the tasks; or a batch, with its support and query sets concatenated.
+        x: the items of the tasks, or a batch; its support and query sets are then concatenated.
         y: the classes of the items, 0 .. C-1; None with a batch.
-        generator: makes orders and permutations reproducible, on every device; None uses torch's
-            global generator.
-        classes: `C`; None takes one more than the largest label.
+        generator: CPU random number generator; None uses torch's global generator.
+        classes: `C`; None infers it from the largest label.
 
     Shapes:
         x (N, T, …), y (N, T) int64; a batch as in `TaskBatch`, with T = ways * (shots + queries).
 
     Raises:
         ArgumentTypeError: `x` is neither a tensor nor a batch, or `y` is not an int64 tensor.
-        ShapeError: there is not one label for each item, or there are no items.
+        ShapeError: the labels do not match the items, or there are no items.
         ArgumentError: a label lies outside 0 .. C-1, or `classes` is not a positive integer.
 
     Example:

@@ -1,4 +1,4 @@
-"""Dataset of examples in groups, such as persons or languages, each of which is a task."""
+"""Dataset of examples in groups, such as persons or languages. Each group is a task."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeErr
 
 
 class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
-    """Holds examples that belong to groups. A task consists of some of the examples of one group.
+    """Dataset of examples in groups. A task consists of examples from one group.
 
-    If the targets are classes, a task has some of the classes of its group, with equally many
+    If the targets are classes, a task has C of the group's classes, with the same number of
     examples of each. The classes are renumbered 0 .. C-1 in ascending order, so a task with all
-    classes keeps their numbers. Otherwise, a task is a number of examples of its group.
+    classes keeps their numbers. If the targets are not classes, a task is a random sample of the
+    group's examples.
 
     Args:
         inputs: token ids padded with 0, real-valued features, or steps padded with NaN.
         targets: the classes, or other targets, such as numbers or sequences.
         groups: the group of each example, an index into `group_names`.
         classes: the names of the classes; None if the targets are not classes.
-        group_names: the names of the groups; None numbers them.
+        group_names: the names of the groups; None uses their numbers as names.
 
     Attributes:
         inputs, targets, groups, classes, group_names: as given.
@@ -45,10 +46,10 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
 
     Raises:
         ArgumentTypeError: an argument is not a tensor of one of these types.
-        ShapeError: there is not one target and one group for each input.
+        ShapeError: the numbers of inputs, targets and groups differ.
         ArgumentError: a class or a group is not an index into its names, or a token id is negative.
-        DataError: there are no items, or an item holds an infinite value or a NaN before its end,
-            or is all padding.
+        DataError: there are no items, or an item contains an infinite value or a NaN before its
+            end, or is all padding.
 
     Example:
         >>> x = torch.randn(8, 3, 2)  # 8 examples of 3 steps with 2 features
@@ -79,8 +80,8 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         self.classes = None if classes is None else tuple(classes)
         if self.classes is not None:
             _check_range(who, "targets", targets, self.classes)
-        # A cell holds the items of one class of one group. Without classes, there is one "kind" of
-        # items in a group, so that both cases draw in the same way.
+        # A cell holds the items of one class in one group. Without classes, all items of a group
+        # have the same "kind", so both cases share the drawing code.
         kinds = 1 if self.classes is None else len(self.classes)
         cells = groups * kinds if self.classes is None else groups * kinds + targets
         self.grouping = Grouping(cells, len(names) * kinds)
@@ -157,7 +158,7 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         return len(self.classes) if ways is None else ways
 
     def _eligible(self, ways: int, samples: int) -> Tensor:
-        """Return which classes of which groups have at least `samples` examples, `(G, kinds)`."""
+        """Return whether each class of each group has `samples` examples or more, `(G, kinds)`."""
         eligible = self._counts >= samples
         most = int(eligible.sum(-1).max())
         if most < ways:
@@ -197,7 +198,7 @@ class _OneGroup:
 
 
 class _Load:
-    """Loads an example, with the label of its class in the task if it has one."""
+    """Loads an example, labeled by its class in the task if there are classes."""
 
     def __init__(self, dataset: GroupedDataset, label: int | None) -> None:
         self.dataset, self.label = dataset, label
@@ -242,5 +243,6 @@ def _check_range(who: str, what: str, numbers: Tensor, names: Sequence[str]) -> 
     low, high = int(numbers.min()), int(numbers.max())
     if low < 0 or high >= len(names):
         raise ArgumentError(
-            f"{who}: {what} must lie in 0 .. {len(names) - 1}, got {low} .. {high}; name every one"
+            f"{who}: {what} must lie in 0 .. {len(names) - 1}, got {low} .. {high}; add the "
+            "missing names"
         )

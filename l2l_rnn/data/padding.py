@@ -23,9 +23,9 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
     """Return series as one tensor of steps, padded with NaN at the end.
 
     Args:
-        who: begins the error message.
-        series: an array or tensor of all cases, or a list with one array for each case. Cases
-            without an axis of channels have one channel. NaN at the end of a case is padding.
+        who: prefix of the error message.
+        series: an array or tensor of all cases, or a list with one array per case. Cases without a
+            channel axis have one channel. NaN at the end of a case is padding.
         layout: the order of the axes of cases with channels: `"channels_first"`, as in sktime and
             aeon, or `"channels_last"`, as in tslearn.
 
@@ -37,8 +37,8 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
         UnknownNameError: the layout is unknown.
         ArgumentTypeError: the series are not numbers.
         ShapeError: they have too many axes, or differ in channels.
-        DataError: there are no series, or one is empty, or holds an infinite value or a NaN before
-            its last step.
+        DataError: there are no series, or one is empty, or contains an infinite value or a NaN
+            before its last step.
 
     Example:
         >>> padded_steps("me", [[1.0, 2.0], [3.0]]).squeeze(-1)
@@ -53,7 +53,7 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
     else:
         raise ArgumentTypeError(
             f"{who}: series must be an array, a tensor, a list of arrays or a data frame, got "
-            f"{type(series).__name__}; pass one of these"
+            f"{type(series).__name__}; convert it"
         )
     if len(steps) == 0:
         raise DataError(f"{who}: expected at least one series, got none; pass some")
@@ -70,20 +70,20 @@ def _numbers(who: str, values: Any, what: str) -> NDArray[Any]:
         values = (values.float() if values.is_floating_point() else values).numpy()
     if isinstance(values, np.ma.MaskedArray):
         raise ArgumentTypeError(
-            f"{who}: {what} must be numbers without a mask, got a masked array; fill in what is "
-            "missing, with .filled(np.nan) at the end of a case"
+            f"{who}: {what} must be numbers without a mask, got a masked array; fill in missing "
+            "values, with .filled(np.nan) at the end of a case"
         )
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:
         raise ArgumentTypeError(
-            f"{who}: {what} must be numbers, got values that form no array ({error}); pass each "
-            "case as one array"
+            f"{who}: {what} must be numbers, got values that cannot form an array ({error}); pass "
+            "each case as one array"
         ) from error
     if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(
-            f"{who}: {what} must be numbers, got an array of {array.dtype}; pass series of unequal "
-            "length as a list of numeric arrays"
+            f"{who}: {what} must be numbers, got an array of {array.dtype}; pass series of "
+            "different lengths as a list of numeric arrays"
         )
     return array
 
@@ -147,7 +147,7 @@ def check_values(who: str, values: Tensor) -> None:
 
     Raises:
         ArgumentError: a token id is negative.
-        DataError: an item holds an infinite value, or a NaN before its end, or is all padding.
+        DataError: an item contains an infinite value or a NaN before its end, or is all padding.
     """
     if not values.is_floating_point():
         if values.numel() and int(values.min()) < 0:
@@ -166,18 +166,18 @@ def check_values(who: str, values: Tensor) -> None:
 
 
 def step_counts(who: str, steps: Tensor, fix: str = "fill it in") -> Tensor:
-    """Count the steps of each case, and check that NaN occurs at the end only.
+    """Count the steps of each case, and check that NaN occurs only at the end.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         steps: the steps of at least one case, padded with NaN.
-        fix: ends the message about a NaN before the last step.
+        fix: suggested fix in the message about a NaN before the last step.
 
     Shapes:
         steps (items, S, F); returns (items,).
 
     Raises:
-        DataError: a case is empty, or holds an infinite value or a NaN before its last step.
+        DataError: a case is empty, or contains an infinite value or a NaN before its last step.
     """
     if steps.numel() and bool(steps.isfinite().all()):
         return torch.full((len(steps),), steps.shape[1], device=steps.device)
@@ -201,7 +201,7 @@ def step_counts(who: str, steps: Tensor, fix: str = "fill it in") -> Tensor:
     if bool(inside.any()):
         case, step, channel = inside.nonzero()[0].tolist()
         raise DataError(
-            f"{who}: case {case} must have NaN at its end only, got one at step {step} of channel "
+            f"{who}: case {case} must have NaN only at its end, got one at step {step} of channel "
             f"{channel}, before its last step {int(lengths[case]) - 1}; {fix}"
         )
     return lengths

@@ -1,4 +1,4 @@
-"""Sampling without replacement for many tasks at once: classes of tasks and items of classes."""
+"""Sampling of classes and items without replacement, for many tasks at once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Grouping:
 
     Args:
         labels: the group of each item, 0 .. groups-1; groups may be empty.
-        groups: the number of groups; None takes one more than the largest label.
+        groups: the number of groups; None infers it from the largest label.
 
     Attributes:
         order: the items, sorted by group and then by index.
         starts: the start of each group in `order`.
         counts: the number of items in each group.
-        present: the groups that have items.
-        smallest: the group with the fewest items among these.
+        present: the non-empty groups.
+        smallest: the non-empty group with the fewest items.
 
     Shapes:
         labels (items,) int64; order (items,); starts, counts (groups,); present (…,).
@@ -45,12 +45,12 @@ class Grouping:
         self.smallest = int(self.present[self.counts[self.present].argmin()]) if len(labels) else 0
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
-        """Draw items from groups without replacement; every ordered choice is equally likely.
+        """Draw items from groups without replacement; all orders are equally likely.
 
         Args:
             groups: the groups to draw from; each must have at least `each` items.
             each: the number of items to draw from each.
-            generator: makes the draw reproducible; None uses torch's global generator.
+            generator: random number generator; None uses torch's global generator.
 
         Shapes:
             groups (…); returns (…, each), indices of items.
@@ -69,7 +69,7 @@ def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None)
     Args:
         sizes: the number of integers to draw from, each at least `count`.
         count: the number of integers to draw.
-        generator: makes the draw reproducible; None uses torch's global generator.
+        generator: random number generator; None uses torch's global generator.
 
     Shapes:
         sizes (…) int64; returns (…, count) int64.
@@ -84,8 +84,8 @@ def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None)
 
 
 def _distinct(sizes: Numbers, count: int, generator: Generator | None) -> Numbers:
-    """Draw as `draw_distinct`, in numpy, whose calls have less overhead than torch's."""
-    # Floyd's algorithm: draw number i from 0 .. size-count+i, and if it is taken, use the last one.
+    """Implement `draw_distinct` in numpy, which has less overhead per call than torch."""
+    # Floyd's algorithm: draw number i from 0 .. size-count+i; if it is taken, use the upper bound.
     last = sizes.reshape(1, -1) - count + np.arange(count)[:, None]  # (count, …)
     uniform = torch.rand(2, *last.shape, dtype=torch.float64, generator=generator).numpy()
     drawn = (uniform[0] * (last + 1)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Dataset of labeled sequences. A task consists of some of its classes."""
+"""Dataset of labeled sequences. A task consists of examples from some of its classes."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _TOKENS = (torch.int64, torch.int32, torch.int16)
 
 
 class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
-    """Holds labeled sequences of unequal length in one padded tensor.
+    """Dataset of labeled sequences of variable length, in one padded tensor.
 
-    A task consists of some of the classes, renumbered 0 .. C-1, and some of the items of each.
+    A task has C of the classes, renumbered 0 .. C-1, with the same number of items of each.
 
     Args:
         sequences: the items: token ids padded with 0, or real-valued steps padded with NaN.
         labels: the class of each item, an index into `classes`.
-        classes: the names of the classes; None numbers them.
-        transform: applied to each sequence when it is looked up; None is the identity.
-        target_transform: applied to each label when it is looked up; None is the identity. It
-            affects `dataset[i]`, not the labels of tasks.
+        classes: the names of the classes; None uses their numbers as names.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged. It
+            affects `dataset[i]`, but not the labels of tasks.
 
     Attributes:
         sequences, labels, classes, transform, target_transform: as given.
         grouping: the items by class.
 
     Shapes:
-        sequences: (items, S) int64, int32 or int16, or (items, S, F) floating point. Narrow token
-            ids are stored as they are, and converted to int64 when they are looked up.
+        sequences: (items, S) int64, int32 or int16, or (items, S, F) floating point. Token ids keep
+            their type and are converted to int64 on access.
         labels: (items,) int64.
 
     Raises:
         ArgumentTypeError: `sequences` or `labels` is not a tensor of one of these types.
         ShapeError: their shapes are not those above.
-        DataError: there are no items, or an item holds an infinite value or a NaN before its end,
-            or is all padding.
+        DataError: there are no items, or an item contains an infinite value or a NaN before its
+            end, or is all padding.
         ArgumentError: a token id is negative, or a label is not an index into `classes`.
 
     Example:
@@ -104,7 +104,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     def deterministic(self) -> bool:
         """Whether the generator passed to `draw` is the only source of randomness.
 
-        A `transform` may draw random numbers from elsewhere.
+        A `transform` may use other sources.
         """
         return self.transform is None
 
@@ -116,7 +116,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         return moved
 
     def meta(self) -> MetaDataset:
-        """Return a learn2learn `MetaDataset` over the items, without a pass over them."""
+        """Return a learn2learn `MetaDataset` over the items, without iterating over them."""
         return MetaDataset(self, labels_to_indices=self.labels_to_indices())
 
     def recipe(self, ways: int, samples: int) -> Recipe:
@@ -186,7 +186,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
             )
 
     def labels_to_indices(self) -> dict[int, list[int]]:
-        """Return a mapping from each label that has items to their indices, in ascending order."""
+        """Return the indices of the items of each non-empty class, in ascending order."""
         labels = np.asarray(self._targets)
         order = np.argsort(labels, kind="stable")
         found, starts = np.unique(labels[order], return_index=True)

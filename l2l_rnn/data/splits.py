@@ -11,10 +11,10 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def check_split(who: str, split: object) -> Split:
-    """Return `split` if it is the name of one.
+    """Return `split` if it is the name of a split.
 
     Raises:
-        UnknownNameError: it is not; the message names the near misses.
+        UnknownNameError: it is not; the message suggests similar names.
 
     Example:
         >>> check_split("Languages", "test")

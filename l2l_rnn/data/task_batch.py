@@ -14,16 +14,16 @@ from l2l_rnn.errors import DataError
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """Holds the support and query sets of N tasks.
+    """Support and query sets of N tasks.
 
     Attributes:
         support_x, support_y: sequences to adapt to, and their classes or other targets.
         query_x, query_y: sequences to evaluate on, and their targets.
 
     Shapes:
-        support_x `(N, B, S)` or `(N, B, S, F)`, support_y `(N, B)`, with B = ways * shots;
-        query_x, query_y alike, with B = ways * queries. For tasks without classes, support_y is
-        `(N, B, …)` with B = shots, and query_y alike with B = queries.
+        support_x `(N, B, S)` or `(N, B, S, F)` and support_y `(N, B)`, with B = ways * shots;
+        query_x and query_y likewise, with B = ways * queries. For tasks without classes, support_y
+        is `(N, B, …)` with B = shots, and query_y likewise with B = queries.
     """
 
     support_x: Tensor
@@ -36,13 +36,13 @@ class TaskBatch:
         return len(self.support_x)
 
     def chunks(self, size: int) -> Iterator[TaskBatch]:
-        """Yield the tasks `size` at a time; the last chunk may be smaller.
+        """Yield `size` tasks at a time; the last chunk may be smaller.
 
-        The gradients of a sum over tasks accumulate over chunks to those of the whole batch, while
-        only one chunk at a time uses memory.
+        If the loss is a sum over tasks, gradients accumulated over chunks equal those of the whole
+        batch, but only one chunk at a time is in memory.
 
         Args:
-            size: tasks in a chunk; may exceed `N`.
+            size: tasks per chunk; may exceed `N`.
 
         Raises:
             ArgumentError: `size` is not a positive integer.
@@ -78,13 +78,12 @@ class TaskBatch:
         """Stack tasks, and split each into support and query set.
 
         Args:
-            tasks: pairs of sequences and targets, as a Taskset yields them, of equal shapes and
-                with equally many examples of each class.
-            shots: examples of each class in the support set, the first ones.
-            queries: examples of each class in the query set, the next ones; None takes all that are
-                left.
+            tasks: pairs of sequences and targets, as returned by a Taskset, of equal shapes and
+                with the same number of examples per class.
+            shots: number of support examples per class; they come first.
+            queries: number of query examples per class; None uses all remaining examples.
             by_class: whether the targets are classes. If not, the first `shots` examples of a task
-                are its support set. None takes one integer per example for a class.
+                are its support set. None means True if there is one integer target per example.
 
         Raises:
             ArgumentError: `shots` or `queries` is not a positive integer.
@@ -102,7 +101,7 @@ class TaskBatch:
             queries = check_int("TaskBatch", "queries", queries)
         if not tasks or len({(x.shape, y.shape) for x, y in tasks}) > 1:
             raise DataError(
-                "TaskBatch: expected at least one task, all of one shape, got shapes "
+                "TaskBatch: expected at least one task, all of the same shape, got shapes "
                 f"{sorted({tuple(x.shape) for x, _ in tasks})}; draw them from one task set"
             )
         x = torch.stack([task[0] for task in tasks])
@@ -114,8 +113,8 @@ class TaskBatch:
         last = samples if queries is None else shots + queries
         if last > samples:
             raise DataError(
-                f"TaskBatch: shots={shots} and queries={queries} need {last} examples of a class, "
-                f"or of a task without classes, got {samples}; raise train_samples or test_samples"
+                f"TaskBatch: shots={shots} and queries={queries} require {last} examples per class "
+                f"(per task without classes), got {samples}; raise train_samples or test_samples"
             )
         rows = torch.arange(len(x), device=x.device).unsqueeze(-1)
         parts = []
@@ -126,7 +125,7 @@ class TaskBatch:
 
 
 def _by_class(y: Tensor, shots: int) -> Tensor:
-    """Return the positions of the examples of each class of each task, `(N, C, samples)`."""
+    """Return the positions of each class's examples in each task, `(N, C, samples)`."""
     ways = len(y[0].unique())
     samples, rest = divmod(y.shape[1], ways)
     order = y.argsort(stable=True, dim=-1)
@@ -146,7 +145,7 @@ def _by_class(y: Tensor, shots: int) -> Tensor:
 
 
 def _in_order(y: Tensor, shots: int) -> Tensor:
-    """Return the positions of the examples of each task in their order, `(N, 1, samples)`."""
+    """Return the positions of each task's examples in order, `(N, 1, samples)`."""
     if y.ndim < 2 or y.shape[1] <= shots:
         raise DataError(
             f"TaskBatch: a task must have more examples than shots={shots}, got targets of shape "

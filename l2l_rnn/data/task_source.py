@@ -19,18 +19,18 @@ Recipe = tuple[MetaDataset, list[Callable[[Any], Any]]]
 
 
 class TaskSource(ABC):
-    """Base of everything that tasks are drawn from, one or many at a time. Not for direct use.
+    """Source of tasks, drawn one or many at a time. Abstract base class.
 
-    Datasets of items, datasets of items in groups, and families of generated tasks are sources.
-    `SourceTaskset` makes a learn2learn `Taskset` of a source.
+    `SequenceDataset`, `GroupedDataset` and the families of generated tasks are sources.
+    `SourceTaskset` wraps a source in a learn2learn `Taskset`.
 
     Attributes:
         classes: the names of the classes, or their number; None if the targets are not classes.
         input_size: `F`, the features of a step, or of an example without steps; None for token ids.
         vocabulary: the text pipeline that made the token ids; None if there is none.
-        support_is_half: whether the first half of the samples of a task of `recipe`, `samples // 2`
-            of each class, must be its support set, because it comes from another episode than the
-            rest.
+        support_is_half: whether tasks from `recipe` must be split in the middle. If True, the first
+            `samples // 2` samples of each class must be the support set, because they come from
+            another episode than the rest.
     """
 
     classes: Sequence[str] | int | None = None
@@ -48,8 +48,8 @@ class TaskSource(ABC):
         """Return the arguments of a learn2learn `Taskset`: a dataset and its task transforms.
 
         Args:
-            ways: classes in a task, if it has classes.
-            samples: examples of each class, or of a task without classes.
+            ways: classes per task, if there are classes.
+            samples: examples per class, or per task if there are no classes.
 
         Raises:
             DataError: there are fewer classes than `ways`, or fewer examples than `samples`.
@@ -69,14 +69,14 @@ class TaskSource(ABC):
 
         Args:
             tasks: `N`.
-            shots: support examples of each class, or of a task without classes.
-            queries: query examples of each class, or of a task without classes.
-            generator: makes the draw reproducible; None uses torch's global generator.
-            ways: classes in a task, if it has classes; None takes all classes.
+            shots: support examples per class, or per task if there are no classes.
+            queries: query examples per class, or per task if there are no classes.
+            generator: random number generator; None uses torch's global generator.
+            ways: classes per task, if there are classes; None uses all of them.
 
         Raises:
             ArgumentError: a count is not a positive integer.
-            DataError: there are fewer classes, or fewer examples, than asked for.
+            DataError: there are too few classes or examples.
         """
 
     @abstractmethod
@@ -89,10 +89,11 @@ class SourceTaskset(Taskset):
 
     Args:
         source: the source of the tasks.
-        ways: classes in a task, if it has classes.
-        samples: examples of each class, or of a task without classes, support and query together.
+        ways: classes per task, if there are classes.
+        samples: examples per class, or per task if there are no classes, support and query
+            together.
         num_tasks: number of tasks; -1 draws new tasks endlessly.
-        device: device of the labels; None is the CPU. Put the source's own tensors there first.
+        device: device of the labels; None is the CPU. Move the source there first, with `to`.
 
     Attributes:
         source, ways, samples: as given.
@@ -119,7 +120,7 @@ class SourceTaskset(Taskset):
     ) -> None:
         if not isinstance(source, TaskSource):
             raise ArgumentTypeError(
-                f"SourceTaskset: source must be a TaskSource, got {type(source).__name__}; make "
+                f"SourceTaskset: source must be a TaskSource, got {type(source).__name__}; create "
                 "one with from_arrays, SequenceDataset or GroupedDataset"
             )
         ways = check_int("SourceTaskset", "ways", ways)
@@ -134,7 +135,7 @@ class SourceTaskset(Taskset):
     def endless(self) -> bool:
         """Whether tasks are drawn endlessly and exactly as the source draws them.
 
-        They are not if `num_tasks` is set, or if `task_transforms` was changed.
+        False if `num_tasks` is set or `task_transforms` was changed.
         """
         transforms = self.task_transforms
         unchanged = isinstance(transforms, list) and tuple(transforms) == self._recipe
@@ -145,9 +146,9 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
     """Draw N tasks from a learn2learn Taskset, for a learner made by `clone(tasks=N)`.
 
     Args:
-        taskset: a Taskset whose tasks all have the same shape.
+        taskset: a Taskset with tasks of one shape.
         tasks: `N`.
-        shots: support examples of each class; the rest are the query set.
+        shots: support examples per class; the rest are the query set.
 
     Raises:
         ArgumentTypeError: `taskset` is not a learn2learn Taskset.
@@ -172,17 +173,17 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
 
 
 def check_shots(who: str, taskset: Taskset, shots: int) -> None:
-    """Check that single tasks of a source with `support_is_half` are split in their middle.
+    """Check that single tasks of a source with `support_is_half` are split in the middle.
 
     Raises:
-        DataError: `shots` is not half of the samples, so that examples of the support half would
-            be in the query set, or the reverse.
+        DataError: `shots` is not half of the samples, so the support and query set would share an
+            episode.
     """
     if not isinstance(taskset, SourceTaskset) or not taskset.source.support_is_half:
         return
     if shots != taskset.samples // 2:
         raise DataError(
-            f"{who}: shots must be {taskset.samples // 2}, half of {taskset.samples} samples, "
+            f"{who}: shots must be {taskset.samples // 2}, half of the {taskset.samples} samples, "
             f"when tasks of {type(taskset.source).__name__} are drawn one by one, got {shots}; set "
             f"the samples to {2 * shots}, or draw endless tasks with a TaskLoader"
         )

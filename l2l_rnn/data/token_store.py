@@ -1,4 +1,4 @@
-"""Growing table of token ids, in memory or in a memory-mapped file."""
+"""Table of token ids, in memory or in a memory-mapped file, filled row by row."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from torch import Tensor
 class TokenStore:
     """Collects rows of token ids, and returns them as one tensor.
 
-    With a folder, the rows are in a memory-mapped file, so they may exceed the memory. The file is
-    unlinked immediately: its disk space is released when the tensor is deleted or the process ends,
-    for whatever reason. Windows cannot unlink an open file; there, delete `.tokens-*.npy`
+    With a folder, the rows are stored in a memory-mapped file, so they may exceed the memory. The
+    file is unlinked immediately; its disk space is released when the tensor is deleted or the
+    process ends, even in a crash. Windows cannot unlink an open file; delete `.tokens-*.npy` there
     afterwards.
 
     Args:
-        rows: the number of rows.
-        width: ids in a row, padding included.
-        size: the number of different ids, which sets the integer type; None if unknown.
+        rows: number of rows.
+        width: number of ids per row, padding included.
+        size: number of distinct ids, which determines the integer type; None if unknown.
         folder: folder of the file; None keeps the rows in memory.
 
     Example:
@@ -66,7 +66,7 @@ class TokenStore:
         self.filled += len(ids)
 
     def tensor(self, width: int) -> Tensor:
-        """Return all rows, cut to `width`; do not append to the store afterwards."""
+        """Return all rows, truncated to `width`; do not append to the store afterwards."""
         if self.path is None:
             return torch.from_numpy(np.ascontiguousarray(self._rows[:, :width]))
         self.discard()
@@ -83,7 +83,7 @@ class TokenStore:
 
 
 def id_dtype(size: int | None) -> np.dtype[Any]:
-    """Return the narrowest integer type that holds `size` different ids in a `SequenceDataset`.
+    """Return the smallest integer type of a `SequenceDataset` that can hold `size` distinct ids.
 
     Example:
         >>> id_dtype(258), id_dtype(None)

@@ -1,4 +1,4 @@
-"""Task sets by name, with the interface of `learn2learn.vision.benchmarks`."""
+"""Catalog of task sets by name, with the interface of `learn2learn.vision.benchmarks`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
 
 
 class BenchmarkTasksets(NamedTuple):
-    """The three task sets of a benchmark. No two of them share a class, person, language or body.
+    """The three task sets of a benchmark, without common classes, persons, languages or series.
 
     Attributes:
         train, validation, test: one learn2learn `Taskset` for each split.
@@ -47,7 +47,7 @@ _TASKSETS: Registry[Factory] = Registry("task set", "l2l_rnn.tasksets")
 
 
 def list_tasksets() -> dict[str, TaskCard | None]:
-    """Return the names that `get_tasksets` accepts, each with its card, or None if it has none.
+    """Return the names accepted by `get_tasksets`, each with its card, or None if it has no card.
 
     Example:
         >>> "languages" in list_tasksets()
@@ -61,11 +61,12 @@ def list_tasksets() -> dict[str, TaskCard | None]:
 def register_taskset(name: str, card: TaskCard | None = None) -> Callable[[Factory], Factory]:
     """Return a decorator that registers a factory of task sources for `get_tasksets`.
 
-    The factory takes `root` and its options by keyword, and returns three `TaskSource`s, for train,
-    validation and test. `register_dataset` registers a dataset class without writing a factory.
+    The factory takes `root` and its options as keyword arguments, and returns three `TaskSource`s,
+    for train, validation and test. To register a dataset class without a factory, use
+    `register_dataset`.
 
-    Another package can announce a factory as an entry point of the group `l2l_rnn.tasksets`; the
-    factory's attribute `card`, if it has one, is its card.
+    Other packages can provide a factory as an entry point in the group `l2l_rnn.tasksets`; its
+    optional attribute `card` is the card.
 
     Args:
         name: name of the task set.
@@ -97,20 +98,20 @@ def get_tasksets(
 ) -> BenchmarkTasksets:
     """Return the meta-train, meta-validation and meta-test task sets of a benchmark.
 
-    A task is a pair of sequences and labels, sorted by label. Where there are no classes, it is a
-    pair of inputs and targets. Tasks are drawn with Python's `random`, so `random.seed` makes them
+    A task is a pair of sequences and labels, sorted by label. If there are no classes, it is a pair
+    of inputs and targets. Tasks are drawn with Python's `random`, so `random.seed` makes them
     reproducible.
 
     Args:
         name: a name listed by `list_tasksets()`.
-        train_ways: classes in a training task; ignored where tasks have no classes.
-        train_samples: samples per class in a training task, support and query together. Where
-            tasks have no classes, samples per task.
-        test_ways: classes in a validation or test task.
+        train_ways: classes per training task; ignored if there are no classes.
+        train_samples: samples per class in a training task, support and query together; samples
+            per task if there are no classes.
+        test_ways: classes per validation or test task.
         test_samples: samples per class in a validation or test task.
-        num_tasks: number of tasks in each set; -1 draws new tasks without end.
+        num_tasks: number of tasks in each set; -1 draws new tasks endlessly.
         root: folder where the data is stored.
-        device: device of the tensors; None leaves them on the CPU.
+        device: device of the tensors; None is the CPU.
         **options: options of the task set, such as `scripts="all"` for `"languages"`.
 
     Shapes:
@@ -119,9 +120,9 @@ def get_tasksets(
         targets of a task without classes: (B, …), B = samples.
 
     Raises:
-        UnknownNameError: the task set, or one of its options, does not exist.
+        UnknownNameError: the task set, or one of its options, is unknown.
         ArgumentError: a count is not a positive integer.
-        DataError: more ways than a split has classes, or more samples than a class has.
+        DataError: a split has too few classes, or a class has too few samples.
 
     Example:
         >>> tasksets = get_tasksets("languages", test_ways=3, test_samples=4)
@@ -130,7 +131,7 @@ def get_tasksets(
         (torch.Size([12, 32]), tensor([0, 1, 2]))
 
     Source: S. Arnold et al., 2020, learn2learn, `learn2learn.vision.benchmarks.get_tasksets`, with
-    learn2learn's own task transforms. Here `device` moves the labels too; learn2learn leaves them
+    learn2learn's own task transforms. Here `device` also moves the labels, which learn2learn leaves
     on the CPU.
     """
     if not isinstance(name, str):
@@ -156,7 +157,7 @@ def tasksets_of(
     num_tasks: int = -1,
     device: torch.device | str | None = None,
 ) -> BenchmarkTasksets:
-    """Return the task sets of three sources of your own.
+    """Return the task sets of your own sources.
 
     Args:
         sources: sources of the train, validation and test tasks, in this order.
@@ -164,7 +165,7 @@ def tasksets_of(
 
     Raises:
         ArgumentError: a count is not a positive integer, or `sources` are not three sources.
-        DataError: more ways than a split has classes, or more samples than a class has.
+        DataError: a split has too few classes, or a class has too few samples.
 
     Example:
         >>> from l2l_rnn.data import SequenceDataset
@@ -204,8 +205,8 @@ def _tasksets(
             tasksets.append(SourceTaskset(placed, ways, samples, counts["num_tasks"], device))
         except DataError as error:
             raise DataError(
-                f"{who}: {prefix}_ways={ways} and {prefix}_samples={samples} are too many "
-                f"for the {split} split{of_name}: {error}"
+                f"{who}: {prefix}_ways={ways} or {prefix}_samples={samples} is too large for the "
+                f"{split} split{of_name}: {error}"
             ) from error
     return BenchmarkTasksets(*tasksets)
 
@@ -225,7 +226,7 @@ def _check_counts(
         "test_samples": test_samples,
     }
     counts = {name: check_int(who, name, count) for name, count in ways_and_samples.items()}
-    fix = "pass -1 to draw new tasks without end"
+    fix = "pass -1 to draw new tasks endlessly"
     if check_int(who, "num_tasks", num_tasks, least=-1, fix=fix) == 0:
         raise ArgumentError(f"{who}: num_tasks must be a positive integer or -1, got 0; {fix}")
     return {**counts, "num_tasks": int(num_tasks)}

@@ -1,4 +1,4 @@
-"""Registration of datasets and task families as task sets, with the options of their classes."""
+"""Registration of dataset classes and task families as task sets."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def register_dataset(
             if argument not in arguments:
                 raise ArgumentError(
                     f"register_dataset: {dataset.__name__} must take the argument {argument!r}, "
-                    f"got the arguments {', '.join(arguments) or 'none'}; add it, or register a "
-                    "function with register_taskset"
+                    f"got {', '.join(arguments) or 'none'}; add it, or register a function with "
+                    "register_taskset"
                 )
         make: Callable[..., Source] = dataset
 
@@ -66,8 +66,8 @@ def register_family(
 ) -> Callable[[type[Family]], type[Family]]:
     """Return a class decorator that registers a task family for `get_tasksets`.
 
-    The constructor's arguments become the options of the task set. The argument `split` is not an
-    option: if the constructor has one, each split gets a family of its own.
+    The constructor's arguments become the options of the task set, except for `split`. If the
+    constructor takes `split`, each split gets its own family.
 
     Args:
         name: name of the task set.

@@ -1,4 +1,4 @@
-"""Base class of task families, whose tasks are drawn rather than stored."""
+"""Base class of task families, which generate their tasks."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
 from l2l_rnn.errors import DataError
 
-_SEEDS = 2**32 // len(SPLITS)  # per split: torch's generator keeps 32 bits of a seed
+_SEEDS = 2**32 // len(SPLITS)  # seeds per split; torch's generator keeps 32 bits of a seed
 
 
 class TaskFamily(TaskSource):
     """Distribution over tasks that share a rule and differ in its parameters. Abstract base class.
 
     A subclass draws the parameters of tasks, draws examples given the parameters, and computes a
-    loss and an error. Everything is drawn on the CPU and then moved, so that a seed gives the same
-    tasks on every device.
+    loss and an error. Everything is drawn on the CPU and then moved to `device`, so that a seed
+    gives the same tasks on every device.
 
     Attributes:
         input_size: `F`, features of a step, or of an input without steps.
         output_size: size of a prediction: the number of classes, or of predicted values.
         classes: number of classes in every task; None if targets are not classes.
-        seed_split: split that seeds are reserved for, as set by `for_split`; None uses seeds as
-            they are given.
+        seed_split: split of the seeds, set by `for_split`; None uses seeds unchanged.
         device: device of the drawn tensors; None is the CPU.
     """
 
@@ -87,10 +86,10 @@ class TaskFamily(TaskSource):
 
     @abstractmethod
     def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Compute the error of each task, `(N,)`; it is 0 if every prediction is right."""
+        """Compute the error of each task, `(N,)`; it is 0 if every prediction is correct."""
 
     def recipe(self, ways: int, samples: int) -> Recipe:
-        """Return the parts of a learn2learn `Taskset`; Python's `random` draws each task's seed.
+        """Return the arguments of a learn2learn `Taskset`; Python's `random` draws the task seeds.
 
         Raises:
             DataError: the tasks have a number of classes other than `ways`.
@@ -102,14 +101,14 @@ class TaskFamily(TaskSource):
     def for_split(self, split: str) -> Self:
         """Return a copy that draws tasks from seeds reserved for one split.
 
-        The distribution of tasks stays the same, but no seed gives the same task in two splits.
-        `get_tasksets` and `tasksets_of` call this for every family.
+        The distribution of tasks is unchanged, but no seed gives the same task in two splits.
+        `get_tasksets` and `tasksets_of` call this method for every family.
 
         Args:
             split: `"train"`, `"validation"` or `"test"`.
 
         Raises:
-            UnknownNameError: there is no such split.
+            UnknownNameError: `split` is unknown.
         """
         placed = copy.copy(self)
         placed.seed_split = check_split(f"{type(self).__name__}.for_split", split)
@@ -118,7 +117,7 @@ class TaskFamily(TaskSource):
     def split_generator(self, generator: Generator | None) -> Generator | None:
         """Return a generator reserved for the split, seeded by the given one.
 
-        Without a split, the given generator is returned.
+        If no split is set, the given generator is returned.
         """
         if self.seed_split is None:
             return generator
@@ -126,9 +125,9 @@ class TaskFamily(TaskSource):
         return Generator().manual_seed(self.split_seed(number))
 
     def split_seed(self, number: int) -> int:
-        """Return a seed reserved for the split: seeds are interleaved, so each split has a third.
+        """Return a seed reserved for the split; the splits take turns, so each has a third.
 
-        Without a split, the given number is returned.
+        If no split is set, the given number is returned.
         """
         if self.seed_split is None:
             return number
@@ -142,13 +141,13 @@ class TaskFamily(TaskSource):
     def _check_ways(self, ways: int) -> None:
         if self.classes is not None and ways != self.classes:
             raise DataError(
-                f"{type(self).__name__}: every task has {self.classes} classes, got ways={ways}; "
-                f"set ways to {self.classes}"
+                f"{type(self).__name__}: ways must be {self.classes}, the number of classes in "
+                f"every task, got {ways}; set ways to {self.classes}"
             )
 
 
 class _Examples(Dataset[tuple[Any, Any]]):
-    """Examples of every task of a family, in the order of the tasks' seeds."""
+    """Examples of all tasks of a family, ordered by task seed."""
 
     def __init__(self, family: TaskFamily, samples: int) -> None:
         self.family, self.samples = family, samples
@@ -172,7 +171,7 @@ class _Examples(Dataset[tuple[Any, Any]]):
 
 
 class _SampleTask:
-    """learn2learn task transform that draws a seed and lists the examples of its task."""
+    """Task transform for learn2learn: draws a seed and lists the examples of its task."""
 
     def __init__(self, examples: _Examples) -> None:
         self.examples = examples

@@ -1,4 +1,4 @@
-"""The cache of arrays: built once, complete or absent, and read without pickle."""
+"""The cache of arrays: built once, written atomically, and read without pickle."""
 
 import contextlib
 import gc
@@ -152,7 +152,7 @@ def test_no_file_is_left_if_building_fails(tmp_path):
 
     with pytest.raises(RuntimeError, match="no data"):
         cached_arrays(tmp_path, "set", {}, build)
-    with pytest.raises(ArgumentTypeError, match="Python objects in 'x'; give the array a dtype"):
+    with pytest.raises(ArgumentTypeError, match="Python objects in 'x'; set the array's dtype"):
         cached_arrays(tmp_path, "set", {}, Builder({"x": np.array([None])}))
     assert not files(tmp_path)
     assert [p.suffix for p in (tmp_path / "l2l_rnn").iterdir()] == [".lock"]
@@ -161,7 +161,7 @@ def test_no_file_is_left_if_building_fails(tmp_path):
 
 @contextlib.contextmanager
 def full_disk():
-    """Limit files to 10 kB, as on a disk that is full."""
+    """Limit files to 10 kB, to simulate a full disk."""
     resource = pytest.importorskip("resource")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))

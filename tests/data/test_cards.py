@@ -11,7 +11,7 @@ CARD = TaskCard(
     classes=(1200, 2, 3),
     items=(50_000, 60, 70),
     lengths=(2, 9),
-    splits="language family",
+    splits="disjoint by language family",
     measure="accuracy",
     chance=0.2,
     baseline=("nearest centroid", 0.75),
@@ -24,7 +24,7 @@ def test_a_card_as_text():
         "source: a package; license: MIT",
         "size: train 1,200 classes with 50,000 items, validation 2 classes with 60 items, "
         "test 3 classes with 70 items; 2-9 steps",
-        "splits: no two splits share language family",
+        "splits: disjoint by language family",
         "scores: accuracy: chance level 0.2, baseline 0.75 (nearest centroid)",
         "requires: no extra",
     ]

@@ -14,7 +14,7 @@ def seeded(seed=0):
 
 @pytest.fixture
 def tasks():
-    """Items that hold their class and number: (class, number) at every step."""
+    """Items with (class, number) at every step."""
     y = torch.arange(WAYS).repeat_interleave(SAMPLES).expand(TASKS, -1)
     number = torch.arange(ITEMS).expand(TASKS, -1)
     x = torch.stack([y, number], -1).float().unsqueeze(2).expand(-1, -1, STEPS, -1)

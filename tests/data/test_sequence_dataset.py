@@ -103,7 +103,7 @@ def test_to_does_not_modify_the_original():
 
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32])
 @pytest.mark.parametrize("transform", [None, lambda x: x + 1], ids=["plain", "transformed"])
-def test_narrow_token_ids_are_converted_at_lookup(dtype, transform):
+def test_narrow_token_ids_are_converted_on_access(dtype, transform):
     wide = make(transform=transform)
     narrow = SequenceDataset(wide.sequences.to(dtype), wide.labels, transform=transform)
     assert narrow.sequences.dtype == dtype

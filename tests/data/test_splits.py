@@ -5,7 +5,7 @@ from l2l_rnn.errors import UnknownNameError
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_the_three_names(split):
+def test_split_names_are_accepted(split):
     assert check_split("Languages", split) == split
 
 

@@ -79,7 +79,7 @@ def test_fewer_queries_than_examples_left():
     assert same(some.support_x, whole.support_x)
     assert same(some.query_x, whole.query_x[:, :: SAMPLES - 2])
     assert some.query_y.tolist() == [[0, 1, 2]] * 3
-    with pytest.raises(DataError, match=f"shots=2 and queries=4 need 6 .* got {SAMPLES}"):
+    with pytest.raises(DataError, match=f"shots=2 and queries=4 require 6 .* got {SAMPLES}"):
         TaskBatch.from_tasks(tasks, 2, queries=4)
     with pytest.raises(ArgumentError, match="queries must be a positive integer, got 0"):
         TaskBatch.from_tasks(tasks, 2, queries=0)
@@ -154,7 +154,7 @@ def test_classes_of_unequal_size_are_rejected(labels):
 
 def test_tasks_of_different_shapes_are_rejected():
     y = torch.tensor([0, 0, 1, 1])
-    with pytest.raises(DataError, match="all of one shape"):
+    with pytest.raises(DataError, match="all of the same shape"):
         TaskBatch.from_tasks([(X[:4], y), (X[:4].repeat(1, 2), y)], shots=1)
     with pytest.raises(DataError, match="at least one task"):
         TaskBatch.from_tasks([], shots=1)

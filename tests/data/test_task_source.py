@@ -65,7 +65,7 @@ def contingency_table(*lists):
     return [[counts[event] for event in events] for counts in counted]
 
 
-def test_both_ways_of_drawing_have_one_distribution(drawn, chance_of):
+def test_both_ways_of_drawing_have_the_same_distribution(drawn, chance_of):
     _, single, many = drawn
     assert single.support_x.shape == many.support_x.shape
     assert single.query_y.shape == many.query_y.shape
@@ -173,7 +173,9 @@ def test_too_many_classes_or_examples_are_rejected():
         sequences().draw(1, 1, 1, ways=5)
     with pytest.raises(DataError, match="samples must be at most 3, the size of class '0', got 4"):
         sequences().draw(1, 2, 2, ways=2)
-    with pytest.raises(DataError, match="DelayedRecall: every task has 5 classes, got ways=2"):
+    with pytest.raises(
+        DataError, match="DelayedRecall: ways must be 5, the number of classes in every task, got 2"
+    ):
         DelayedRecall(2).draw(1, 1, 1, ways=2)
 
 

@@ -16,7 +16,7 @@ IDS = np.arange(1, 25).reshape(6, 4)
     ("size", "dtype"),
     [(25, torch.int16), (2**15, torch.int16), (2**15 + 1, torch.int32), (None, torch.int32)],
 )
-def test_rows_have_the_narrowest_integer_type(in_a_file, size, dtype, tmp_path):
+def test_rows_have_the_smallest_integer_type(in_a_file, size, dtype, tmp_path):
     store = TokenStore(6, 4, size, tmp_path / "made" if in_a_file else None)
     for part in np.split(IDS, [1, 3]):
         store.append(part)

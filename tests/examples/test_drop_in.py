@@ -56,7 +56,7 @@ def test_regression_learns(taskset, iterations, bar):
     ],
 )
 def test_a_task_set_of_the_wrong_kind_points_to_the_other_script(script, taskset, other):
-    with pytest.raises(SystemExit, match=f"^{taskset} has no .*; try ") as stop:
+    with pytest.raises(SystemExit, match=f"^{taskset} has no .*; use ") as stop:
         script.main(taskset, iterations=1)
     named = str(stop.value).rpartition(" ")[2]
     assert (Path(__file__).parents[2] / named).samefile(other.__file__)

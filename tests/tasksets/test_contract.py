@@ -1,4 +1,4 @@
-"""Contract of every task set in `list_tasksets()`. A new task set is tested here by itself."""
+"""Contract of all task sets in `list_tasksets()`. New task sets are tested automatically."""
 
 import configparser
 import itertools
@@ -121,7 +121,7 @@ def test_it_has_a_card(card):
     assert card.extra is None or card.extra in setup["options.extras_require"]
 
 
-def test_it_gives_learn2learn_tasksets(tasksets):
+def test_it_returns_learn2learn_tasksets(tasksets):
     assert isinstance(tasksets, BenchmarkTasksets)
     for taskset in tasksets:
         assert isinstance(taskset, SourceTaskset)
@@ -181,7 +181,7 @@ def test_no_seed_gives_the_same_task_in_two_splits(tasksets):
 def test_no_item_is_in_two_splits(tasksets):
     sources = [taskset.source for taskset in tasksets]
     if any(isinstance(source, TaskFamily) for source in sources):
-        return  # there are endless items
+        return  # items are generated endlessly
     if not classified(sources[0]) and not inputs_of(sources[0]).is_floating_point():
         return  # an input has a different target in each language; see the test below
     items = [set(rows_of(inputs_of(source))) for source in sources]
@@ -316,7 +316,9 @@ def test_a_task_loader(taskset):
     slow = next(TaskLoader(fixed, tasks=4, shots=5, seed=0))
     assert [part.shape for part in parts(slow)] == [part.shape for part in parts(first)]
     if taskset.source.support_is_half:
-        with pytest.raises(DataError, match=r"shots must be 5, half of 10 samples.*got 4; set the"):
+        with pytest.raises(
+            DataError, match=r"shots must be 5, half of the 10 samples.*got 4; set the"
+        ):
             TaskLoader(fixed, tasks=4, shots=4)
 
 

@@ -1,1 +1,1 @@
-"""Methods: each trains on the tasks that it may, and is evaluated on the same test tasks."""
+"""Methods: each is trained on training tasks and evaluated on the same test tasks."""

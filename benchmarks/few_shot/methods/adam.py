@@ -1,4 +1,4 @@
-"""Ordinary training with Adam on the support sets of many tasks at once."""
+"""Standard training with Adam on the support sets of many tasks at once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def adam_on_support(
     """Train a copy of a model on each support set and return its outputs on the queries.
 
     Args:
-        model: the model that every task starts from.
+        model: initial model of every task.
         batch: the tasks.
         steps: full-batch Adam steps.
         lr: Adam's learning rate.
-        loss: loss of each task, from outputs and targets.
-        heads: initial head of each task, weight `(C, E)` and bias `(C,)`; None for the model's.
+        loss: function that computes the loss of each task from outputs and targets.
+        heads: initial head of each task, weight `(C, E)` and bias `(C,)`; None uses the model's
+            head.
 
     Shapes:
         returns (N, B, C).

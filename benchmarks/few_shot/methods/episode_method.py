@@ -1,4 +1,4 @@
-"""Methods that classify the items of an episode one after another."""
+"""Methods that classify the items of an episode in sequence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from l2l_rnn.data import Episodes, SequenceDataset
 
 
 class EpisodeMethod(Method):
-    """Classifies the items of episodes by the vectors of a pre-trained encoder.
+    """Classifies the items of episodes, given their features from a pre-trained encoder.
 
     The encoder is meta-trained as a ProtoNet, then frozen. Methods with the same settings share it.
 
@@ -55,13 +55,13 @@ class EpisodeMethod(Method):
 
     @abstractmethod
     def predict(self, episodes: Episodes) -> Tensor:
-        """Score the labels of all items: `(N, T, C)`."""
+        """Compute the scores of all labels for each item, `(N, T, C)`."""
 
     def evaluate(self, column: Instance) -> Tensor:
         return self.accuracies("test", self.problem.test_tasks, column.instance)
 
     def accuracies(self, split: str, episodes: int, instance: int) -> Tensor:
-        """Compute the accuracy on the items at this presentation of their class, `(episodes,)`."""
+        """Compute the accuracy on the given instance of each class, `(episodes,)`."""
         found = []
         tasks = self.problem.evaluation_episodes(split, self.items[split], episodes)
         for part in _chunks(tasks, self.chunk):
@@ -70,14 +70,14 @@ class EpisodeMethod(Method):
         return torch.cat(found).cpu()
 
     def validation_score(self, episodes: int) -> float:
-        """Mean accuracy on validation episodes, over the columns except the 1st presentation."""
+        """Return the mean accuracy on validation episodes, over all columns except the first."""
         instances = [i for i in self.problem.spec.instances if i > 1]
         means = [self.accuracies("validation", episodes, i).mean().item() for i in instances]
         return sum(means) / len(means)
 
 
 class RunningClassMeans(EpisodeMethod):
-    """Predicts the class with the nearest mean of the items labeled so far; no memory is trained.
+    """Predicts the class with the nearest mean of the items labeled so far, without a memory.
 
     Args:
         encoder, pretraining: as in `EpisodeMethod`.

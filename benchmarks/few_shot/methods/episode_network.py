@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.sizes import matching_size
 from l2l_rnn.memory import MANN, NTM, DeltaFastWeights, HebbianRNN, MemoryLayer, MemoryNetwork
 from l2l_rnn.nn import LSTM, Linear
 
@@ -29,17 +30,17 @@ CELLS: dict[str, Callable[..., nn.Module]] = {
 class EpisodeNetwork(nn.Module):
     """Predicts the label of each item of an episode from the items and labels before it.
 
-    A step reads the item's vector and the previous item's label. With `before` it also reads the
-    previous item's vector, so that a step holds an item together with its label. The network has
-    seen that vector already: it gains no information, only a simpler task.
+    A step reads the item's features and the previous item's label. With `before`, it also reads the
+    previous item's features, so that a step contains an item together with its label. This adds no
+    information, but makes the task easier.
 
     Args:
-        vector_size: features of an item's vector.
+        vector_size: features per item.
         ways: `C`, number of labels.
         cell: the network that reads the episode, one of `CELLS`.
         size: hidden units, or the size of keys and values.
         before: whether a step also reads the previous item.
-        dropout: probability of dropping a feature of an item in training.
+        dropout: dropout probability of an item's features in training.
         options: further options of the cell.
 
     Shapes:
@@ -73,10 +74,10 @@ class EpisodeNetwork(nn.Module):
 
 
 def network_of_size(parameters: int, vector_size: int, ways: int, **options: Any) -> EpisodeNetwork:
-    """Make the network whose number of parameters is closest to the one asked for.
+    """Make the network with the closest number of parameters.
 
     Args:
-        parameters: how many parameters to aim for.
+        parameters: the desired number of parameters.
         vector_size, ways: as in `EpisodeNetwork`.
         options: further options of `EpisodeNetwork`, without its size.
     """
@@ -84,19 +85,4 @@ def network_of_size(parameters: int, vector_size: int, ways: int, **options: Any
     def of_size(size: int) -> EpisodeNetwork:
         return EpisodeNetwork(vector_size, ways, size=size, **options)
 
-    def count(size: int) -> int:
-        with torch.device("meta"):
-            return count_parameters(of_size(size))
-
-    low, high = 1, 2
-    while count(high) < parameters:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    return of_size(min(low, high, key=lambda size: abs(count(size) - parameters)))
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    return of_size(matching_size(of_size, parameters))

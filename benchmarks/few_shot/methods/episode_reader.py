@@ -1,4 +1,4 @@
-"""Trained readers of episodes: a recurrent network, with or without a memory."""
+"""Trained readers of episodes: recurrent networks with or without a memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.few_shot.methods.episode_method import EpisodeMethod
-from benchmarks.few_shot.methods.episode_network import count_parameters, network_of_size
+from benchmarks.few_shot.methods.episode_network import network_of_size
 from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
+from benchmarks.sizes import parameter_count
 from l2l_rnn.data import Episodes
 
 
@@ -22,9 +23,9 @@ class EpisodeReader(EpisodeMethod):
     Args:
         encoder, pretraining: as in `EpisodeMethod`.
         network: options of `EpisodeNetwork`, without its size.
-        parameters: number of parameters; the network takes the size that comes closest.
-        training: settings of the training; `tasks` is the number of episodes in a step.
-        grow: share of the training during which episodes grow to their full size.
+        parameters: desired number of parameters; the size of the network is chosen to match it.
+        training: settings of the training; `tasks` is the number of episodes per step.
+        grow: fraction of the training during which episodes grow to their full size.
     """
 
     def __init__(
@@ -74,4 +75,4 @@ class EpisodeReader(EpisodeMethod):
             return self.reader(episodes.x.squeeze(2), episodes.previous)
 
     def details(self) -> dict[str, Any]:
-        return {"parameters": count_parameters(self.reader)}
+        return {"parameters": parameter_count(self.reader)}

@@ -1,4 +1,4 @@
-"""Adam on each support set of a family's tasks, from random or from pre-trained parameters."""
+"""Baselines for task families: Adam on each support set, from random or pre-trained parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FamilyFromScratch(FamilyMethod):
 
     Args:
         kind, network, steps: as in `FamilyMethod`.
-        lrs: Adam's learning rates to choose from, by the error on validation tasks.
+        lrs: candidate learning rates of Adam; the best one on validation tasks is used.
         validation_tasks: number of validation tasks.
     """
 
@@ -44,7 +44,7 @@ class FamilyFromScratch(FamilyMethod):
         return history
 
     def choose_lr(self, tasks: int) -> float:
-        """Choose the learning rate with the least validation error, and return that error."""
+        """Choose the learning rate with the lowest validation error, and return that error."""
         errors = {}
         for lr in self.lrs:
             self.lr = lr
@@ -53,7 +53,7 @@ class FamilyFromScratch(FamilyMethod):
         return errors[self.lr]
 
     def prepare(self) -> History | None:
-        """Make `self.start`, the network that every task starts from."""
+        """Make `self.start`, the initial network of every task."""
         self.start = self.network()
         return None
 
@@ -67,13 +67,13 @@ class FamilyFromScratch(FamilyMethod):
 class FamilyFineTuned(FamilyFromScratch):
     """Pre-trains a network on many training tasks, with a head for each, then fine-tunes it.
 
-    Tasks differ only in their targets, so one network without task-specific heads could learn
-    nothing. With the heads, the encoder learns the features that targets are made of. A new task's
-    head starts as the mean of the trained heads.
+    Tasks differ only in their targets, so a single head could not learn anything. With a head for
+    each task, the encoder learns features that determine the targets. The head of a new task starts
+    as the mean of the trained heads.
 
     Args:
         kind, network, steps, lrs, validation_tasks: as in `FamilyFromScratch`.
-        training: settings of the pre-training; `tasks` is the number of tasks in a step.
+        training: settings of the pre-training; `tasks` is the number of tasks per step.
         heads: number of training tasks.
     """
 
@@ -123,5 +123,5 @@ class FamilyFineTuned(FamilyFromScratch):
             tasks_per_step=self.training.tasks,
             lower_is_better=True,
         )
-        validate()  # copies the best parameters
+        validate()  # copies the best parameters to `self.start`
         return history

@@ -1,4 +1,4 @@
-"""MAML and its relatives on tasks of families."""
+"""MAML and its variants on task families."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class FamilyMAML(MetaTrainedMethod):
     Args:
         kind, network, steps: as in `FamilyMethod`.
         learner: `"MAML"`, `"MetaSGD"` or `"MAMLPlusPlus"`.
-        lr: learning rate of the inner loop, or its initial value where it is learned.
+        lr: learning rate of the inner loop, or its initial value if it is learned.
         training: settings of the meta-training.
-        max_grad_norm: largest norm of the inner gradient; None for no limit.
-        first_order: whether to ignore second derivatives.
+        max_grad_norm: maximum norm of the inner gradient; None for no limit.
+        first_order: whether to use the first-order approximation.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FamilyMAML(MetaTrainedMethod):
     def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
         weights = torch.zeros(self.steps)
         weights[-1] = 1
-        if isinstance(self.learner, MAMLPlusPlus):  # a loss at every step at first, later the last
+        if isinstance(self.learner, MAMLPlusPlus):  # multi-step loss, annealed to the last step
             weights = self.learner.step_weights(min(1.0, 2 * progress))
         learner = self.learner.clone(tasks=len(batch))
         loss = torch.zeros((), device=self.problem.device)

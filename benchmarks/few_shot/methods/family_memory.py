@@ -1,4 +1,4 @@
-"""Memory learner on tasks of families: adapts by writing, without a gradient step."""
+"""Memory learner on task families: adapts by writing, without gradient steps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class FamilyMemory(MetaTrainedMethod):
     """Meta-learns what to write for a task's examples, and how to read it.
 
     Args:
-        kind, network: as in `FamilyMethod`; the network's encoder makes the keys.
-        steps: how many times the support set is written; each time writes what is still wrong.
+        kind, network: as in `FamilyMethod`; the network's encoder computes the keys.
+        steps: number of writes of the support set; each writes the remaining error.
         memory: the memory, one of `benchmarks.few_shot.methods.memory.MEMORIES`.
         memory_options: options of the memory, except for the sizes of keys and values.
         training: settings of the meta-training.
@@ -42,7 +42,7 @@ class FamilyMemory(MetaTrainedMethod):
         super().__init__(problem, label, **family)
         encoder = self.network().encoder
         size = self.options["hidden_size"]
-        encoder.output_size = size  # an encoder of plain layers does not have it
+        encoder.output_size = size  # not set for an encoder of plain layers
         options = {"key_size": size, "value_size": self.family.output_size}
         store = MEMORIES[memory](**options, **(memory_options or {}))
         model = MemoryModel(

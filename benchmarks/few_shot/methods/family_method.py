@@ -1,4 +1,4 @@
-"""Base classes of the methods for tasks of families."""
+"""Base classes of the methods for task families."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Network(nn.Module):
 
     Args:
         input_size: features of a step, or of an input without steps.
-        output_size: outputs.
+        output_size: number of outputs.
         hidden_size: hidden units.
         cell: the encoder's cell; None for inputs without steps.
     """
@@ -59,7 +59,7 @@ class FamilyMethod(Method):
     Args:
         kind: one of the spec's kinds of tasks.
         network: options of `Network`.
-        steps: gradient steps on a support set.
+        steps: gradient steps per task.
     """
 
     chunk = 100
@@ -80,19 +80,19 @@ class FamilyMethod(Method):
         self.family = tasks.family("train")
 
     def network(self, output_size: int | None = None) -> Network:
-        """Make a randomly initialized network; by default with the family's output size."""
+        """Make a randomly initialized network, by default with the family's output size."""
         size = self.family.output_size if output_size is None else output_size
         return Network(self.family.input_size, size, **self.options).to(self.problem.device)
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:
-        """Adapt to the support sets and compute the queries' outputs: `(N, B, output_size)`."""
+        """Adapt to the support sets and compute outputs on the queries, `(N, B, output_size)`."""
 
     def evaluate(self, column: Column) -> Tensor:
         return self.errors(column, "test", self.problem.test_tasks)
 
     def validation_score(self, tasks: int) -> float:
-        """Mean error on validation tasks, averaged over the columns."""
+        """Return the mean error on validation tasks, averaged over the columns."""
         means = [self.errors(c, "validation", tasks).mean() for c in self.problem.columns]
         return torch.stack(means).mean().item()
 
@@ -106,17 +106,17 @@ class FamilyMethod(Method):
         return torch.cat(parts)
 
     def flow(self, module: nn.Module) -> list[float]:
-        """Norm of the gradient by steps back, on a validation task of the last column."""
+        """Compute the gradient norm at each step back, on a validation task of the last column."""
         column = self.problem.columns[-1]
         batch = self.problem.evaluation_tasks(self.kind, column, "validation", 1)
         return gradient_flow(module, batch.query_x[0]).tolist()
 
 
 class MetaTrainedMethod(FamilyMethod):
-    """Meta-trains a learner on batches of tasks, with the loss that `batch_loss` computes.
+    """Meta-trains a learner on batches of tasks, with the loss computed by `batch_loss`.
 
     Attributes:
-        learner: the learner, once `prepare` was called.
+        learner: the learner, set by `prepare`.
     """
 
     learner: Any
@@ -129,7 +129,7 @@ class MetaTrainedMethod(FamilyMethod):
 
     @abstractmethod
     def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
-        """Compute the loss of a batch of tasks, and the outputs of the queries."""
+        """Compute the loss of a batch of tasks and the outputs on its queries."""
 
     def train(self) -> History:
         tasks = self.problem.training_tasks(self.kind, self.training, self.problem.seed)

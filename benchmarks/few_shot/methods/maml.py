@@ -21,8 +21,8 @@ from l2l_rnn.models import SequenceClassifier
 class ProtoMAMLMethod(ClassificationMethod):
     """Meta-learns initial parameters and learning rates, then takes gradient steps on each task.
 
-    The head starts at the class means of the support set. Each parameter tensor has its own learned
-    learning rate at each step.
+    The head is initialized from the class means of the support set. Each parameter tensor has a
+    learned learning rate for each step.
 
     Args:
         model: options of `SequenceClassifier`.
@@ -30,9 +30,9 @@ class ProtoMAMLMethod(ClassificationMethod):
         inner_lr: initial learning rate of the inner loop.
         inner_steps: inner steps in meta-training.
         test_steps: inner steps on validation and test tasks.
-        first_order: whether to ignore second derivatives.
-        metric: options of the `ProtoNetMethod` whose encoder it starts from; None starts from
-            random parameters.
+        first_order: whether to use the first-order approximation.
+        metric: options of a `ProtoNetMethod` that provides the initial encoder; None initializes
+            it randomly.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class ProtoMAMLMethod(ClassificationMethod):
         classifier = SequenceClassifier(
             problem.spec.ways, vocab_size=problem.vocab_size, **model
         ).to(problem.device)
-        rates = PerTensorLR(classifier, inner_lr, inner_steps)
-        self.maml = ProtoMAML(classifier, rates, first_order=first_order)
+        lr = PerTensorLR(classifier, inner_lr, inner_steps)
+        self.maml = ProtoMAML(classifier, lr, first_order=first_order)
 
     def train(self) -> History:
         earlier = History()

@@ -1,4 +1,4 @@
-"""Memory learner with a recurrent encoder: adapts by writing, without a gradient step."""
+"""Memory learner with a recurrent encoder: adapts by writing, without gradient steps."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class MemoryMethod(ClassificationMethod):
         memory: the memory, one of `MEMORIES`.
         memory_options: options of the memory, except for the sizes of keys and values.
         training: settings of the meta-training; its ways may exceed those of the test tasks.
-        key_size: `K`; None uses the encoder's vectors as keys.
+        key_size: `K`; None uses the encoder's output as keys.
         unit_keys: whether keys are scaled to length 1.
-        writes: how many times the support set is written in meta-training; each time writes what
-            is still wrong.
-        test_writes: the same for validation and test tasks; None for `writes`.
+        writes: number of writes of the support set in meta-training; each writes the remaining
+            error.
+        test_writes: number of writes for validation and test tasks; None uses `writes`.
         class_weight: weight of a second training loss, the cross-entropy of a linear head over all
             training classes.
     """
@@ -63,7 +63,7 @@ class MemoryMethod(ClassificationMethod):
         self.test_writes = writes if test_writes is None else test_writes
         encoder = SequenceEncoder(vocab_size=problem.vocab_size, **model)
         size = encoder.output_size if key_size is None else key_size
-        # Training tasks may have more classes than test tasks, which use the first ones.
+        # Training tasks may have more classes than test tasks, which use the first values.
         options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}
         store = MEMORIES[memory](**options)
         self.learner = MemoryLearner(MemoryModel(encoder, store, unit_keys=unit_keys)).to(

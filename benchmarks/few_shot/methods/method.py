@@ -1,4 +1,4 @@
-"""Base classes of the methods: what the runner calls."""
+"""Base classes of the methods, with the interface that the runner calls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from l2l_rnn.functional import accuracy
 
 
 class Method(ABC):
-    """Trains on training tasks, then is evaluated on unseen ones.
+    """A method that is trained on training tasks and evaluated on unseen ones.
 
     Args:
         problem: the tasks.
-        label: name of its progress bars.
+        label: label of the progress bars.
     """
 
     chunk = 50  # test tasks solved at once
@@ -33,15 +33,15 @@ class Method(ABC):
         self.label = label
 
     def train(self) -> History | None:
-        """Train, and return the record of it. By default there is nothing to train."""
+        """Train and return the history. The default does nothing."""
         return None
 
     @abstractmethod
     def evaluate(self, column: Any) -> Tensor:
-        """Solve the test tasks of a column: the score on each, `(N,)`."""
+        """Compute the score on each test task of a column, `(N,)`."""
 
     def details(self) -> dict[str, Any]:
-        """Further entries of the result; by default none."""
+        """Return additional entries of the result. The default has none."""
         return {}
 
 
@@ -52,7 +52,7 @@ class ClassificationMethod(Method):
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:
-        """Adapt to the support sets and score the classes of the queries: `(N, B, C)`."""
+        """Adapt to the support sets and compute the class scores of the queries, `(N, B, C)`."""
 
     def evaluate(self, column: Shots) -> Tensor:
         tasks = self.problem.evaluation_tasks("test", column.shots, self.problem.test_tasks)
@@ -66,7 +66,7 @@ class ClassificationMethod(Method):
         return torch.cat(parts)
 
     def validation_score(self, tasks: int) -> float:
-        """Mean accuracy on validation tasks, averaged over the spec's shots."""
+        """Return the mean accuracy on validation tasks, averaged over the spec's shots."""
         means = [
             self.accuracies(self.problem.evaluation_tasks("validation", shots, tasks)).mean().item()
             for shots in self.problem.spec.shots

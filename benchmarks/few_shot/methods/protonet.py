@@ -21,7 +21,7 @@ from l2l_rnn.functional import accuracy, cross_entropy
 
 
 class ProtoNetMethod(ClassificationMethod):
-    """Meta-learns a space in which the class means of the support set classify the query.
+    """Meta-learns features that classify the queries by the class means of the support set.
 
     Entries of one spec with the same training share the trained encoders.
 
@@ -30,10 +30,10 @@ class ProtoNetMethod(ClassificationMethod):
         training: settings of the meta-training; its ways may exceed those of the test tasks.
         class_weight: weight of a second training loss, the cross-entropy of a linear head over all
             training classes.
-        members: number of encoders, trained from different seeds; their scores are summed.
-        shrinkage: shrinkage of the `GaussianPrior` fitted to the training classes in each
-            encoder's space; None classifies by the class means alone.
-        prior_examples: most examples of a training class that the prior is fitted to.
+        members: number of encoders, trained with different seeds; their scores are summed.
+        shrinkage: shrinkage of the `GaussianPrior` that is fitted to each encoder's features of the
+            training classes; None uses the class means without a prior.
+        prior_examples: maximum number of examples per training class to fit the prior.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ProtoNetMethod(ClassificationMethod):
         return combined([history for _, history in trained])
 
     def _member(self, number: int) -> tuple[nn.Module, History]:
-        """Train one encoder, or return the one that the problem already has."""
+        """Train an encoder, or return it from the problem's memo."""
         key = ("prototypical", str(self.model), self.training, self.class_weight, number)
         if key not in self.problem.memo:
             seed = self.problem.seed + number
@@ -113,7 +113,7 @@ def prototype_scores(
     batch: TaskBatch,
     ways: int,
 ) -> Tensor:
-    """Score the queries by class means in each encoder's space, summed over the encoders."""
+    """Compute the scores of the queries by class means, summed over the encoders."""
     total = torch.zeros((), device=batch.query_x.device)
     for encoder, prior in zip(encoders, priors, strict=True):
         encoder.eval()
@@ -127,13 +127,13 @@ def prototype_scores(
 def fitted_prior(
     problem: ClassificationProblem, encoder: nn.Module, shrinkage: float, examples: int
 ) -> GaussianPrior:
-    """Fit a `GaussianPrior` to an encoder's vectors of the training classes.
+    """Fit a `GaussianPrior` to an encoder's features of the training classes.
 
     Args:
         problem: the tasks.
         encoder: the trained encoder.
         shrinkage: shrinkage of the prior.
-        examples: most examples of each class.
+        examples: maximum number of examples per class.
     """
     encoder.eval()
     seed_everything(problem.seed)

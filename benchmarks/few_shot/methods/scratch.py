@@ -1,4 +1,4 @@
-"""Baseline without meta-learning or transfer: train the network on each support set alone."""
+"""Baseline without meta-learning or transfer: training on each support set from scratch."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from l2l_rnn.data import TaskBatch
 
 
 class NgramRegression(ClassificationMethod):
-    """Fits TF-IDF weights and a logistic regression on each support set, without any training.
+    """Fits TF-IDF weights and a logistic regression to each support set, without training tasks.
 
     Args:
         longest: length of the longest n-gram, in characters.
@@ -38,7 +38,7 @@ class NgramRegression(ClassificationMethod):
         self.regularization = regularization
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        raise TypeError("NgramRegression reads raw strings; call accuracies() instead")
+        raise TypeError("NgramRegression: predict() requires raw strings; call accuracies()")
 
     def accuracies(self, tasks: EvaluationTasks) -> Tensor:
         scores = []

@@ -1,4 +1,4 @@
-"""Transfer learning: an encoder pre-trained to classify all training classes, then reused."""
+"""Transfer learning with an encoder pre-trained to classify all training classes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ def pretrained_encoder(
 ) -> tuple[SequenceEncoder, History]:
     """Train a classifier of all training classes and return its encoder.
 
-    A problem trains each encoder once and shares it among the methods.
+    Each encoder is trained once per problem and shared among the methods.
 
     Args:
         problem: the tasks.
         model: options of `SequenceClassifier`.
-        training: the settings; ways and shots are not used, and a linear probe solves the
-            validation tasks.
-        batch_size: examples in a batch; every class is equally likely.
-        seed: fixes the initial parameters and the batches.
+        training: training settings; ways and shots are ignored. Validation uses a linear probe.
+        batch_size: examples per batch; all classes are equally likely.
+        seed: random seed of the initial parameters and the batches.
     """
     key = ("pretrained", str(model), training, batch_size, seed)
     if key not in problem.memo:
@@ -72,7 +71,7 @@ def pretrained_encoder(
 
 
 class LinearProbe(ClassificationMethod):
-    """Fits a logistic regression on the frozen encoder's vectors of each support set.
+    """Fits a logistic regression to the frozen encoder's features of each support set.
 
     Args:
         model, pretraining: options of `pretrained_encoder`.
@@ -114,7 +113,7 @@ class LinearProbe(ClassificationMethod):
 
 
 class FineTuned(LinearProbe):
-    """Starts from the linear probe, then trains encoder and head together on each support set.
+    """Trains encoder and head on each support set, starting from the linear probe.
 
     Args:
         steps: Adam steps on the support set.
@@ -140,7 +139,7 @@ class FineTuned(LinearProbe):
 
 
 def folded(head: Any) -> tuple[Tensor, Tensor]:
-    """Merge a scaler and a regression into one affine map: weight `(C, E)` and bias `(C,)`."""
+    """Merge a scaler and a regression into one affine map, weight `(C, E)` and bias `(C,)`."""
     scaler, regression = head[0], head[1]
     weight = regression.coef_ / scaler.scale_
     bias = regression.intercept_ - weight @ scaler.mean_
@@ -148,16 +147,16 @@ def folded(head: Any) -> tuple[Tensor, Tensor]:
 
 
 class PretrainedPrior(ClassificationMethod):
-    """Classifies by class means in the pre-trained encoder's space, with a Gaussian prior.
+    """Classifies by class means of the pre-trained encoder's features, with a Gaussian prior.
 
-    Nothing in it is meta-learned. It is the control for a meta-learned encoder with the same prior:
-    the difference is what meta-learning adds.
+    Nothing is meta-learned. This is the control for a meta-learned encoder with the same prior: the
+    difference between them is the effect of meta-learning.
 
     Args:
         model, pretraining: options of `pretrained_encoder`.
-        members: number of encoders, trained from different seeds; their scores are summed.
+        members: number of encoders, trained with different seeds; their scores are summed.
         shrinkage: shrinkage of each encoder's `GaussianPrior`, fitted to the training classes.
-        prior_examples: most examples of a training class that the prior is fitted to.
+        prior_examples: maximum number of examples per training class to fit the prior.
     """
 
     def __init__(

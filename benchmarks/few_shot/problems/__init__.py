@@ -1,1 +1,1 @@
-"""Tasks of an experiment: an unlimited stream for training, fixed ones for evaluation."""
+"""Tasks of an experiment: an endless stream for training, and fixed tasks for evaluation."""

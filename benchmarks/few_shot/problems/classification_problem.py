@@ -1,4 +1,4 @@
-"""Few-shot classification: tasks of a task set's unseen classes."""
+"""Few-shot classification of the unseen classes of a task set."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from l2l_rnn.tasksets import get_tasksets
 
 @dataclass(frozen=True)
 class EvaluationTasks:
-    """Fixed tasks, the same for every method: the items of each, by index.
+    """Fixed tasks that are the same for every method, with items given by index.
 
     Attributes:
-        dataset: the dataset that the indices point into.
-        index: support and query items, `support_x` `(N, B, 1)` and so on.
+        dataset: the dataset that contains the items.
+        index: indices of the support and query items; `support_x` is `(N, B, 1)`.
     """
 
     dataset: SequenceDataset
@@ -36,7 +36,7 @@ class EvaluationTasks:
         return len(self.index)
 
     def batches(self, tasks: int, device: torch.device) -> list[TaskBatch]:
-        """The tasks as sequences and labels, `tasks` at a time."""
+        """Return the tasks as sequences and labels, `tasks` at a time."""
         sequences = self.dataset.sequences
         return [
             TaskBatch(
@@ -49,17 +49,17 @@ class EvaluationTasks:
         ]
 
     def texts(self, items: Tensor) -> list[str]:
-        """The raw strings of one task's items, `(B, 1)`."""
+        """Return the raw strings of one task's items, `(B, 1)`."""
         return [self.dataset.names[i] for i in items.flatten().tolist()]
 
 
 class ClassificationTrainingTasks(TrainingTasks):
-    """Unlimited batches of tasks of the training classes.
+    """Endless batches of tasks of the training classes.
 
     Args:
-        problem: the problem, whose training items are drawn.
-        training: tasks in a batch, and their ways, shots and queries.
-        seed: fixes the tasks.
+        problem: the problem.
+        training: tasks per batch, and their ways, shots and queries.
+        seed: random seed of the tasks.
     """
 
     def __init__(self, problem: ClassificationProblem, training: Training, seed: int) -> None:
@@ -70,7 +70,7 @@ class ClassificationTrainingTasks(TrainingTasks):
         """Draw the batch of a training step.
 
         Returns:
-            The tasks; and the same sequences, labeled with their class among all training classes
+            The tasks, and the same sequences labeled by their class among all training classes
             instead of their class in the task.
         """
         settings, train, device = self.training, self.problem.train, self.problem.device
@@ -88,8 +88,8 @@ class ClassificationProblem(Problem):
 
     Args:
         spec: the experiment.
-        seed: fixes all tasks.
-        device: where tensors are placed.
+        seed: random seed of all tasks.
+        device: device of the tensors.
         test_tasks: number of test tasks.
     """
 
@@ -121,7 +121,7 @@ class ClassificationProblem(Problem):
         }
 
     def encoder(self, **options: Any) -> nn.Module:
-        """Make an encoder of the items, with an `output_size`."""
+        """Make an encoder of the items; it has an attribute `output_size`."""
         return SequenceEncoder(vocab_size=self.vocab_size, **options)
 
     @cached_property
@@ -131,7 +131,7 @@ class ClassificationProblem(Problem):
 
     @cached_property
     def items(self) -> SequenceDataset:
-        """The training items by index: sequences of one step, which holds the index."""
+        """The indices of the training items, as sequences of one step."""
         return indices_of(self.train)
 
     def training_tasks(self, training: Training, seed: int) -> ClassificationTrainingTasks:
@@ -139,7 +139,7 @@ class ClassificationProblem(Problem):
         return ClassificationTrainingTasks(self, training, seed)
 
     def evaluation_tasks(self, split: str, shots: int, tasks: int) -> EvaluationTasks:
-        """Draw tasks of a split, the same ones at each call."""
+        """Return tasks of a split, the same in every call."""
         dataset: SequenceDataset = getattr(self, split)
         items = indices_of(dataset).meta()
         samples = shots + self.spec.queries
@@ -156,7 +156,7 @@ class ClassificationProblem(Problem):
             random.setstate(state)
 
     def training_sample(self, each: int) -> Tensor:
-        """Draw at most `each` items of every training class: their indices, `(B,)`."""
+        """Draw up to `each` items of every training class and return their indices, `(B,)`."""
         labels = self.train.labels
         shuffled = torch.randperm(len(labels))
         order = shuffled[labels[shuffled].argsort(stable=True)]  # by class, shuffled within
@@ -167,6 +167,6 @@ class ClassificationProblem(Problem):
 
 
 def indices_of(dataset: SequenceDataset) -> SequenceDataset:
-    """A dataset with the same labels, whose sequences are their own indices."""
+    """Return a dataset with the same labels and the indices of the items as its sequences."""
     indices = torch.arange(len(dataset)).unsqueeze(-1)
     return SequenceDataset(indices, dataset.labels, dataset.classes)

@@ -1,4 +1,4 @@
-"""Problems in Santoro's protocol: an episode shows items one after another."""
+"""Problems with the episodes of Santoro et al., which show one item after another."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from l2l_rnn.tasksets import get_tasksets
 
 
 class TrainingEpisodes(TrainingTasks):
-    """Unlimited batches of training episodes, which grow to their full size.
+    """Endless batches of training episodes that grow to their full size.
 
     Args:
         problem: the problem.
-        items: the vectors of the training items.
-        episodes: episodes in a batch, `N`.
-        grow: share of the training during which episodes grow from two classes, three items of
-            each, to the size of the evaluation episodes.
-        seed: fixes the episodes.
+        items: the features of the training items.
+        episodes: episodes per batch, `N`.
+        grow: fraction of the training during which episodes grow from two classes with three items
+            each to the size of the evaluation episodes.
+        seed: random seed of the episodes.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TrainingEpisodes(TrainingTasks):
         self.generator = Generator().manual_seed(seed_of(seed, "order"))
 
     def size(self, progress: float) -> tuple[int, int]:
-        """How many classes an episode has, and how often each appears."""
+        """Return the number of classes in an episode, and the number of items of each."""
         grown = min(1.0, progress / self.grow) if self.grow else 1.0
         ways, times = self.problem.spec.ways, self.problem.spec.times
         return _between(min(2, ways), ways, grown), _between(min(3, times), times, grown)
@@ -54,12 +54,12 @@ class TrainingEpisodes(TrainingTasks):
 
 
 class EpisodeProblem(ClassificationProblem):
-    """The task set of a spec, its tasks laid out as episodes.
+    """The task set of a spec, with its tasks arranged as episodes.
 
     Args:
         spec: the experiment.
-        seed: fixes all episodes.
-        device: where tensors are placed.
+        seed: random seed of all episodes.
+        device: device of the tensors.
         test_tasks: number of test episodes.
     """
 
@@ -82,7 +82,7 @@ class EpisodeProblem(ClassificationProblem):
         return MapEncoder(**options) if self.spec.maps else super().encoder(**options)
 
     def vectors(self, split: str, encoder: nn.Module) -> SequenceDataset:
-        """Encode the items of a split: sequences of one step, which holds the item's vector."""
+        """Encode the items of a split, as sequences of one step with the item's features."""
         dataset: SequenceDataset = getattr(self, split)
         encoder.eval()
         with torch.no_grad():
@@ -96,14 +96,14 @@ class EpisodeProblem(ClassificationProblem):
         return TrainingEpisodes(self, items, episodes, grow, seed)
 
     def evaluation_episodes(self, split: str, items: SequenceDataset, episodes: int) -> Episodes:
-        """Draw episodes of a split, the same ones at each call."""
+        """Return episodes of a split, the same in every call."""
         generator = generator_of(self.seed, split)
         spec = self.spec
         batch = items.draw(episodes, 1, spec.times - 1, generator, ways=spec.ways)
         return self.laid_out(batch, generator)
 
     def laid_out(self, batch: TaskBatch, generator: Generator) -> Episodes:
-        """Lay out tasks as episodes, in random order; labels are a random choice of the C."""
+        """Arrange tasks as episodes, with items in random order and a random choice of labels."""
         episodes = santoro_episodes(batch, generator=generator, classes=self.spec.ways)
         parts = (episodes.x, episodes.previous, episodes.y, episodes.instance)
         return Episodes(*(part.to(self.device) for part in parts))
@@ -114,7 +114,7 @@ class MapEncoder(nn.Module):
 
     Args:
         hidden_size: units of the first layer.
-        embedding_size: features of the vector.
+        embedding_size: number of output features.
 
     Shapes:
         maps (…, SIZE, SIZE * DIRECTIONS) -> (…, embedding_size).

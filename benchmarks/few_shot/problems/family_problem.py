@@ -1,4 +1,4 @@
-"""Problems whose tasks are drawn from families."""
+"""Problems with tasks drawn from task families."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from l2l_rnn.data import TaskBatch
 
 
 class FamilyTrainingTasks(TrainingTasks):
-    """Unlimited batches of training tasks of one kind, along its curriculum.
+    """Endless batches of training tasks of one kind, along its curriculum.
 
     Args:
         problem: the problem.
         kind: the kind of tasks.
-        training: how many tasks are in a batch.
-        seed: fixes the tasks.
+        training: the number of tasks per batch.
+        seed: random seed of the tasks.
     """
 
     def __init__(self, problem: FamilyProblem, kind: str, training: Training, seed: int) -> None:
@@ -37,8 +37,8 @@ class FamilyProblem(Problem):
 
     Args:
         spec: the experiment.
-        seed: fixes all tasks.
-        device: where tensors are placed.
+        seed: random seed of all tasks.
+        device: device of the tensors.
         test_tasks: number of test tasks.
     """
 
@@ -63,7 +63,7 @@ class FamilyProblem(Problem):
         }
 
     def curriculum(self, kind: str, step: int, progress: float) -> FamilyTasks:
-        """The tasks of a training step, from its number and the training progress (0 to 1)."""
+        """Return the tasks of a training step, given its number and the progress (0 to 1)."""
         generator = random.Random(f"{self.seed} {kind} {step}")
         return self.spec.kinds[kind].curriculum(progress, generator)
 
@@ -72,7 +72,7 @@ class FamilyProblem(Problem):
         return FamilyTrainingTasks(self, kind, training, seed)
 
     def evaluation_tasks(self, kind: str, column: Column, split: str, tasks: int) -> TaskBatch:
-        """Draw tasks of a kind and a split, the same ones at each call."""
+        """Return tasks of a kind and a split, the same in every call."""
         asked = self.spec.kinds[kind].tasks(column)
         generator = generator_of(self.seed, kind, column.name, split)
         family = asked.family(split)

@@ -1,4 +1,4 @@
-"""Base of all problems: the tasks of an experiment, for training and for evaluation."""
+"""Base class of all problems, which provide an experiment's training and evaluation tasks."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def seed_everything(seed: int) -> None:
 
 
 class Problem(ABC):
-    """The tasks of a spec, for a seed.
+    """The tasks of a spec, for one seed.
 
-    Every problem has `training_tasks(…)`, an unlimited stream with `batch(step, progress)`, and
-    `evaluation_tasks(…)`, which returns the same tasks at each call.
+    Every problem has `training_tasks(…)`, which returns an endless stream with a method
+    `batch(step, progress)`, and `evaluation_tasks(…)`, which returns the same tasks in every call.
 
     Args:
         spec: the experiment.
-        seed: fixes all tasks.
-        device: where tensors are placed.
+        seed: random seed of all tasks.
+        device: device of the tensors.
         test_tasks: number of test tasks.
     """
 
-    chance: float | None = None  # the chance level, where the score has one
+    chance: float | None = None  # chance level, if the score has one
 
     def __init__(self, spec: Any, seed: int, device: torch.device, test_tasks: int) -> None:
         self.spec, self.seed, self.device, self.test_tasks = spec, seed, device, test_tasks
-        self.memo: dict[Any, Any] = {}  # what methods share, such as a pre-trained encoder
+        self.memo: dict[Any, Any] = {}  # results shared by methods, such as pre-trained encoders
 
     @property
     @abstractmethod
@@ -47,16 +47,16 @@ class Problem(ABC):
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """What a result records about the data."""
+        """Return the description of the data in a result."""
 
 
 class TrainingTasks:
-    """Unlimited batches of training tasks, from a seeded `TaskLoader` for each kind of task.
+    """Endless batches of training tasks, from a seeded `TaskLoader` for each kind of task.
 
     Args:
-        tasks: tasks in a batch, `N`.
-        seed: fixes the tasks.
-        device: where batches are placed.
+        tasks: tasks per batch, `N`.
+        seed: random seed of the tasks.
+        device: device of the batches.
     """
 
     def __init__(self, tasks: int, seed: int, device: torch.device) -> None:
@@ -64,7 +64,7 @@ class TrainingTasks:
         self._loaders: dict[Any, TaskLoader] = {}
 
     def draw(self, source: TaskSource, ways: int, shots: int, queries: int) -> TaskBatch:
-        """Draw the next batch of such tasks."""
+        """Draw the next batch of tasks of this kind."""
         key = (source, ways, shots, queries)
         if key not in self._loaders:
             self._loaders[key] = TaskLoader(
@@ -79,10 +79,10 @@ class TrainingTasks:
 
 
 def seed_of(*parts: object) -> int:
-    """A seed that differs between splits, columns and so on; `hash` of a string changes by run."""
+    """Return a seed for the given parts. Unlike `hash`, it is the same in every process."""
     return random.Random(" ".join(map(str, parts))).getrandbits(48)
 
 
 def generator_of(*parts: object) -> Generator:
-    """A torch generator with the seed `seed_of(*parts)`."""
+    """Return a torch generator with the seed `seed_of(*parts)`."""
     return Generator().manual_seed(seed_of(*parts))

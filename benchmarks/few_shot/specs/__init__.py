@@ -1,4 +1,4 @@
-"""The experiments, one file each."""
+"""The experiments, one per file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Santoro's protocol: an episode is one sequence, and labels arrive one step late."""
+"""Protocol of Santoro et al.: an episode is one sequence, and labels arrive one step late."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
 from benchmarks.few_shot.spec import Entry, EpisodeSpec, Training
 from benchmarks.report import bars_and_training
 
-# The readers. An episode of 5 classes with 10 items each has 50 steps.
+# Networks that read episodes. An episode of 5 classes with 10 items each has 50 steps.
 _MANN = {"cell": "mann", "slots": 128, "read_heads": 2, "slot_size": 40}
 NETWORKS: dict[str, dict[str, Any]] = {
     "MANN": {**_MANN, "contents": "own", "heads_read_input": True},
@@ -21,13 +21,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "fast weights, delta rule": {"cell": "delta", "features": "unit"},
     "LSTM": {"cell": "lstm"},
 }
-_DROPOUT = 0.2  # of the vectors: items of unseen classes vary more than those of training classes
+_DROPOUT = 0.2  # dropout of features, which vary more in unseen classes than in training classes
 
 
 def entries(
     encoder: dict[str, Any], pretraining: Training, training: Training, parameters: int
 ) -> tuple[Entry, ...]:
-    """The methods.
+    """Return the methods.
 
     Args:
         encoder: options of the encoder.
@@ -60,7 +60,7 @@ _QUICK = {"steps": 4, "minutes": 1.0, "validate_every": 4, "validation_tasks": 1
 
 
 def forms(encoder: dict[str, Any], metric: dict[str, Any]) -> dict[str, tuple[Entry, ...]]:
-    """The methods of each form."""
+    """Return the methods of each form."""
     return {
         "quick": entries(
             encoder,

@@ -1,4 +1,4 @@
-"""Long dependencies: targets that depend on a distant step, for every cell and learner."""
+"""Long-range dependencies: targets that depend on a distant step, for every cell and learner."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ MEMORIES: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def recall(lag: int, split: str) -> TaskFamily:
-    """Delayed recall at a lag; each split has its own permutations."""
+    """Return delayed recall at a lag; each split has its own permutations."""
     return DelayedRecall(lag, split=split)
 
 
 @functools.cache
 def adding(lag: int, split: str) -> TaskFamily:
-    """The adding problem at a lag; its weights are continuous, so no task is drawn twice."""
+    """Return the adding problem at a lag; its weights are continuous, so no task is drawn twice."""
     return Adding(lag)
 
 
@@ -55,23 +55,23 @@ FAMILIES = {"recall": recall, "adding": adding}
 
 
 def tasks_at(kind: str, lag: int) -> FamilyTasks:
-    """Tasks of a kind at a lag."""
+    """Return tasks of a kind at a lag."""
     return FamilyTasks(functools.partial(FAMILIES[kind], lag), SHOTS[kind], QUERIES[kind])
 
 
 def tasks_of(kind: str, column: Lag) -> FamilyTasks:
-    """Evaluation tasks of a kind."""
+    """Return the evaluation tasks of a kind."""
     return tasks_at(kind, column.lag)
 
 
 def curriculum(kind: str, progress: float, generator: random.Random) -> FamilyTasks:
-    """Lags from 1 to a bound that grows during the first 60% of training; short lags more often."""
+    """Draw a lag up to a bound that grows during the first 60% of training; favors short lags."""
     bound = 4 * (LONGEST_TRAINING_LAG / 4) ** min(1.0, progress / 0.6)
     return tasks_at(kind, max(1, round(math.exp(generator.random() * math.log(bound)))))
 
 
 def entries(cells: tuple[str, ...], hidden_size: int, training: Training) -> tuple[Entry, ...]:
-    """The methods, for each kind of tasks and each cell."""
+    """Return the methods for each kind of tasks and each cell."""
     return tuple(
         entry
         for kind in FAMILIES
@@ -81,12 +81,12 @@ def entries(cells: tuple[str, ...], hidden_size: int, training: Training) -> tup
 
 
 def entries_of(kind: str, cell: str, hidden_size: int, training: Training) -> list[Entry]:
-    """The methods for one kind of tasks and one cell."""
+    """Return the methods for one kind of tasks and one cell."""
     variant = {"tasks": kind, "cell": cell}
     network = {"hidden_size": hidden_size, "cell": cell.lower()}
     shared: dict[str, Any] = {"kind": kind, "network": network, "steps": STEPS}
     trained = {**shared, "training": training}
-    inner = {"lr": INNER_LRS[kind], "max_grad_norm": 1.0}  # an RNN's overflows at lag 200 otherwise
+    inner = {"lr": INNER_LRS[kind], "max_grad_norm": 1.0}  # else an RNN's overflows at lag 200
     return [
         Entry("from scratch", "baseline", FamilyFromScratch, shared, variant),
         Entry("pre-trained, fine-tuned", "transfer", FamilyFineTuned, trained, variant),
@@ -103,7 +103,7 @@ def entries_of(kind: str, cell: str, hidden_size: int, training: Training) -> li
 
 
 def training(steps: int, minutes: float, validation_tasks: int = 20) -> Training:
-    """Settings of a training with three validations."""
+    """Return training settings with three validations."""
     return Training(
         lr=5e-3,
         tasks=8,

@@ -1,4 +1,4 @@
-"""Few-shot language identification: which language is a name in, from 1 or 5 examples?"""
+"""Few-shot language identification: classify names by language, from 1 or 5 examples of each."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ def entries(
     members: int,
     adam_steps: tuple[int, int],
 ) -> tuple[Entry, ...]:
-    """The methods.
+    """Return the methods.
 
     Args:
         model: options of the encoder.
-        pretraining, metric, memory, start: settings of the trainings: of the pre-trained encoder,
-            the ProtoNets, the memory learner and ProtoMAML.
+        pretraining: training settings of the pre-trained encoder.
+        metric: training settings of the ProtoNets.
+        memory: training settings of the memory learner.
+        start: training settings of ProtoMAML.
         inner_steps: gradient steps of ProtoMAML.
-        members: encoders in an ensemble.
-        adam_steps: Adam steps on a support set, from scratch and when fine-tuning.
+        members: encoders per ensemble.
+        adam_steps: Adam steps on a support set, from scratch and for fine-tuning.
     """
     ensemble = f"{members} x " if members > 1 else ""
     prototypes = {"model": model, "training": metric, "class_weight": 1.0}

@@ -1,4 +1,4 @@
-"""Sinusoid regression of Finn et al. 2017: 5 or 10 points and one gradient step."""
+"""Sinusoid regression of Finn et al. 2017, with 5 or 10 points and one gradient step."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ NETWORK = {"kind": "sinusoids", "network": {"hidden_size": 40, "cell": None}, "s
 
 @functools.cache
 def family(split: str) -> TaskFamily:
-    """Sine waves; their parameters are continuous, so no task is drawn twice."""
+    """Return the family of sine waves; parameters are continuous, so no task is drawn twice."""
     return Sinusoids()
 
 
 def tasks_of(column: Shots) -> FamilyTasks:
-    """Evaluation tasks with the column's number of points."""
+    """Return the evaluation tasks with the column's number of points."""
     return FamilyTasks(family, column.shots, QUERIES)
 
 
 def curriculum(progress: float, generator: random.Random) -> FamilyTasks:
-    """Waves with 5 or 10 points, with equal probability."""
+    """Draw tasks with 5 or 10 points, with equal probability."""
     return tasks_of(generator.choice(COLUMNS))
 
 
 def entries(training: Training, memory_steps: int) -> tuple[Entry, ...]:
-    """The methods.
+    """Return the methods.
 
     Args:
-        training: settings of the training.
+        training: training settings.
         memory_steps: training steps of the memory learner.
     """
     trained = {**NETWORK, "training": training}

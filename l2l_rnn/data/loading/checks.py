@@ -13,7 +13,9 @@ from l2l_rnn.errors import ArgumentError, DataError
 
 
 def check_queries(taskset: Taskset, shots: int, queries: object) -> int | None:
-    """Return the number of query examples: as given, or all that remain if their number is known.
+    """Return the number of query examples: `queries`, or all remaining samples if it is None.
+
+    The result is None if the task set's number of samples is unknown too.
 
     Raises:
         ArgumentError: `queries` is neither None nor a positive integer.
@@ -26,8 +28,8 @@ def check_queries(taskset: Taskset, shots: int, queries: object) -> int | None:
     if left < (given or 1):
         raise DataError(
             f"TaskLoader: shots={shots} must leave at least {given or 1} of the task set's "
-            f"{taskset.samples} samples for queries, got {max(left, 0)} left; raise train_samples "
-            "or test_samples"
+            f"{taskset.samples} samples for queries, got {max(left, 0)}; raise train_samples or "
+            "test_samples"
         )
     return given or left
 
@@ -56,7 +58,7 @@ def check_seed(seed: object, world_size: int) -> int:
         return check_int("TaskLoader", "seed", seed, least=0, most=2**63 - 1)
     if world_size > 1:
         raise ArgumentError(
-            f"TaskLoader: seed must be the same integer on all of {world_size} ranks, so that they "
+            f"TaskLoader: seed must be the same integer on all {world_size} ranks, so that they "
             "share one stream of tasks, got None; set seed"
         )
     return int(torch.randint(2**63 - 1, ()))
@@ -66,7 +68,7 @@ def check_device(device: Any) -> torch.device:
     """Return `device` as a `torch.device`.
 
     Raises:
-        ArgumentError: torch does not know it, or it is CUDA and CUDA is not available.
+        ArgumentError: torch does not know the device, or it is a CUDA device without CUDA.
     """
     try:
         found = torch.device(device)
@@ -76,7 +78,7 @@ def check_device(device: Any) -> torch.device:
         ) from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(
-            f"TaskLoader: device={device!r} needs CUDA, which is not available; pass 'cpu'"
+            f"TaskLoader: device={device!r} requires CUDA, which is not available; pass 'cpu'"
         )
     return found
 
@@ -94,6 +96,6 @@ def check_pin_memory(pin_memory: bool | None, device: torch.device | None) -> bo
         )
     if pin_memory and not torch.cuda.is_available():
         raise ArgumentError(
-            "TaskLoader: pin_memory=True needs CUDA, which is not available; leave it out"
+            "TaskLoader: pin_memory=True requires CUDA, which is not available; leave it out"
         )
     return device is not None and device.type == "cuda" if pin_memory is None else pin_memory

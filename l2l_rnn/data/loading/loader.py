@@ -1,4 +1,4 @@
-"""Loader of task batches: seeded, resumable, prefetching, and shared among processes."""
+"""Loader of task batches, with seeds, checkpoints, prefetching and distributed sharding."""
 
 from __future__ import annotations
 
@@ -25,54 +25,54 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 
 class TaskLoader(Iterator[TaskBatch]):
-    """Yields batches of N tasks, for a learner made by `clone(tasks=N)`.
+    """Iterator over batches of N tasks, for a learner made by `clone(tasks=N)`.
 
-    From an endless task set of this package, the loader draws N tasks at once. From any other
-    learn2learn `Taskset` it draws task by task, as `Taskset.sample` does. This includes task sets
-    of this package with a fixed number of tasks, with changed transforms, or over a dataset with a
-    `transform`, which may be random. Both ways have the same distribution; the first is faster. In
-    both, `seed` determines the tasks, and the global generators of Python, numpy and torch are left
-    unchanged.
+    The loader draws N tasks at once from an endless task set of this package. It draws one task at
+    a time, as `Taskset.sample` does, from any other learn2learn `Taskset`. This includes task sets
+    of this package with a fixed number of tasks, with modified transforms, or over a dataset with a
+    `transform`, which may be random. The distribution of tasks is the same, but drawing at once is
+    faster. In both cases `seed` determines the tasks, and the global generators of Python, numpy
+    and torch are left unchanged.
 
     The loader is its own iterator: `next(loader)` returns the next batch, and a new loop continues
-    where the last one was left. With `batches`, a loop ends after this many batches, and the next
+    where the last one stopped. With `batches`, a loop ends after that many batches, and the next
     loop continues with new tasks.
 
     Args:
         taskset: the task set to draw from.
         tasks: `N`, over all processes.
-        shots: support examples of each class, or of a task without classes.
-        queries: query examples of each class, or of a task without classes; None takes all that the
-            task set's samples leave.
-        batches: batches in a loop; None never ends.
-        seed: determines the tasks; None draws a seed from torch's global generator.
+        shots: support examples per class, or per task if there are no classes.
+        queries: query examples per class, or per task if there are no classes; None uses all
+            samples that remain.
+        batches: batches per loop; None loops forever.
+        seed: random seed of the tasks; None draws one from torch's global generator.
         device: device of the batches; None leaves them on the task set's device.
         pin_memory: whether to copy through page-locked memory, for asynchronous copies to CUDA;
             None does so if `device` is a CUDA device.
         prefetch: number of batches that a background thread draws in advance; 0 draws on demand.
-            Drawing task by task always draws on demand, because it uses Python's global generator,
-            which the main thread uses too.
+            It is ignored if tasks are drawn one at a time, which uses Python's global generator;
+            the main thread may use that generator at the same time.
         rank: index of this process.
-        world_size: number of processes that share the tasks. All draw from the same stream, and
-            each takes its part of every batch, tasks `rank * N // world_size` up to
-            `(rank + 1) * N // world_size`. In order of rank, these parts make up the batch of a
-            single process. If `world_size` does not divide N, parts differ by one task; reduce sums
-            over tasks then, not means.
+        world_size: number of processes that share the tasks. All processes follow the same stream,
+            and each takes its part of every batch, tasks `rank * N // world_size` up to
+            `(rank + 1) * N // world_size`. Concatenated in order of rank, the parts are the batch
+            of a single process. If `world_size` does not divide N, parts differ by one task; reduce
+            sums over tasks in that case, not means.
 
     Attributes:
-        taskset, tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed` as
-            drawn if it was None.
+        taskset, tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed` is
+            the seed drawn if None was given.
         at_once: whether N tasks are drawn at once.
 
     Shapes:
-        as `TaskBatch`, with N the tasks of this process.
+        as `TaskBatch`, where N is the number of tasks of this process.
 
     Raises:
         ArgumentTypeError: `taskset` is not a learn2learn Taskset.
         ArgumentError: a count, `seed`, `rank` or `device` is invalid, `world_size` exceeds `tasks`
             or is used without a seed, or `pin_memory` is True without CUDA.
-        DataError: the task set has too few samples for shots and queries, or draws one by one from
-            a source with `support_is_half`, and `shots` is not half of its samples.
+        DataError: the task set has too few samples for shots and queries; or tasks are drawn one at
+            a time from a source with `support_is_half`, and `shots` is not half of the samples.
 
     Example:
         >>> from l2l_rnn.tasksets import get_tasksets
@@ -162,8 +162,8 @@ class TaskLoader(Iterator[TaskBatch]):
         """
         if self.batches is None:
             raise ArgumentTypeError(
-                "TaskLoader: len() needs a number of batches, got batches=None; set it, such as "
-                "batches=100"
+                "TaskLoader: len() requires a number of batches, got batches=None; set it, for "
+                "example batches=100"
             )
         return self.batches
 
@@ -175,29 +175,29 @@ class TaskLoader(Iterator[TaskBatch]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for a copy, without the thread, which cannot be copied."""
+        """Return the state for copying and pickling, without the background thread."""
         return {**vars(self), "_stream": None}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the stream, after the last batch that was returned.
+        """Return the position in the stream after the last returned batch.
 
-        Batches drawn in advance do not count. The state is the same on all ranks, so any rank can
-        save it for all, and it can be loaded with another number of ranks.
+        Prefetched batches do not count. The state is the same on all ranks, so one rank can save it
+        for all, and it can be loaded with another `world_size`.
 
         Returns:
-            `generator`, a tensor of bytes, and entries that are integers, bools or None.
+            `generator`, a byte tensor, and entries that are integers, bools or None.
         """
         return {"generator": self._state.clone(), "batch": self._batch, **self._config()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was called.
+        """Continue where `state_dict` was called.
 
         Args:
-            state: of a loader over the same task set, with the same tasks, shots and queries.
+            state: state of a loader over the same task set, with the same tasks, shots and queries.
 
         Raises:
             ArgumentTypeError: `state` was not returned by `state_dict`.
-            ArgumentError: the state's loader had other tasks, shots or queries.
+            ArgumentError: the loader of `state` had other tasks, shots or queries.
         """
         config = self._config()
         expected = {"generator", "batch", *config}
@@ -210,8 +210,8 @@ class TaskLoader(Iterator[TaskBatch]):
         for name, own in config.items():
             if name != "seed" and state[name] != own:
                 raise ArgumentError(
-                    f"TaskLoader: state must be of a loader with {name}={own!r}, got "
-                    f"{name}={state[name]!r}; load it with the same task set and counts"
+                    f"TaskLoader: state must come from a loader with {name}={own!r}, got "
+                    f"{name}={state[name]!r}; use the same task set and counts"
                 )
         generator = state["generator"]
         batch = check_int("TaskLoader", "batch", state["batch"], least=0)
@@ -229,7 +229,7 @@ class TaskLoader(Iterator[TaskBatch]):
         self._batch = batch if self.batches is None or batch <= self.batches else 0
 
     def _config(self) -> dict[str, Any]:
-        """Return what two loaders must share for one to continue the other's stream."""
+        """Return the settings that must match for a loader to continue another one's stream."""
         sized = isinstance(self.taskset, SourceTaskset)
         return {
             "tasks": self.tasks,

@@ -19,9 +19,9 @@ class Prefetcher(Iterator[T], Generic[T]):
     ends, at `close`, and when this object is garbage collected.
 
     Args:
-        items: the iterator. It must not hold a reference to this object or its owner, or they would
-            never be garbage collected.
-        ahead: the maximum number of items that wait in the queue.
+        items: the iterator. It must not hold a reference to this object or its owner; otherwise
+            neither would be garbage collected.
+        ahead: maximum length of the queue.
 
     Example:
         >>> list(Prefetcher(iter("abc"), ahead=2))

@@ -1,4 +1,4 @@
-"""Streams of task batches: tasks drawn at once from a source, or one by one from a Taskset."""
+"""Streams of task batches, drawn at once from a source or one by one from a Taskset."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Drawn = tuple[TaskBatch, Tensor]  # a batch, and the state of the generator afte
 
 
 class Draw(ABC):
-    """Base of the ways to draw a batch of N tasks, of which it returns a range.
+    """Draws a batch of N tasks and returns a range of them. Abstract base class.
 
     Args:
         taskset: the task set to draw from.
         tasks: `N`.
-        shots, queries: examples of each class, or of a task without classes; `queries` may be None
-            for all that are left.
+        shots, queries: examples per class, or per task if there are no classes; with `queries`
+            None, all remaining examples are queries.
         part: the range of tasks to return, from `part[0]` up to, but not including, `part[1]`.
-        seed: determines the tasks of a task set with a fixed number of them.
+        seed: random seed of the tasks in a task set with a fixed number of tasks.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class AtOnce(Draw):
 
 
 class OneByOne(Draw):
-    """Draws task by task from a Taskset, each with its own seed, so a rank can skip the others."""
+    """Draws one task at a time, each with its own seed, so a rank can skip other ranks' tasks."""
 
     def __call__(self, generator: Generator) -> TaskBatch:
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
@@ -92,7 +92,7 @@ class OneByOne(Draw):
         _seed_all(seed)
         if taskset.num_tasks == -1:
             return taskset.sample()
-        # A fixed task is drawn at its first use. It must not depend on when that is.
+        # A fixed task is drawn on first use, and must not depend on when that happens.
         number = random.randrange(taskset.num_tasks)
         if number not in taskset.sampled_descriptions:
             _seed_all(f"{self.seed} task {number}")
@@ -109,7 +109,7 @@ def _seed_all(seed: str) -> None:
 
 
 def stream(draw: Draw, state: Tensor, pin: bool) -> Iterator[Drawn]:
-    """Yield batches endlessly from a generator's state on, each with the state after it."""
+    """Yield batches endlessly, starting at a generator state, each with the state after it."""
     generator = Generator()
     generator.set_state(state)
     while True:

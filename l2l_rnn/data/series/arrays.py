@@ -1,4 +1,4 @@
-"""Datasets of labeled time series, from arrays and data frames in the usual formats."""
+"""Datasets of labeled time series, from arrays and data frames in common formats."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def from_arrays(
     standardize: Moments | None = None,
     drop_single: bool = False,
 ) -> SequenceDataset | GroupedDataset:
-    """Make a dataset of labeled time series, in any of these formats.
+    """Make a dataset of labeled time series from any of these formats.
 
     ==========================================  ==================================================
     format                                      `X`
     ==========================================  ==================================================
     array of sktime or aeon                     (cases, channels, timepoints)
     array of one channel                        (cases, timepoints)
-    series of unequal length                    list of (channels, timepoints) or (timepoints,)
+    series of different lengths                 list of (channels, timepoints) or (timepoints,)
     array of tslearn, padded with NaN           (cases, timepoints, channels), with `layout`
     nested frame of sktime                      row per case, column per channel, series in cells
     frame of sktime with two index levels       row per case and time, column per channel
@@ -80,29 +80,29 @@ def from_arrays(
         X: the series.
         y: the class of each series. Classes are of one hashable type and are numbered in sorted
             order. With a data frame, `y` may also be a mapping or Series from case to class, or the
-            name of a column of a long frame.
-        groups: the group that each series belongs to, such as a person, in the same forms as `y`;
-            None makes no groups.
+            name of a column in a long frame.
+        groups: the group of each series, such as a person, in the same formats as `y`; None for no
+            groups.
         layout: the axes of arrays, `"channels_first"` or `"channels_last"`.
-        case, time: the columns of a long frame that name the series and the time.
-        channel: the column of a long frame that names the channel, if each row holds the value of
-            one channel; None makes every other column a channel.
+        case, time: the columns of a long frame that contain the series id and the time.
+        channel: the column of a long frame that contains the channel id, if each row has the value
+            of one channel; None makes every other column a channel.
         standardize: mean and standard deviation of each channel, from `channel_moments` of the
             training series; None leaves the values unchanged.
         drop_single: whether to drop classes with a single example instead of raising an error.
 
     Returns:
-        A `GroupedDataset` if there are groups, else a `SequenceDataset`.
+        A `GroupedDataset` if `groups` is given, otherwise a `SequenceDataset`.
 
     Shapes:
         the series of the dataset (items, S, F) float32, padded with NaN; moments (F,) each.
 
     Raises:
         ArgumentTypeError: series are not numbers, or labels are of several types.
-        ShapeError: cases differ in channels, or there is not one label for each case.
-        DataError: a series is empty, or holds an infinite value or a NaN before its end; a class
+        ShapeError: cases differ in channels, or the labels do not match the cases.
+        DataError: a series is empty, or contains an infinite value or a NaN before its end; a class
             has a single example; a label is missing.
-        ArgumentError: the moments do not fit, or a long frame lacks the names of its columns.
+        ArgumentError: the moments do not fit, or the columns of a long frame are not given.
         UnknownNameError: the layout or a column is unknown.
 
     Example:
@@ -121,8 +121,8 @@ def from_arrays(
         y, groups, layout = labels["y"], labels.get("groups"), "channels_last"
     elif columns != Columns():
         raise ArgumentError(
-            f"{who}: case, time and channel name columns of a data frame, got {type(X).__name__}; "
-            "leave them out"
+            f"{who}: case, time and channel require a data frame, got {type(X).__name__}; leave "
+            "them out"
         )
     steps = padded_steps(who, X, layout)
     if standardize is not None:
@@ -144,8 +144,8 @@ def channel_moments(steps: Tensor) -> Moments:
         steps: series, padded with NaN.
 
     Returns:
-        Mean and standard deviation. The standard deviation of a constant channel is given as 1, so
-        that dividing by it is safe.
+        Mean and standard deviation. The standard deviation of a constant channel is set to 1, so
+        dividing by it is safe.
 
     Shapes:
         steps (…, S, F); returns (F,) and (F,).

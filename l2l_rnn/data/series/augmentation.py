@@ -23,12 +23,12 @@ def augment_support(
 
     Args:
         batch: tasks with real-valued steps.
-        *augmentations: applied one after another. Each takes the steps and a keyword `generator`,
-            as the functions of this module do; set their strength with `functools.partial`.
-        generator: makes the draw reproducible; None uses torch's global generator.
+        *augmentations: functions applied in order. Each takes the steps and a keyword `generator`,
+            like the functions of this module; set their strength with `functools.partial`.
+        generator: random number generator; None uses torch's global generator.
 
     Returns:
-        A new batch; the given one is not modified.
+        A new batch; `batch` is not modified.
 
     Raises:
         ArgumentTypeError: the sequences are token ids.
@@ -42,7 +42,7 @@ def augment_support(
         (True, False)
     """
     steps = _checked("augment_support", batch.support_x)
-    if steps.dim() != 4:  # otherwise, examples without steps would pass for the steps of a series
+    if steps.dim() != 4:  # (N, B, F), examples without steps, would look like one series per task
         raise ShapeError(
             f"augment_support: support_x must be (N, B, S, F), got shape {tuple(steps.shape)}; "
             "use tasks whose examples have steps"
@@ -60,12 +60,12 @@ def augment_support(
 
 
 def jitter(x: Tensor, std: float = 0.05, *, generator: Generator | None = None) -> Tensor:
-    """Add normal noise to every value.
+    """Add Gaussian noise to every value.
 
     Args:
-        x: steps, padded with NaN; the padding stays.
+        x: steps, padded with NaN; the padding is kept.
         std: standard deviation of the noise, in units of the values.
-        generator: makes the draw reproducible; None uses torch's global generator.
+        generator: random number generator; None uses torch's global generator.
 
     Shapes:
         x (…, S, F); returns the same shape.
@@ -90,9 +90,9 @@ def scale(x: Tensor, std: float = 0.1, *, generator: Generator | None = None) ->
     """Multiply each channel of each series by a random factor with mean 1.
 
     Args:
-        x: steps, padded with NaN; the padding stays.
-        std: standard deviation of the factors, which are normal.
-        generator: makes the draw reproducible; None uses torch's global generator.
+        x: steps, padded with NaN; the padding is kept.
+        std: standard deviation of the factors, which are normally distributed.
+        generator: random number generator; None uses torch's global generator.
 
     Shapes, Raises, Source: as for `jitter`.
     """
@@ -104,16 +104,16 @@ def scale(x: Tensor, std: float = 0.1, *, generator: Generator | None = None) ->
 def time_warp(
     x: Tensor, std: float = 0.2, knots: int = 4, *, generator: Generator | None = None
 ) -> Tensor:
-    """Warp time: parts of a series run faster, others slower, between fixed end points.
+    """Warp the time axis: some parts of a series run faster, others slower; its ends stay fixed.
 
-    The speed is `exp(std * n)` with n normal at knots that are spread evenly over the series, and
-    linear in between. Values between steps are interpolated linearly.
+    The speed is `exp(std * n)` at evenly spaced knots, where n is standard normal, and linear in
+    between. Values between steps are interpolated linearly.
 
     Args:
-        x: steps, padded with NaN; the padding stays.
+        x: steps, padded with NaN; the padding is kept.
         std: standard deviation of the logarithm of the speed.
         knots: number of knots, at least 2.
-        generator: makes the draw reproducible; None uses torch's global generator.
+        generator: random number generator; None uses torch's global generator.
 
     Shapes:
         x (…, S, F); returns the same shape.
@@ -121,8 +121,8 @@ def time_warp(
     Raises:
         As `jitter`; ArgumentError also if `knots` is not an integer of at least 2.
 
-    Source: as for `jitter`. In the paper, the speed is a smooth curve through normal values, which
-    may be negative.
+    Source: as for `jitter`. In the paper, the speed is a smooth curve through normally distributed
+    values, which may be negative.
     """
     steps, lengths = _checked("time_warp", x).shape[-2], step_lengths(x)
     knots = check_int("time_warp", "knots", knots, least=2)
@@ -138,12 +138,12 @@ def time_warp(
 
 
 def window_slice(x: Tensor, ratio: float = 0.9, *, generator: Generator | None = None) -> Tensor:
-    """Cut a random slice out of each series, and stretch it to the length of the series.
+    """Cut a random slice out of each series and stretch it to the original length.
 
     Args:
-        x: steps, padded with NaN; the padding stays.
+        x: steps, padded with NaN; the padding is kept.
         ratio: length of the slice relative to the series, above 0 and at most 1.
-        generator: makes the draw reproducible; None uses torch's global generator.
+        generator: random number generator; None uses torch's global generator.
 
     Shapes:
         x (…, S, F); returns the same shape.
@@ -163,7 +163,7 @@ def window_slice(x: Tensor, ratio: float = 0.9, *, generator: Generator | None =
 
 
 def _resampled(x: Tensor, lengths: Tensor, positions: Tensor) -> Tensor:
-    """Read series at positions (…, S) from 0 to their last step; the padding stays."""
+    """Read series at positions (…, S) from 0 to their last step; the padding is kept."""
     last = (lengths - 1).clamp(min=0).unsqueeze(-1)
     inside = step_mask(lengths, x.shape[-2])
     values = _interpolated(x.nan_to_num(), positions.clamp(min=0).minimum(last.to(positions.dtype)))
@@ -181,12 +181,12 @@ def _interpolated(values: Tensor, positions: Tensor) -> Tensor:
 
 
 def _normal(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
-    """Draw on the CPU, so that a seed gives the same numbers on every device."""
+    """Draw normal noise on the CPU, so that a seed gives the same numbers on every device."""
     return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
 
 
 def _position_dtype(x: Tensor) -> torch.dtype:
-    """Return a type that can count the steps of a long series, which half precision cannot."""
+    """Return a type that represents large positions exactly, unlike half precision."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -194,10 +194,12 @@ def _checked(who: str, x: Tensor) -> Tensor:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         came = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise ArgumentTypeError(
-            f"{who}: expected real-valued steps, got {came}; token ids cannot be augmented"
+            f"{who}: x must be a tensor of real-valued steps, got {came}; convert x to floating "
+            "point"
         )
     if x.dim() < 2 or x.shape[-2] == 0:
         raise ShapeError(
-            f"{who}: expected steps (…, S, F) with S of at least 1, got shape {tuple(x.shape)}"
+            f"{who}: x must be (…, S, F) with at least one step, got shape {tuple(x.shape)}; "
+            "reshape it"
         )
     return x

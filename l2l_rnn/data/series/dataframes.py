@@ -1,4 +1,4 @@
-"""Readers of time series from pandas data frames: nested, with two index levels, and long."""
+"""Readers of time series in pandas data frames: nested, multi-index and long formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, UnknownNameError
 
-# The types that pandas infers for dates, times and durations. All of them sort by time.
+# Types that pandas infers for dates, times and durations. All of them sort by time.
 _DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
 
 
@@ -19,10 +19,10 @@ class Columns(NamedTuple):
     """Names of the columns of a long frame that identify a value.
 
     Attributes:
-        case: the column that names the series.
+        case: the column of series ids.
         time: the column of times.
-        channel: the column that names the channel, if each row holds the value of one channel; None
-            if each row holds the values of all channels.
+        channel: the column of channel ids, if each row has the value of one channel; None if each
+            row has the values of all channels.
     """
 
     case: Any = None
@@ -31,11 +31,11 @@ class Columns(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Holds the content of a data frame.
+    """Content of a data frame.
 
     Attributes:
         series: an array (timepoints, channels) for each case.
-        labels: one value for each case, under the names that were asked for.
+        labels: the labels of the cases, by the name that was passed to `read_frame`.
     """
 
     series: list[NDArray[Any]]
@@ -51,22 +51,22 @@ def is_frame(value: object) -> bool:
 def read_frame(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> Frame:
     """Read series from a pandas DataFrame.
 
-    A nested frame (sktime's `nested_univ`) has a row for each case, a column for each channel, and
-    series in its cells. A frame with two index levels (`pd-multiindex`) has a row for each case and
-    time. A long frame has the same rows, with case and time in two columns. Times only define the
-    order of the steps. Numbers stored as text are read as numbers.
+    A nested frame (sktime's `nested_univ`) has a row per case, a column per channel, and series in
+    its cells. A frame with two index levels (`pd-multiindex`) has a row per case and time. A long
+    frame has the same rows, with case and time in two columns. Times only define the order of the
+    steps. Numbers stored as text are parsed.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         frame: the DataFrame.
         columns: the columns of a long frame.
-        labels: the labels of the cases, under their names in error messages. Labels are the name of
-            a column of a long frame, a mapping or Series from case to label, or a sequence in the
-            order of the cases' first appearance. Labels that are None are left out.
+        labels: the labels of the cases, by their name in error messages: the name of a column in a
+            long frame, a mapping or Series from case to label, or a sequence in the order in which
+            the cases first appear. Labels that are None are left out.
 
     Raises:
         UnknownNameError: a column does not exist.
-        ArgumentError: a long frame does not name the columns of case and time.
+        ArgumentError: the columns for case and time of a long frame are not given.
         ArgumentTypeError: a cell is neither a series nor a number, or a time is neither a number
             nor a date.
         ShapeError: the channels of a case differ in length.
@@ -111,8 +111,8 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
         cases, times = (frame.index.get_level_values(level) for level in (0, 1))
     elif columns.case is None or columns.time is None:
         raise ArgumentError(
-            f"{who}: a long frame needs the names of its columns of case and time, got "
-            f"case={columns.case!r} and time={columns.time!r}; set each to one of its columns "
+            f"{who}: case and time must name columns of a long frame, got case={columns.case!r} "
+            f"and time={columns.time!r}; set each to one of its columns "
             f"({', '.join(map(str, frame.columns))}), or, if each row is a case, pass "
             "frame[[...]].to_numpy() of the value columns"
         )
@@ -122,8 +122,11 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
     codes, ids = pandas.factorize(cases)
     if (codes < 0).any() or pandas.isna(times).any():
         row = int(np.flatnonzero((codes < 0) | pandas.isna(times))[0])
-        raise DataError(f"{who}: row {row} has no case or no time; fill it in or drop it")
-    # A str is the name of a column of labels; other labels are values.
+        raise DataError(
+            f"{who}: every row must have a case and a time, got none in row {row}; fill it in or "
+            "drop the row"
+        )
+    # A str names a column of labels; other labels are values.
     inside = {name: given for name, given in labels.items() if isinstance(given, str)}
     values = frame.drop(
         columns=[c for c in columns[:2] if c is not None]
@@ -134,16 +137,17 @@ def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> 
     for name, given in labels.items():
         if isinstance(given, (list, tuple, np.ndarray)) and not _is_sorted(ids):
             raise ArgumentError(
-                f"{who}: the cases of the frame are not sorted, so {name} must name the case of "
-                "each label; pass the name of a column, or a mapping or Series from case to label"
+                f"{who}: {name} must map cases to labels, since the cases of the frame are not "
+                f"sorted, got {type(given).__name__}; pass the name of a column, or a mapping or "
+                "Series from case to label"
             )
     ordered, starts = _in_order(who, codes, times, ids)
     try:
         table = values.to_numpy(dtype=np.float64)[ordered]
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError(
-            f"{who}: the columns {', '.join(map(str, values.columns))} must hold numbers ({error});"
-            " drop or convert the others"
+            f"{who}: the columns {', '.join(map(str, values.columns))} must contain numbers, got "
+            f"others ({error}); drop or convert those"
         ) from error
     if table.shape[1] == 0:
         raise DataError(
@@ -176,13 +180,14 @@ def _in_order(
     if same.any():
         row = int(order[np.flatnonzero(same)[0]])
         raise DataError(
-            f"{who}: case {ids[codes[row]]!r} has two rows for time {times[row]!s}; drop one"
+            f"{who}: each case must have one row per time, got two of case {ids[codes[row]]!r} for "
+            f"time {times[row]!s}; drop one"
         )
     return order, np.unique(codes[order], return_index=True)[1]
 
 
 def _times(who: str, times: Any) -> Any:
-    """Return times as values that sort correctly; as text, 10 would come before 9."""
+    """Return times as values that sort correctly; as text, 10 would sort before 9."""
     pandas = sys.modules["pandas"]
     if isinstance(times.dtype, pandas.CategoricalDtype):
         times = times.astype(times.categories.dtype)
@@ -208,7 +213,7 @@ def _pivoted(
     kept = [c for c in values.columns if c != _named(who, values, channel)]
     if len(kept) != 1:
         raise ArgumentError(
-            f"{who}: a frame with a column of channels must have one column of values, got "
+            f"{who}: a frame with a channel column must have one value column, got "
             f"{', '.join(map(str, kept)) or 'none'}; drop the others"
         )
     pandas = sys.modules["pandas"]
@@ -220,7 +225,7 @@ def _pivoted(
         wide = flat.pivot(index=["case", "time"], columns="channel", values="value")
     except ValueError as error:
         raise DataError(
-            f"{who}: a channel has two rows for one time ({error}); drop one"
+            f"{who}: each channel must have one row per time, got two ({error}); drop one"
         ) from error
     return wide, np.asarray(wide.index.get_level_values(0)), wide.index.get_level_values(1)
 
@@ -245,8 +250,8 @@ def _constant(who: str, what: str, values: list[Any], codes: NDArray[Any], ids: 
         both_missing = first != first and value != value  # NaN, which is reported later
         if first != value and not both_missing:
             raise DataError(
-                f"{who}: {what} changes within case {ids[code]!r}, from {first!r} to "
-                f"{value!r}; give each case one value"
+                f"{who}: {what} must be constant within a case, got {first!r} and {value!r} in "
+                f"case {ids[code]!r}; give each case one value"
             )
     return [found[code] for code in range(len(ids))]
 
@@ -257,10 +262,14 @@ def _by_case(who: str, what: str, given: Any, ids: list[Any]) -> Any:
     if isinstance(given, pandas.Series):
         given = given.to_dict() if given.index.is_unique else None
         if given is None:
-            raise DataError(f"{who}: {what} has two labels for a case; give each case one")
+            raise DataError(
+                f"{who}: {what} must have one label per case, got two for some; drop the repeats"
+            )
     if not isinstance(given, Mapping):
         return given
     for case in ids:
         if case not in given:
-            raise DataError(f"{who}: {what} has no label for case {case!r}; add one")
+            raise DataError(
+                f"{who}: {what} must have a label for every case, got none for {case!r}; add one"
+            )
     return [given[case] for case in ids]

@@ -1,4 +1,4 @@
-"""Forecasting tasks: each series is a task, with windows of it as examples."""
+"""Forecasting tasks: each series is a task, and its windows are the examples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from l2l_rnn.functional import step_lengths
 
 
 class ForecastingDataset(GroupedDataset):
-    """Holds windows of series. A task is a series; an example is a context and its next steps.
+    """Dataset of windows of series. A task is a series; an example is a context and its next steps.
 
     The targets of a query are never part of a support example. By default, windows do not overlap.
-    If tasks are `chronological`, every query is later than the support set, so contexts may overlap
+    With `chronological=True`, every query is later than the support set; contexts may then overlap,
     but targets do not.
 
     Args:
@@ -34,15 +34,15 @@ class ForecastingDataset(GroupedDataset):
         stride: steps between the starts of neighboring windows; None takes the smallest stride
             that keeps query targets out of the support set: `context + horizon`, or `horizon` if
             chronological.
-        chronological: whether the support set of a task is earlier than its queries.
-        normalize: whether to normalize each window, channel by channel, by the mean and standard
-            deviation of its context. The targets are scaled likewise.
-        names: names of the series; None numbers them.
+        chronological: whether the support set of a task precedes its queries.
+        normalize: whether to standardize each channel of each window by the mean and standard
+            deviation of its context. The targets are scaled in the same way.
+        names: names of the series; None uses their numbers as names.
 
     Attributes:
         inputs: the contexts.
         targets: the steps that follow.
-        mean, std: subtracted from each window, and then divided by; 0 and 1 without `normalize`.
+        mean, std: mean and standard deviation of each context; 0 and 1 without `normalize`.
         starts: the first step of each window in its series.
 
     Shapes:
@@ -51,9 +51,9 @@ class ForecastingDataset(GroupedDataset):
 
     Raises:
         ArgumentError: a length is not a positive integer, or the stride is too short.
-        DataError: a series is shorter than one window, or holds an infinite value or a NaN before
-            its end.
-        ShapeError: the series differ in channels, or there is not one name for each.
+        DataError: a series is shorter than one window, or contains an infinite value or a NaN
+            before its end.
+        ShapeError: the series differ in channels, or the names do not match the series.
 
     Example:
         >>> series = [torch.arange(40.0) ** 2, torch.arange(30.0)]
@@ -125,7 +125,7 @@ class ForecastingDataset(GroupedDataset):
 
 
 class _SortedGrouping(Grouping):
-    """Draws items in ascending order, which is chronological: items are stored in order of time."""
+    """Draws items in ascending order, which is chronological, since they are stored by time."""
 
     def draw(self, groups: Tensor, each: int, generator: Generator | None = None) -> Tensor:
         return super().draw(groups, each, generator).sort(-1).values
@@ -142,17 +142,16 @@ def split_series(
 ) -> tuple[list[Any], ...]:
     """Split series at random into disjoint sets, such as train, validation and test.
 
-    Series that are equal, step by step, go to the same set.
+    Identical series go to the same set.
 
     Args:
         series: arrays or tensors.
-        fractions: approximate size of each set relative to the others. Every set gets at least one
-            series.
-        generator: makes the split reproducible; None uses torch's global generator.
+        fractions: relative size of each set, approximately. Every set gets at least one series.
+        generator: random number generator; None uses torch's global generator.
 
     Raises:
         ArgumentError: the fractions are not positive numbers.
-        DataError: there are fewer different series than fractions.
+        DataError: there are fewer distinct series than fractions.
 
     Example:
         >>> train, validation, test = split_series([torch.randn(9) for _ in range(10)])
@@ -161,7 +160,7 @@ def split_series(
     """
     if np.ndim(fractions) != 1 or not len(fractions):
         raise ArgumentError(
-            f"split_series: fractions must hold one number for each set, got {fractions!r}; pass a "
+            f"split_series: fractions must have one number for each set, got {fractions!r}; pass a "
             "sequence such as (0.6, 0.2, 0.2)"
         )
     weights = np.array([check_number("split_series", "a fraction", f, above=0) for f in fractions])
@@ -172,7 +171,7 @@ def split_series(
     kinds = list(equal.values())
     if len(kinds) < len(weights):
         raise DataError(
-            f"split_series: expected at least {len(weights)} different series, got {len(kinds)}; "
+            f"split_series: expected at least {len(weights)} distinct series, got {len(kinds)}; "
             "pass more series or fewer fractions"
         )
     order = torch.randperm(len(kinds), generator=generator).tolist()

@@ -16,10 +16,10 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeErr
 def numbered_labels(
     who: str, what: str, labels: Any, items: int
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Number labels 0 .. C-1 in sorted order, and name each number.
+    """Number labels 0 .. C-1 in sorted order.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         what: the name of the labels in the message.
         labels: one hashable label for each item, all of one type. Labels of a type without an order
             are numbered by first appearance.
@@ -30,7 +30,7 @@ def numbered_labels(
 
     Raises:
         ArgumentTypeError: the labels are not a sequence, not hashable, or of several types.
-        ShapeError: there is not one label for each item.
+        ShapeError: the labels do not match the items.
         DataError: a label is missing.
         ArgumentError: two labels have the same name.
 
@@ -41,14 +41,15 @@ def numbered_labels(
     values = _values(who, what, labels)
     if len(values) != items:
         raise ShapeError(
-            f"{who}: expected {items} {what}, one for each series, got {len(values)}; give each "
-            "series one"
+            f"{who}: {what} must have {items} labels, one for each series, got {len(values)}; "
+            "label each series"
         )
     kinds: dict[str, int] = {}
     for i, value in enumerate(values):
         if _is_missing(value):
             raise DataError(
-                f"{who}: the {what} of case {i} is missing ({value!r}); label the case or drop it"
+                f"{who}: {what} must label every case, got {value!r} for case {i}; label the case "
+                "or drop it"
             )
         kinds.setdefault(type(value).__name__, i)
     if len(kinds) > 1:
@@ -67,7 +68,9 @@ def numbered_labels(
     names = tuple(map(str, ordered))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ArgumentError(f"{who}: two {what} have the name {twice!r}; rename one of them")
+        raise ArgumentError(
+            f"{who}: {what} must have distinct names, got {twice!r} twice; rename one of them"
+        )
     numbers = {value: number for number, value in enumerate(ordered)}
     return np.array([numbers[value] for value in values], dtype=np.int64), names
 
@@ -75,10 +78,10 @@ def numbered_labels(
 def check_single(
     who: str, numbers: NDArray[np.int64], names: tuple[str, ...], drop: bool
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Reject or drop classes with a single example, which cannot fill both support and query set.
+    """Reject or drop classes with a single example, too few for a support and a query set.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         numbers: the class of each item.
         names: the names of the classes.
         drop: whether to drop these classes instead of raising an error.
@@ -94,8 +97,8 @@ def check_single(
     if single and not drop:
         shown = ", ".join(map(repr, single[:5])) + (", …" if len(single) > 5 else "")
         raise DataError(
-            f"{who}: a class needs at least two examples, got one of {shown}; add examples, or set "
-            "drop_single=True"
+            f"{who}: each class must have at least two examples, got one of {shown}; add examples, "
+            "or set drop_single=True"
         )
     if len(single) == len(names):
         raise DataError(
@@ -113,8 +116,8 @@ def check_single(
 def _values(who: str, what: str, labels: Any) -> list[Any]:
     if isinstance(labels, (np.ndarray, Tensor)) and labels.ndim != 1:
         raise ShapeError(
-            f"{who}: {what} must be one for each series, got shape {tuple(labels.shape)}; "
-            "flatten them"
+            f"{who}: {what} must have one axis, with a label for each series, got shape "
+            f"{tuple(labels.shape)}; flatten it"
         )
     try:
         # Iterating over a mapping gives its keys, and a set has no order.
@@ -123,8 +126,8 @@ def _values(who: str, what: str, labels: Any) -> list[Any]:
         values = list(labels.tolist() if hasattr(labels, "tolist") else labels)
     except TypeError:
         raise ArgumentTypeError(
-            f"{who}: {what} must be a sequence of labels, got {type(labels).__name__}; give one "
-            "for each series, in order"
+            f"{who}: {what} must be a sequence of labels, got {type(labels).__name__}; pass a list "
+            "with one for each series, in order"
         ) from None
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
@@ -132,4 +135,4 @@ def _values(who: str, what: str, labels: Any) -> list[Any]:
 def _is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return value != value
-    return value is None or type(value).__name__ in ("NAType", "NaTType")  # those of pandas
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT

@@ -13,7 +13,7 @@ from l2l_rnn.errors import DataError
 
 
 class TsFile(NamedTuple):
-    """Holds the content of a .ts file.
+    """Content of a .ts file.
 
     Attributes:
         series: an array (channels, timepoints) for each case; missing values are NaN.
@@ -27,16 +27,16 @@ class TsFile(NamedTuple):
 def read_ts(path: str | os.PathLike[str]) -> TsFile:
     """Read a .ts file of labeled series.
 
-    Each line after `@data` is a case: its channels, separated by colons, and then its class. The
-    values of a channel are separated by commas. The data is checked against the header: the
-    classes, the number of channels, and the length if all series share one.
+    Each line after `@data` is a case: its channels, separated by colons, and its class. The values
+    of a channel are separated by commas. The classes, the number of channels, and the length (if
+    it is fixed) are checked against the header.
 
     Args:
         path: the file.
 
     Raises:
         DataError: the file does not exist, a line does not match the format or the header, there
-            are no cases or no classes, or the series have time stamps. The message names the line.
+            are no cases or no classes, or the series have timestamps. The message gives the line.
 
     Source: the sktime and aeon projects' specification of the .ts format.
     """
@@ -46,7 +46,7 @@ def read_ts(path: str | os.PathLike[str]) -> TsFile:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise DataError(
-            f"read_ts: {path} cannot be read ({error}); check that it exists"
+            f"read_ts: path must be a readable file, got {path} ({error}); check that it exists"
         ) from error
     lines = iter(enumerate(text.split("\n"), start=1))
     header = _Header(path)
@@ -70,7 +70,7 @@ def read_ts(path: str | os.PathLike[str]) -> TsFile:
 
 
 class _Header:
-    """The header of a file, and the parser of the cases after it."""
+    """Header of a file, and parser of its cases."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class _Header:
             case "@classlabel" | "@targetlabel":
                 self.fail(number, f"expected named classes, got {line!r}")
             case "@timestamps" if lowered == ["true"]:
-                self.fail(number, "expected series without time stamps, got @timeStamps true")
+                self.fail(number, "expected series without timestamps, got @timeStamps true")
             case _ if not word.startswith("@"):
                 self.fail(number, f"expected a line that starts with @ or #, got {line[:40]!r}")
 

@@ -15,12 +15,12 @@ _FORMAT = "l2l_rnn.ByteVocabulary"
 
 
 class ByteVocabulary:
-    """Maps each byte of a text's UTF-8 encoding to the byte plus 2.
+    """Vocabulary of bytes: the ids of a text are the bytes of its UTF-8 encoding plus 2.
 
-    It needs no training texts, and no byte is unknown to it.
+    It requires no training texts and knows every byte.
 
     Attributes:
-        PADDING: 0, the id that pads a text at its end.
+        PADDING: 0, the padding id.
         UNKNOWN: 1, the id of an empty text.
 
     Example:
@@ -80,7 +80,7 @@ class ByteVocabulary:
         return bytes(i - 2 for i in ids if i > self.UNKNOWN).decode("utf-8", "replace")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON; the file is written whole or not at all."""
+        """Write the vocabulary to a JSON file, atomically."""
         write_json(path, {"format": _FORMAT, "version": 1})
 
     @classmethod
@@ -88,7 +88,7 @@ class ByteVocabulary:
         """Read a vocabulary that `save` wrote.
 
         Raises:
-            DataError: the file does not hold one.
+            DataError: the file does not contain one.
         """
         content = read_json("ByteVocabulary", path)
         valid = content.get("format") == _FORMAT and content.get("version") == 1

@@ -1,4 +1,4 @@
-"""Checks that all text pipelines share: of texts, of token ids and of saved files."""
+"""Checks of texts, token ids and saved files, shared by all text pipelines."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def check_saved(who: str, path: str | os.PathLike[str], valid: bool, expected: s
     """Raise an error if the content of a saved file is not `valid`.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         path: the file.
-        valid: whether its content is as expected.
-        expected: describes the expected content.
+        valid: whether its content is valid.
+        expected: description of the expected content.
 
     Raises:
         DataError: `valid` is False.
     """
     if not valid:
-        raise DataError(f"{who}: {path} must hold {expected}, got something else; save it again")
+        raise DataError(f"{who}: {path} must contain {expected}, got something else; save it again")

@@ -1,4 +1,4 @@
-"""Text pipelines over tokenizers of the package `tokenizers`."""
+"""Text pipeline over a tokenizer of the package `tokenizers`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TokenizerPipeline:
         special_tokens: whether to keep the tokens that its post-processor adds, such as [CLS].
 
     Attributes:
-        PADDING: 0, the id that pads a text at its end.
+        PADDING: 0, the padding id.
         UNKNOWN: 1, the id of unknown tokens, and of a text without tokens.
         tokenizer: the copy.
         special_tokens: as given.
@@ -85,7 +85,7 @@ class TokenizerPipeline:
     __call__ = encode
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the ids of many texts as arrays; the package encodes them in parallel.
+        """Return the ids of many texts as arrays, encoded in parallel.
 
         Raises:
             ArgumentTypeError: a text is not a str.
@@ -113,7 +113,7 @@ class TokenizerPipeline:
         return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the pipeline as JSON; the file is written whole or not at all."""
+        """Write the pipeline to a JSON file, atomically."""
         content = {"format": _FORMAT, "version": 1, "special_tokens": self.special_tokens}
         write_json(path, {**content, "tokenizer": json.loads(self._json)})
 
@@ -122,7 +122,7 @@ class TokenizerPipeline:
         """Read a pipeline that `save` wrote.
 
         Raises:
-            DataError: the file does not hold one.
+            DataError: the file does not contain one.
             MissingExtraError: the package tokenizers is not installed.
         """
         content = read_json("TokenizerPipeline", path)
@@ -138,9 +138,9 @@ class TokenizerPipeline:
         tokenizers = require("tokenizers", extra="hub", purpose="TokenizerPipeline")
         try:
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
-        except Exception as error:  # the package raises nothing narrower
+        except Exception as error:  # tokenizers raises nothing more specific
             raise DataError(
-                f"TokenizerPipeline: {path} must hold a tokenizer that tokenizers can read, got "
+                f"TokenizerPipeline: {path} must contain a tokenizer that tokenizers can read, got "
                 f"{error}; save it again"
             ) from error
         return cls(tokenizer, content["special_tokens"])

@@ -1,4 +1,4 @@
-"""Text pipelines of any kind: wrapped around a tokenizer, or loaded from a file."""
+"""Conversion of tokenizers to text pipelines, and loading of saved pipelines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.files import read_json
 
-# Maps a str to ids of at least 1; 1 is unknown, and 0 is left for padding.
+# Maps a str to ids of at least 1: 1 is unknown, and 0 is reserved for padding.
 Pipeline = Callable[[str], Sequence[int]]
 
 _KINDS: tuple[Any, ...] = (
@@ -27,14 +27,14 @@ _KINDS: tuple[Any, ...] = (
 
 
 def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
-    """Read a text pipeline of any kind that its `save` wrote.
+    """Load a text pipeline of any kind that was written by its `save` method.
 
     Args:
         path: a JSON file; its field "format" names the kind of pipeline.
 
     Raises:
-        DataError: the file does not hold a pipeline.
-        MissingExtraError: the package that the pipeline needs is not installed.
+        DataError: the file does not contain a pipeline.
+        MissingExtraError: a package that the pipeline requires is not installed.
 
     Example:
         >>> import pathlib, tempfile
@@ -48,7 +48,7 @@ def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
     name = read_json("load_pipeline", path).get("format")
     if not isinstance(name, str) or name not in kinds:
         raise DataError(
-            f"load_pipeline: {path} must hold one of the formats {', '.join(kinds)}, got {name!r}; "
+            f"load_pipeline: the format of {path} must be one of {', '.join(kinds)}, got {name!r}; "
             "save the pipeline again"
         )
     pipeline: Pipeline = kinds[name].load(path)

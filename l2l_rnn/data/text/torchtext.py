@@ -25,15 +25,15 @@ class TransformPipeline:
     because datasets add their own.
 
     Args:
-        *steps: called one after another: a tokenizer such as `get_tokenizer("basic_english")`,
-            torchtext transforms, or any callable. The last one returns ids, as a list or a tensor.
-        padding: the id that the transforms pad with; None takes it from the `PadTransform` among
-            the steps, if there is one.
+        *steps: callables applied in order: a tokenizer such as `get_tokenizer("basic_english")`,
+            torchtext transforms, or your own. The last one returns ids, as a list or a tensor.
+        padding: the padding id of the transforms; None takes it from the `PadTransform` among the
+            steps, if there is one.
 
     Attributes:
-        PADDING: 0, the id that pads a text at its end.
-        UNKNOWN: 1, in place of the default index of the `VocabTransform` among the steps, and the
-            id of a text without tokens.
+        PADDING: 0, the padding id.
+        UNKNOWN: 1, which replaces the default index of the `VocabTransform` among the steps. It is
+            also the id of a text without tokens.
         steps: the steps; a `Sequential` is unpacked.
         padding: as given or found.
 
@@ -75,8 +75,8 @@ class TransformPipeline:
         """
         if self._vocabulary is None:
             raise ArgumentTypeError(
-                "TransformPipeline: its size is known from a VocabTransform only, got none among "
-                "the steps; set the model's vocab_size yourself"
+                "TransformPipeline: len() requires a VocabTransform among the steps, got none; set "
+                "the model's vocab_size yourself"
             )
         added = [step.token for step in self.steps if _kind(step) == "AddToken"]
         highest = max(len(self._vocabulary) - 1, *(i for i in added if isinstance(i, int)), 0)
@@ -93,7 +93,7 @@ class TransformPipeline:
         for step in self.steps:
             value = step(value)
             if isinstance(value, list) and not value:
-                return [self.UNKNOWN]  # torch warns when a transform gets an empty list
+                return [self.UNKNOWN]  # torch warns if a transform gets an empty list
         ids = value.tolist() if hasattr(value, "tolist") else value
         if not isinstance(ids, list) or not all(type(i) is int and i >= 0 for i in ids):
             raise DataError(
@@ -106,7 +106,7 @@ class TransformPipeline:
     __call__ = encode
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the pipeline as JSON; the file is written whole or not at all.
+        """Write the pipeline to a JSON file, atomically.
 
         Raises:
             ArgumentError: a step is not the tokenizer `"basic_english"`, `VocabTransform`,
@@ -120,7 +120,7 @@ class TransformPipeline:
         """Read a pipeline that `save` wrote.
 
         Raises:
-            DataError: the file does not hold one.
+            DataError: the file does not contain one.
             MissingExtraError: torchtext is not installed.
         """
         content = read_json("TransformPipeline", path)
@@ -139,7 +139,7 @@ class TransformPipeline:
             return cls(*(_rebuilt(step) for step in content["steps"]), padding=content["padding"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"TransformPipeline: {path} must hold steps that save() wrote, got {error!r}; "
+                f"TransformPipeline: {path} must contain steps written by save(), got {error!r}; "
                 "save it again"
             ) from error
 
@@ -147,9 +147,9 @@ class TransformPipeline:
 def from_torchtext(
     vocabulary: Any, splitter: str | Callable[[str], Sequence[str]]
 ) -> WordVocabulary:
-    """Return the words of a torchtext `Vocab`, in the same order, as a `WordVocabulary`.
+    """Convert a torchtext `Vocab` to a `WordVocabulary` with the words in the same order.
 
-    The word at its default index becomes unknown, id 1. The other words get the ids 2, 3, ….
+    The word at the default index becomes the unknown id, 1. The other words get the ids 2, 3, ….
 
     Args:
         vocabulary: a `torchtext.vocab.Vocab`, or an object with its methods `get_itos` and
@@ -200,8 +200,8 @@ def _described(step: Any) -> dict[str, Any]:
         return {"step": "basic_english"}
     name = getattr(step, "__name__", type(step).__name__)
     raise ArgumentError(
-        f"TransformPipeline: the step {name!r} cannot be saved, only basic_english, str.split, "
-        "VocabTransform, Truncate, AddToken and StrToIntTransform; build the pipeline in code"
+        "TransformPipeline: to be saved, a step must be basic_english, str.split, VocabTransform, "
+        f"Truncate, AddToken or StrToIntTransform, got {name!r}; build the pipeline in code"
     )
 
 
@@ -226,7 +226,7 @@ def _rebuilt(step: dict[str, Any]) -> Any:
 
 
 def _torchtext() -> tuple[ModuleType, ModuleType]:
-    with warnings.catch_warnings():  # torchtext warns at every import that it is deprecated
+    with warnings.catch_warnings():  # torchtext emits a deprecation warning on import
         warnings.simplefilter("ignore", UserWarning)
         return (
             require("torchtext.transforms", extra="torchtext", purpose="TransformPipeline"),

@@ -1,4 +1,4 @@
-"""Base of vocabularies, and the vocabulary of characters."""
+"""Base class of vocabularies, and the vocabulary of characters."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FORMAT = "l2l_rnn.CharacterVocabulary"
 
 
 class Vocabulary(ABC):
-    """Base of the text pipelines that know their tokens by name. Not for direct use.
+    """Text pipeline with a fixed list of tokens. Abstract base class.
 
     Attributes:
-        PADDING: 0, the id that pads a text at its end.
+        PADDING: 0, the padding id.
         UNKNOWN: 1, the id of every token outside the vocabulary.
         token_ids: the id of each token, 2, 3, … in the order of the vocabulary.
     """
@@ -74,30 +74,30 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON; the file is written whole or not at all."""
+        """Write the vocabulary to a JSON file, atomically."""
 
 
 class CharacterVocabulary(Vocabulary):
     """Maps each character of a text to a token id, and back.
 
-    Texts are first normalized to Unicode's composed form (NFC), so that an accented letter is one
-    character however it was typed. A combining mark that composes with nothing is a character of
-    its own. Case is kept, because it helps to tell languages apart. To ignore it, lower the texts
-    here and at `encode`.
+    Texts are first normalized to Unicode's composed form (NFC), so an accented letter is one
+    character regardless of how it was typed. A combining mark without a composed form is a separate
+    character. Case is kept, because it helps to distinguish languages. To ignore case, lowercase
+    the texts here and in `encode`.
 
     Args:
-        texts: the texts that define the vocabulary. Use those of the meta-train classes alone, so
+        texts: the texts that define the vocabulary. Use only texts of the meta-train classes, so
             that nothing leaks from the validation and test classes.
-        min_count: how often a character must occur to get an id; 1 keeps every character.
+        min_count: minimum number of occurrences of a character; 1 keeps every character.
 
     Attributes:
-        PADDING: 0, the id that pads a text at its end.
+        PADDING: 0, the padding id.
         UNKNOWN: 1, the id of every character outside the vocabulary.
         characters: the characters with ids 2, 3, …, in order of their code points.
         token_ids: the id of each character.
 
     Raises:
-        ArgumentTypeError: `texts` is one str, or contains something other than str.
+        ArgumentTypeError: `texts` is a str, or contains something other than str.
         ArgumentError: `min_count` is not a positive integer.
 
     Example:
@@ -180,7 +180,7 @@ class CharacterVocabulary(Vocabulary):
         return "".join(table[i] for i in check_ids("CharacterVocabulary", ids, len(table)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON; the file is written whole or not at all."""
+        """Write the vocabulary to a JSON file, atomically."""
         write_json(path, {"format": _FORMAT, "version": 1, "characters": list(self.characters)})
 
     @classmethod
@@ -188,7 +188,7 @@ class CharacterVocabulary(Vocabulary):
         """Read a vocabulary that `save` wrote.
 
         Raises:
-            DataError: the file does not hold one.
+            DataError: the file does not contain one.
         """
         content = read_json("CharacterVocabulary", path)
         characters = content.get("characters")

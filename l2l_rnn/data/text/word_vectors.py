@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from l2l_rnn.data.text.vocabulary import Vocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError
 
-_LONGEST = 2**20  # bytes of a line; a vector of 4096 numbers takes a twentieth of this
+_LONGEST = 2**20  # maximum bytes per line; a vector of 4096 numbers takes a twentieth of this
 
 
 def read_vectors(
@@ -25,27 +25,28 @@ def read_vectors(
     vocabulary: Vocabulary | Mapping[str, int],
     generator: Generator | None = None,
 ) -> Tensor:
-    """Read the vectors of a vocabulary's words, one row for each id.
+    """Read the vectors of a vocabulary's words, one row per id.
 
-    The file is text in the format of GloVe, word2vec and fastText: each line holds a word and its
-    numbers, separated by spaces. A first line of two integers is a header and is skipped. A word
-    may contain spaces. Only the words of the vocabulary are kept; of a word that appears twice, the
-    first row is kept. The file is read line by line; nothing is unpickled or cached.
+    The file is text in the format of GloVe, word2vec and fastText: each line contains a word and
+    its numbers, separated by spaces. A first line of two integers is a header and is skipped. A
+    word may contain spaces. Only words of the vocabulary are kept; if a word appears twice, the
+    first line counts. The file is read line by line; nothing is unpickled or cached.
 
     Args:
-        path: the file; one that ends in `.gz` is decompressed while it is read.
+        path: the file; a file that ends in `.gz` is decompressed.
         vocabulary: a `WordVocabulary`, a `CharacterVocabulary`, or a mapping from word to id.
-        generator: draws the rows of words that the file lacks, from a normal distribution with the
-            mean and standard deviation of the vectors found; None leaves these rows zero.
+        generator: random number generator for the rows of words that are not in the file. They are
+            drawn from a normal distribution with the mean and standard deviation of the vectors
+            found. None sets these rows to zero.
 
     Shapes:
-        returns (ids, dimensions) float32; there are `len(vocabulary)` ids, or one more than a
-        mapping's largest id. Row 0, padding, is zero.
+        returns (ids, dimensions) float32, with `len(vocabulary)` rows, or one more than the largest
+        id of a mapping. Row 0, padding, is zero.
 
     Raises:
         ArgumentTypeError: `vocabulary` is something else.
-        DataError: lines differ in their number of numbers, or one is not finite; a word is not
-            UTF-8; or the file has no word of the vocabulary.
+        DataError: lines differ in length, or a number is not finite; a word is not UTF-8; or the
+            file has no word of the vocabulary.
 
     Example:
         >>> import pathlib, tempfile
@@ -62,8 +63,8 @@ def read_vectors(
         >>> embedding(torch.tensor([[3, 0]])).shape
         torch.Size([1, 2, 2])
 
-    Source: the format is that of T. Mikolov et al., 2013, word2vec; J. Pennington et al., 2014,
-    GloVe, without a header; P. Bojanowski et al., 2017, fastText.
+    Source: file formats of T. Mikolov et al., 2013, word2vec; J. Pennington et al., 2014, GloVe
+    (without a header); P. Bojanowski et al., 2017, fastText.
     """
     ids, size = _ids(vocabulary)
     rows: dict[int, NDArray[np.float32]] = {}
@@ -77,7 +78,7 @@ def read_vectors(
         if width < 1 or len(parts) <= width or (surplus and all(map(_is_number, surplus))):
             raise DataError(
                 f"read_vectors: line {number} of {path} must have a word and {max(width, 1)} "
-                f"numbers like the lines before it, got {len(parts)} parts; fix or delete the line"
+                f"numbers, like earlier lines, got {len(parts)} parts; fix or delete the line"
             )
         word = b" ".join(parts[:-width])
         try:
@@ -92,8 +93,8 @@ def read_vectors(
             rows[row] = _numbers(parts[-width:], number, path)
     if not rows or width is None:
         raise DataError(
-            f"read_vectors: {path} must have some of the {len(ids)} words of the vocabulary, got "
-            "none of them; match the file's case and word splitting"
+            f"read_vectors: {path} must contain words of the vocabulary, got none of its "
+            f"{len(ids)}; match the file's case and word splitting"
         )
     return _filled(rows, size, width, generator)
 
@@ -132,7 +133,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
             if len(line) == _LONGEST:
                 raise DataError(
                     f"read_vectors: line {number} of {path} must be shorter than {_LONGEST:,} "
-                    "bytes, got a longer one; check that the file holds word vectors"
+                    "bytes, got a longer one; check that the file contains word vectors"
                 )
             stripped = line.rstrip(b" \t\r\n")
             if stripped:

@@ -1,4 +1,4 @@
-"""The vocabulary of words, and the splitters that find them in a text."""
+"""Vocabulary of words, and the functions that split a text into words."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ class WordVocabulary(Vocabulary):
     """Maps each word of a text to a token id, and back.
 
     Args:
-        texts: the texts that define the vocabulary. Use those of the meta-train classes alone, so
+        texts: the texts that define the vocabulary. Use only texts of the meta-train classes, so
             that nothing leaks from the validation and test classes.
-        splitter: splits a text into words. `"words"` lowers the text, normalizes it to NFC, and
-            returns runs of letters, digits and the marks on them, and every other symbol by itself;
-            `"whitespace"` splits at spaces; `"basic_english"` is torchtext's tokenizer. Or any
-            callable from str to a list of str.
-        min_count: how often a word must occur to get an id; 1 keeps every word.
-        max_size: keeps the most frequent words only, this many; None keeps all.
+        splitter: name of a splitter, or any callable from str to a list of str. `"words"`
+            lowercases the text, normalizes it to NFC, and returns runs of letters, digits and their
+            combining marks, and every other symbol by itself; `"whitespace"` splits at whitespace;
+            `"basic_english"` is torchtext's tokenizer.
+        min_count: minimum number of occurrences of a word; 1 keeps every word.
+        max_size: maximum number of words, the most frequent ones; None keeps all.
 
     Attributes:
-        PADDING: 0, the id that pads a text at its end.
+        PADDING: 0, the padding id.
         UNKNOWN: 1, the id of every word outside the vocabulary.
         words: the words with ids 2, 3, …, the most frequent first, ties in alphabetical order.
         token_ids: the id of each word.
         splitter: as given.
 
     Raises:
-        ArgumentTypeError: `texts` is one str, or contains something other than str; or the splitter
+        ArgumentTypeError: `texts` is a str, or contains something other than str; or the splitter
             is neither a name nor a callable.
-        UnknownNameError: no splitter has this name.
+        UnknownNameError: the splitter is unknown.
         ArgumentError: `min_count` or `max_size` is not a positive integer.
         MissingExtraError: the splitter is `"basic_english"` and torchtext is not installed.
 
@@ -81,7 +81,7 @@ class WordVocabulary(Vocabulary):
 
     @classmethod
     def from_words(cls, words: Iterable[str], splitter: str | Splitter = "words") -> WordVocabulary:
-        """Return the vocabulary of these words, with ids 2, 3, … in the given order.
+        """Make a vocabulary of the given words, with ids 2, 3, … in the given order.
 
         Raises:
             ArgumentError: a word is not a str, or appears twice.
@@ -94,7 +94,7 @@ class WordVocabulary(Vocabulary):
         if len(set(words)) < len(words) or not all(isinstance(word, str) for word in words):
             raise ArgumentError(
                 "WordVocabulary: words must be distinct str, got "
-                f"{len(words) - len(set(words))} repeated or some of another type; give each once"
+                f"{len(words) - len(set(words))} repeats, or some of another type; pass each once"
             )
         vocabulary = cls((), splitter)
         vocabulary._set(words)
@@ -139,9 +139,9 @@ class WordVocabulary(Vocabulary):
         return " ".join(table[i] for i in ids if i != self.PADDING)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON; the file is written whole or not at all.
+        """Write the vocabulary to a JSON file, atomically.
 
-        A custom splitter is not saved: pass it to `load` again.
+        A custom splitter is not saved; pass it to `load` again.
         """
         splitter = self.splitter if isinstance(self.splitter, str) else None
         words = list(self.words)
@@ -155,11 +155,11 @@ class WordVocabulary(Vocabulary):
 
         Args:
             path: the file.
-            splitter: the splitter, if the saved vocabulary had a custom one; None takes the one
-                that the file names.
+            splitter: the splitter, if the saved vocabulary had a custom one; None uses the one
+                named in the file.
 
         Raises:
-            DataError: the file does not hold a vocabulary of words.
+            DataError: the file does not contain a vocabulary of words.
             ArgumentError: the file names no splitter, and `splitter` is None.
         """
         content = read_json("WordVocabulary", path)
@@ -178,19 +178,19 @@ class WordVocabulary(Vocabulary):
         splitter = content["splitter"] if splitter is None else splitter
         if splitter is None:
             raise ArgumentError(
-                f"WordVocabulary: {path} was saved with a custom splitter, got splitter=None; pass "
-                "the same callable to WordVocabulary.load"
+                f"WordVocabulary: splitter must be given, as {path} was saved with a custom one, "
+                "got None; pass the same callable to WordVocabulary.load"
             )
         return cls.from_words(content["words"], splitter)
 
 
 def basic_english() -> Splitter:
-    """Return torchtext's tokenizer of that name.
+    """Return torchtext's tokenizer `basic_english`.
 
     Raises:
         MissingExtraError: torchtext is not installed.
     """
-    with warnings.catch_warnings():  # torchtext warns at every import that it is deprecated
+    with warnings.catch_warnings():  # torchtext emits a deprecation warning on import
         warnings.simplefilter("ignore", UserWarning)
         data = require("torchtext.data", extra="torchtext", purpose="the splitter 'basic_english'")
     return data.get_tokenizer("basic_english")

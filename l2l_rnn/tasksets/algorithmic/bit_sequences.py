@@ -1,4 +1,4 @@
-"""Base class of tasks that read a sequence and output bits at some of its steps."""
+"""Base class of tasks with target bits at some steps of the input sequence."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class BitBatch(NamedTuple):
 
 
 class BitSequences(TaskFamily):
-    """Tasks whose targets are bits at some steps of the input sequence. Abstract base class.
+    """Tasks with target bits at some steps of the input sequence. Abstract base class.
 
     Every sequence is drawn independently, from random bits. As in any `TaskFamily`, the sequences
-    of a task share the task's parameters, such as their length. All of them are padded to `steps`
-    with NaN, so that tasks can be stacked, and targets are NaN at steps without a target.
-    `sequences` draws a plain batch, without that padding, for training on the rule itself.
+    of a task share the task's parameters, such as their length. Sequences are padded to `steps`
+    with NaN, so that tasks can be stacked; targets are NaN at steps without a target. `sequences`
+    draws a plain batch without padding, to train on the rule itself.
 
     Attributes:
         steps: `S`, the length of the longest possible sequence.
@@ -65,21 +65,21 @@ class BitSequences(TaskFamily):
 
         Args:
             parameters: task parameters, one row per sequence.
-            generator: source of randomness; None uses torch's global generator.
+            generator: random number generator; None uses torch's global generator.
 
         Shapes:
             parameters `(B, …)` -> inputs `(B, S, F)`, NaN after the end, and targets
-            `(B, S, output_size)`, NaN at steps without a target. S is the longest sequence's.
+            `(B, S, output_size)`, NaN at steps without a target. S is the longest sequence length.
         """
 
     def sequences(
         self, batch: int, generator: Generator | None = None, *, ragged: bool = False
     ) -> BitBatch:
-        """Draw a batch of sequences, for training on the rule itself.
+        """Draw a batch of sequences, to train on the rule itself.
 
         Args:
             batch: `B`, the number of sequences.
-            generator: source of randomness; None uses torch's global generator.
+            generator: random number generator; None uses torch's global generator.
             ragged: whether each sequence draws its own length. By default one length is drawn for
                 the whole batch, and nothing is padded.
 
@@ -116,27 +116,27 @@ class BitSequences(TaskFamily):
     def cost(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Compute each task's mean cross-entropy per sequence, in bits, `(N,)`.
 
-        This is the "cost per sequence (bits)" of Graves et al. Arguments are those of `loss`.
+        This is the "cost per sequence (bits)" of Graves et al. Arguments as in `loss`.
         """
-        bits = (~targets.isnan()).sum((-3, -2, -1)) / targets.shape[-3]  # of a sequence
+        bits = (~targets.isnan()).sum((-3, -2, -1)) / targets.shape[-3]  # per sequence
         return binary_cross_entropy(outputs, targets) * bits / math.log(2)
 
     def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Compute each task's mean number of wrong bits per sequence, `(N,)`.
 
-        A logit above 0 predicts 1. Arguments are those of `loss`.
+        A logit above 0 predicts 1. Arguments as in `loss`.
         """
         if outputs.shape != targets.shape:
             raise ShapeError(
                 f"{type(self).__name__}: outputs must have the shape of the targets, "
-                f"{tuple(targets.shape)}, got {tuple(outputs.shape)}; give one output per step"
+                f"{tuple(targets.shape)}, got {tuple(outputs.shape)}; pass one output per step"
             )
         wrong = ((outputs > 0) != (targets > 0.5)).to(outputs.dtype)
         wrong = wrong.masked_fill(outputs.isnan(), math.nan).masked_fill(targets.isnan(), 0)
         return wrong.sum((-2, -1)).mean(-1)
 
     def _rows(self, batch: int, ragged: bool, generator: Generator | None) -> Tensor:
-        """Draw the parameters of a batch of sequences: one row for all of them, or one each."""
+        """Draw the parameters of a batch of sequences: one shared row, or one row each."""
         drawn = self.parameters(batch if ragged else 1, generator)
         return drawn.expand(batch, -1)
 
@@ -148,7 +148,7 @@ class BitSequences(TaskFamily):
 
 
 def check_range(who: str, name: str, bounds: Sequence[int]) -> tuple[int, int]:
-    """Return a range of positive integers as a pair of ints.
+    """Return a range of positive integers as two ints.
 
     Raises:
         ArgumentError: `bounds` are not two positive integers in order.
@@ -160,7 +160,7 @@ def check_range(who: str, name: str, bounds: Sequence[int]) -> tuple[int, int]:
     if low > high:
         raise ArgumentError(
             f"{who}: {name} must be two positive integers, the smallest and the largest, got "
-            f"{bounds!r}; for a single value, give it twice"
+            f"{bounds!r}; repeat a single value"
         )
     return low, high
 
@@ -178,12 +178,12 @@ def random_bits(*shape: int, generator: Generator | None = None) -> Tensor:
 
 
 def vectors_at_steps(vectors: Tensor, index: Tensor, mask: Tensor, fill: float) -> Tensor:
-    """Lay vectors out along the steps of each sequence.
+    """Place vectors at the steps of each sequence.
 
     Args:
         vectors: the vectors of each sequence.
-        index: which vector each step shows; ignored where the mask is False.
-        mask: the steps that show a vector.
+        index: the vector at each step; ignored where the mask is False.
+        mask: the steps that have a vector.
         fill: value of the other steps.
 
     Shapes:

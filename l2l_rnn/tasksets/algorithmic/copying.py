@@ -30,7 +30,7 @@ from l2l_rnn.tasksets.registration import register_family
         classes=None,
         items=None,
         lengths=(3, 41),
-        splits="a sequence, except by chance (each is drawn independently)",
+        splits="random; sequences are drawn independently",
         measure="wrong bits per sequence (best 0)",
         chance=42.0,
         baseline=("the exact algorithm", 0.0),
@@ -50,10 +50,10 @@ class Copy(BitSequences):
 
     Args:
         bits: bits per vector.
-        lengths: the smallest and the largest L; all values between them are equally likely.
+        lengths: smallest and largest L; all values in this range are equally likely.
 
     Shapes:
-        inputs `(N, B, S, bits + 1)`, targets `(N, B, S, bits)`, where S is that of the largest L.
+        inputs `(N, B, S, bits + 1)`, targets `(N, B, S, bits)`, where S is for the largest L.
 
     Raises:
         ArgumentError: `bits` is not a positive integer, or `lengths` is not two positive integers
@@ -67,8 +67,8 @@ class Copy(BitSequences):
         >>> family.at(120).sequences(2).targets.shape  # longer than in training
         torch.Size([2, 241, 8])
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.1. Its
-    lengths and bits are the defaults.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.1. The
+    defaults are the paper's lengths and bits.
     """
 
     def __init__(self, bits: int = 8, lengths: Sequence[int] = (1, 20)) -> None:
@@ -81,7 +81,7 @@ class Copy(BitSequences):
         return 2 * self.lengths[1] + 1
 
     def at(self, length: int) -> Copy:
-        """Return a copy of this family with a single length, inside its range or not."""
+        """Return a copy of this family with a single length, which may be out of its range."""
         length = check_int("Copy.at", "length", length)
         return self._with(lengths=(length, length))
 
@@ -111,37 +111,37 @@ class Copy(BitSequences):
         classes=None,
         items=None,
         lengths=(4, 112),
-        splits="a sequence, except by chance (each is drawn independently)",
+        splits="random; sequences are drawn independently",
         measure="wrong bits per sequence (best 0)",
         chance=140.625,
         baseline=("the exact algorithm", 0.0),
     ),
 )
 class RepeatCopy(BitSequences):
-    """Repeated copying: read bit vectors and a number, output them that many times, then a marker.
+    """Repeated copying: read bit vectors and a number, then output the vectors that many times.
 
     A sequence of L vectors, to be repeated R times, has S = L + 1 + L R + 1 steps:
 
     - steps 0 .. L-1: the vectors, on channels 0 .. bits-1;
     - step L: the number R on channel `bits`, standardized by the mean and standard deviation of its
       range, and a flag of 1 on channel `bits + 1`; both channels are 0 at all other steps;
-    - steps L+1 .. L + L R: zeros; the targets are the vectors in order, R times over;
-    - the last step: zeros; the target is the end marker, a 1 as bit `bits`, which is 0 before.
+    - steps L+1 .. L + L R: zeros; the targets are the vectors in order, repeated R times;
+    - the last step: zeros; the target is the end marker, a 1 in bit `bits`, which is 0 before.
 
     A task is a length L and a number R. The error is the number of wrong bits per sequence; at
     chance level it is half of the (L R + 1) * (bits + 1) target bits.
 
     Args:
         bits: bits per vector.
-        lengths: the smallest and the largest L; all values between them are equally likely.
-        repeats: the smallest and the largest R; all values between them are equally likely.
+        lengths: smallest and largest L; all values in this range are equally likely.
+        repeats: smallest and largest R; all values in this range are equally likely.
 
     Attributes:
-        mean, std: of R, by which it is standardized.
+        mean, std: mean and standard deviation of R, used to standardize it.
 
     Shapes:
-        inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits + 1)`, where S is that of the largest
-        L and R.
+        inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits + 1)`, where S is for the largest L
+        and R.
 
     Raises:
         ArgumentError: `bits` is not a positive integer, or `lengths` or `repeats` is not two
@@ -155,9 +155,9 @@ class RepeatCopy(BitSequences):
         >>> batch.targets[0, :, -1].tolist()
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.2. Its
-    ranges and bits are the defaults. The flag next to R is added here: R at the mean of its range
-    is shown as 0, which would otherwise look like an empty step.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.2. The
+    defaults are the paper's ranges and bits. The flag next to R is not in the paper: if R is the
+    mean of its range, it is standardized to 0, and the step would look empty without the flag.
     """
 
     def __init__(

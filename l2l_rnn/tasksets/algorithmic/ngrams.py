@@ -26,7 +26,7 @@ _MAX_ORDER = 12  # a table of 2,048 probabilities
         classes=None,
         items=None,
         lengths=(199, 199),
-        splits="a table, except by chance (its probabilities are continuous)",
+        splits="random; tables are drawn independently",
         measure="cost per sequence in bits",
         chance=195.0,
         baseline=("the optimal predictor without a support set", 128.0),
@@ -35,19 +35,19 @@ _MAX_ORDER = 12  # a table of 2,048 probabilities
 class DynamicNGrams(BitSequences):
     """Dynamic n-grams: predict the next bit of sequences generated from an unknown table.
 
-    A task is a table. For each context c of n - 1 bits, it holds the probability that the next bit
-    is 1, drawn from Beta(1/2, 1/2). A sequence starts with n - 1 fair bits; the others are drawn
-    from the table. Each step shows a bit, and its target is the next bit. The first target is at
-    step n - 2, where the context is complete: the fair bits cannot be predicted and are not
-    targets.
+    A task is a table. For each context c of n - 1 bits, it contains the probability that the next
+    bit is 1, drawn from Beta(1/2, 1/2). A sequence starts with n - 1 fair bits; the others are
+    drawn from the table. Each step shows a bit, and its target is the next bit. The first target is
+    at step n - 2, where the context is complete. The fair bits are not targets, because they cannot
+    be predicted.
 
     After N1 ones and N0 zeros in the same context, the optimal prediction is
 
         P(1 | N1, N0, c) = (N1 + 1/2) / (N1 + N0 + 1),
 
-    and no predictor has a lower cost on average. `bayes_logits` computes it, and `bayes_bits` its
-    cost. With the default options its cost is 128.0 bits per sequence on average, without a support
-    set; the cost of predicting 1/2 everywhere is 195 bits.
+    and no predictor has a lower average cost. `bayes_logits` computes it, and `bayes_bits` computes
+    its cost. With the default options and without a support set, the average cost is 128.0 bits per
+    sequence; always predicting 1/2 costs 195 bits.
 
     Args:
         order: `n`.
@@ -71,9 +71,9 @@ class DynamicNGrams(BitSequences):
         torch.Size([8])
 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.4 and
-    equation 10. Its n = 6 and 200 bits are the defaults. There, as in `sequences`, each sequence
-    has its own table. In a task of this family all sequences share one, which can be estimated from
-    the support set.
+    equation 10. The defaults are the paper's n = 6 and 200 bits. In the paper, as in `sequences`,
+    each sequence has its own table. In a task of this family all sequences share one table, which
+    can be estimated from the support set.
     """
 
     input_size = output_size = 1
@@ -88,11 +88,11 @@ class DynamicNGrams(BitSequences):
         return self.length - 1
 
     def at(self, length: int) -> DynamicNGrams:
-        """Return a copy of this family with another length of sequences."""
+        """Return a copy of this family with another sequence length."""
         return self._with(length=self._checked("DynamicNGrams.at", length))
 
     def parameters(self, tasks: int, generator: Generator | None = None) -> Tensor:
-        # Beta(1/2, 1/2) is the arcsine distribution: that of sin^2 of a uniform angle.
+        # Beta(1/2, 1/2) is the arcsine distribution: sin^2 of a uniform angle.
         angle = torch.rand(tasks, 2 ** (self.order - 1), generator=generator) * (math.pi / 2)
         return angle.sin().square()
 
@@ -114,7 +114,7 @@ class DynamicNGrams(BitSequences):
         return steps[:, :-1], targets
 
     def bayes_logits(self, inputs: Tensor, support: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Compute the optimal predictor's logits at each step, from the steps up to it.
+        """Compute the optimal predictor's logits at each step, given the steps up to that one.
 
         Args:
             inputs: sequences to predict.
@@ -126,8 +126,8 @@ class DynamicNGrams(BitSequences):
             are meaningless at steps without a target.
 
         Raises:
-            ShapeError: sequences are shorter than a context or have another shape, or targets do
-                not have the shape of their inputs.
+            ShapeError: sequences are shorter than a context or have the wrong shape, or targets and
+                inputs differ in shape.
         """
         contexts = self._contexts(inputs)  # (…, B, S - n + 2)
         bits = inputs[..., self._first + 1 :, :].to(torch.float64)
@@ -192,7 +192,7 @@ class DynamicNGrams(BitSequences):
         known = self.order - 1
         if inputs.dim() < 3 or inputs.shape[-1] != 1 or inputs.shape[-2] < known:
             raise ShapeError(
-                f"DynamicNGrams: sequences must have the shape (…, B, S, 1) with S of at least "
+                f"DynamicNGrams: sequences must have shape (…, B, S, 1) with S of at least "
                 f"{known}, got {tuple(inputs.shape)}; reshape them, or lower order"
             )
         powers = 2 ** torch.arange(known, device=inputs.device).flip(0)
@@ -215,7 +215,7 @@ def _check_same_shape(inputs: Tensor, targets: Tensor) -> None:
     if inputs.shape != targets.shape:
         raise ShapeError(
             f"DynamicNGrams: targets must have the shape of their inputs, {tuple(inputs.shape)}, "
-            f"got {tuple(targets.shape)}; pass the targets that were drawn with them"
+            f"got {tuple(targets.shape)}; pass the targets drawn with these inputs"
         )
 
 

@@ -20,20 +20,20 @@ from l2l_rnn.tasksets.algorithmic.bit_sequences import (
 )
 from l2l_rnn.tasksets.registration import register_family
 
-_MAX_BITS = 48  # of an item; float64 could not draw from more codes uniformly
+_MAX_BITS = 48  # maximum bits per item; float64 could not draw uniformly from more codes
 
 
 @register_family(
     "associative_recall",
     TaskCard(
-        task="Read a list of 2-6 items, then one of them again; output the item that followed it.",
+        task="Read a list of 2-6 items, then one of them again; output the item that follows it.",
         source="drawn as in A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, "
         "section 4.3",
         license="none needed",
         classes=None,
         items=None,
         lengths=(16, 32),
-        splits="a sequence, except by chance (each is drawn independently)",
+        splits="random; sequences are drawn independently",
         measure="wrong bits per sequence (best 0)",
         chance=9.0,
         baseline=("the exact algorithm", 0.0),
@@ -46,9 +46,9 @@ class AssociativeRecall(BitSequences):
     With v vectors per item, a list of n items has S = (v + 1) n + 2 v + 2 steps:
 
     - for each item, a step with a 1 on channel `bits`, then its vectors on channels 0 .. bits-1;
-    - a step with a 1 on channel `bits + 1`, then the vectors of the query, which is any item but
+    - a step with a 1 on channel `bits + 1`, then the vectors of the query, which is any item except
       the last, then a step with a 1 on channel `bits + 1` again;
-    - v steps of zeros; the targets are the vectors of the item that followed the query.
+    - v steps of zeros; the targets are the vectors of the item after the query.
 
     A task is a number of items n. The error is the number of wrong bits per sequence; at chance
     level it is half of the v * bits target bits.
@@ -56,11 +56,10 @@ class AssociativeRecall(BitSequences):
     Args:
         bits: bits per vector.
         vectors: `v`, vectors per item.
-        items: the smallest and the largest n, at least 2; all values between them are equally
-            likely.
+        items: smallest and largest n, at least 2; all values in this range are equally likely.
 
     Shapes:
-        inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits)`, where S is that of the largest n.
+        inputs `(N, B, S, bits + 2)`, targets `(N, B, S, bits)`, where S is for the largest n.
 
     Raises:
         ArgumentError: a count is not a positive integer, `items` is not two integers of at least
@@ -73,9 +72,9 @@ class AssociativeRecall(BitSequences):
         >>> batch.inputs.shape, batch.mask.int()[0].tolist()
         (torch.Size([5, 16, 8]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1])
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.3. Its
-    counts are the defaults. The paper does not say which markers delimit the items and the query.
-    There two items of a list may be equal, with probability 2^-18 per pair.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.3. The
+    defaults are the paper's counts. The paper does not specify the markers that delimit the items
+    and the query. In the paper, two items of a list may be equal, with probability 2^-18 per pair.
     """
 
     def __init__(self, bits: int = 6, vectors: int = 3, items: Sequence[int] = (2, 6)) -> None:
@@ -83,7 +82,7 @@ class AssociativeRecall(BitSequences):
         self.vectors = check_int("AssociativeRecall", "vectors", vectors)
         if self.bits * self.vectors > _MAX_BITS:
             raise ArgumentError(
-                f"AssociativeRecall: an item can have at most {_MAX_BITS} bits, got "
+                f"AssociativeRecall: an item must have at most {_MAX_BITS} bits, got "
                 f"{self.vectors} vectors of {self.bits} bits; reduce vectors or bits"
             )
         self.items = self._checked(
@@ -96,7 +95,7 @@ class AssociativeRecall(BitSequences):
         return self._steps(self.items[1])
 
     def at(self, items: int) -> AssociativeRecall:
-        """Return a copy of this family with a single number of items, inside its range or not."""
+        """Return a copy of this family with a single number of items, which may be out of range."""
         items = check_int("AssociativeRecall.at", "items", items)
         return self._with(items=self._checked("AssociativeRecall.at", (items, items)))
 
@@ -140,6 +139,7 @@ class AssociativeRecall(BitSequences):
         if items[0] < 2 or items[1] > distinct:
             raise ArgumentError(
                 f"{who}: items must be from 2 to {distinct}, the number of distinct items of "
-                f"{self.vectors} vectors of {self.bits} bits, got {items}"
+                f"{self.vectors} vectors of {self.bits} bits, got {items}; change the range, or "
+                "raise bits"
             )
         return items

@@ -27,14 +27,14 @@ _GRID = 2**24  # number of possible priorities, 2^-23 apart and exact in float32
         classes=None,
         items=None,
         lengths=(37, 37),
-        splits="a sequence, except by chance (each is drawn independently)",
+        splits="random; sequences are drawn independently",
         measure="wrong bits per sequence (best 0)",
         chance=64.0,
         baseline=("the exact algorithm", 0.0),
     ),
 )
 class PrioritySort(BitSequences):
-    """Priority sort: read bit vectors with priorities, output those ranked highest, in order.
+    """Priority sort: read bit vectors with priorities, output the highest-ranked ones in order.
 
     Priorities are uniform in [-1, 1), and no two are equal. To sort the k highest of n vectors, a
     sequence has S = n + 1 + k steps:
@@ -43,7 +43,7 @@ class PrioritySort(BitSequences):
     - step n: the delimiter, a 1 on channel `bits + 1`, which is 0 at all other steps;
     - steps n+1 .. n+k: zeros; the target at step n+i is the vector with the i-th highest priority.
 
-    All tasks are the same: a task has no parameters. The error is the number of wrong bits per
+    Tasks have no parameters, so all tasks are the same. The error is the number of wrong bits per
     sequence; at chance level it is half of the k * bits target bits.
 
     Args:
@@ -63,9 +63,9 @@ class PrioritySort(BitSequences):
         >>> batch.inputs.shape, batch.targets.shape, batch.mask[0].sum()
         (torch.Size([4, 37, 10]), torch.Size([4, 37, 8]), tensor(16))
 
-    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.5. Its 20
-    input and 16 target vectors are the defaults. The paper specifies neither a delimiter nor the
-    bits per vector.
+    Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, section 4.5. The
+    defaults are the paper's 20 input and 16 target vectors. The paper specifies neither a delimiter
+    nor the number of bits per vector.
     """
 
     def __init__(self, bits: int = 8, vectors: int = 20, highest: int = 16) -> None:

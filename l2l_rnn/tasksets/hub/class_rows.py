@@ -1,4 +1,4 @@
-"""Second pass over the rows of a dataset: the texts of the chosen classes, encoded by split."""
+"""Second pass over the rows of a dataset: encoding the texts of each split."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from l2l_rnn.tasksets.hub.survey import Survey
 
 
 class ClassRows:
-    """The rows of the classes that are in a split.
+    """Rows of the classes that are in a split.
 
     Args:
-        reader: reads the rows again.
+        reader: reader of the rows.
         found: result of the first pass.
         classes: class names of each split.
     """
 
     def __init__(self, reader: RowReader, found: Survey, classes: Classes) -> None:
         self.reader, self.found, self.classes = reader, found, classes
-        # The last entry is for rows without a label, whose code is -1.
+        # The last entry is for rows without a label, which have the code -1.
         self.split_of = np.full(len(reader.names) + 1, -1)
         self.label_of = np.full(len(reader.names) + 1, -1)
         for split, names in enumerate(classes):
@@ -51,8 +51,8 @@ class ClassRows:
 
         Args:
             pipeline: maps a string to ids.
-            max_length: number of ids kept of each text; S is at most that.
-            memory: bytes that the ids may take in memory; above that they go to a file.
+            max_length: maximum number of ids per text, and maximum S.
+            memory: maximum number of bytes in memory; larger tables go to a file.
             folder: folder of that file.
 
         Shapes:
@@ -85,10 +85,10 @@ class ClassRows:
     def _batches(
         self, only: int | None = None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[str], str]]:
-        """Yield class codes, row numbers, texts and the dataset's name, of one or all splits.
+        """Yield class codes, row numbers, texts and the dataset's name, for one or all splits.
 
         Raises:
-            DataError: the rows are not those of the first pass.
+            DataError: the rows differ from the first pass.
         """
         first_pass = zip(self.found.codes, self.found.kept, strict=True)
         where = "the dataset"
@@ -109,6 +109,6 @@ class ClassRows:
 
 def _changed(where: str) -> DataError:
     return DataError(
-        f"from_hf: {where} must give the same rows each time it is read, got different rows the "
-        "second time; convert it to a datasets.Dataset"
+        f"from_hf: {where} must yield the same rows in every pass, got different rows in the "
+        "second one; convert it to a datasets.Dataset"
     )

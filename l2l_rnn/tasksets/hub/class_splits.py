@@ -32,7 +32,7 @@ def split_classes(
         found: result of `survey`.
         dataset_splits: names of the dataset's own splits.
         splits, seed, min_items, drop_small: as in `from_hf`.
-        left_out: classes that are in no split unless `splits` names them.
+        left_out: classes to leave out unless `splits` names them.
     """
     if isinstance(splits, Mapping):
         return _named(found, splits, min_items, drop_small)
@@ -48,7 +48,7 @@ def split_classes(
 def _named(
     found: Survey, splits: Mapping[str, Sequence[str]], min_items: int, drop_small: bool
 ) -> Classes:
-    """Return the classes that the user names for each split."""
+    """Return the classes that the user chose for each split."""
     if set(splits) != set(SPLITS):
         raise ArgumentError(
             f"from_hf: splits must name the classes of {', '.join(SPLITS)}, got the keys "
@@ -87,7 +87,7 @@ def _large(found: Survey, names: list[str], min_items: int, drop_small: bool) ->
             for counts in (found.repeats, found.ambiguous)
         )
         without = (
-            f" (without {repeats} repeats and {ambiguous} texts that another class also has)"
+            f" (after dropping {repeats} repeats and {ambiguous} texts that occur in two classes)"
             if repeats + ambiguous
             else ""
         )
@@ -99,9 +99,9 @@ def _large(found: Survey, names: list[str], min_items: int, drop_small: bool) ->
 
 
 def _own(found: Survey, dataset_splits: Sequence[str], names: list[str]) -> Classes | None:
-    """Return the classes of the dataset's own three splits, or None without three such splits.
+    """Return the classes of the dataset's own train, validation and test split.
 
-    The result is also None if two of the splits share a class.
+    The result is None if the dataset has other splits, or if two of them share a class.
     """
     own = [split_of(name) for name in dataset_splits]
     if len(own) != 3 or set(own) != set(SPLITS):
@@ -120,7 +120,7 @@ def _by_share(names: list[str], shares: Any, seed: int) -> Classes:
     if len(values) != 3 or not all(0 < share < float("inf") for share in values):
         raise ArgumentError(
             "from_hf: splits must be a dict of class names or three positive shares, such as "
-            f"{_SHARES}, got {shares!r}; pass one share each for {', '.join(SPLITS)}"
+            f"{_SHARES}, got {shares!r}; pass a share for each of {', '.join(SPLITS)}"
         )
     if len(names) < 3:
         raise DataError(
@@ -139,7 +139,7 @@ def _by_share(names: list[str], shares: Any, seed: int) -> Classes:
 
 
 def _grouped(numbers: Mapping[str, int]) -> Classes:
-    """Return the classes of each split, given the number of the split of each class."""
+    """Return the classes of each split, given each class's split number."""
     train, validation, test = (
         tuple(sorted(name for name, number in numbers.items() if number == i)) for i in range(3)
     )

@@ -1,4 +1,4 @@
-"""Batches of texts as rows of token ids, with a check of what the tokenizer returns."""
+"""Encoding of batches of texts as rows of token ids, with checks of the tokenizer's output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from l2l_rnn.errors import DataError
 
 
 def size_of(pipeline: Pipeline) -> int | None:
-    """Return the number of ids of a pipeline, or None if it has no length."""
+    """Return the number of distinct ids of a pipeline, or None if it has no length."""
     try:
         return len(pipeline)  # type: ignore[arg-type] # a function has no length
     except TypeError:
@@ -29,15 +29,15 @@ def encode(
     numbers: NDArray[np.int64],
     where: str,
 ) -> tuple[NDArray[np.int64], int]:
-    """Return the ids of texts, cut to `max_length` and padded with 0, and the longest length.
+    """Return the ids of texts, truncated to `max_length` and padded with 0, and the maximum length.
 
     Args:
         pipeline: maps a string to ids.
         texts: the texts to encode, at least one.
-        max_length: number of ids kept of each text.
-        size: number of ids of the pipeline; None if unknown.
+        max_length: maximum number of ids per text.
+        size: number of distinct ids of the pipeline; None if unknown.
         numbers: row number of each text, for error messages.
-        where: describes the dataset of these rows, for error messages.
+        where: description of the dataset, for error messages.
 
     Shapes:
         returns (texts, max_length) int64.
@@ -73,7 +73,7 @@ def _id_list(ids: Any, row: np.int64, where: str) -> Any:
 
 
 def _flat(lists: Sequence[Any]) -> NDArray[np.int64] | None:
-    """Return all ids as one array, or None if some are not integers below 2**31."""
+    """Return all ids as one array, or None unless all are integers below 2**31."""
     try:
         if all(isinstance(ids, np.ndarray) for ids in lists):
             flat = np.concatenate(lists)
@@ -101,5 +101,5 @@ def _raise_for_ids(
         if len(ids) == 0:
             raise DataError(
                 f"from_hf: tokenizer must return at least one id, got none for row {row} of "
-                f"{where}; return [1], the unknown id, for such a text"
+                f"{where}; return [1], the unknown id, for a text without tokens"
             )

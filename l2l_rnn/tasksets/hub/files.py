@@ -1,4 +1,4 @@
-"""Opening of datasets, local files and presets, split by split, for `from_hf`."""
+"""Opening of datasets, local files and presets for `from_hf`, split by split."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class DatasetSplit(NamedTuple):
 
     Attributes:
         name: name of the split; "all" for a dataset without splits.
-        data: rows of the split, a `datasets.Dataset`, an `IterableDataset` or `JsonRows`.
-        files: files that the rows are read from; empty if `data` was given.
+        data: rows of the split: a `datasets.Dataset`, an `IterableDataset` or `JsonRows`.
+        files: files that contain the rows; empty if a dataset was passed.
     """
 
     name: str
@@ -47,10 +47,7 @@ class DatasetSplit(NamedTuple):
 def open_preset(
     name: str, preset: Preset, dataset: Any, root: str | os.PathLike[str]
 ) -> list[DatasetSplit]:
-    """Return the splits of a preset.
-
-    They are those of `dataset`, or of the folder `root/NAME`, or else of a download.
-    """
+    """Return the splits of a preset, from `dataset`, the folder `root/NAME` or a download."""
     columns = (*preset.text, preset.label)
     folder = Path(root).expanduser() / name
     if dataset is None:
@@ -62,10 +59,11 @@ def open_preset(
 
 
 def _downloaded(name: str, preset: Preset, folder: Path) -> Any:
-    needs = f"from_hf: the preset {name!r} needs its data, which is not in {folder} and cannot be"
+    needs = f"from_hf: the data of preset {name!r} must be in {folder}, got no such folder, and"
     if preset.repository is None:
         raise DataError(
-            f"{needs} downloaded any more; put its csv, json or parquet files in {folder}"
+            f"{needs} it is no longer available for download; put its csv, json or parquet files "
+            f"in {folder}"
         )
     options = [] if preset.configuration is None else [preset.configuration]
     try:
@@ -75,12 +73,12 @@ def _downloaded(name: str, preset: Preset, folder: Path) -> Any:
         why = f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         if isinstance(error, ConnectionError | TimeoutError):
             raise DataError(
-                f"{needs} downloaded {why}; on a machine with network access, run "
+                f"{needs} the download failed {why}; on a machine with network access, run "
                 f"datasets.load_dataset({given}).save_to_disk({name!r}) and copy that folder, or "
                 f"csv, json or parquet files of the data, to {folder}"
             ) from error
         raise DataError(
-            f"{needs} loaded by datasets.load_dataset({given}) {why}; put its csv, json or parquet "
+            f"{needs} datasets.load_dataset({given}) failed {why}; put its csv, json or parquet "
             f"files in {folder}"
         ) from error
 
@@ -88,12 +86,12 @@ def _downloaded(name: str, preset: Preset, folder: Path) -> Any:
 def open_splits(
     dataset: Any, columns: Iterable[str], wanted: Sequence[str] | None = None
 ) -> list[DatasetSplit]:
-    """Return the splits of a dataset as `from_hf` takes it.
+    """Return the splits of a dataset in any format that `from_hf` accepts.
 
     Args:
         dataset: as in `from_hf`.
-        columns: names of the columns that are read.
-        wanted: names of the splits that are read, if the dataset has splits; None reads all.
+        columns: names of the columns to read.
+        wanted: names of the splits to read, if the dataset has splits; None reads all.
     """
     datasets = hub()
     tables = (datasets.Dataset, datasets.IterableDataset)
@@ -109,7 +107,7 @@ def open_splits(
         expected = "at least one split" if wanted is None else " or ".join(map(repr, wanted))
         raise DataError(
             f"from_hf: dataset must have {expected}, got "
-            f"{', '.join(map(repr, dataset)) or 'none'}; pass one with data"
+            f"{', '.join(map(repr, dataset)) or 'none'}; pass a dataset with data"
         )
     return [
         DatasetSplit(str(name), dataset[name])
@@ -130,8 +128,8 @@ def check_columns(columns: Iterable[str], known: Iterable[str], where: str) -> N
     for column in columns:
         if column not in known:
             raise DataError(
-                f"from_hf: no column {column!r} in {where}"
-                f"{hint(str(column), known)} Its columns: {', '.join(known)}"
+                f"from_hf: unknown column {column!r} in {where}"
+                f"{hint(str(column), known)} Known: {', '.join(known)}"
             )
 
 
@@ -148,14 +146,14 @@ def read_error(error: Exception, files: Iterable[str], where: str) -> DataError:
     """Return the DataError for a file or stream that cannot be read."""
     names = ", ".join(files) or "the dataset"
     return DataError(
-        f"from_hf: {names} must be readable, with one type in every column, reading stopped "
-        f"{where} ({type(error).__name__}: {' '.join(str(error).split())[:200]}); repair the data "
-        "or write it again"
+        f"from_hf: {names} must be readable, with one type per column, got an error {where} "
+        f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); fix the data or save it "
+        "again"
     )
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name such as "train_wiki" or "dev" stands for, or None.
+    """Return the split that a name such as "train_wiki" or "dev" refers to, or None.
 
     Example:
         >>> split_of("train_wiki"), split_of("dev"), split_of("test-00000-of-00001")
@@ -170,17 +168,17 @@ def split_of(name: str) -> str | None:
 
 
 def _folder(folder: Path) -> Any:
-    """Return the dataset saved in a folder, or its files, by split if their names say so."""
+    """Return the dataset saved in a folder, or its files, by split if their names contain one."""
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         try:
             return hub().load_from_disk(os.fspath(folder))
         except (ArithmeticError, LookupError, OSError, ValueError) as error:
-            raise read_error(error, [os.fspath(folder)], "at its beginning") from error
+            raise read_error(error, [os.fspath(folder)], "at the start") from error
     files = sorted(path for path in folder.rglob("*") if path.suffix in _FORMATS)
     if not files:
         raise DataError(
             f"from_hf: {folder} must contain files that end in {', '.join(_FORMATS)}, or a dataset "
-            "written by save_to_disk, got neither; put the data there"
+            "written by save_to_disk, got neither; copy the data there"
         )
     by_split: dict[str, list[Path]] = {}
     for file in files:
@@ -202,15 +200,17 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
     for path in paths:
         if path.suffix not in _FORMATS:
             raise DataError(
-                f"from_hf: {path} must end in {', '.join(_FORMATS)}; rename it, or open it with "
-                "datasets.load_dataset first"
+                f"from_hf: files must end in {', '.join(_FORMATS)}, got {path}; rename it, or "
+                "open it with datasets.load_dataset first"
             )
         if not path.is_file():
-            raise DataError(f"from_hf: no file {path}; pass the path of an existing file")
+            raise DataError(
+                f"from_hf: dataset must be an existing file, got {path}; correct the path"
+            )
     kinds = sorted({path.suffix for path in paths})
     if len(kinds) > 1:
         raise DataError(
-            f"from_hf: files must be of one kind, got {' and '.join(kinds)}; pass one kind"
+            f"from_hf: files must have one format, got {' and '.join(kinds)}; convert them"
         )
     if _FORMATS[kinds[0]] in ("csv", "json"):
         for path in paths:
@@ -222,15 +222,15 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise read_error(error, files, "at its beginning") from error
+        raise read_error(error, files, "at the start") from error
     return DatasetSplit(name, stream, tuple(files))
 
 
 def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) -> Any:
-    """Open files for reading in batches of rows, without writing a copy of them."""
+    """Open files for reading in batches of rows, without copying them."""
     datasets = hub()
     options: dict[str, Any] = {}
-    if kind == "csv":  # everything is text: "NA" is not missing, "1" is no number
+    if kind == "csv":  # all values are text: "NA" is not missing, and "1" is not a number
         separator = "\t" if suffix == ".tsv" else ","
         quoted = suffix == ".csv" or all(map(is_quoted, files))
         for file in files:
@@ -249,7 +249,7 @@ def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) 
         for file in files:
             check_columns(columns, parquet.read_schema(file).names, file)
         options = {"columns": list(dict.fromkeys(columns)), "batch_size": ROWS}
-    paths = [glob.escape(file) for file in files]  # paths are read as patterns
+    paths = [glob.escape(file) for file in files]  # load_dataset treats paths as patterns
     return datasets.load_dataset(
         kind, data_files={"train": paths}, split="train", streaming=True, **options
     )

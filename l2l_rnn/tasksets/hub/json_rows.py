@@ -1,4 +1,4 @@
-"""Rows of JSON files, with every text exactly as it is written."""
+"""Rows of JSON files, with every text unchanged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from l2l_rnn.optional import require
 class JsonRows:
     """JSON files with the interface of a `datasets.IterableDataset` in Arrow format.
 
-    The JSON reader of `datasets` parses texts such as "2020-01-01" as times and changes how they
-    are written. This one keeps them. A value that a row lacks is None.
+    The JSON reader of `datasets` parses texts such as "2020-01-01" as times and reformats them.
+    This reader keeps them unchanged. A missing value is None.
 
     Args:
         files: files with one object per line, a list of objects, or one object of columns.
-        columns: names of the columns that are read.
+        columns: names of the columns to read.
     """
 
     features = None
@@ -47,10 +47,10 @@ class JsonRows:
 
 
 def json_columns(file: str) -> list[str]:
-    """Return the column names of a file's first row; an empty list if it has no row.
+    """Return the column names of a file's first row, or an empty list if there are no rows.
 
     Raises:
-        ValueError: the file begins with something other than a row.
+        ValueError: the file starts with something other than a row.
     """
     return list(next(_objects(file), {}))
 

@@ -1,4 +1,4 @@
-"""Presets of `from_hf`: the columns and splits of well-known data sets."""
+"""Presets of `from_hf`: the columns and splits of well-known datasets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 
 class Preset(NamedTuple):
-    """The columns and splits of a well-known data set.
+    """Columns and splits of a well-known dataset.
 
     Attributes:
-        repository: name of the data set for `datasets.load_dataset`; None if it is no longer
-            available there and needs local files.
-        configuration: configuration of the data set, or None. Local files may be in a folder of
-            this name.
-        text: columns of the text, to be joined.
+        repository: name of the dataset for `datasets.load_dataset`; None if it is no longer
+            available there, so that local files are required.
+        configuration: configuration of the dataset, or None. Local files may be in a folder of this
+            name.
+        text: columns of the text; several columns are joined.
         label: column of the class.
-        splits: splits of the data set that are read; None reads all of them.
-        left_out: classes that are left out, unless the argument `splits` of `from_hf` names them.
+        splits: splits of the dataset to read; None reads all of them.
+        left_out: classes to leave out, unless the argument `splits` of `from_hf` names them.
     """
 
     repository: str | None
@@ -33,7 +33,7 @@ PRESETS: Mapping[str, Preset] = {
     "ag_news": Preset("fancyzhx/ag_news", None, ("text",), "label"),
     "amazon_reviews": Preset(None, "en", ("review_title", "review_body"), "product_category"),
     "banking77": Preset("PolyAI/banking77", None, ("text",), "label"),
-    # "oos" holds out-of-scope texts, which have nothing in common.
+    # The class "oos" contains unrelated out-of-scope texts.
     "clinc_oos": Preset("clinc/clinc_oos", "small", ("text",), "intent", left_out=("oos",)),
     "dbpedia_14": Preset("fancyzhx/dbpedia_14", None, ("title", "content"), "label"),
     "few_rel": Preset(

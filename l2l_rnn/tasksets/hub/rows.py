@@ -1,4 +1,4 @@
-"""Rows of a dataset in batches: their texts and their classes."""
+"""Reader of a dataset's texts and classes, in batches of rows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Rows(NamedTuple):
 
     Attributes:
         split: index of the dataset's split.
-        first: number of the first row within that split.
-        codes: class of each row, by its number in `RowReader.names`; -1 for a row without label.
+        first: number of the first row in that split.
+        codes: class of each row, as its number in `RowReader.names`; -1 for a row without a label.
         texts: text of each row, an Arrow array.
         blank: whether each text is missing or blank.
     """
@@ -44,10 +44,10 @@ class RowReader:
         splits: the dataset's own splits.
         text: columns of the text, joined by a space.
         label: column of the class.
-        limit: number of characters kept of each text.
+        limit: maximum number of characters per text.
 
     Attributes:
-        names: number of each class read so far, by its name.
+        names: number of each class read so far, by class name.
 
     Raises:
         DataError: a split lacks a column.
@@ -64,11 +64,13 @@ class RowReader:
         for split in splits:
             columns = first_columns(split.data)
             if not columns:
-                raise DataError(f"from_hf: {self.where(split)} must have rows, got none; add some")
+                raise DataError(
+                    f"from_hf: {self.where(split)} must have rows, got none; add or drop the split"
+                )
             check_columns((*text, label), columns, self.where(split))
 
     def __iter__(self) -> Iterator[Rows]:
-        """Yield all rows in the order of the dataset, which may be shuffled, selected or filtered.
+        """Yield all rows in the dataset's order, also if it is shuffled, selected or filtered.
 
         Raises:
             DataError: the rows cannot be read, or contain something other than texts and classes.
@@ -86,7 +88,7 @@ class RowReader:
                 first += len(table)
 
     def where(self, split: DatasetSplit) -> str:
-        """Return the name of one of the dataset's splits for error messages."""
+        """Return the name of a dataset split for error messages."""
         single = len(self.splits) == 1
         return ", ".join(split.files) or ("the dataset" if single else f"the split {split.name!r}")
 
@@ -178,12 +180,12 @@ class RowReader:
 
     def _code(self, value: Any, names: Sequence[str] | None, where: str) -> int:
         if names:
-            if value == -1:  # the hub marks test splits without labels this way
+            if value == -1:  # marks the rows of unlabeled test splits on the hub
                 return -1
             if not 0 <= value < len(names):
                 raise DataError(
                     f"from_hf: labels must lie in 0 .. {len(names) - 1}, got {value} in {where}; "
-                    "filter such rows out"
+                    "remove these rows"
                 )
             value = names[value]
         name = str(value)

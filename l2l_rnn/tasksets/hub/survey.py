@@ -1,4 +1,4 @@
-"""First pass over the rows of a dataset: which texts each class keeps."""
+"""First pass over the rows of a dataset: counting the texts of each class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Survey(NamedTuple):
     """Result of one pass over the rows of a dataset.
 
     Attributes:
-        counts: number of texts of each class that are kept.
-        dataset_splits: the dataset's own splits that contain each class, by index.
+        counts: number of texts kept in each class.
+        dataset_splits: indices of the dataset's own splits that contain each class.
         codes: class of each row, as in `Rows.codes`, batch by batch.
-        kept: whether each of those rows is kept.
-        repeats: number of rows of each class that repeat the text of an earlier row.
-        ambiguous: number of rows of each class whose text another class also has.
+        kept: whether each of these rows is kept.
+        repeats: number of rows per class that repeat the text of an earlier row.
+        ambiguous: number of rows per class with a text that also occurs in another class.
     """
 
     counts: dict[str, int]
@@ -42,7 +42,7 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
     """Read all rows once and count the texts of each class.
 
     Raises:
-        DataError: a row lacks its text or label and `drop_empty` is False, or no row is left.
+        DataError: a row has no text or label and `drop_empty` is False, or no rows are left.
     """
     codes: list[NDArray[np.int32]] = []
     splits: list[NDArray[np.int32]] = []
@@ -64,17 +64,20 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
     for what, (number, place) in missing.items():
         if not drop_empty:
             raise DataError(
-                f"from_hf: every row must have a {what}, got {number} without (null or blank), the "
-                f"first is {place}; set drop_empty=True to leave such rows out"
+                f"from_hf: every row must have a {what}, got {number} without one (null or blank), "
+                f"first {place}; set drop_empty=True to drop these rows"
             )
     found = _count(list(reader.names), codes, splits, digests)
     if not found.counts and not found.ambiguous:
-        raise DataError("from_hf: dataset must have rows with text and label, got none; add some")
+        raise DataError(
+            "from_hf: dataset must have rows with text and label, got none; check text_column and "
+            "label_column"
+        )
     return found
 
 
 def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """Return a hash of each text, the same for texts that differ only in case and spaces."""
+    """Return a hash of each text, ignoring case and whitespace."""
     return np.frombuffer(
         b"".join(
             hashlib.blake2b(
@@ -92,7 +95,7 @@ def _count(
     splits: list[NDArray[np.int32]],
     digests: list[NDArray[np.uint64]],
 ) -> Survey:
-    """Keep the first row of each text in its class, and no text that occurs in two classes."""
+    """Keep the first row of each distinct text, and drop texts that occur in two classes."""
     code = np.concatenate([*codes, np.zeros(0, np.int32)])
     digest = np.concatenate([*digests, np.zeros(0, np.uint64)])
     rows = np.flatnonzero((code >= 0) & (digest > 0))

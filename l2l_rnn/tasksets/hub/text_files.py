@@ -27,7 +27,7 @@ def header(file: str, separator: str, quoted: bool = True) -> list[str]:
             return next(_rows(lines, separator, quoted, strict=True), [])
     except csv.Error as error:
         raise DataError(
-            f"from_hf: {file} must begin with a line of column names, got one that cannot be read "
+            f"from_hf: {file} must start with a line of column names, got an unreadable line "
             f"({error}); close its quotes"
         ) from error
 
@@ -35,9 +35,9 @@ def header(file: str, separator: str, quoted: bool = True) -> list[str]:
 def is_quoted(file: str) -> bool:
     """Return whether the quotes in a tsv file enclose fields, or are part of the texts.
 
-    If every line has as many fields as the header, quotes enclose fields when each field that
-    begins with a quote also ends with one. Otherwise fields may contain tabs or line ends: quotes
-    enclose fields when this reading gives every row as many fields as the header.
+    If every line has as many fields as the header, quotes enclose fields if each field that starts
+    with a quote also ends with one. Otherwise, fields may contain tabs or line breaks; quotes
+    enclose fields if every row then has as many fields as the header.
     """
     with _opened(file) as lines, _long_fields():
         rows = _rows(lines, "\t", quoted=False)
@@ -59,9 +59,9 @@ def is_quoted(file: str) -> bool:
 
 
 def check_fields(file: str, separator: str, quoted: bool = True) -> None:
-    """Raise a DataError that names the first row with more fields than the header, if there is one.
+    """Raise a DataError if a row has more fields than the header.
 
-    The csv reader of `datasets` may silently shift or cut such a row, depending on its position.
+    The csv reader of `datasets` may silently shift or truncate such a row.
     """
     with _opened(file) as lines, _long_fields():
         rows = _rows(lines, separator, quoted)
@@ -75,13 +75,13 @@ def check_fields(file: str, separator: str, quoted: bool = True) -> None:
 
 
 def check_utf8(path: Path) -> None:
-    """Raise a DataError that names the first byte of a file that is not UTF-8, if there is one."""
+    """Raise a DataError with the position of the first invalid byte if a file is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     place = 0
     with open(path, "rb") as opened:
         while True:
             block = opened.read(2**20)
-            kept = len(decoder.getstate()[0])  # bytes of a character begun in the last block
+            kept = len(decoder.getstate()[0])  # bytes of a character that started in the last block
             try:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
@@ -106,7 +106,7 @@ def _rows(lines: TextIO, separator: str, quoted: bool, strict: bool = False) -> 
 
 @contextlib.contextmanager
 def _long_fields() -> Iterator[None]:
-    """Lift the length limit of fields, which is global to the module `csv`, and restore it."""
+    """Remove the limit on field lengths, a global setting of the module `csv`, temporarily."""
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

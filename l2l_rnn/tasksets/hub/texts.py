@@ -29,11 +29,11 @@ class Texts(SequenceDataset):
     Args:
         sequences, labels, classes: as in `SequenceDataset`.
         vocabulary: pipeline that encoded the texts; None if its number of ids is unknown.
-        repeats: number of rows left out because an earlier row of their class has the same text.
-        ambiguous: number of rows left out because another class has the same text.
+        repeats: number of rows dropped because an earlier row of their class has the same text.
+        ambiguous: number of rows dropped because another class has the same text.
 
     Attributes:
-        vocabulary: as given; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: as given; pass `len(vocabulary)` as a model's `vocab_size`.
         repeats, ambiguous: as given.
     """
 
@@ -53,7 +53,7 @@ class Texts(SequenceDataset):
 
 
 class TextSources(NamedTuple):
-    """The three splits of a text dataset. No two of them share a class.
+    """The three splits of a text dataset, without common classes.
 
     Attributes:
         train, validation, test: one `Texts` for each split.
@@ -83,20 +83,20 @@ def from_hf(
 ) -> TextSources:
     """Return train, validation and test sources of few-shot tasks over your own labeled texts.
 
-    Each class is in one split, so that the classes are new at meta-test. The splits of most
-    datasets share their classes, because they were made for ordinary training. Such splits are
-    merged and divided again by class. If a dataset has a train, a validation and a test split that
-    share no class, they are kept. The files of a folder are splits if their names, or those of
-    their folders, begin with train, val, dev or test.
+    Each class is in one split, so all classes are new at meta-test. The splits of most datasets
+    have the same classes, because they were made for standard training; such splits are merged and
+    divided by class. If a dataset has a train, validation and test split without common classes,
+    they are kept. The files in a folder are splits if their names, or the names of their folders,
+    start with train, val, dev or test.
 
-    Rows are read in batches, only the columns that are needed, in two passes (three if the
-    vocabulary is built here). A shuffled, selected or filtered dataset is read in its own order.
+    Rows are read in batches and in two passes, or three if a vocabulary is built. Only the required
+    columns are read. A shuffled, selected or filtered dataset is read in its own order.
 
-    A text is kept once, so that support and query sets share none. Of texts in one class that are
-    equal, ignoring case and spaces, the first is kept. A text that two classes have is dropped from
-    both. The attributes `repeats` and `ambiguous` of the sources count the dropped rows. Texts are
-    compared up to `max_characters`: two texts that differ only after their first `max_length` ids
-    are both kept.
+    Each text is kept once, so that support and query sets have none in common. If texts of one
+    class are equal, ignoring case and whitespace, the first is kept. A text that occurs in two
+    classes is dropped from both. The attributes `repeats` and `ambiguous` of the sources count the
+    dropped rows. Texts are compared up to `max_characters`: two texts that differ only after their
+    first `max_length` ids are both kept.
 
     Args:
         dataset: a `datasets.Dataset`, `IterableDataset` or `DatasetDict`; a path, or a list of
@@ -106,37 +106,37 @@ def from_hf(
             by a space.
         label_column: name of the column of classes: names, integers, or a `ClassLabel`.
         tokenizer: a text pipeline, which maps a string to ids of at least 1; or a
-            `tokenizers.Tokenizer` or torchtext transform, whose ids are shifted. None builds a
+            `tokenizers.Tokenizer` or torchtext transform (their ids are shifted). None builds a
             `CharacterVocabulary` from the train texts.
-        preset: a name in `PRESETS`, which sets the columns of a well-known dataset. It also sets
-            the dataset if `dataset` is None: the folder `root/NAME`, or else a download by
-            `datasets.load_dataset`.
+        preset: a name in `PRESETS`, which sets the columns of a well-known dataset. If `dataset` is
+            None, it also sets the dataset: the folder `root/NAME` if it exists, otherwise a
+            download by `datasets.load_dataset`.
         splits: the classes of each split: a dict of class names for `"train"`, `"validation"` and
-            `"test"` (unnamed classes are left out), or three shares of the classes, which are
-            shuffled with `seed`; every split gets at least one class. None keeps the dataset's own
-            splits if possible, and otherwise uses (0.6, 0.2, 0.2).
-        seed: seed of the shuffled classes; the order of the rows does not matter.
-        max_length: number of ids kept of each text, from its start; S is at most that.
-        max_characters: number of characters kept of each text before it is tokenized, which bounds
-            the time for a huge text; None keeps 16 per id.
-        min_items: smallest number of texts of a class, without repeats and ambiguous texts.
-        drop_empty: whether to leave out rows without text or label; otherwise they are an error.
-        drop_small: whether to leave out classes with fewer than `min_items` texts; otherwise they
-            are an error.
-        memory: bytes that the ids may take in memory. Above that, they are stored in an unnamed
-            file under `root`, which disappears with the datasets, and are read when needed.
+            `"test"` (other classes are left out), or three shares of the shuffled classes; every
+            split gets at least one class. None keeps the dataset's own splits if possible, and
+            otherwise uses (0.6, 0.2, 0.2).
+        seed: random seed for shuffling the classes; the order of the rows does not matter.
+        max_length: maximum number of ids per text, and maximum S; longer texts are truncated.
+        max_characters: maximum number of characters per text, to limit the time for tokenizing a
+            huge text; None uses `16 * max_length`.
+        min_items: minimum number of texts per class, without repeats and ambiguous texts.
+        drop_empty: whether to drop rows without text or label instead of raising an error.
+        drop_small: whether to drop classes with fewer than `min_items` texts instead of raising an
+            error.
+        memory: maximum number of bytes of ids in memory. Larger tables are stored in an unnamed
+            file under `root`, which is deleted along with the datasets, and read on access.
         root: folder of that file and of the presets.
 
     Returns:
-        One `Texts` for each of train, validation and test; `tasksets_of` turns them into task sets.
+        One `Texts` for each of train, validation and test; `tasksets_of` makes task sets of them.
 
     Raises:
         DataError: a column, a file or the preset's data does not exist; the data cannot be read;
             rows have no text or label; labels have several types; a class is too small; there are
             too few classes; or the tokenizer does not return ids.
         ArgumentTypeError: an argument has a type that is not listed above.
-        ArgumentError: `splits` or a count is not valid.
-        UnknownNameError: the preset, or a class in `splits`, does not exist.
+        ArgumentError: `splits` or a count is invalid.
+        UnknownNameError: the preset, or a class in `splits`, is unknown.
         MissingExtraError: the package datasets is not installed.
 
     Example:

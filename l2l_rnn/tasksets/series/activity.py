@@ -32,13 +32,13 @@ from l2l_rnn.tasksets.series.watch_recordings import (
 @register_dataset(
     "activity",
     TaskCard(
-        task="Classify five exercises of an unseen person from a few smartwatch windows of each.",
+        task="Classify five exercises of an unseen person from a few windows of smartwatch data.",
         source="smartwatch recordings of Burns et al., 2018, in the package seglearn",
         license="BSD-3-Clause",
         classes=(6, 2, 2),
         items=(1355, 508, 506),
         lengths=(100, 100),
-        splits="person",
+        splits="disjoint by person",
         measure="accuracy",
         chance=0.2,
         baseline=("nearest centroid of channel means and standard deviations", 0.79),
@@ -49,33 +49,33 @@ from l2l_rnn.tasksets.series.watch_recordings import (
 class Activity(GroupedDataset):
     """Windows of smartwatch recordings, labeled by exercise; a task is a person.
 
-    Ten persons did seven shoulder exercises with each arm. A watch recorded acceleration and
-    angular velocity along three axes, 50 times a second. The recordings ship inside the package
-    seglearn: nothing is downloaded, and `root` is neither read nor written.
+    Ten people did seven shoulder exercises with each arm. A watch recorded acceleration and angular
+    velocity along three axes at 50 Hz. The recordings ship with the package seglearn: nothing is
+    downloaded, and `root` is neither read nor written.
 
     A task has some of the exercises of one person; the support set shows how this person does them.
     Persons 1-6 are train, 7 and 8 validation, 9 and 10 test.
 
-    Each recording is cut into windows from its start; an incomplete last window is dropped. Windows
-    do not overlap. Each person did each exercise once per arm, so windows of one recording, even
-    adjacent ones, can be in both the support and the query set. Two options make tasks harder: a
-    stride longer than the window leaves gaps between windows, and `across_arms` takes support and
-    query from different arms. For 5 exercises and 5 windows each, the nearest centroid of channel
-    means and standard deviations has an accuracy of 0.95 with a single arm, 0.79 with both arms
-    mixed, and 0.59 across arms.
+    Each recording is cut into windows that do not overlap; an incomplete last window is dropped.
+    Each person did each exercise once per arm, so windows of one recording, even adjacent ones, can
+    be in both the support and the query set. Two options make tasks harder: a stride longer than
+    the window leaves gaps between windows, and `across_arms` takes support and query from different
+    arms. With 5 exercises and 5 windows each, the nearest centroid of channel means and standard
+    deviations has an accuracy of 0.95 for a single arm, 0.79 for both arms mixed, and 0.59 across
+    arms.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        window: `S`, steps per window; 50 steps are a second.
+        window: `S`, steps per window, at 50 steps per second.
         stride: steps from the start of one window to the start of the next, at least `window`; None
-            is `window`.
-        arms: which recordings to use: `"left"`, `"right"` or `"both"` arms.
-        standardize: whether to scale each channel to mean 0 and standard deviation 1, computed on
-            the train windows.
-        across_arms: whether the support set of a task is from one arm, and its query set from the
-            other. In tasks from a learn2learn `Taskset`, the first half of each class's samples is
-            from one arm: set shots to half of the samples.
+            uses `window`.
+        arms: arms whose recordings are used: `"left"`, `"right"` or `"both"`.
+        standardize: whether to standardize each channel by the mean and standard deviation of the
+            train windows.
+        across_arms: whether to take the support set of a task from one arm, and its query set from
+            the other. In tasks from a learn2learn `Taskset`, the first half of each class's samples
+            is from one arm, so set shots to half of the samples.
 
     Attributes:
         inputs: the windows.
@@ -94,7 +94,7 @@ class Activity(GroupedDataset):
         UnknownNameError: `split` or `arms` is unknown.
         ArgumentError: `window` is not a positive integer, `stride` is less than `window`, or
             `across_arms` is set with a single arm.
-        DataError: every recording is shorter than the window.
+        DataError: all recordings are shorter than the window.
         MissingExtraError: seglearn is not installed.
 
     Example:
@@ -128,7 +128,7 @@ class Activity(GroupedDataset):
             )
         if across_arms and arms != "both":
             raise ArgumentError(
-                f"Activity: across_arms needs arms='both', got {arms!r}; drop one of these options"
+                f"Activity: across_arms=True requires arms='both', got {arms!r}; drop one of them"
             )
         self.split, self.across_arms = split, across_arms
         self.support_is_half = across_arms
@@ -181,19 +181,19 @@ class Activity(GroupedDataset):
         return self.meta(), [_AcrossArms(self, self._ways(ways), samples)]
 
     def eligible_across(self, ways: int, each: int) -> Tensor:
-        """Return which exercises of which persons have enough windows of each arm, `(G, kinds)`."""
+        """Return whether each person has enough windows per arm of each exercise, `(G, kinds)`."""
         counts = self.by_arm.counts.view(len(self.group_names), -1, 2)
         eligible = counts.amin(-1) >= each
         if int(eligible.sum(-1).max()) < ways:
             raise DataError(
-                f"Activity: no person has {each} windows of each arm for {ways} exercises; lower "
-                "the samples or ways, or shorten the window"
+                f"Activity: a person must have {each} windows of each arm for {ways} exercises, "
+                "got no such person; lower the samples or ways, or shorten the window"
             )
         return eligible
 
 
 class _AcrossArms:
-    """learn2learn task transform: half of each class's samples from each arm."""
+    """Task transform for learn2learn: half of each class's samples from each arm."""
 
     def __init__(self, dataset: Activity, ways: int, samples: int) -> None:
         self.dataset, self.ways = dataset, ways

@@ -1,4 +1,4 @@
-"""Datasets of the UCR and UEA archives as arrays of limited length, with numbered classes."""
+"""Arrays of limited length from datasets of the UCR and UEA archives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional import step_lengths
 from l2l_rnn.tasksets.series.archives import archived_series
 
-Labelled = tuple[Tensor, list[str]]
+Labeled = tuple[Tensor, list[str]]
 
 
 def read_steps(
@@ -25,13 +25,13 @@ def read_steps(
     length: int,
     shorten: str,
     normalize: bool,
-) -> Labelled:
+) -> Labeled:
     """Read a dataset as steps `(items, S, F)` and the class of each item.
 
     Args:
         name, root, download: as in `archived_series`.
-        length: largest S; longer series are shortened to it.
-        shorten: `"mean"` averages equal stretches, `"truncate"` keeps the first steps.
+        length: maximum S; longer series are shortened to it.
+        shorten: `"mean"` averages segments of equal length, `"truncate"` keeps the first steps.
         normalize: whether to scale each channel of each series to mean 0 and standard deviation 1.
     """
     length = check_int("series", "length", length)
@@ -51,13 +51,13 @@ def read_steps(
 
 
 def join_datasets(
-    parts: Sequence[Labelled], channels: int | None = None
+    parts: Sequence[Labeled], channels: int | None = None
 ) -> tuple[Tensor, list[str]]:
-    """Join datasets into one, padded to the longest.
+    """Concatenate datasets, padded to the longest series.
 
     Args:
         parts: the datasets.
-        channels: number of channels that all must have; None only requires equal numbers.
+        channels: required number of channels; None only requires equal numbers.
 
     Raises:
         ArgumentError: the datasets differ in their number of channels.
@@ -66,7 +66,7 @@ def join_datasets(
     if len(counts) > 1:
         raise ArgumentError(
             f"series: all datasets must have the same number of channels, got {sorted(counts)}; "
-            "choose others, or set channels='separate' with protocol='datasets'"
+            "choose other datasets, or set channels='separate' with protocol='datasets'"
         )
     longest = max(part.shape[1] for part, _ in parts)
     padded = [

@@ -1,4 +1,4 @@
-"""Few-shot classification of archived time series: unseen datasets or unseen classes."""
+"""Few-shot classification of archived time series, with unseen datasets or unseen classes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.functional import step_lengths
 from l2l_rnn.tasksets.catalog import Sources, register_taskset
 from l2l_rnn.tasksets.series.archive_arrays import (
-    Labelled,
+    Labeled,
     join_datasets,
     natural_order,
     number_classes,
     read_steps,
 )
 
-# Datasets that ship in sktime, by kind: electricity and motion, speech, and image outlines.
+# Datasets that ship with sktime, by kind: electricity and motion, speech, and image outlines.
 DATASETS = (
     ("ACSF1", "BasicMotions", "GunPoint", "ItalyPowerDemand", "PLAID"),
     ("JapaneseVowels",),
     ("ArrowHead", "OSULeaf"),
 )
 UNIVARIATE = ("ACSF1", "ArrowHead", "GunPoint", "ItalyPowerDemand", "OSULeaf", "PLAID")
-MIN_CLASSES = 6  # of a dataset that has classes in all three splits
+MIN_CLASSES = 6  # smallest number of classes that a dataset divides among all three splits
 
 
 def unseen_datasets(
@@ -43,28 +43,29 @@ def unseen_datasets(
     normalize: bool = True,
     download: bool = True,
 ) -> tuple[GroupedDataset, GroupedDataset, GroupedDataset]:
-    """Make train, validation and test sets of archived series that share no dataset.
+    """Make train, validation and test sets from archived series that have no dataset in common.
 
     All classes of a task come from one dataset; tasks are drawn only from datasets with enough
     classes. By default, electricity and motion are train, speech is validation, and outlines of
-    leaves and arrowheads are test. At 5 ways, train tasks come from ACSF1 and PLAID, and test tasks
-    from OSULeaf.
+    leaves and arrowheads are test. With 5 ways, train tasks come from ACSF1 and PLAID, and test
+    tasks from OSULeaf.
 
     Args:
         root: folder that is searched first, and where downloads are stored; see `archived_series`.
-        datasets: names of the datasets for train, validation and test; None uses those that ship in
-            sktime.
-        channels: `"separate"` makes a univariate dataset of each channel; `"together"` keeps the
-            channels, whose number must then be the same in all datasets.
-        length: longer series are shortened to this many steps; shorter ones stay as they are.
-        shorten: how: `"mean"` averages equal stretches, `"truncate"` keeps the first steps.
+        datasets: names of the datasets for train, validation and test; None uses datasets that ship
+            with sktime.
+        channels: `"separate"` makes a univariate dataset from each channel; `"together"` keeps the
+            channels, and requires the same number in all datasets.
+        length: maximum number of steps; longer series are shortened to it.
+        shorten: how to shorten a series: `"mean"` averages segments of equal length, `"truncate"`
+            keeps the first steps.
         normalize: whether to scale each channel of each series to mean 0 and standard deviation 1,
             as in the UCR archive; a constant channel becomes 0.
-        download: whether missing datasets may be downloaded.
+        download: whether to download missing datasets.
 
     Returns:
-        The train, validation and test set. A group is a dataset, or a channel of one; a class is
-        named like `"OSULeaf/3"`.
+        The train, validation and test set. A group is a dataset, or one of its channels; class
+        names are such as `"OSULeaf/3"`.
 
     Shapes:
         inputs (items, S, F) float32, padded with NaN, S at most `length`.
@@ -79,14 +80,14 @@ def unseen_datasets(
         >>> test.group_names, test.inputs.shape
         (('ArrowHead', 'OSULeaf'), torch.Size([652, 128, 1]))
 
-    Source: as `archived_series`. Averages of equal stretches: E. Keogh et al., 2001, Dimensionality
+    Source: as `archived_series`. Averages of segments: E. Keogh et al., 2001, Dimensionality
     Reduction for Fast Similarity Search in Large Time Series Databases.
     """
     check_choice("series", "channels", channels, ("separate", "together"))
     splits = _checked_splits(DATASETS if datasets is None else datasets)
     made: list[GroupedDataset] = []
     for names in splits:
-        parts: list[Labelled] = []
+        parts: list[Labeled] = []
         groups: list[str] = []
         for name in names:
             steps, labels = read_steps(name, root, download, length, shorten, normalize)
@@ -111,18 +112,18 @@ def unseen_classes(
     normalize: bool = True,
     download: bool = True,
 ) -> tuple[SequenceDataset, SequenceDataset, SequenceDataset]:
-    """Make train, validation and test sets of archived series that share no class.
+    """Make train, validation and test sets from archived series that have no class in common.
 
-    A task mixes classes of several datasets. For a dataset of at least six classes, the last fifth
-    of its classes (at least two) is test, and the fifth before that is validation. Smaller datasets
-    are train.
+    A task mixes classes of several datasets. In a dataset with at least six classes, the last fifth
+    of the classes (at least two) is test, and the fifth before that is validation. All classes of
+    smaller datasets are train.
 
     Args:
         root, length, shorten, normalize, download: as in `unseen_datasets`.
-        datasets: names of the datasets; None uses the univariate ones that ship in sktime.
+        datasets: names of the datasets; None uses the univariate datasets that ship with sktime.
 
     Returns:
-        The train, validation and test set. A class is named like `"OSULeaf/3"`.
+        The train, validation and test set. Class names are such as `"OSULeaf/3"`.
 
     Shapes:
         sequences (items, S, F) float32, padded with NaN, S at most `length`.
@@ -152,8 +153,8 @@ def unseen_classes(
         rows = [i for i, label in enumerate(labels) if split_of[label] == split]
         if not rows:
             raise DataError(
-                f"series: none of {', '.join(names)} has {MIN_CLASSES} classes, so the {split} "
-                "split is empty; name a dataset that has"
+                f"series: a dataset must have {MIN_CLASSES} classes to fill the {split} split, got "
+                f"none in {', '.join(names)}; add one"
             )
         numbers, class_names = number_classes([labels[i] for i in rows])
         chosen = sequences[rows]
@@ -166,13 +167,13 @@ def unseen_classes(
 @register_taskset(
     "series",
     TaskCard(
-        task="Classify time series of an unseen dataset into five classes, from a few of each.",
+        task="Classify time series of an unseen dataset into five classes, given a few of each.",
         source="the UCR and UEA time series archives, in the package sktime",
         license="BSD-3-Clause",
         classes=(10, 12, 2),
         items=(3045, 7680, 652),
         lengths=(7, 128),
-        splits="dataset and kind of signal",
+        splits="disjoint by dataset and kind of signal",
         measure="accuracy",
         chance=0.2,
         baseline=("nearest neighbor by Euclidean distance", 0.46),
@@ -218,8 +219,8 @@ def _checked_names(names: Iterable[str]) -> tuple[str, ...]:
         )
     if not all(isinstance(name, str) for name in names):
         raise ArgumentTypeError(
-            f"series: names of datasets must be str, got {names!r}; only protocol='datasets' takes "
-            "three sequences of names"
+            f"series: names of datasets must be str, got {names!r}; set protocol='datasets' to "
+            "pass three sequences of names"
         )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -234,7 +235,7 @@ def _checked_splits(datasets: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     if not listed or any(isinstance(names, str) for names in datasets):
         raise ArgumentTypeError(
             f"series: datasets must be three sequences of names, for {', '.join(SPLITS)}, got "
-            f"{datasets!r}; only protocol='classes' takes one sequence"
+            f"{datasets!r}; set protocol='classes' to pass a single sequence"
         )
     splits = [_checked_names(names) for names in datasets]
     _checked_names([name for names in splits for name in names])

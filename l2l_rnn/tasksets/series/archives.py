@@ -1,4 +1,4 @@
-"""Time series of the UCR and UEA archives, from a folder, an installed package or the network."""
+"""Reader of the UCR and UEA archives, from a folder, an installed package or the network."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def archived_series(
 ) -> TsFile:
     """Read a dataset of the UCR or UEA archive, its train and test files together.
 
-    The files are searched for in `root`, with or without a folder `NAME`: `NAME_TRAIN.ts` and
-    `NAME_TEST.ts`, or a single `NAME.ts`. Next come the packages sktime and aeon, which are not
-    imported for this. Otherwise one of them downloads the dataset into `root`. Duplicate series are
+    The files `NAME_TRAIN.ts` and `NAME_TEST.ts`, or a single `NAME.ts`, are searched for in
+    `root/NAME`, in `root`, and then in the packages sktime and aeon, without importing them. If
+    they are not found, sktime or aeon downloads the dataset to `root`. Duplicate series are
     dropped.
 
     Args:
         name: name of the dataset, such as `"OSULeaf"`, or of your own files in `root`.
-        root: data folder.
-        download: whether the dataset may be downloaded.
+        root: folder that is searched first, and where downloads are stored.
+        download: whether to download a missing dataset.
 
     Returns:
-        The series, an array (channels, timepoints) each, and the class of each, as
-        `data.from_arrays` takes them.
+        The series, each an array (channels, timepoints), and the class of each, in the format of
+        `data.from_arrays`.
 
     Raises:
-        UnknownNameError: neither archive has the dataset.
+        UnknownNameError: neither archive contains the dataset.
         DataError: the dataset is missing and cannot be downloaded, or a file is damaged.
         MissingExtraError: the dataset is not in `root`, and neither sktime nor aeon is installed.
 
@@ -56,7 +56,7 @@ def archived_series(
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):  # it becomes part of a path
         raise UnknownNameError(
-            f"archived_series: unknown dataset {name!r}; a name has only letters, digits, - and _"
+            f"archived_series: unknown dataset {name!r}; names have letters, digits, - and _ only"
         )
     folder = Path(root).expanduser()
     files = _files(folder, name) or _shipped(name)
@@ -65,7 +65,7 @@ def archived_series(
         files = _files(folder, name)
         if not files:
             raise DataError(
-                f"archived_series: the download of {name!r} has no .ts files; "
+                f"archived_series: the download of {name!r} must contain .ts files, got none; "
                 + _by_hand(name, folder)
             )
     read = [_read(path, path.stat().st_mtime_ns) for path in files]
@@ -86,7 +86,7 @@ def _read(path: Path, modified: int) -> TsFile:
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    """Find the files of a dataset in a folder; returns no paths if there are none."""
+    """Return the files of a dataset in a folder; the list is empty if there are none."""
     for place in (folder / name, folder):
         if (place / f"{name}.ts").is_file():
             return [place / f"{name}.ts"]
@@ -96,14 +96,14 @@ def _files(folder: Path, name: str) -> list[Path]:
             return pair
         if any(exist):
             raise DataError(
-                f"archived_series: {pair[exist.index(False)]} is missing next to "
+                f"archived_series: {pair[exist.index(False)]} must exist, got only "
                 f"{pair[exist.index(True)].name}; add it, or rename the single file to {name}.ts"
             )
     return []
 
 
 def _shipped(name: str) -> list[Path]:
-    """Find the files of a dataset in the packages that ship some, without importing them."""
+    """Return the files of a dataset that ships with a package, without importing the package."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         for location in (spec.submodule_search_locations or []) if spec else []:
@@ -114,7 +114,7 @@ def _shipped(name: str) -> list[Path]:
 
 
 def _download(name: str, folder: Path, allowed: bool) -> None:
-    """Download a dataset into a folder with sktime, or with aeon if only that is installed."""
+    """Download a dataset to a folder with sktime, or with aeon if sktime is not installed."""
     if importlib.util.find_spec("sktime") is None and importlib.util.find_spec("aeon") is not None:
         names = importlib.import_module("aeon.datasets.tsc_datasets")
         load = importlib.import_module("aeon.datasets").load_classification
@@ -129,12 +129,15 @@ def _download(name: str, folder: Path, allowed: bool) -> None:
             f"the UCR and UEA archives, and any with a file {name}.ts in {folder}"
         )
     if not allowed:
-        raise DataError(f"archived_series: {name!r} is not in {folder}; " + _by_hand(name, folder))
+        raise DataError(
+            f"archived_series: {name!r} must be in {folder} with download=False, got no files; "
+            + _by_hand(name, folder)
+        )
     try:
         load(name, extract_path=str(folder))
     except Exception as error:  # packages and mirrors raise many kinds of errors
         raise DataError(
-            f"archived_series: {name!r} cannot be downloaded ({type(error).__name__}: "
+            f"archived_series: the download of {name!r} failed ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}); " + _by_hand(name, folder)
         ) from error
 

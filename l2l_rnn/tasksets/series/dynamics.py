@@ -1,4 +1,4 @@
-"""Prediction of dynamics: tasks are pendulums, carts and MuJoCo models with changed physics."""
+"""Prediction of dynamics: each task is a pendulum, cart or MuJoCo model with modified physics."""
 
 from __future__ import annotations
 
@@ -38,60 +38,62 @@ from l2l_rnn.tasksets.series.transitions import (
         classes=(200, 50, 50),
         items=(20000, 5000, 5000),
         lengths=(1, 1),
-        splits="body",
+        splits="disjoint by environment",
         measure="mean squared error",
         chance=0.863,
         baseline=("ridge regression on quadratic features of 10 transitions", 0.382),
-        counted="bodies",
+        counted="environments",
         extra="control",
     ),
 )
 class Dynamics(GroupedDataset):
-    """Transitions of bodies under random actions; a task is one body.
+    """Transitions of simulated environments under random actions; a task is one variant.
 
-    A body is an environment with changed masses, lengths, gravity or motors. For a pendulum, or a
-    cart with a pole, these parameters are drawn uniformly on a logarithmic scale. For a MuJoCo
-    model, factors of its masses and motor gears are. The target is the change of the state in one
-    step. It depends on the body, which only the support set reveals.
+    A variant is an environment with modified masses, lengths, gravity or motors. For a pendulum, or
+    a cart with a pole, these parameters are drawn uniformly on a logarithmic scale. For a MuJoCo
+    model, its masses and motor gears are multiplied by factors drawn in this way. The target is the
+    change of the state in one step. It depends on the variant's parameters, which can only be
+    inferred from the support set.
 
-    Support and query of a task come from different episodes, because the next step of an episode
-    reveals the target of the step before it. In tasks from a learn2learn `Taskset`, the two halves
-    of the samples come from different episodes: set shots to half of the samples. A task can have
-    up to `transitions - horizon + 1` samples, support and query together.
+    The support and query set of a task come from different episodes, because the next step of an
+    episode reveals the target of the current one. In tasks from a learn2learn `Taskset`, the two
+    halves of the samples come from different episodes, so set shots to half of the samples. A task
+    can have up to `transitions - horizon + 1` samples, support and query together.
 
-    Each split draws its own bodies, from the same ranges. With `extrapolate`, every parameter of
-    the test bodies lies outside of its range, by a factor of up to 1.5, except for a pendulum's
-    maximum torque and broken motors.
+    Each split draws its own variants, from the same ranges. With `extrapolate=True`, every
+    parameter of the test variants is outside its range, by a factor of up to 1.5, except for a
+    pendulum's maximum torque and broken motors.
 
     Args:
-        root: folder of the cache, where the recorded transitions are kept.
+        root: folder where the recorded transitions are cached.
         split: `"train"`, `"validation"` or `"test"`.
         environment: `"pendulum"`, `"cartpole"`, or, with mujoco installed, `"halfcheetah"` or
             `"reacher"`.
-        bodies: number of train bodies, at least 4; validation and test have a quarter of it each.
-        transitions: transitions per body.
-        horizon: steps per episode; a body is then reset to a random state.
+        variants: number of train variants, at least 4; validation and test have a quarter of this
+            number each.
+        transitions: transitions per variant.
+        horizon: steps per episode; the state is then reset at random.
         history: `h`, steps per input: the current step and up to `h - 1` earlier ones of its
             episode.
-        broken: share of bodies with one broken motor, whose action has no effect; None is the
+        broken: share of variants with one broken motor, which ignores its action; None uses the
             default of the environment, 0.5 for MuJoCo and 0 otherwise.
-        extrapolate: whether test bodies lie outside of the ranges of train bodies.
-        seed: seed of bodies, initial states and actions.
+        extrapolate: whether test variants are outside the ranges of train variants.
+        seed: random seed of variants, initial states and actions.
 
     Attributes:
         inputs: steps, each a state and an action, standardized; padded with NaN if the episode has
             fewer than `h` steps so far.
-        targets: change of the state after the last step, standardized.
-        groups: body of each item.
-        episodes: episode of each transition of each body.
-        bodies: parameters of each body.
+        targets: change of the state in the last step, standardized.
+        groups: variant of each item.
+        episodes: episode of each transition of each variant.
+        variants: parameters of each variant.
         parameter_names, state_names: names of the parameters and of the state variables.
         input_mean, input_std, target_mean, target_std: mean and standard deviation of the train
-            split, which standardize all splits; `x * input_std + input_mean` restores raw inputs.
+            split, used to standardize all splits; `x * input_std + input_mean` restores raw inputs.
 
     Shapes:
         inputs (items, h, state + action) float32; targets (items, state) float32; groups (items,);
-        episodes (G, transitions) int64; bodies (G, parameters) float64.
+        episodes (G, transitions) int64; variants (G, parameters) float64.
 
     Raises:
         UnknownNameError: `split` or `environment` is unknown.
@@ -101,7 +103,7 @@ class Dynamics(GroupedDataset):
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as root:
-        ...     dataset = Dynamics(root, "test", bodies=8, transitions=40)
+        ...     dataset = Dynamics(root, "test", variants=8, transitions=40)
         >>> dataset.parameter_names
         ('mass', 'length', 'gravity', 'max_torque')
         >>> batch = dataset.draw(tasks=4, shots=10, queries=5)
@@ -121,7 +123,7 @@ class Dynamics(GroupedDataset):
         split: str = "train",
         *,
         environment: str = "pendulum",
-        bodies: int = 200,
+        variants: int = 200,
         transitions: int = 100,
         horizon: int = 20,
         history: int = 1,
@@ -135,11 +137,13 @@ class Dynamics(GroupedDataset):
         if broken is not None:
             broken = check_number("Dynamics", "broken", broken, least=0, most=1)
         if not isinstance(extrapolate, bool):
-            raise ArgumentError(f"Dynamics: extrapolate must be True or False, got {extrapolate!r}")
+            raise ArgumentError(
+                f"Dynamics: extrapolate must be True or False, got {extrapolate!r}; pass a bool"
+            )
         history = check_int("Dynamics", "history", history)
         options = {
             "environment": environment,
-            "bodies": check_int("Dynamics", "bodies", bodies, least=4),
+            "variants": check_int("Dynamics", "variants", variants, least=4),
             "transitions": check_int("Dynamics", "transitions", transitions),
             "horizon": check_int("Dynamics", "horizon", horizon),
             "broken": spec.broken if broken is None else broken,
@@ -152,7 +156,7 @@ class Dynamics(GroupedDataset):
         self.input_mean, self.input_std = moments(steps)
         self.target_mean, self.target_std = moments(changes)
         self.parameter_names, self.state_names = tuple(spec.ranges), spec.state
-        self.bodies = torch.from_numpy(arrays[f"{split} bodies"])
+        self.variants = torch.from_numpy(arrays[f"{split} variants"])
         self.episodes = torch.from_numpy(arrays[f"{split} episodes"])
         steps, changes = steps_and_changes(arrays, split)
         steps = (steps - self.input_mean.numpy()) / self.input_std.numpy()
@@ -163,7 +167,7 @@ class Dynamics(GroupedDataset):
             torch.from_numpy(inputs.astype(np.float32)),
             torch.from_numpy(changes.reshape(count * each, -1).astype(np.float32)),
             torch.arange(count).repeat_interleave(each),
-            group_names=[f"{split} body {i}" for i in range(count)],
+            group_names=[f"{split} variant {i}" for i in range(count)],
         )
         self._max_samples = max_samples(self.episodes)
 
@@ -182,28 +186,28 @@ class Dynamics(GroupedDataset):
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         self._check_samples(samples)
-        return self.meta(), [_OneBody(self, samples)]
+        return self.meta(), [_OneVariant(self, samples)]
 
     def draw_items(
         self, tasks: int, shots: int, queries: int, generator: Generator | None = None
     ) -> Tensor:
         """Draw the items of N tasks, `(N, shots + queries)`, the support items first."""
         self._check_samples(shots + queries)
-        bodies = torch.randint(len(self.episodes), (tasks,), generator=generator)
-        places = partition_episodes(self.episodes[bodies], shots, queries, generator)
-        return bodies.unsqueeze(-1) * self.episodes.shape[1] + places
+        variants = torch.randint(len(self.episodes), (tasks,), generator=generator)
+        places = partition_episodes(self.episodes[variants], shots, queries, generator)
+        return variants.unsqueeze(-1) * self.episodes.shape[1] + places
 
     def _check_samples(self, samples: int) -> None:
         if samples > self._max_samples:
             raise DataError(
-                f"Dynamics: samples must be at most {self._max_samples} to take support and query "
-                f"from different episodes of a body's {self.episodes.shape[1]} transitions, got "
+                f"Dynamics: samples must be at most {self._max_samples}, so that support and query "
+                f"come from different episodes of {self.episodes.shape[1]} transitions, got "
                 f"{samples}; raise transitions, or lower horizon"
             )
 
 
-class _OneBody:
-    """learn2learn task transform: two halves of a body's samples, from different episodes."""
+class _OneVariant:
+    """learn2learn task transform: two halves of a variant's samples, from different episodes."""
 
     def __init__(self, dataset: Dynamics, samples: int) -> None:
         self.dataset, self.halves = dataset, (samples // 2, samples - samples // 2)

@@ -1,4 +1,4 @@
-"""Gymnasium environments with changed masses, lengths, gravity and motors."""
+"""Gymnasium environments with modified masses, lengths, gravity and motors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Floats = NDArray[np.float64]
 
 
 class Environment(NamedTuple):
-    """A gymnasium environment, the parameters that are changed, and the state that is recorded.
+    """A gymnasium environment with its modified parameters and its recorded state.
 
     Attributes:
         identifier: name of the environment in gymnasium.
-        ranges: smallest and largest value of each parameter. Parameters named "load" and "gear" are
-            factors: of a body's mass and inertia, and of a motor's gear.
+        ranges: smallest and largest value of each parameter. Parameters named "load" multiply the
+            mass and inertia of a MuJoCo body; parameters named "gear" multiply a motor's gear.
         motors: the parameters that are 0 if a motor is broken.
         state: names of the state variables.
-        columns: positions of the state variables in gymnasium's observation; None takes all of it.
-        broken: default share of bodies with a broken motor.
+        columns: positions of the state variables in gymnasium's observation; None uses all of it.
+        broken: default share of variants with a broken motor.
         mujoco: whether the environment is simulated by MuJoCo.
     """
 
@@ -77,28 +77,28 @@ ENVIRONMENTS = {
         | {"gear joint0": _GEAR, "gear joint1": _GEAR},
         ("gear joint0", "gear joint1"),
         ("cos 0", "cos 1", "sin 0", "sin 1", "velocity 0", "velocity 1"),
-        (0, 1, 2, 3, 6, 7),  # the others describe the target, which does not move
+        (0, 1, 2, 3, 6, 7),  # the others describe the fixed target
         broken=0.5,
         mujoco=True,
     ),
 }
 
 
-def draw_bodies(
+def draw_variants(
     environment: Environment,
     count: int,
     broken: float,
     outside: bool,
     generator: np.random.Generator,
 ) -> Floats:
-    """Draw the parameters of bodies, uniform on a logarithmic scale, `(count, parameters)`.
+    """Draw the parameters of variants, uniform on a logarithmic scale, `(count, parameters)`.
 
     Args:
-        environment: the environment that the bodies are variants of.
-        count: number of bodies.
-        broken: share of bodies with one broken motor; these are the last ones.
-        outside: whether every parameter is drawn outside of its range, by a factor of up to 1.5.
-        generator: source of randomness.
+        environment: the environment.
+        count: number of variants.
+        broken: share of variants with one broken motor; these come last.
+        outside: whether every parameter is drawn outside its range, by a factor of up to 1.5.
+        generator: random number generator.
     """
     low, high = np.log(np.array(list(environment.ranges.values()))).T
     drawn = generator.uniform(low, high, (count, len(low)))
@@ -106,9 +106,9 @@ def draw_bodies(
         beyond = generator.uniform(0, np.log(1.5), drawn.shape)
         above = generator.random(drawn.shape) < 0.5
         drawn = np.where(low == high, low, np.where(above, high + beyond, low - beyond))
-    bodies: Floats = np.exp(drawn)
+    variants: Floats = np.exp(drawn)
     names = list(environment.ranges)
     motors = generator.integers(len(environment.motors), size=count)
-    for body in range(count - round(broken * count), count):
-        bodies[body, names.index(environment.motors[motors[body]])] = 0.0
-    return bodies
+    for variant in range(count - round(broken * count), count):
+        variants[variant, names.index(environment.motors[motors[variant]])] = 0.0
+    return variants

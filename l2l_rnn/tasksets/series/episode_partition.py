@@ -1,4 +1,4 @@
-"""Partition of episodes into support and query, so that the two sets of a task share none."""
+"""Partition of episodes into support and query, so that the two sets share no episode."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ def partition_episodes(
 ) -> Tensor:
     """Draw the support and query items of each task from different episodes.
 
-    The episodes of a task are put in random order. The first ones go to the support set, the rest
-    to the query set. The cut is the one closest to half of the items that leaves both sets enough
-    of them. Within a set, items are drawn without replacement.
+    The episodes of a task are shuffled. The first ones go to the support set, the rest to the query
+    set. Among the cuts that leave both sets enough items, the one closest to the middle is used.
+    Within a set, items are drawn without replacement.
 
     Args:
         episodes: episode of each item, at least 0.
         shots: support items of each task.
         queries: query items of each task. `shots + queries` must be at most `max_samples`.
-        generator: source of randomness; None uses torch's global generator.
+        generator: random number generator; None uses torch's global generator.
 
     Returns:
         Positions of the items in their rows, the support items first.
@@ -49,7 +49,9 @@ def partition_episodes(
 
 
 def max_samples(episodes: Tensor) -> int:
-    """Return how many samples a task can have, support and query together, in any partition.
+    """Return the maximum number of samples of a task, support and query together.
+
+    A task with at most this many samples can be partitioned in any proportion.
 
     Shapes:
         episodes `(G, items)` int64.

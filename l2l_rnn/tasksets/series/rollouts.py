@@ -1,4 +1,4 @@
-"""Rollouts of random actions in environments with changed physics."""
+"""Rollouts of random actions in environments with modified physics."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _PURPOSE = "the task set 'dynamics'"
 
 def record_transitions(
     environment: Environment,
-    bodies: Floats,
+    variants: Floats,
     transitions: int,
     horizon: int,
     generator: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """Record the transitions of each body under random actions.
+    """Record the transitions of each variant under random actions.
 
     Args:
-        environment: the environment that the bodies are variants of.
-        bodies: parameters of the bodies, from `draw_bodies`.
-        transitions: number of transitions per body.
-        horizon: steps after which an episode is reset; it is also reset when gymnasium ends it.
-        generator: source of randomness.
+        environment: the environment.
+        variants: parameters of the variants, from `draw_variants`.
+        transitions: number of transitions per variant.
+        horizon: maximum number of steps per episode; gymnasium may end an episode earlier.
+        generator: random number generator.
 
     Returns:
-        `states` and `following` (the next states), (bodies, transitions, state); `actions`,
-        (bodies, transitions, actions); and `episodes`, (bodies, transitions), which numbers the
-        episodes of each body.
+        `states` and `following` (the next states), (variants, transitions, state); `actions`,
+        (variants, transitions, actions); and `episodes`, (variants, transitions), the number of
+        each transition's episode.
 
     Raises:
         MissingExtraError: gymnasium, or a package that the environment needs, is not installed.
     """
     env = _make(environment)
     try:
-        return _record(env.unwrapped, environment, bodies, transitions, horizon, generator)
+        return _record(env.unwrapped, environment, variants, transitions, horizon, generator)
     finally:
         env.close()
 
@@ -50,7 +50,7 @@ def simulator_versions(environment: Environment) -> dict[str, str]:
     """Return the versions of the packages that simulate an environment.
 
     Raises:
-        MissingExtraError: one of them is not installed.
+        MissingExtraError: a package is not installed.
     """
     require("gymnasium", extra="control", purpose=_PURPOSE)
     if not environment.mujoco:
@@ -77,7 +77,7 @@ def _make(environment: Environment) -> Any:
 def _record(
     env: Any,
     environment: Environment,
-    bodies: Floats,
+    variants: Floats,
     transitions: int,
     horizon: int,
     generator: np.random.Generator,
@@ -85,13 +85,13 @@ def _record(
     columns = slice(None) if environment.columns is None else list(environment.columns)
     discrete = hasattr(env.action_space, "n")
     action_size = 1 if discrete else env.action_space.shape[0]
-    shape = (len(bodies), transitions)
+    shape = (len(variants), transitions)
     states = np.zeros((*shape, len(environment.state)))
     following, actions = np.zeros_like(states), np.zeros((*shape, action_size))
     episodes = np.zeros(shape, dtype=np.int64)
     change = _MujocoChange(env) if environment.mujoco else _CHANGES[environment.identifier]
-    for b, body in enumerate(bodies):
-        change(env, dict(zip(environment.ranges, body.tolist(), strict=True)))
+    for b, variant in enumerate(variants):
+        change(env, dict(zip(environment.ranges, variant.tolist(), strict=True)))
         drawn = generator.uniform(-1, 1, (transitions, action_size))
         if discrete:
             drawn = np.where(drawn < 0, -1.0, 1.0)  # two actions, recorded as signs: left, right
@@ -112,15 +112,15 @@ def _record(
     return {"states": states, "actions": actions, "following": following, "episodes": episodes}
 
 
-def _change_pendulum(env: Any, body: Mapping[str, float]) -> None:
-    env.m, env.l, env.g = body["mass"], body["length"], body["gravity"]
-    env.max_torque = body["max_torque"]  # torques are clipped to it
+def _change_pendulum(env: Any, variant: Mapping[str, float]) -> None:
+    env.m, env.l, env.g = variant["mass"], variant["length"], variant["gravity"]
+    env.max_torque = variant["max_torque"]  # torques are clipped to it
 
 
-def _change_cartpole(env: Any, body: Mapping[str, float]) -> None:
-    env.masscart, env.masspole = body["cart mass"], body["pole mass"]
-    env.length, env.gravity = body["half length"], body["gravity"]
-    env.force_mag = body["force"]
+def _change_cartpole(env: Any, variant: Mapping[str, float]) -> None:
+    env.masscart, env.masspole = variant["cart mass"], variant["pole mass"]
+    env.length, env.gravity = variant["half length"], variant["gravity"]
+    env.force_mag = variant["force"]
     env.total_mass = env.masscart + env.masspole
     env.polemass_length = env.masspole * env.length
 
@@ -136,10 +136,10 @@ class _MujocoChange:
         self.mass, self.inertia = model.body_mass.copy(), model.body_inertia.copy()
         self.gear = model.actuator_gear.copy()
 
-    def __call__(self, env: Any, body: Mapping[str, float]) -> None:
+    def __call__(self, env: Any, variant: Mapping[str, float]) -> None:
         mujoco = require("mujoco", extra="mujoco", purpose=_PURPOSE)
         model = env.model
-        for parameter, factor in body.items():
+        for parameter, factor in variant.items():
             what, name = parameter.split()
             if what == "load":
                 i = model.body(name).id

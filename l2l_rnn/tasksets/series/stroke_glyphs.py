@@ -1,4 +1,4 @@
-"""Drawings of characters from the Hershey vector fonts, and which characters look alike."""
+"""Drawings of characters from the Hershey vector fonts, and groups of similar characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from l2l_rnn.optional import require
 
 TURNS = (0, 90, 180, 270)
 
-# The package has some drawings in several fonts. No two of these fonts share a letter.
+# Some drawings occur in several fonts of the package. These fonts have no letter in common.
 LATIN_FONTS = (
     *("futural", "futuram", "rowmant", "timesr", "timesi", "timesib", "scripts", "scriptc"),
     *("gothgbt", "gothgrt", "gothitt"),
@@ -26,16 +26,16 @@ _CYRILLIC = {  # character -> codes in the font of the capital and the small let
     **{"Б": "Bb", "Д": "Dd", "Ж": "Hh", "И": "Ii", "Л": "Ll", "Ф": "Ff", "Ц": "`%", "Ч": "Jj"},
     **{"Ш": "Qq", "Э": "Cc", "Ы": "$&", "Ю": "Uu", "Я": "^}", "Ъ": "]|", "Ь": "_~"},
 }
-# First code in the font -> characters of the codes from there on. A space skips a character that
-# is drawn twice or is too simple.
+# First code in the font -> characters of the following codes. A space skips a character that is
+# drawn twice or is too simple.
 _JAPANESE = {
     "A": "あ うえおかき け さ すせそたち てとなにぬね はひふ ほまみ"
     "むめもや ゆ よら るれろわゐ ゑを",
     "#": "日円年大国 東中本京出時上者    四五六七 九",
 }
 
-# Characters that look alike, upright or rotated, in at least one font, are in the same split. A
-# character that looks like another one in every font is left out (such as Greek capital alpha).
+# Characters that look alike in at least one font, upright or rotated, are in the same split. A
+# character that looks like another one in every font, such as Greek capital alpha, is left out.
 LOOK_ALIKES: dict[Split, tuple[str, ...]] = {
     "train": (
         *("lIij1tTfFsSJrL7τ", "nuUΠπημИNZz2Ц", "WwMmE3ΣεШωξ", "oO0QDΘθΩ", "Xx", "ζ", "Ξ", "Ж"),
@@ -51,11 +51,11 @@ SPLIT_OF: dict[str, Split] = {
     for character in group
 }
 
-# Rotated by 90 degrees, these look like themselves or another character; then by 180 degrees.
+# Characters that look like themselves or another character after a rotation of 90 or 180 degrees.
 _ALIKE_AT_90 = "OoXxNZ"
 _ALIKE_AT_180 = "HISszl08nubqdp69ΘΞΦФЖИ中日"
 
-CAP_HEIGHT = 21.0  # font units from the base line to the cap line, in every font
+CAP_HEIGHT = 21.0  # font units from the baseline to the cap line, in every font
 _MIDDLE = -1.5  # y between the two lines; y points down in the fonts
 
 
@@ -65,7 +65,8 @@ class Drawing(NamedTuple):
     Attributes:
         font: name of the font.
         points: one row `(x, y, lift)` per point. x points right and y points up, in cap heights
-            from the center of the character; lift is 1 if the pen lifts after the point, else 0.
+            from the center of the character; lift is 1 if the pen is lifted after the point,
+            otherwise 0.
     """
 
     font: str
@@ -73,7 +74,7 @@ class Drawing(NamedTuple):
 
 
 def turns(character: str) -> tuple[int, ...]:
-    """Return the angles at which a character is a class of its own, in degrees.
+    """Return the angles at which a character is a separate class, in degrees.
 
     Example:
         >>> turns("o"), turns("S"), turns("L")
@@ -85,7 +86,7 @@ def turns(character: str) -> tuple[int, ...]:
 
 
 def script(character: str) -> str:
-    """Return the script of a character, as its class name gives it."""
+    """Return the script of a character, as in its class name."""
     if character in _CYRILLIC:
         return "cyrillic"
     if character in string.ascii_letters + string.digits:
@@ -95,7 +96,7 @@ def script(character: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def drawings() -> dict[str, tuple[Drawing, ...]]:
-    """Return the drawings of every character; no two drawings are the same.
+    """Return the drawings of every character, without duplicates.
 
     Raises:
         MissingExtraError: Hershey-Fonts is not installed.
@@ -120,7 +121,7 @@ def drawings() -> dict[str, tuple[Drawing, ...]]:
 
 
 def _codes(character: str) -> list[tuple[str, str]]:
-    """Return the font and the code in it of each drawing of a character."""
+    """Return the font and code of each drawing of a character."""
     kind = script(character)
     if kind == "latin":
         return [(font, character) for font in LATIN_FONTS]

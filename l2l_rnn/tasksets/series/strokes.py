@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
         classes=(414, 76, 88),
         items=(8280, 1520, 1760),
         lengths=(2, 124),
-        splits="character, or characters that look alike",
+        splits="disjoint by character, look-alikes included",
         measure="accuracy",
         chance=0.2,
         baseline=("nearest neighbor of 32 points along the strokes", 0.875),
@@ -43,46 +43,47 @@ Floats = NDArray[np.float64]
 class Strokes(SequenceDataset):
     """Characters as sequences of pen movements, each labeled with its character.
 
-    The drawings are those of the Hershey vector fonts, which ship with the package Hershey-Fonts:
+    The drawings come from the Hershey vector fonts, which ship with the package Hershey-Fonts:
     Latin letters in eleven fonts, digits in seven, Greek and Cyrillic letters in one or two.
     Nothing is downloaded, and nothing is read from or written to `root`. A step is
     `(dx, dy, lift)`: the offset from the previous point, with x to the right and y up, and 1 if the
-    pen lifts after the point. The first offset starts at the center of the character, which
-    preserves the character's size and its height on the line. Offsets are divided by `scale`.
+    pen is lifted after the point. The first offset starts at the center of the character, which
+    preserves the character's size and its height above the baseline. Offsets are divided by
+    `scale`.
 
-    A class is a character at one of the angles 0, 90, 180 and 270 degrees, except angles at which
-    it looks like another class. All angles of a character are in the same split, and so are
-    characters that look alike (c and C; l, I and 1; b, d, p, q, 6 and 9). Japanese characters, with
-    one font each, are in train only. The samples of a class cycle through its fonts. Each sample is
-    augmented at random: a rotation of up to 10 degrees, a shear of up to 0.2, scaling of up to 15
-    percent along each axis, a shift of up to 0.08 and noise with standard deviation 0.01 at each
-    point, in cap heights.
+    A class is a character at one of the angles 0, 90, 180 and 270 degrees, except for angles at
+    which it looks like another class. All angles of a character are in the same split, and so are
+    characters that look alike (c and C; l, I and 1; b, d, p, q, 6 and 9). Japanese characters,
+    which exist in one font, are in train only. The samples of a class cycle through its fonts. Each
+    sample is augmented at random: a rotation of up to 10 degrees, a shear of up to 0.2, scaling of
+    up to 15 percent along each axis, a shift of up to 0.08 and noise with standard deviation 0.01
+    at each point, in cap heights.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        transform: applied to each sequence when it is looked up; None leaves it unchanged.
-        target_transform: applied to each label when it is looked up; None leaves it unchanged.
-        download: unused, like `root`.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged.
+        download: ignored, like `root`.
         samples: number of items per class.
         rotations: whether rotated characters are classes too; otherwise every class is upright.
-        jitter: factor of all augmentations, above 0.
-        seed: seed of the augmentations.
+        jitter: strength of all augmentations, a factor above 0.
+        seed: random seed of the augmentations.
 
     Attributes:
         sequences: steps of each item, padded with NaN.
         labels: class of each item.
         classes: script, character and angle of each label, such as `"latin/A@90"`.
         fonts: font of each item.
-        scale: standard deviation of the offsets in the drawings of train before augmentation, in
-            cap heights.
+        scale: standard deviation of the offsets in the train drawings before augmentation, in cap
+            heights.
 
     Shapes:
         sequences: (items, S, 3) float32; S is the same in all splits.
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split` does not exist.
+        UnknownNameError: `split` is unknown.
         ArgumentError: `samples` is not a positive integer, `seed` is not a non-negative integer,
             `jitter` is not a finite number above 0, or `rotations` is not a bool.
         MissingExtraError: Hershey-Fonts is not installed.
@@ -119,8 +120,10 @@ class Strokes(SequenceDataset):
         self.split = check_split(who, split)
         samples = check_int(who, "samples", samples)
         if not isinstance(rotations, bool):
-            raise ArgumentError(f"{who}: rotations must be True or False, got {rotations!r}")
-        fix = "0.1 augments a little"
+            raise ArgumentError(
+                f"{who}: rotations must be True or False, got {rotations!r}; pass a bool"
+            )
+        fix = "pass a small value such as 0.1 for weak augmentation"
         jitter = check_number(who, "jitter", jitter, above=0, fix=fix)
         seed = check_int(who, "seed", seed, least=0)
         self.scale = _scale()
@@ -146,7 +149,7 @@ class Strokes(SequenceDataset):
 
 
 def _padded(points: list[Floats]) -> Floats:
-    """Pad points with NaN to the length of the longest drawing of all splits."""
+    """Pad points with NaN to the length of the longest drawing in all splits."""
     steps = max(len(drawing.points) for own in drawings().values() for drawing in own)
     padded = np.full((len(points), steps, 3), np.nan)
     for row, drawn in zip(padded, points, strict=True):

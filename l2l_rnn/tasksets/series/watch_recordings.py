@@ -14,7 +14,7 @@ from l2l_rnn.data.series.arrays import channel_moments
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 
-# Persons of each split, by their numbers in the recordings.
+# Persons of each split, by their number in the recordings.
 PERSONS = {"train": (1, 2, 3, 4, 5, 6), "validation": (7, 8), "test": (9, 10)}
 ARMS = {"both": (0, 1), "left": (0,), "right": (1,)}
 CHANNELS = 6
@@ -65,7 +65,7 @@ def cut_windows(
         returns windows `(items, window, 6)` and the recording of each `(items,)`.
 
     Raises:
-        DataError: every recording is shorter than the window.
+        DataError: all recordings are shorter than the window.
     """
     recorded = load_recordings()
     cuts, recordings = [torch.empty(0, window, CHANNELS)], []
@@ -77,8 +77,8 @@ def cut_windows(
     if not recordings:
         longest = max(map(len, recorded.steps))
         raise DataError(
-            f"Activity: no recording has window={window} steps, the longest has {longest}; "
-            "shorten the window"
+            f"Activity: window must be at most {longest}, the length of the longest recording, got "
+            f"{window}; shorten the window"
         )
     return torch.cat(cuts).contiguous(), torch.tensor(recordings)
 

@@ -23,19 +23,19 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(51, 51),
-        splits="a pair of weights, except by chance (they are continuous)",
+        splits="random; weights are drawn independently",
         measure="mean squared error relative to predicting 0 (best 0)",
         chance=1.0,
         baseline=("least squares on the two marked numbers", 0.0),
     ),
 )
 class Adding(TaskFamily):
-    """Weighted sum of two marked numbers, the first of them `lag` steps before the end.
+    """Weighted sum of two marked numbers, with the first one `lag` steps before the end.
 
     A step holds a number, uniform in [-1, 1], and a mark: 1 at the first step, -1 at a random later
     step, 0 elsewhere. The target is `a u + b v`, where u and v are the marked numbers and a and b
     are the weights of the task, uniform in [-1, 1]. Two examples determine the weights. The error
-    is the mean squared error divided by that of always predicting 0, `2/9`.
+    is the mean squared error divided by `2/9`, the mean squared error of always predicting 0.
 
     Args:
         lag: `k`, steps from the first marked number to the end; a sequence has `k + 1` steps.
@@ -54,13 +54,13 @@ class Adding(TaskFamily):
         >>> batch.support_x.shape, batch.query_y.shape
         (torch.Size([4, 10, 21, 2]), torch.Size([4, 10, 1]))
 
-    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, section 5.4. There
-    a = b, and both marks are the same; here they differ, because the two weights do.
+    Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, section 5.4. In the
+    paper a = b, and both marks are the same. Here the marks differ, because the weights do.
     """
 
     input_size, output_size = 2, 1
     optimum = 0.0
-    VARIANCE = 2 / 9  # of a target: E a^2 E u^2 + E b^2 E v^2
+    VARIANCE = 2 / 9  # variance of a target: E a^2 E u^2 + E b^2 E v^2
 
     def __init__(self, lag: int = 50) -> None:
         self.lag = check_int("Adding", "lag", lag)

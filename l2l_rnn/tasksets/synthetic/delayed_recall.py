@@ -25,7 +25,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(51, 51),
-        splits="a permutation of the five labels",
+        splits="disjoint by permutation of the five labels",
         measure="accuracy (best 1)",
         chance=0.2,
         baseline=("the label of the support example with the same first step", 1.0),
@@ -36,8 +36,8 @@ class DelayedRecall(TaskFamily):
 
     The first step shows a symbol and sets a flag. The later steps show distractors: random symbols
     without the flag. The target is the label of the first symbol under the task's permutation,
-    which the support set reveals. No permutation is in two splits. The error is one minus the
-    accuracy; at chance level it is `1 - 1/symbols`.
+    which the support set reveals. The splits have no permutation in common. The error is one minus
+    the accuracy; at chance level it is `1 - 1/symbols`.
 
     Args:
         lag: `k`, steps from the symbol to the end; a sequence has `k + 1` steps.
@@ -54,7 +54,7 @@ class DelayedRecall(TaskFamily):
 
     Raises:
         ArgumentError: `lag` is not a positive integer, or `symbols` not an integer from 3 to 8.
-        UnknownNameError: there is no such split.
+        UnknownNameError: `split` is unknown.
 
     Example:
         >>> batch = DelayedRecall(lag=20).draw(tasks=4, shots=2, queries=3)
@@ -62,7 +62,7 @@ class DelayedRecall(TaskFamily):
         (torch.Size([4, 10, 21, 6]), torch.Size([4, 15]))
 
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, section 5.2 (long time
-    lags with distractors). The labels that change with the task are added here.
+    lags with distractors). Labels that change from task to task are not in the paper.
     """
 
     optimum = 0.0

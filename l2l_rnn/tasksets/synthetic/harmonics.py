@@ -23,7 +23,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(1, 1),
-        splits="a wave, except by chance (its parameters are continuous)",
+        splits="random; waves are drawn independently",
         measure="mean squared error (best 0.01)",
         chance=1.01,
         baseline=("the best linear predictor from 5 points", 0.47),
@@ -32,11 +32,11 @@ from l2l_rnn.tasksets.task_family import TaskFamily
 class Harmonics(TaskFamily):
     """Regression of `y = a1 sin(w x + b1) + a2 sin(2 w x + b2) + e`.
 
-    A task is its `a1`, `a2`, `b1`, `b2`, `w` and the mean `m` of its inputs. `a1` and `a2` are
-    standard normal, `b1` and `b2` uniform in [0, 2 pi], `w` in [5, 7] and `m` in [-4, 4]. `x` is
-    normal with mean `m` and standard deviation 1, and the noise `e` is normal with mean 0. The
-    error is the mean squared error. The waves without the noise have the lowest possible error, the
-    variance of `e`. Always predicting 0 has an error higher by 1.
+    A task is defined by `a1`, `a2`, `b1`, `b2`, `w` and the mean `m` of its inputs. `a1` and `a2`
+    are standard normal, `b1` and `b2` uniform in [0, 2 pi], `w` in [5, 7] and `m` in [-4, 4]. `x`
+    is normal with mean `m` and standard deviation 1, and the noise `e` is normal with mean 0. The
+    error is the mean squared error. The lowest possible error is the variance of `e`, reached by
+    the waves without noise. The error of always predicting 0 is higher by 1.
 
     Args:
         noise: standard deviation of `e`.
@@ -56,8 +56,8 @@ class Harmonics(TaskFamily):
         (torch.Size([4, 10, 1]), torch.Size([4, 10, 1]))
 
     Source: A. Lacoste, B. Oreshkin, W. Chung, T. Boquet, N. Rostamzadeh and D. Krueger, 2018,
-    Uncertainty in Multitask Transfer Learning: the harmonic functions, drawn as in the package
-    torchmeta, which follows that paper. The default noise, 0.1, is chosen here.
+    Uncertainty in Multitask Transfer Learning, as implemented in the package torchmeta. The default
+    noise of 0.1 is our choice.
     """
 
     input_size = output_size = 1

@@ -23,7 +23,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
         classes=None,
         items=None,
         lengths=(1, 1),
-        splits="a wave, except by chance (its parameters are continuous)",
+        splits="random; waves are drawn independently",
         measure="mean squared error (best 0)",
         chance=4.25,
         baseline=("the nearest of 5 points", 4.03),

@@ -1,4 +1,4 @@
-"""Argument checks that the text task sets share."""
+"""Argument checks shared by the text task sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_vocabulary(who: str, vocabulary: object, name: str = "vocabulary") -> 
 def check_pipeline(who: str, vocabulary: object) -> None:
     """Raise an ArgumentTypeError unless `vocabulary` is None or a text pipeline with a length.
 
-    Every text pipeline of this package qualifies, such as `WordVocabulary`.
+    The text pipelines of this package, such as `WordVocabulary`, have a length.
     """
     sized = callable(vocabulary) and hasattr(vocabulary, "__len__")
     if vocabulary is not None and (not sized or isinstance(vocabulary, type)):
@@ -37,7 +37,7 @@ def check_language(who: str, language: object, known: Sequence[str]) -> str:
     """Return `language` if it is one of the known codes.
 
     Raises:
-        UnknownNameError: it is not; the message names similar codes.
+        UnknownNameError: it is not; the message suggests similar codes.
     """
     if not isinstance(language, str) or language not in known:
         raise UnknownNameError(
@@ -57,11 +57,12 @@ def check_held_out(
     """Return the language codes in `held_out`, sorted and without repeats.
 
     Args:
-        who: begins the error message.
+        who: prefix of the error message.
         held_out: language codes, or None.
-        known: returns the codes that exist.
-        kind: describes the codes in the message, such as "CLDR codes".
-        by_english_name: returns the code of each English language name in lower case, for a hint.
+        known: returns the known codes.
+        kind: description of the codes in the message, such as "CLDR codes".
+        by_english_name: returns the code of each language by its English name in lower case, for a
+            hint.
 
     Raises:
         ArgumentTypeError: `held_out` is not a sequence of str.
@@ -78,7 +79,7 @@ def check_held_out(
     if not isinstance(held_out, Iterable):
         raise ArgumentTypeError(
             f"{who}: held_out must be a sequence of language codes, got {held_out!r}; "
-            "pass for example ('fi',)"
+            "pass one such as ('fi',)"
         )
     codes = tuple(held_out)
     if not all(isinstance(code, str) for code in codes):
@@ -105,7 +106,7 @@ def check_held_out(
 
 
 def _hint(code: str, known: Iterable[str]) -> str:
-    """Return "did you mean" with codes that differ in case or separator, or start like `code`."""
+    """Suggest codes that differ in case or separator only, or start with `code`."""
     plain = {name.lower().replace("_", "-"): name for name in known}
     code = code.lower().replace("_", "-")
     starts = [name for name in plain if code and name.startswith(code)]

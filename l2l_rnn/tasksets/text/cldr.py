@@ -1,4 +1,4 @@
-"""Names of countries, languages, scripts and currencies, as CLDR gives them in each language."""
+"""Names of countries, languages, scripts and currencies in each language of CLDR."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PURPOSE = "the names of languages (task sets 'languages' and 'translation')"
 
 
 def known_languages() -> tuple[str, ...]:
-    """Return the codes of all languages that babel has names in and that have a known family."""
+    """Return the codes of all languages in babel that have a known family."""
     localedata = require("babel.localedata", extra="text", purpose=_PURPOSE)
     return tuple(sorted(set(localedata.locale_identifiers()) & FAMILY_OF.keys()))
 
@@ -38,12 +38,12 @@ def read_names(code: str, scripts: str, max_length: int) -> NameTable:
     Args:
         code: CLDR code of the language.
         scripts: "latin" or "all".
-        max_length: longest name, in characters; longer names are left out.
+        max_length: maximum length of a name, in characters; longer names are left out.
     """
     raw = _raw_names(code)
     table = {key: name for key, name in raw.items() if is_written_in(name, scripts)}
     if scripts == "latin" and 2 * len(table) < len(raw):
-        # The language usually has another script, but CLDR may also have it in Latin script.
+        # The language usually uses another script, but CLDR may have a version in Latin script.
         latin = _raw_names(f"{code}_Latn")
         table = {key: name for key, name in latin.items() if is_written_in(name, scripts)}
     return {key: name for key, name in table.items() if len(name) <= max_length}
@@ -54,7 +54,7 @@ def _raw_names(locale: str) -> NameTable:
     localedata = require("babel.localedata", extra="text", purpose=_PURPOSE)
     table = dict(_raw_names(PARENT_LOCALES[locale])) if locale in PARENT_LOCALES else {}
     if localedata.exists(locale):
-        # With inherited data, every language would also have the names of its parent locale.
+        # With inherited data, every language would include the names of its parent locale.
         data = localedata.load(locale, merge_inherited=False)
         for field in _FIELDS:
             for key, name in sorted((data.get(field) or {}).items()):

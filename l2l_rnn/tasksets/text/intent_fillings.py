@@ -1,8 +1,8 @@
 """Fillers for the open slots of smart-home sentences: rooms, devices, chores, songs.
 
-In the templates of home-assistant-intents, the names of rooms and devices and any free text depend
-on the home. English gets common English names, with device names by kind of device. Every other
-language gets given names that are spelled the same in most languages.
+The templates of home-assistant-intents have open slots for free text and for names of rooms and
+devices. In English they are filled with common names, by kind of device. In every other language
+they are filled with first names that are spelled the same in most languages.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _ENGLISH_NAMES = {
 
 
 def fillings(language: str, slot: str, domains: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the fillers of a slot for which the templates have no list.
+    """Return the fillers of an open slot.
 
     Args:
         language: code of the language.

@@ -1,4 +1,4 @@
-"""Intent classification in an unseen language. A task is a language; its classes are intents."""
+"""Intent classification in unseen languages: a task is a language, and its classes are intents."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _Row = tuple[str, str, str]  # a sentence, its language, its intent
         classes=(22, 1, 3),
         items=(21934, 1078, 2537),
         lengths=(2, 64),
-        splits="language family",
+        splits="disjoint by language family",
         measure="accuracy",
         chance=0.2,
         baseline=("logistic regression on TF-IDF of character 1-3-grams", 0.92),
@@ -49,30 +49,30 @@ _Row = tuple[str, str, str]  # a sentence, its language, its intent
     ),
 )
 class IntentLanguages(GroupedDataset):
-    """Commands to a smart home in many languages. A task is one of the languages.
+    """Smart-home commands in many languages; a task is one of the languages.
 
-    The sentences of each language are drawn from its own templates, as in `Intents`. Here every
-    split has the same intents, and the language is what is new at meta-test. Every top-level
-    language family is in one split, as in `Languages`. In Latin script, train has 22 Indo-European
-    languages, validation has Basque, and test has Finnish, Hungarian and Vietnamese. A sentence
-    that occurs in languages of two splits, such as "pause", is kept only in the first of the two
-    splits. Languages with fewer than `min_intents` intents of `min_sentences` sentences are left
-    out, so that every split allows tasks of `min_intents` ways.
+    The sentences of each language are drawn from its own templates, as in `Intents`. Here all
+    splits have the same intents, and the languages are new at meta-test. Every top-level language
+    family is in one split, as in `Languages`. In Latin script, train has 22 Indo-European
+    languages, validation has Basque, and test has Finnish, Hungarian and Vietnamese. If a sentence,
+    such as "pause", occurs in languages of two splits, only the first split keeps it. Languages
+    with fewer than `min_intents` intents of at least `min_sentences` sentences are left out, so
+    that tasks in every split can have `min_intents` ways.
 
-    The first call takes a few seconds to draw the sentences. They are then cached under `root`.
+    The first call takes a few seconds to draw the sentences, which are then cached under `root`.
 
     Args:
         root: folder where the sentences are cached.
         split: `"train"`, `"validation"` or `"test"`.
         scripts: `"latin"` keeps languages written in Latin script. `"all"` keeps every language;
             the vocabulary of the train split may then lack every character of a language.
-        held_out: codes of the languages to test on instead. Their families are then removed from
-            train and validation, which otherwise stay the same. None keeps the split above.
-        min_intents: smallest number of intents of a language.
-        min_sentences: smallest number of sentences of an intent in a language.
-        max_sentences: largest number of sentences of an intent in a language.
-        max_length: length of the longest sentence, in characters, and S.
-        seed: seed of the drawn sentences, which also depend on the version of the package.
+        held_out: codes of the test languages. Their families are removed from train and validation,
+            which otherwise stay the same. None uses the split above.
+        min_intents: minimum number of intents per language.
+        min_sentences: minimum number of sentences per intent and language.
+        max_sentences: maximum number of sentences per intent and language.
+        max_length: maximum length of a sentence in characters, and S.
+        seed: random seed of the sentences, which also depend on the package version.
         vocabulary: maps characters to ids; None builds it from the sentences of the train split.
 
     Attributes:
@@ -83,13 +83,13 @@ class IntentLanguages(GroupedDataset):
         group_names: code of each language, sorted.
         families: family of each language.
         sentences: the sentences as text, one per item.
-        vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
         inputs (items, S) int64, S = `max_length`; targets, groups (items,) int64.
 
     Raises:
-        UnknownNameError: `split`, `scripts` or a code in `held_out` does not exist.
+        UnknownNameError: `split`, `scripts` or a code in `held_out` is unknown.
         ArgumentError: a count is not a positive integer, `max_sentences` is less than
             `min_sentences`, `held_out` is empty, or `seed` is not a non-negative integer.
         DataError: a language in `held_out`, or every language of the split, has too few intents.
@@ -138,15 +138,15 @@ class IntentLanguages(GroupedDataset):
                 raise DataError(
                     f"{who}: held_out language {code!r} must have min_intents={min_intents} "
                     f"intents with min_sentences={options.min_sentences} sentences in "
-                    f"scripts={scripts!r}, has fewer; lower them, pass scripts='all' or hold out "
+                    f"scripts={scripts!r}, got fewer; lower them, pass scripts='all' or hold out "
                     "another language"
                 )
         languages = [code for code in kept if splits[code] == split]
         if not languages:
             raise DataError(
                 f"{who}: min_intents={min_intents}, min_sentences={options.min_sentences} and "
-                f"scripts={scripts!r} leave no language in the {split} split; lower them or hold "
-                "out other languages"
+                f"scripts={scripts!r} must leave a language in the {split} split, got none; lower "
+                "the minimums or hold out other languages"
             )
         if vocabulary is None:
             vocabulary = CharacterVocabulary(s for s, code, _ in rows if splits[code] == "train")
@@ -172,7 +172,7 @@ def _split_rows(
     min_intents: int,
     options: SentenceOptions,
 ) -> tuple[list[_Row], dict[str, Split]]:
-    """Return each sentence in the first of its splits only, and the split of each language."""
+    """Return each sentence, in the first of its splits only, and the split of each language."""
     rows = _rows(root, scripts, min_intents, options)
     splits = split_languages(sorted({code for _, code, _ in rows}), held_out)
     first: dict[str, str] = {}
@@ -186,7 +186,7 @@ def _split_rows(
 
 
 def _rows(root: str, scripts: str, min_intents: int, options: SentenceOptions) -> list[_Row]:
-    """Return the sentences of all languages, from the cache under `root` if they are there."""
+    """Return the sentences of all languages, cached under `root`."""
 
     def build() -> Arrays:
         rows = [

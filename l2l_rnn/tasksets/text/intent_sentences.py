@@ -1,4 +1,4 @@
-"""Sentences behind the task sets of intents: drawn at random from templates, then filtered."""
+"""Random sentences for the task sets of intents, drawn from templates and filtered."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from l2l_rnn.tasksets.text.cldr import is_written_in
 from l2l_rnn.tasksets.text.intent_fillings import fillings
 
 _PURPOSE = "the task set 'intents'"
-VERSION = 1  # of the drawing code; cached sentences of another version are not used
+VERSION = 1  # version of the drawing code; sentences cached by another version are ignored
 
 _REFERENCE = re.compile(r"\{[^}]*\}|<[^>]*>")
-_CANDIDATES = 2  # forms drawn per form that is kept, because some belong to two intents
-_TRIES = 8  # draws per form that is kept, after which an intent is taken to have no more forms
+_CANDIDATES = 2  # forms drawn for each form to keep, because some occur in two intents
+_TRIES = 8  # draws for each form to keep; an intent is then assumed to have no more forms
 
 Sentences = dict[str, tuple[str, ...]]  # intent -> its sentences
-_Piece = tuple[str, str]  # a piece of the form, with open slots, and a piece of the sentence
+_Piece = tuple[str, str]  # a piece of the form, with open slots, and of the sentence
 
 
 class SentenceOptions(NamedTuple):
@@ -71,7 +71,7 @@ def intent_count(language: str) -> int:
 
 
 def is_latin(language: str) -> bool:
-    """Return whether most letters of a language's templates are Latin."""
+    """Return whether most letters in a language's templates are Latin."""
     letters = _Grammar(language).letters()
     return 2 * sum(is_written_in(letter, "latin") for letter in letters) > len(letters)
 
@@ -80,10 +80,10 @@ def is_latin(language: str) -> bool:
 def build(language: str, options: SentenceOptions) -> Sentences:
     """Draw the sentences of every intent of a language.
 
-    A form is a sentence with open slots. Each form gives one sentence, so that no two sentences
-    differ only in the fillers of their slots. An intent with fewer forms than `min_sentences` gets
-    further sentences of the same forms. A form or sentence that occurs in two intents is dropped
-    from both. An intent with fewer than `min_sentences` sentences is left out.
+    A form is a sentence with open slots. Each form yields one sentence, so that no two sentences
+    differ only in their slots. An intent with fewer forms than `min_sentences` gets more sentences
+    of the same forms. A form or sentence that occurs in two intents is dropped from both. An intent
+    with fewer than `min_sentences` sentences is left out.
     """
     least, most, max_length, seed = options
     grammar = _Grammar(language)
@@ -120,7 +120,7 @@ def build(language: str, options: SentenceOptions) -> Sentences:
 def _draw_forms(
     grammar: _Grammar, intent: str, count: int, max_length: int, random: Random
 ) -> dict[str, str]:
-    """Draw form -> sentence, the first sentence of each form, in the order they are drawn."""
+    """Draw forms, each with its first sentence, in the order in which they are drawn."""
     forms: dict[str, str] = {}
     for _ in range(_TRIES * count):
         form, sentence = grammar.draw(intent, random)
@@ -134,9 +134,9 @@ def _draw_forms(
 class _Grammar:
     """Draws sentences from the templates of one language.
 
-    Each draw picks a template of the intent at random. Every branch of a choice is equally likely,
-    and parts in free order are shuffled. Leaving out an optional part counts as one more branch, so
-    "[a]" is present in one draw of two, and "[a|b]" in two draws of three.
+    Each draw picks a template of the intent at random. All branches of a choice are equally likely,
+    and parts in free order are shuffled. Leaving out an optional part counts as a branch, so "[a]"
+    is present in one of two draws, and "[a|b]" in two of three.
     """
 
     def __init__(self, language: str) -> None:

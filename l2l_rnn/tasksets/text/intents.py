@@ -1,4 +1,4 @@
-"""Few-shot intent classification of commands to a smart home."""
+"""Few-shot intent classification of smart-home commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _INTENTS: dict[Split, str] = {
 SPLIT_OF: dict[str, Split] = {
     intent: split for split, intents in _INTENTS.items() for intent in intents.split()
 }
-"""The split of each intent. An intent that is not listed here is in no split."""
+"""The split of each intent. Intents that are not listed here are not used."""
 
 
 @register_dataset(
@@ -59,7 +59,7 @@ SPLIT_OF: dict[str, Split] = {
         classes=(20, 9, 8),
         items=(1167, 408, 475),
         lengths=(3, 64),
-        splits="intent or domain of intents, such as timers",
+        splits="disjoint by intent and domain, such as timers",
         measure="accuracy",
         chance=0.2,
         baseline=("logistic regression on TF-IDF of character 1-3-grams", 0.869),
@@ -67,33 +67,32 @@ SPLIT_OF: dict[str, Split] = {
     ),
 )
 class Intents(SequenceDataset):
-    """Commands to a smart home, each labeled with its intent.
+    """Smart-home commands, each labeled with its intent.
 
     The sentences are drawn from the templates of the package home-assistant-intents. Nothing is
-    downloaded, and nothing is read from or written to `root`. Every choice in a template is made at
+    downloaded, and nothing is read from or written to `root`. Choices in a template are made at
     random, and slots are filled with a number or a name: in English with names of rooms, devices
-    and chores from this package, in other languages with given names such as Luna and Oscar.
+    and chores from this package, in other languages with first names such as Luna and Oscar.
 
     A class is an intent. Every domain is in one split: lights, devices, climate, weather and media
-    in train, lists and cleaning in validation, timers in test. Two sentences of an intent differ in
-    more than the fillers of their slots: of "set the lamp to 20 percent" and "set our desk fan to
-    70 percent", only one is kept. The exception is an intent with fewer such forms than
-    `min_sentences`, which repeats some of its forms with other fillers. A sentence or form that
-    belongs to two intents is dropped from both. An intent with fewer than `min_sentences` remaining
-    sentences is left out.
+    in train, lists and cleaning in validation, timers in test. Two sentences of an intent never
+    differ only in their slots: of "set the lamp to 20 percent" and "set our desk fan to 70
+    percent", only one is kept. An intent with fewer than `min_sentences` such forms is an
+    exception: it repeats forms with other fillers. A sentence or form that occurs in two intents is
+    dropped from both. An intent with fewer than `min_sentences` remaining sentences is left out.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        transform: applied to each sequence when it is looked up; None leaves it unchanged.
-        target_transform: applied to each label when it is looked up; None leaves it unchanged.
-        download: unused, like `root`.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged.
+        download: ignored, like `root`.
         language: code of the language, such as `"en"`, `"fi"` or `"pt-BR"`. Languages other than
-            English have fewer intents, some of them too few.
-        min_sentences: smallest number of sentences of an intent.
-        max_sentences: largest number of sentences of an intent.
-        max_length: length of the longest sentence in characters, and S in token ids.
-        seed: seed of the drawn sentences, which also depend on the version of the package.
+            English have fewer intents, and some have too few.
+        min_sentences: minimum number of sentences per intent.
+        max_sentences: maximum number of sentences per intent.
+        max_length: maximum length of a sentence in characters, and S in token ids.
+        seed: random seed of the sentences, which also depend on the package version.
         vocabulary: text pipeline with a length, such as a `WordVocabulary` or `ByteVocabulary`;
             each sentence keeps its first `max_length` ids. None builds a `CharacterVocabulary` from
             the sentences of the train split.
@@ -104,14 +103,14 @@ class Intents(SequenceDataset):
         language: as given.
         classes: name of each label, sorted, such as "HassStartTimer".
         sentences: the sentences as text, one per item.
-        vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
         sequences: (items, S) int64, S = `max_length`.
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split` or `language` does not exist.
+        UnknownNameError: `split` or `language` is unknown.
         ArgumentError: a count is not a positive integer, `max_sentences` is less than
             `min_sentences`, or `seed` is not a non-negative integer.
         DataError: no intent of the split has enough sentences.
@@ -154,9 +153,9 @@ class Intents(SequenceDataset):
         kept = _split_sentences(self.split, language, options)
         if not kept:
             raise DataError(
-                f"{who}: language={language!r} has no intent with min_sentences={min_sentences} "
-                f"sentences of at most max_length={max_length} in the {split} split; lower "
-                "min_sentences, raise max_length or choose another language"
+                f"{who}: language={language!r} must have an intent in the {split} split with "
+                f"min_sentences={min_sentences} sentences of at most max_length={max_length}, got "
+                "none; lower min_sentences, raise max_length or choose another language"
             )
         self.sentences = [sentence for sentences in kept.values() for sentence in sentences]
         labels = [label for label, sentences in enumerate(kept.values()) for _ in sentences]

@@ -1,13 +1,13 @@
 """The family of every language in babel, and the split of every family.
 
-Families are top-level genealogical groups, after Glottolog and ISO 639-5. Where scholars disagree,
+Families are top-level genealogical groups, after Glottolog and ISO 639-5. Where linguists disagree,
 the wider group is used (Niger-Congo with Mande and Adamawa, Nilo-Saharan with Songhay and Nilotic,
-Afro-Asiatic with Omotic), so that languages that may be related are in the same split. An isolate
-is a family by itself. Creoles and pidgins belong to the family of most of their words. Constructed
-languages form a group of their own. Codes are those of CLDR.
+Afro-Asiatic with Omotic), so that possibly related languages are in the same split. An isolate is a
+separate family. Creoles and pidgins belong to the family of most of their words. Constructed
+languages form a separate group. Language codes are CLDR codes.
 
 Source: H. Hammarström, R. Forkel, M. Haspelmath, S. Bank, Glottolog (glottolog.org); ISO 639-3 and
-ISO 639-5, the codes of languages and of language families.
+ISO 639-5, codes of languages and language families.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ SPLIT_OF: dict[str, Split] = {
         "validation",
     ),
 }
-"""The split of each family. Constructed languages share a split with those they borrow from."""
+"""The split of each family. Constructed languages are in the split of their source languages."""
 
 
 def family_of(code: str) -> str:
-    """Return the family of a language. Its code may end in a territory or a script.
+    """Return the family of a language. The code may end in a territory or a script.
 
     Example:
         >>> family_of("fi"), family_of("pt-BR"), family_of("sr_Latn")
@@ -113,9 +113,8 @@ def split_languages(
 
     Args:
         codes: codes of the languages.
-        held_out: codes of the languages to test on instead. The default test languages and the
-            other languages of the held-out families are then in no split. None keeps the default
-            split.
+        held_out: codes of the test languages. The default test languages and the other languages of
+            the held-out families are then left out. None uses the default split.
 
     Example:
         >>> split_languages(["de", "tr", "fi", "hu"])

@@ -1,4 +1,4 @@
-"""Names behind the task set `languages`: without duplicates, and split by language family."""
+"""Names for the task set `languages`, without duplicates and split by language family."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from l2l_rnn.tasksets.text.cldr import PARENT_LOCALES, NameTable, known_language
 from l2l_rnn.tasksets.text.language_families import FAMILY_OF, split_languages
 
 _ACCENTED = ("LATIN ", "MODIFIER LETTER ", "GREEK ", "CYRILLIC ", "ARABIC ", "HEBREW ")
-_NEAR_DUPLICATE = 0.75  # share of equal names from which two locales count as one language
-_SHARED_KEYS = 20  # keys that both locales must name for this comparison
+_NEAR_DUPLICATE = 0.75  # minimum share of equal names for two locales to count as one language
+_SHARED_KEYS = 20  # minimum number of keys with a name in both locales for this comparison
 
 
 @dataclass(frozen=True)
 class NamedLanguages:
-    """The names and the split of every language that is kept.
+    """Names and split of every language that is kept.
 
     Attributes:
         names: names of each language, by code, sorted.
         splits: split of each language, by code.
         merged: near-duplicate that was left out -> language that represents it.
-        left_out: language that was left out for too few names of its own -> number of its names.
+        left_out: language that was left out for too few unique names -> number of unique names.
     """
 
     names: Mapping[str, tuple[str, ...]]
@@ -42,7 +42,7 @@ def fold(name: str) -> str:
     """Return a name without case, accents, spaces and punctuation, to find near-duplicates.
 
     Accents are the marks on Latin, Greek and Cyrillic letters, and the optional points of Arabic
-    and Hebrew. Marks on other letters are kept, because there they write vowels or distinguish
+    and Hebrew. Marks on other letters are kept, because they represent vowels or distinguish
     letters.
 
     Example:
@@ -71,7 +71,7 @@ def _has_accents(letter: str) -> bool:
 def build(
     scripts: str, held_out: tuple[str, ...] | None, min_names: int, max_length: int
 ) -> NamedLanguages:
-    """Read, clean and split the names of all languages. The arguments are those of `Languages`."""
+    """Read, clean and split the names of all languages. Arguments as in `Languages`."""
     splits = split_languages(known_languages(), held_out)
     read = {code: read_names(code, scripts, max_length) for code in splits}
     tables = {code: table for code, table in read.items() if len(set(table.values())) >= min_names}
@@ -86,25 +86,25 @@ def build(
             )
         if code not in names:
             raise DataError(
-                f"Languages: held_out language {code!r} must have min_names={min_names} names of "
-                f"its own in scripts={scripts!r}, has {left_out.get(code, len(read[code]))}; "
-                "lower min_names, pass scripts='all' or hold out another language"
+                f"Languages: held_out language {code!r} must have min_names={min_names} unique "
+                f"names in scripts={scripts!r}, got {left_out.get(code, len(read[code]))}; lower "
+                "min_names, pass scripts='all' or hold out another language"
             )
     return NamedLanguages(names, {code: splits[code] for code in names}, merged, left_out)
 
 
 def near_duplicates(tables: Mapping[str, NameTable], first: frozenset[str]) -> dict[str, str]:
-    """Return near-duplicate -> largest language of its family with nearly the same names.
+    """Map each near-duplicate to the largest language of its family with nearly the same names.
 
     Args:
         tables: names of each language, by code.
-        first: codes that represent their near-duplicates, however few names they have.
+        first: codes that represent their near-duplicates, regardless of their number of names.
     """
     keys = _Numbering(key for table in tables.values() for key in table)
     forms = _Numbering(name.casefold() for table in tables.values() for name in table.values())
     rows = {}
     for code, table in tables.items():
-        rows[code] = np.zeros(len(keys), dtype=np.int32)  # 0: has no name for this key
+        rows[code] = np.zeros(len(keys), dtype=np.int32)  # 0: no name for this key
         rows[code][[keys[key] for key in table]] = [forms[v.casefold()] + 1 for v in table.values()]
     largest_first = sorted(
         tables,
@@ -129,10 +129,10 @@ def near_duplicates(tables: Mapping[str, NameTable], first: frozenset[str]) -> d
 def _own_names(
     tables: Mapping[str, NameTable], splits: Mapping[str, str], min_names: int
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
-    """Keep the names found in one language only, whose folded form is in one split only.
+    """Keep names that occur in one language only, and with their folded form in one split only.
 
-    Languages with fewer than `min_names` are left out one at a time, the smallest first, because
-    each removal may leave the other languages more names of their own.
+    Languages with fewer than `min_names` names are left out one at a time, the smallest first,
+    because each removal may make more names of the other languages unique.
     """
     codes = sorted(tables)
     texts: list[str] = []
@@ -157,7 +157,7 @@ def _own_names(
             splits_of_fold += np.bincount(here, minlength=len(texts) + 1) > 0
         own = np.flatnonzero(alive & (languages_of_form[form] == 1) & (splits_of_fold[folded] == 1))
         pairs = language[own] * (len(texts) + 1) + folded[own]
-        # Of near-duplicates within a language, keep the first.
+        # Keep the first of several near-duplicates in a language.
         own = own[np.sort(np.unique(pairs, return_index=True)[1])]
         counts = np.bincount(language[own], minlength=len(codes))
         rest = [label for label, code in enumerate(codes) if code not in left_out]
@@ -173,7 +173,7 @@ def _own_names(
 
 
 class _Numbering(dict[Any, int]):
-    """Distinct keys -> 0, 1, 2, … in order of appearance."""
+    """Numbers distinct keys 0, 1, 2, … in order of appearance."""
 
     def __init__(self, keys: Iterable[Any] = ()) -> None:
         super().__init__((key, number) for number, key in enumerate(dict.fromkeys(keys)))

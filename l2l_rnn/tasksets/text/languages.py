@@ -33,7 +33,7 @@ from l2l_rnn.tasksets.text.language_names import NamedLanguages, build
         classes=(103, 13, 28),
         items=(40621, 5570, 13295),
         lengths=(2, 32),
-        splits="language family",
+        splits="disjoint by language family",
         measure="accuracy",
         chance=0.2,
         baseline=("logistic regression on TF-IDF of character 1-3-grams", 0.626),
@@ -43,31 +43,31 @@ from l2l_rnn.tasksets.text.language_names import NamedLanguages, build
 class Languages(SequenceDataset):
     """Names of countries, languages, scripts and currencies, each labeled with its language.
 
-    The names are those of CLDR, which ship with the package babel. Nothing is downloaded, and
-    nothing is read from or written to `root`. Names are normalized to Unicode NFC and keep their
-    case and accents. Names without a letter, or longer than `max_length`, are left out.
+    The names come from CLDR and ship with the package babel. Nothing is downloaded, and nothing is
+    read from or written to `root`. Names are normalized to Unicode NFC and keep their case and
+    accents. Names without a letter, or longer than `max_length`, are left out.
 
     A class is a language. Every top-level language family is in one split: Indo-European,
     Niger-Congo and constructed languages in train; Turkic, Nilo-Saharan, Basque and other small
     families in validation; Austronesian, Afro-Asiatic, Uralic and the rest in test. Locales of one
     family that share three quarters of their names (such as Norwegian Bokmål and Nynorsk, or Rwa
     and Vunjo) count as one language, represented by the locale with the most names. A name that
-    occurs in two languages, ignoring case, is dropped from both. So is a name that differs from a
-    name in another split only in accents, spaces or punctuation. A language with fewer than
+    occurs in two languages, ignoring case, is dropped from both. A name that differs from a name in
+    another split only in accents, spaces or punctuation is dropped too. A language with fewer than
     `min_names` remaining names is left out.
 
     Args:
-        root: unused; accepted because learn2learn's datasets take it.
+        root: ignored; accepted for compatibility with learn2learn's datasets.
         split: `"train"`, `"validation"` or `"test"`.
-        transform: applied to each sequence when it is looked up; None leaves it unchanged.
-        target_transform: applied to each label when it is looked up; None leaves it unchanged.
-        download: unused, like `root`.
-        scripts: `"latin"` keeps names in Latin script, of the languages written in it. `"all"`
-            keeps every name, which is easier, because a script may reveal the language.
-        held_out: codes of the languages to test on instead. Their families are then removed from
-            train and validation, which otherwise stay the same. None keeps the split above.
-        min_names: smallest number of names of a language.
-        max_length: length of the longest name in characters, and S in token ids.
+        transform: function applied to each sequence on access; None leaves it unchanged.
+        target_transform: function applied to each label on access; None leaves it unchanged.
+        download: ignored, like `root`.
+        scripts: `"latin"` keeps names in Latin script, in languages that use it. `"all"` keeps
+            every name, which makes tasks easier, because a script may reveal the language.
+        held_out: codes of the test languages. Their families are removed from train and validation,
+            which otherwise stay the same. None uses the split above.
+        min_names: minimum number of names per language.
+        max_length: maximum length of a name in characters, and S in token ids.
         vocabulary: text pipeline with a length, such as a `WordVocabulary` or `ByteVocabulary`;
             each name keeps its first `max_length` ids. None builds a `CharacterVocabulary` from the
             names of the train split.
@@ -78,14 +78,14 @@ class Languages(SequenceDataset):
         classes: CLDR code of each label, sorted.
         families: language family of each label.
         names: the names as text, one per item.
-        vocabulary: the vocabulary in use; `len(vocabulary)` is a model's `vocab_size`.
+        vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
         sequences: (items, S) int64, S = `max_length`.
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split`, `scripts` or a code in `held_out` does not exist.
+        UnknownNameError: `split`, `scripts` or a code in `held_out` is unknown.
         ArgumentError: `min_names` or `max_length` is not a positive integer, or `held_out` is
             empty.
         DataError: a language in `held_out`, or every language of the split, has too few names.
@@ -130,8 +130,8 @@ class Languages(SequenceDataset):
         classes = [code for code in sorted(languages.names) if languages.splits[code] == split]
         if not classes:
             raise DataError(
-                f"{who}: min_names={min_names} and max_length={max_length} leave no language "
-                f"in the {split} split; lower min_names or raise max_length"
+                f"{who}: min_names={min_names} and max_length={max_length} must leave a language "
+                f"in the {split} split, got none; lower min_names or raise max_length"
             )
         self.names = [name for code in classes for name in languages.names[code]]
         self.families = tuple(FAMILY_OF[code] for code in classes)

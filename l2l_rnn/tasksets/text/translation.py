@@ -23,8 +23,8 @@ from l2l_rnn.tasksets.text.language_families import family_of
 from l2l_rnn.tasksets.text.translation_pairs import PAIRS, LanguagePairs
 from l2l_rnn.tasksets.text.translation_splits import split_pairs
 
-_MIN_KNOWN = 0.8  # smallest share of a language's characters that the vocabulary must contain
-_END_OF_TEXT = "\x03"  # the control character of that name; it sorts before every written one
+_MIN_KNOWN = 0.8  # minimum share of a language's characters that are in the vocabulary
+_END_OF_TEXT = "\x03"  # the control character END OF TEXT; it sorts before all printable ones
 
 
 @register_dataset(
@@ -32,11 +32,11 @@ _END_OF_TEXT = "\x03"  # the control character of that name; it sorts before eve
     TaskCard(
         task="Spell out a number in an unseen language, given a few examples.",
         source="Unicode CLDR, in the package unicode-rbnf",
-        license="MIT, the data Unicode-3.0",
+        license="MIT (package), Unicode-3.0 (data)",
         classes=(34, 3, 10),
         items=(33057, 2965, 9998),
         lengths=(1, 3),
-        splits="language family",
+        splits="disjoint by language family",
         measure="normalized edit similarity",
         chance=0.0,
         baseline=("target of the support input nearest by edit distance", 0.54),
@@ -45,40 +45,40 @@ _END_OF_TEXT = "\x03"  # the control character of that name; it sorts before eve
     ),
 )
 class Translation(GroupedDataset):
-    """Pairs of a text and its translation. A task is a language, with some of its pairs.
+    """Pairs of texts and their translations; a task consists of pairs in one language.
 
     With `pairs="numbers"`, the input is a number in digits and the target is the number in words,
     such as "21" and "einundzwanzig". The words are spelled by the rules of the package
     unicode-rbnf, for every number up to `largest`. A language has few rules, so a few dozen pairs
-    show most of them, and a prediction is either right or wrong. With `pairs="names"`, the input is
-    the English name of a country, language, script or currency and the target is its name in the
-    language, such as "Germany" and "Saksa". The names are those of CLDR, from the package babel,
-    without names that are spelled as in English. All texts are in Unicode NFC. An input occurs once
-    in a language, so support and query sets share none.
+    show most of them. With `pairs="names"`, the input is the English name of a country, language,
+    script or currency and the target is its name in the language, such as "Germany" and "Saksa".
+    The names come from CLDR, in the package babel, without names that are spelled as in English.
+    All texts are normalized to Unicode NFC. Each input occurs once in a language, so support and
+    query sets have none in common.
 
     Every top-level language family is in one split, as in `Languages`, and locales of one family
-    with nearly the same pairs count as one language. A pair that occurs in languages of two splits,
-    such as "0" and "null" in German and Estonian, is kept only in the first of the two splits.
-    Inputs and targets have one vocabulary each, built from the train split. If an unseen language
-    has a further letter, such as Turkish "ı", the id UNKNOWN replaces it, in targets too. A
-    language is left out if fewer than four fifths of its characters are known, or if it has fewer
-    than `min_pairs` pairs.
+    with nearly the same pairs count as one language. If a pair occurs in languages of two splits,
+    such as "0" and "null" in German and Estonian, only the first split keeps it. Inputs and targets
+    have separate vocabularies, built from the train split. Letters that occur only in unseen
+    languages, such as Turkish "ı", become the id UNKNOWN, in targets too. A language is left out if
+    less than four fifths of its characters are in the vocabulary, or if it has fewer than
+    `min_pairs` pairs.
 
-    A target ends with the id END and is then padded with 0. No id marks its start: use 0 as the
-    first input of a decoder, and count the loss only up to END. The first call takes a few seconds
-    to make the pairs. They are then cached under `root`.
+    A target ends with the id END and is padded with 0. It has no start id: use 0 as the first input
+    of a decoder, and compute the loss only up to END. The first call takes a few seconds to make
+    the pairs, which are then cached under `root`.
 
     Args:
         root: folder where the pairs are cached.
         split: `"train"`, `"validation"` or `"test"`.
         pairs: `"numbers"` or `"names"`.
         scripts: `"latin"` keeps languages written in Latin script. `"all"` also keeps languages in
-            other scripts, if a language of the train split is written in the same script.
-        held_out: codes of the languages to test on instead. Their families are then removed from
-            train and validation, which otherwise stay the same. None keeps the split above.
+            other scripts, if the train split has a language in the same script.
+        held_out: codes of the test languages. Their families are removed from train and validation,
+            which otherwise stay the same. None uses the split above.
         largest: the largest number; ignored with `pairs="names"`.
-        min_pairs: smallest number of pairs of a language.
-        max_length: length of the longest text, in characters; T is one more.
+        min_pairs: minimum number of pairs per language.
+        max_length: maximum length of a text, in characters; T is one more.
         vocabulary: maps the characters of inputs to ids; None builds it from the train split.
         target_vocabulary: maps the characters of targets to ids, END included; None builds it from
             the train split.
@@ -89,15 +89,15 @@ class Translation(GroupedDataset):
         group_names: CLDR code of each language, sorted.
         families: family of each language.
         texts: the pairs as text, one per item.
-        vocabulary, target_vocabulary: the vocabularies in use; their lengths are the `vocab_size`
-            of a model and the number of its outputs.
+        vocabulary, target_vocabulary: vocabularies used; their lengths are a model's `vocab_size`
+            and its number of outputs.
 
     Shapes:
-        inputs (items, S) int64, S the number of digits of `largest`, or `max_length` for names;
-        targets (items, T) int64, T = `max_length` + 1; groups (items,) int64.
+        inputs (items, S) int64, where S is the number of digits of `largest`, or `max_length` for
+        names; targets (items, T) int64, T = `max_length` + 1; groups (items,) int64.
 
     Raises:
-        UnknownNameError: `split`, `pairs`, `scripts` or a code in `held_out` does not exist.
+        UnknownNameError: `split`, `pairs`, `scripts` or a code in `held_out` is unknown.
         ArgumentError: a count is not a positive integer, `held_out` is empty, or
             `target_vocabulary` does not map the end of a target to END.
         DataError: a language in `held_out`, or every language of the split, has too few pairs.
@@ -163,9 +163,9 @@ class Translation(GroupedDataset):
         ]
         if not languages:
             raise DataError(
-                f"{who}: min_pairs={min_pairs} and max_length={max_length} leave no language in "
-                f"the {split} split; lower min_pairs, raise largest or max_length, or hold out "
-                "other languages"
+                f"{who}: min_pairs={min_pairs} and max_length={max_length} must leave a language "
+                f"in the {split} split, got none; lower min_pairs, raise largest or max_length, or "
+                "hold out other languages"
             )
         self.vocabulary = vocabulary
         self.target_vocabulary = target_vocabulary
@@ -182,10 +182,10 @@ class Translation(GroupedDataset):
         )
 
     def decode(self, ids: Tensor) -> list[str]:
-        """Return the texts of targets, each up to its first END if it has one.
+        """Return the texts of targets, each up to its first END, if any.
 
         Args:
-            ids: token ids of targets, or predicted by a model.
+            ids: token ids of targets or predictions.
 
         Shapes:
             ids (B, T) int64; returns B texts.
@@ -202,7 +202,7 @@ def _why_left_out(
     pairs: str,
     scripts: str,
 ) -> str:
-    """Return the end of a message: why a held-out language was left out."""
+    """Return the end of an error message about a held-out language that was left out."""
     if code in found.merged:
         return (
             f"must not name near-duplicates, got {code!r} and {found.merged[code]!r}; keep one of "
@@ -210,18 +210,18 @@ def _why_left_out(
         )
     if code in found.too_few:
         return (
-            f"language {code!r} must have min_pairs={min_pairs} pairs of its own, has "
+            f"language {code!r} must have min_pairs={min_pairs} pairs, got "
             f"{found.too_few[code]}; lower min_pairs or hold out another language"
         )
     if code in known:
         return (
-            f"language {code!r} must have four fifths of its characters in the vocabulary, has "
-            f"{known[code]:.2f} of them; pass target_vocabulary or hold out another language"
+            f"language {code!r} must have four fifths of its characters in the vocabulary, got a "
+            f"share of {known[code]:.2f}; pass target_vocabulary or hold out another language"
         )
-    what = "numbers in words" if pairs == "numbers" else "names of its own"
+    what = "numbers in words" if pairs == "numbers" else "names"
     return (
-        f"language {code!r} has no {what} in scripts={scripts!r}; choose other scripts or pairs, "
-        "or hold out another language"
+        f"language {code!r} must have {what} in scripts={scripts!r}, got none; choose other "
+        "scripts or pairs, or hold out another language"
     )
 
 
@@ -234,7 +234,7 @@ def _check_target_vocabulary(who: str, vocabulary: CharacterVocabulary | None) -
     check_vocabulary(who, vocabulary, "target_vocabulary")
     if vocabulary is not None and vocabulary.encode(_END_OF_TEXT) != [Translation.END]:
         raise ArgumentError(
-            f"{who}: target_vocabulary must give the id {Translation.END} to {_END_OF_TEXT!r}, "
-            f"which ends a target, got the id {vocabulary.encode(_END_OF_TEXT)[0]}; build it from "
+            f"{who}: target_vocabulary must map {_END_OF_TEXT!r}, the end of a target, to the id "
+            f"{Translation.END}, got {vocabulary.encode(_END_OF_TEXT)[0]}; build it from "
             f"[{_END_OF_TEXT!r}, *texts]"
         )

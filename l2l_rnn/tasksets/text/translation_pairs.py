@@ -1,4 +1,4 @@
-"""Pairs behind the task set `translation`: numbers in words, and names with their English name."""
+"""Pairs for the task set `translation`: numbers in words, and names in English and locally."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from l2l_rnn.tasksets.text.language_families import FAMILY_OF
 from l2l_rnn.tasksets.text.language_names import fold, near_duplicates
 
 PAIRS = ("numbers", "names")
-VERSION = 2  # of the code that makes pairs; cached pairs of another version are not used
+VERSION = 2  # version of the code that makes pairs; pairs cached by another version are ignored
 
-_INVISIBLE = dict.fromkeys(map(ord, "\xad\u200b"))  # marks of possible line breaks
+_INVISIBLE = dict.fromkeys(map(ord, "\xad\u200b"))  # soft hyphen and zero-width space
 
 Pairs = dict[str, dict[str, str]]  # language -> input -> target
 
 
 class LanguagePairs(NamedTuple):
-    """The pairs of the languages that are kept, and why other languages are left out.
+    """Pairs of the languages that are kept, and the reasons why others are left out.
 
     Attributes:
         pairs: language -> input -> target.
@@ -41,14 +41,14 @@ def number_pairs(
 ) -> LanguagePairs:
     """Return language -> number in digits -> number in words, for 0 .. `largest`.
 
-    The words are the cardinal numbers used for counting. Regional locales are left out. So are
-    near-duplicates, which are languages of one family that share three quarters of their numbers.
+    The words are the cardinal numbers used for counting. Regional locales are left out, and so are
+    near-duplicates: languages of one family that share three quarters of their numbers.
 
     Args:
         scripts: "latin" or "all".
         largest: the largest number.
-        max_length: length of the longest number in words, in characters; longer ones are left out.
-        min_pairs: smallest number of pairs of a language.
+        max_length: maximum length of a number in words, in characters; longer ones are left out.
+        min_pairs: minimum number of pairs per language.
         first: codes that represent their near-duplicates.
     """
     rbnf = require("unicode_rbnf", extra="text", purpose="the task set 'translation'")
@@ -89,12 +89,12 @@ def name_pairs(
     """Return language -> English name -> name in the language, for names that CLDR has in both.
 
     Names that are spelled as in English, ignoring case, accents and punctuation, are left out, so
-    that copying the input is never right. Near-duplicate languages are left out, as in `Languages`.
+    copying the input is never correct. Near-duplicate languages are left out, as in `Languages`.
 
     Args:
         scripts: "latin" or "all".
-        max_length: length of the longest name, in characters; pairs with longer ones are left out.
-        min_pairs: smallest number of pairs of a language.
+        max_length: maximum length of a name, in characters; pairs with longer ones are left out.
+        min_pairs: minimum number of pairs per language.
         first: codes that represent their near-duplicates.
     """
     english = read_names("en", "latin", max_length)
@@ -106,7 +106,7 @@ def name_pairs(
         own: dict[str, str] = {}
         for key in filter(table.__contains__, english):
             if fold(table[key]) != fold(english[key]):
-                # A territory and a language can have one English name; the territory comes first.
+                # A territory and a language may have the same English name; keep the territory.
                 own.setdefault(english[key], table[key])
         if len(own) >= min_pairs:
             tables[code], pairs[code] = table, own

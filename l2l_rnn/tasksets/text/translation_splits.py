@@ -1,4 +1,4 @@
-"""Pairs of the task set `translation` by language, cached, and the split of each language."""
+"""Cached pairs of the task set `translation`, and the split of each language."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def split_pairs(
 ) -> tuple[LanguagePairs, dict[str, Split]]:
     """Return the pairs and the split of each language.
 
-    A pair that occurs in languages of two splits is kept only in the first of the two splits. The
-    arguments are those of `Translation`.
+    If a pair occurs in languages of two splits, only the first split keeps it. Arguments as in
+    `Translation`.
     """
     first = frozenset(held_out or ())
     found = _cached_pairs(root, pairs, scripts, largest, min_pairs, max_length, first)
@@ -63,7 +63,7 @@ def _cached_pairs(
     max_length: int,
     first: frozenset[str],
 ) -> LanguagePairs:
-    """Return the pairs of all languages, from the cache under `root` if they are there."""
+    """Return the pairs of all languages, cached under `root`."""
     package = {"numbers": "unicode-rbnf", "names": "babel"}[pairs]
     key = {
         package: importlib.metadata.version(package),

@@ -12,6 +12,7 @@ from benchmarks.algorithmic import loss_monitor, networks, run, tasks, training
 from benchmarks.algorithmic.networks import NETWORKS
 from benchmarks.algorithmic.settings import Settings, add_options, as_arguments
 from benchmarks.algorithmic.tasks import TASKS, Evaluation
+from benchmarks.sizes import parameter_count
 from l2l_rnn.tasksets import AssociativeRecall, Copy, DynamicNGrams, PrioritySort, RepeatCopy
 
 SMALL = {
@@ -23,7 +24,7 @@ SMALL = {
     "slot_size": 4,
 }
 SMALL |= {"read_heads": 1, "write_heads": 1}
-SHORT = {  # training sequences, evaluation on trained and on longer lengths
+SHORT = {  # number of training sequences; evaluation on trained and longer lengths
     "copy": (Copy(lengths=(1, 3)), Copy().at(3), Copy().at(5)),
     "repeat_copy": (RepeatCopy(lengths=(1, 2), repeats=(1, 2)), *[RepeatCopy().at(2, 2)] * 2),
     "associative_recall": (AssociativeRecall(items=(2, 2)), *[AssociativeRecall().at(2)] * 2),
@@ -62,7 +63,7 @@ class Rule(torch.nn.Module):
 
 
 class Silent(Copy):
-    """Copy whose targets are all 0."""
+    """Copy with targets that are all 0."""
 
     def episodes(self, parameters, generator=None):
         inputs, answers = super().episodes(parameters, generator)
@@ -87,7 +88,7 @@ def test_a_constant_prediction_costs_one_bit_per_target_bit(name):
     assert found["cost"] == pytest.approx(ASKED[name], rel=1e-12)
     assert set(found) == ({"cost"} if name == "dynamic_ngrams" else {"cost", "wrong_bits"})
     for point, wrong in found.get("wrong_bits", {}).items():
-        assert 0 < wrong < ASKED[name][point]  # the ones, of which there are about half
+        assert 0 < wrong < ASKED[name][point]  # the ones, about half of the bits
 
 
 def test_measures_of_a_known_output():
@@ -104,7 +105,7 @@ def test_nan_is_wrong():
     assert math.isnan(tasks.cost_bits(torch.full((3, 5, 8), math.nan), drawn))
 
 
-def test_the_best_predictor_of_n_grams_counts():
+def test_the_optimal_predictor_of_n_grams_counts():
     task, bits = short("dynamic_ngrams"), 0.0
     drawn = task.evaluations["far"].family.sequences(5, torch.Generator().manual_seed(7))
     for sequence, targets in zip(drawn.inputs, drawn.targets, strict=True):
@@ -139,12 +140,12 @@ def test_tasks_are_evaluated_on_trained_and_on_longer_lengths(name):
 
 @pytest.mark.parametrize("memory", NETWORKS)
 @pytest.mark.parametrize("name", ["copy", "dynamic_ngrams", "priority_sort"])
-def test_networks_have_about_as_many_parameters(name, memory):
+def test_networks_have_similar_numbers_of_parameters(name, memory):
     counts = {}
     for kind in ("ntm", memory):
         settings = run.make_settings(name, memory=kind)
         model = networks.build(settings, TASKS[name].family)
-        counts[kind] = networks.parameter_count(model)
+        counts[kind] = parameter_count(model)
     assert counts[memory] == pytest.approx(counts["ntm"], rel=0.015)
 
 
@@ -172,7 +173,7 @@ def test_settings_survive_the_command_line(settings):
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (["--sequences", "4", "--batch", "8"], "at least a batch of 8, got 4"),
+        (["--sequences", "4", "--batch", "8"], "at least batch=8, got 4"),
         (["--batch", "0"], "batch must be above 0"),
         (["--minutes", "0"], "minutes must be above 0"),
         (["--restore-above", "1"], "restore_above must be above 1"),
@@ -185,7 +186,7 @@ def test_settings_survive_the_command_line(settings):
         (["--every", "0"], "--every must be at least 1"),
     ],
 )
-def test_bad_settings_are_refused_before_training(given, text, tmp_path, capsys):
+def test_bad_settings_are_rejected_before_training(given, text, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run.main(["copy", *given, "--out", str(tmp_path)])
     assert stop.value.code == 2
@@ -196,14 +197,14 @@ def test_bad_settings_are_refused_before_training(given, text, tmp_path, capsys)
 # ---------------------------------------------------------------- training
 
 
-def test_the_course_of_a_loss():
+def test_smoothed_loss_convergence_and_climb():
     monitor = loss_monitor.LossMonitor(0.5, batch=20)
     monitor.add(1.0, 20)
     for step in range(2, 61):
         monitor.add(0.0, 20 * step)
     # The mean of the first 1,000 sequences, then an average over as many.
     assert monitor.smoothed == monitor.best == pytest.approx(1 / 50 * 0.98**10)
-    assert monitor.converged_at == 1000  # below 0.5 since step 3, but too few to tell
+    assert monitor.converged_at == 1000  # below 0.5 since step 3, but after too few sequences
     assert monitor.climb == 1
     for _ in range(5):
         monitor.add(2.0, 0)
@@ -229,18 +230,18 @@ def test_the_best_weights_are_restored_after_a_climb():
             best.update(monitor)
         return part.weight.item()
 
-    assert take(0.6, 0, steps=30) == 0  # it has not converged, and climbs as it likes
+    assert take(0.6, 0, steps=30) == 0  # not converged yet, so climbs are ignored
     assert take(9.0, 1) == 1
     assert take(0.1, 1, steps=100) == 1
-    assert take(0.45, 1, steps=30) == 1  # above three times its best, but has not lost it
+    assert take(0.45, 1, steps=30) == 1  # above three times its best, but below the threshold
     assert best.restored == 0
     assert take(0.1, 2, steps=100) == 2
     assert take(9.0, 3) == 2
     assert (best.restored, best.lr_factor) == (1, 0.5)
-    assert take(1.2, 4, steps=9) == 4  # a pause, in which the mean may come down
+    assert take(1.2, 4, steps=9) == 4  # a pause, during which the mean may decrease
     assert take(1.2, 5) == 2
     assert (best.restored, best.lr_factor) == (2, 0.25)
-    assert take(9.0, 6) == 2  # it goes up instead
+    assert take(9.0, 6) == 2  # it increases instead
     assert best.restored == 3
     monitor.restart()
     assert take(9.0, 7, steps=50) == 7
@@ -253,7 +254,7 @@ def test_everything_that_training_changes_is_restored(monkeypatch):
     def harder(best, monitor):
         seen.append(best)
         if monitor.climb is not None:
-            monitor.threshold = 0.0  # whatever its loss is, it counts as lost
+            monitor.threshold = 0.0  # any loss triggers a restoration
         update(best, monitor)
 
     monkeypatch.setattr(loss_monitor.BestWeights, "update", harder)
@@ -288,7 +289,7 @@ def test_every_network_trains_on_every_task(name, memory):
     assert [point["sequences"] for point in result["points"]] == [4, 8]
     assert all(0.2 < point["loss"] < 2 for point in result["points"])
     assert result["network"] == NETWORKS[memory].description
-    assert result["parameters"] == networks.parameter_count(model)
+    assert result["parameters"] == parameter_count(model)
     assert [n for n, p in model.named_parameters() if torch.equal(p, start[n])] == []
     assert list(result["cost"]) == list(result["points"][0]["cost"]) == ["near", "far"]
     assert (
@@ -323,7 +324,7 @@ def test_a_run_writes_its_result_and_draws_a_memory(memory, tmp_path, monkeypatc
     assert stem.with_suffix(".png").exists() == (memory == "ntm")
     text = capsys.readouterr().out
     assert "     4 sequences" in text
-    assert f"wrong bits of a sequence: near: {result['wrong_bits']['near']:.2f}, far: " in text
+    assert f"wrong bits per sequence: near: {result['wrong_bits']['near']:.2f}, far: " in text
 
 
 def test_gradients_are_clipped_relative_to_recent_norms(monkeypatch):
@@ -335,9 +336,9 @@ def test_gradients_are_clipped_relative_to_recent_norms(monkeypatch):
         lambda parameters, limit: (limits.append(limit), clip(parameters, limit))[1],
     )
     trained(relative_clip=1e-3, sequences=3 * SMALL["batch"])
-    assert limits[0] == Settings().clip  # there is nothing yet to go by
+    assert limits[0] == Settings().clip  # no norms have been seen yet
     assert 0 < limits[1] < 0.01
-    assert limits[2] < limits[1]  # a norm that was cut counts as it was left
+    assert limits[2] < limits[1]  # a clipped norm counts with its clipped value
 
 
 @pytest.mark.parametrize("memory", ["ntm", "dnc"])
@@ -391,7 +392,7 @@ def test_a_curriculum_advances_when_the_loss_is_low():
     assert trained(task=task, curriculum=True)[1]["points"][-1]["level"] == 1
     assert trained(task=task)[1]["points"][-1]["level"] == 3
     assert trained(task=task, curriculum=True, advance_below=9.0)[1]["points"][-1]["level"] == 3
-    # Vectors whose answers are 0 are learned at once.
+    # Targets of 0 are learned immediately.
     task = dataclasses.replace(task, family=Silent(lengths=(1, 3)), at=lambda _: Silent())
     _, found = trained(task=task, curriculum=True, sequences=400, lr=0.5, every=10**6)
     assert found["points"][-1]["level"] == 3
@@ -415,7 +416,7 @@ def test_an_interrupted_training_keeps_what_was_measured():
     assert result["cost"] == points[-1]["cost"]
 
 
-def test_a_training_ends_after_its_minutes():
+def test_training_stops_at_its_time_limit():
     _, result = trained(sequences=4000, minutes=1e-9)
     assert (result["ended"], result["sequences"]) == ("out of time", 4)
     assert trained(minutes=1)[1]["ended"] == "done"

@@ -51,7 +51,7 @@ def test_each_run_has_a_row(out):
     text = [f"{n}: {cost:.{1 if cost >= 9.95 else 2}f}" for n, cost in run["cost"].items()]
     assert lines[3][3:6] == [str(run["parameters"]), ", ".join(text[:2]), ", ".join(text[2:])]
     assert lines[3][-3:] == ["never", "-", "done"]
-    assert lines[4][6:8] == ["-", "-"]  # no wrong bits where bits are left to chance
+    assert lines[4][6:8] == ["-", "-"]  # no wrong bits if bits are random
     best = run_of(result, "dynamic_ngrams", "lstm", 1)["optimum"]
     assert lines[-1][4:6] == [f"200: {best['200']:.1f}", f"400: {best['400']:.1f}"]
     assert "loss_curve" in run_of(result, "dynamic_ngrams", "lstm", 1)
@@ -74,7 +74,7 @@ def test_finished_runs_are_not_repeated(out, capsys):
     second.write_text(json.dumps(cut))
     assert table.main([*TWO, *SMALL, "--out", str(out)]) == 0
     text = capsys.readouterr().out
-    assert "8 runs, 7 of them already done" in text
+    assert "8 runs, 7 already finished" in text
     assert table.table(result_of(out)) in text
     assert table.table(result_of(out), each=True) in text
     assert first.stat().st_mtime_ns == times[0]
@@ -160,7 +160,7 @@ def test_a_row_per_network_has_the_median_over_seeds():
         *["10,000 (2 of 3)", "4.0", "2 of 3 done; diverged at 1,200"],
     ]
     runs[0]["ended"] = "done"
-    del runs[0]["wrong_bits"]["50"]  # it was not evaluation_sequences there
+    del runs[0]["wrong_bits"]["50"]  # evaluation_sequences differed there
     (line,) = lines_of(table.table(result | {"runs": runs[:2]}))[2:]
     assert line[6] == "50: 3.00"
     assert line[-3:] == ["10,000", "4.0", "2 of 2 done"]
@@ -191,7 +191,7 @@ def test_all_tasks_networks_and_seeds_are_run():
         (["--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["--tasks", "paste"], "invalid choice"),
         (["--batch", "0"], "batch must be above 0"),
-        (["--out", "/dev/null/folder"], "cannot write there"),
+        (["--out", "/dev/null/folder"], "not writable"),
     ],
 )
 def test_a_bad_command_line(given, text, tmp_path, capsys):

@@ -46,7 +46,7 @@ def test_an_unwritable_directory_is_reported_before_training(tmp_path, capsys):
         command_line.main(["run", "languages", "--quick", "--out", str(blocked)])
     assert stop.value.code == 2
     printed = capsys.readouterr()
-    assert "cannot write" in printed.err
+    assert "not writable" in printed.err
     assert printed.out == ""
 
 

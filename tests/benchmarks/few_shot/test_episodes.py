@@ -61,14 +61,14 @@ def test_training_episodes_of_fewer_classes_use_all_labels(problem):
     assert torch.equal(episodes.x, again.x)
 
 
-def test_running_class_means_know_a_class_from_its_second_item(problem):
+def test_running_class_means_recognize_a_class_from_its_second_item(problem):
     method = RunningClassMeans(problem, "means", **SHARED)
     vectors = torch.eye(5).repeat_interleave(20, 0).unsqueeze(1)
     labels = torch.arange(5).repeat_interleave(20)
     method.items["test"] = SequenceDataset(vectors, labels)
     assert method.evaluate(Instance(2)).tolist() == [1.0] * 6
     assert method.evaluate(Instance(10)).tolist() == [1.0] * 6
-    assert method.evaluate(Instance(1)).mean() <= 0.2  # the first item of all is right by chance
+    assert method.evaluate(Instance(1)).mean() <= 0.2  # the first item is correct by chance
 
 
 def test_scores_are_by_instance(problem):

@@ -30,7 +30,7 @@ def spec_of(*entries: Entry, tasks: int = 6):
 
 
 def without_times(result):
-    """What a second run with the same seed must repeat."""
+    """Return the parts of a result that a second run with the same seed must reproduce."""
     kept = []
     for method in result["methods"]:
         points = [

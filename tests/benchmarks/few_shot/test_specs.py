@@ -1,4 +1,4 @@
-"""Every experiment of `SPECS`: it is complete, and its quick form runs."""
+"""Every experiment in `SPECS` is complete, and its quick form runs."""
 
 import contextlib
 import dataclasses
@@ -11,13 +11,14 @@ import torch
 
 from benchmarks import report
 from benchmarks.few_shot import runner
-from benchmarks.few_shot.methods.episode_network import count_parameters, network_of_size
+from benchmarks.few_shot.methods.episode_network import network_of_size
 from benchmarks.few_shot.methods.episode_reader import EpisodeReader
 from benchmarks.few_shot.methods.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.family_memory import FamilyMemory
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.spec import EpisodeSpec, FamilySpec
 from benchmarks.few_shot.specs import SPECS
+from benchmarks.sizes import parameter_count
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
@@ -51,11 +52,11 @@ def quick_run(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_quick_form_runs_and_writes_what_it_prints(name, quick_run):
+def test_the_quick_form_runs_and_saves_what_it_prints(name, quick_run):
     entries, result, out, printed = quick_run(name)
     assert report.table(result) in printed
     assert report.notes(result) in printed
-    assert "Quick run: no numbers to quote." in printed
+    assert "Quick run: scores are meaningless." in printed
     assert json.loads((out / f"{name}-quick.json").read_text()) == result
     assert (out / f"{name}-quick.png").read_bytes().startswith(b"\x89PNG")
     columns = [column["name"] for column in result["columns"]]
@@ -87,7 +88,7 @@ def test_readers_have_similar_numbers_of_parameters(name):
             if entry.method is EpisodeReader:
                 aim = entry.options["parameters"]
                 made = network_of_size(aim, 64, 5, **entry.options["network"])
-                assert count_parameters(made) == pytest.approx(aim, rel=0.02)
+                assert parameter_count(made) == pytest.approx(aim, rel=0.02)
 
 
 def test_every_form_has_the_memory_learner():

@@ -75,7 +75,7 @@ def test_the_time_per_task_is_never_zero():
         assert f"| {text} " in report.table(result)
 
 
-def test_the_best_score_of_a_column_is_bold_with_those_whose_interval_overlaps():
+def test_best_and_tied_scores_are_bold():
     methods = [method("a", 0.2, 0.01), method("b", 0.5, 0.03), method("c", 0.45, 0.03)]
     assert leaders(result_of(*methods), "1 shot") == {"b", "c"}
     assert leaders(result_of(*methods, lower_is_better=True), "1 shot") == {"a"}
@@ -88,7 +88,7 @@ def test_the_best_score_of_a_column_is_bold_with_those_whose_interval_overlaps()
     )
 
 
-def test_paired_differences_decide_and_are_printed_where_intervals_overlap():
+def test_paired_differences_decide_ties_and_are_printed_if_intervals_overlap():
     task_scores = torch.rand(100, generator=torch.Generator().manual_seed(0)).double() / 2
     scores = {
         "best": {"1 shot": task_scores + 0.1},
@@ -111,7 +111,7 @@ def test_paired_differences_decide_and_are_printed_where_intervals_overlap():
     assert "Paired" not in report.notes(overlapping)
 
 
-def test_variants_compete_among_themselves():
+def test_methods_are_compared_within_their_variant():
     methods = [
         method("x: a", 0.9, name="a", variant={"tasks": "x"}),
         method("y: a", 0.5, name="a", variant={"tasks": "y"}),
@@ -152,12 +152,12 @@ def test_a_training_that_stopped_at_its_time_limit_is_marked(change, tmp_path, f
 
 
 @pytest.mark.parametrize("form", ["quick", "full"])
-def test_a_quick_run_says_so_in_its_notes_and_its_picture(form, tmp_path, figures):
+def test_a_quick_run_is_marked_in_notes_and_figure(form, tmp_path, figures):
     result = result_of(method("m", 0.5, training=TRAINING), form=form)
     report.bars_and_training(result, tmp_path / "picture.png")
     texts = [text.get_text() for text in figures[0].texts]
     for text in (*texts, report.notes(result)):
-        assert ("no numbers to quote" in text) == (form == "quick" or text == "")
+        assert ("scores are meaningless" in text) == (form == "quick" or text == "")
     assert len(texts) == (2 if form == "quick" else 1)
 
 
@@ -175,7 +175,7 @@ def test_a_method_has_one_color_in_both_panels(tmp_path, figures):
     assert drawn == {to_rgb(color) for color in colors.values()}
 
 
-def test_a_method_has_one_color_in_all_panels_of_the_lag_picture(tmp_path, figures):
+def test_a_method_has_one_color_in_all_panels_of_the_lag_figure(tmp_path, figures):
     result = json.loads((RESULTS / "lags-full.json").read_text("utf-8"))
     assert SPECS["lags"].picture is gradient_flow.scores_and_gradient_flow
     gradient_flow.scores_and_gradient_flow(result, tmp_path / "picture.png")
@@ -198,17 +198,3 @@ def test_an_interrupted_result_never_replaces_a_complete_one(tmp_path):
     stems = ("example-full", "example-full-partial")
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("json", "png")}
     assert not report.read_result(tmp_path / "example-full.json")["interrupted"]
-
-
-def test_replace_leaves_the_old_file_after_an_error(tmp_path):
-    path = tmp_path / "file"
-    report.replace(path, lambda temporary: temporary.write_text("old"))
-
-    def fail(temporary):
-        temporary.write_text("new")
-        raise ArithmeticError
-
-    with pytest.raises(ArithmeticError):
-        report.replace(path, fail)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""The adaptation benchmark adapts to the same tasks in every way, and writes what it prints."""
+"""The adaptation benchmark: equal tasks for all contestants, and saved results."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_every_way_adapts_to_the_same_tasks():
         assert not torch.equal(one[-1], several[-1])
 
 
-def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
+def test_a_quick_run_saves_what_it_prints(tmp_path, capsys):
     assert adaptation.main(["--quick", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "adaptation-quick.json").read_text())
     assert adaptation.table(result) in capsys.readouterr().out

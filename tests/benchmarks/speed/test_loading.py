@@ -1,4 +1,4 @@
-"""The loading benchmark draws the same work in every way, and writes what it prints."""
+"""The loading benchmark: equal work for all contestants, and saved results."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_every_way_draws_the_same_work():
         assert (torch.sort(batch.query_y).values == torch.arange(5).repeat_interleave(10)).all()
 
 
-def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
+def test_a_quick_run_saves_what_it_prints(tmp_path, capsys):
     assert loading.main(["--quick", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "loading-quick.json").read_text())
     assert loading.table(result) in capsys.readouterr().out
@@ -42,7 +42,7 @@ def test_bad_options(arguments):
         loading.main(["--quick", *arguments])
 
 
-def test_the_result_in_the_repository_meets_its_bars():
+def test_the_published_result_meets_its_targets():
     result = json.loads(
         (Path(loading.__file__).parents[1] / "results/loading-full.json").read_text()
     )

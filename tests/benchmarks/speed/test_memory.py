@@ -1,4 +1,4 @@
-"""The speed of the memories is measured, and the plain loop beside them computes the same."""
+"""The speed benchmark of the memories, and the plain loops that it compares them with."""
 
 import json
 
@@ -9,7 +9,7 @@ from benchmarks.speed import memory
 from benchmarks.speed.plain_memories import PlainDNC, PlainNTM
 from l2l_rnn.memory import DNC, NTM
 
-SIZES = (3, 2, 6, 8, 4)  # features, outputs, hidden units, slots, width
+SIZES = (3, 2, 6, 8, 4)  # features, outputs, hidden units, slots, slot size
 
 
 def copy_controller(ours, plain):
@@ -39,7 +39,7 @@ def x():
 def test_the_plain_ntm_computes_the_same(x):
     torch.manual_seed(0)
     ours, plain = NTM(*SIZES), PlainNTM(*SIZES)
-    ours.first_reads.data.zero_()  # the plain one does not learn them
+    ours.first_reads.data.zero_()  # not learned in the plain one
     copy_controller(ours.controller, plain.cell)
     tanhs, sigmoids, softpluses, shifts = rows_of(ours)
     heads = [*plain.readers, *plain.writers]
@@ -65,7 +65,7 @@ def test_the_plain_dnc_computes_the_same(x):
         give(layer, *(t[4 * n : 4 * n + 4] for t in rows))
     give(plain.erase, *(t[:4] for t in sigmoids))
     give(plain.free, *(t[4:5] for t in sigmoids))
-    swapped = [t[[6, 5]] for t in sigmoids]  # there the write gate is first
+    swapped = [t[[6, 5]] for t in sigmoids]  # in the plain one, the write gate comes first
     give(plain.gates, *swapped)
     give(plain.read_strengths, *(t[:1] for t in softpluses))
     give(plain.write_strength, *(t[1:] for t in softpluses))

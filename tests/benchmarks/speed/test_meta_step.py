@@ -15,7 +15,7 @@ SMALL = contestants.Work(tasks=3, batch=2, steps=4, features=2, hidden=3, inner_
 
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
-def test_all_ways_give_the_same_gradients(cell, first_order, monkeypatch):
+def test_all_contestants_compute_the_same_gradients(cell, first_order, monkeypatch):
     work = dataclasses.replace(SMALL, cell=cell, first_order=first_order)
     models = contestants.make_models(work, CPU)
     monkeypatch.setattr(contestants, "make_models", lambda *given: models)
@@ -30,7 +30,7 @@ def test_all_ways_give_the_same_gradients(cell, first_order, monkeypatch):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
+def test_a_quick_run_saves_what_it_prints(tmp_path, capsys):
     with warnings.catch_warnings():
         assert meta_step.main(["--quick", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "speed-quick.json").read_text())
@@ -39,7 +39,7 @@ def test_a_quick_run_writes_what_it_prints(tmp_path, capsys):
     assert all(s > 0 for row in result["rows"] for s in row["seconds"].values())
 
 
-def test_the_picture_of_the_sweeps(tmp_path):
+def test_the_figure_of_the_sweeps(tmp_path):
     seconds = {"learn2learn": 2.0, "vmap": 1.5, "l2l_rnn": 0.5}
     points = [{"value": value, "seconds": seconds} for value in (1, 4)]
     rows = [{"label": SMALL.label}]
@@ -48,7 +48,7 @@ def test_the_picture_of_the_sweeps(tmp_path):
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_out_that_cannot_be_written(tmp_path):
+def test_an_unwritable_out_is_rejected(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
         meta_step.main(["--quick", "--out", str(tmp_path / "file" / "folder")])

@@ -1,4 +1,4 @@
-"""The task loader: reproducible, resumable streams that ranks share."""
+"""The task loader: reproducible and resumable streams, shared by ranks."""
 
 import copy
 import gc
@@ -173,7 +173,7 @@ def test_a_state_restores_the_stream_exactly(kind, taskset, when, prefetch):
     loader.load_state_dict(state)
     assert all_same(take(loader, 4), expected)
     other = TaskLoader(fresh(kind), 4, 2, seed=99)
-    if "fixed" not in kind:  # fixed tasks stay once they are drawn
+    if "fixed" not in kind:  # fixed tasks do not change once drawn
         take(other, 2)
     other.load_state_dict(state)
     assert other.seed == 7
@@ -240,7 +240,7 @@ def test_the_next_loop_continues_with_new_tasks(taskset):
     assert all_same(list(loader), endless[3:])
 
 
-def test_an_interrupted_loop_continues_also_after_restoring(taskset):
+def test_an_interrupted_loop_continues_even_after_restoring(taskset):
     endless = take(TaskLoader(taskset, 2, 1, seed=0), 6)
     loader = TaskLoader(taskset, 2, 1, batches=3, seed=0)
     for _batch in loader:
@@ -256,9 +256,9 @@ def test_an_interrupted_loop_continues_also_after_restoring(taskset):
     assert all_same(list(shorter), endless[3:5])
 
 
-def test_len_needs_a_number_of_batches():
+def test_len_requires_a_number_of_batches():
     loader = TaskLoader(plain(), 2, 1)
-    with pytest.raises(ArgumentTypeError, match=r"len\(\) needs a number of batches.*; set it"):
+    with pytest.raises(ArgumentTypeError, match=r"len\(\) requires a number of batches.*; set it"):
         len(loader)
     assert "tasks=2, shots=1" in repr(loader)
 
@@ -269,7 +269,7 @@ def test_learn2learns_infinite_iterator():
     assert all_same(take(learn2learn.data.utils.InfiniteIterator(loader), 5), endless)
 
 
-def test_fixed_tasks_stay_once_drawn():
+def test_fixed_tasks_do_not_change_once_drawn():
     taskset = plain(num_tasks=2)
     held = [x for x, _ in taskset]
     batch = next(TaskLoader(taskset, 8, 2, seed=0))
@@ -288,7 +288,7 @@ def test_changed_transforms_are_applied():
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 @pytest.mark.parametrize("num_tasks", [2, -1])
-def test_random_transforms_are_seeded_and_leave_global_generators(num_tasks, prefetch):
+def test_random_transforms_are_seeded_without_changing_global_generators(num_tasks, prefetch):
     def noisy(x):
         return x + torch.rand(3) + random.random() + np.random.rand()
 
@@ -341,7 +341,7 @@ def wait_for(condition):
 
 
 class Failing(Sinusoids):
-    """Fails from the third draw on, until repaired."""
+    """Fails from the third draw, until repaired."""
 
     def __init__(self):
         self.draws, self.broken = 0, True
@@ -354,7 +354,7 @@ class Failing(Sinusoids):
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 5])
-def test_an_error_is_raised_in_its_place_and_no_batch_is_lost(prefetch):
+def test_an_error_is_raised_in_order_and_no_batch_is_lost(prefetch):
     source = Failing()
     loader = TaskLoader(SourceTaskset(source, 1, 4), 2, 1, seed=0, prefetch=prefetch)
     drawn = [next(loader), next(loader)]
@@ -430,16 +430,16 @@ LABELED = TASKSETS["classes"]()
             for value in (-1, True, 1.5, "2")
         ),
         ({"seed": 2**63}, ArgumentError, f"seed must be an integer from 0 to {2**63 - 1}, got"),
-        ({"shots": 4}, DataError, "shots=4 must leave at least 1 of.*4 samples .* got 0 left"),
-        ({"shots": 9}, DataError, "shots=9 must leave at least 1 of.*4 samples .* got 0 left"),
-        ({"queries": 4}, DataError, "shots=1 must leave at least 4 of.*4 samples .* got 3 left"),
+        ({"shots": 4}, DataError, "shots=4 must leave at least 1 of.*4 samples .* got 0; raise"),
+        ({"shots": 9}, DataError, "shots=9 must leave at least 1 of.*4 samples .* got 0; raise"),
+        ({"queries": 4}, DataError, "shots=1 must leave at least 4 of.*4 samples .* got 3; raise"),
         ({"rank": 1}, ArgumentError, "rank must be an integer from 0 to 0, got 1"),
         (
             {"tasks": 2, "world_size": 3, "seed": 0},
             ArgumentError,
             "tasks must be at least world_size=3, .* got 2",
         ),
-        ({"world_size": 2}, ArgumentError, "seed must be the same integer on all of 2 ranks"),
+        ({"world_size": 2}, ArgumentError, "seed must be the same integer on all 2 ranks"),
         ({"device": "gpu"}, ArgumentError, "device must be known to torch, got 'gpu'"),
         ({"device": 1.5}, ArgumentError, "device must be known to torch, got 1.5"),
         ({"pin_memory": "yes"}, ArgumentError, "pin_memory must be True, False or None, got 'yes'"),
@@ -455,15 +455,15 @@ def test_bad_input_is_rejected(options, error, message):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 @pytest.mark.parametrize("options", [{"device": "cuda"}, {"pin_memory": True}])
 def test_missing_cuda_is_reported(options):
-    with pytest.raises(ArgumentError, match="needs CUDA, which is not available"):
+    with pytest.raises(ArgumentError, match="requires CUDA, which is not available"):
         TaskLoader(LABELED, 4, 1, **options)
 
 
 @pytest.mark.parametrize("shots", [4, 5])
-def test_a_plain_taskset_must_have_queries_left(shots):
+def test_a_plain_taskset_must_leave_queries(shots):
     with pytest.raises(DataError, match=f"more than shots={shots}.*raise train_samples"):
         next(TaskLoader(plain(), 2, shots))
-    with pytest.raises(DataError, match=r"shots=2 and queries=3 need 5 examples.*got 4"):
+    with pytest.raises(DataError, match=r"shots=2 and queries=3 require 5 examples.*got 4"):
         next(TaskLoader(plain(), 2, 2, 3))
 
 
@@ -479,7 +479,7 @@ STATE = TaskLoader(LABELED, 4, 1, seed=0).state_dict()
         (
             {**STATE, "tasks": 8},
             ArgumentError,
-            "must be of a loader with tasks=4, got tasks=8",
+            "must come from a loader with tasks=4, got tasks=8",
         ),
         ({**STATE, "shots": 2}, ArgumentError, "with shots=1, got shots=2"),
         ({**STATE, "ways": 99}, ArgumentError, "with ways=3, got ways=99; .*same task set"),
@@ -506,5 +506,5 @@ def test_a_bad_state_is_rejected_and_changes_nothing(state, error, message):
     assert after == before
 
 
-def test_the_state_holds_the_state_of_a_torch_generator():
+def test_the_state_contains_a_torch_generator_state():
     assert torch.equal(STATE["generator"], Generator().manual_seed(0).get_state())

@@ -17,7 +17,7 @@ def sequences(**options):
 
 
 def plain(**options):
-    """A Taskset as a learn2learn script makes it."""
+    """A Taskset as in a learn2learn script."""
     meta = sequences().meta()
     transforms = learn2learn.data.transforms
     return learn2learn.data.Taskset(
@@ -32,7 +32,7 @@ def plain(**options):
     )
 
 
-def test_drawing_at_once_and_one_by_one_have_one_distribution(chance_of):
+def test_drawing_at_once_and_one_by_one_have_the_same_distribution(chance_of):
     """Compare the items, and the ordered choices of three classes."""
     fast = TaskLoader(SourceTaskset(sequences(), 3, 4), 3000, 1, seed=0)
     slow = TaskLoader(plain(), 3000, 1, seed=0)
@@ -54,7 +54,7 @@ SIZES = torch.tensor([[6, 6, 3], [2, 9, 4], [7, 6, 8], [3, 3, 3], [6, 2, 12]])
 
 
 def uneven(classified):
-    """5 persons, 3 of whom have 6 examples of two classes. The input is the example's number."""
+    """5 persons; 3 of them have 6 examples of two classes. The input is the example's number."""
     cells = torch.arange(15).repeat_interleave(SIZES.flatten())
     numbered = torch.arange(len(cells)).float().unsqueeze(-1)
     if classified:
@@ -64,7 +64,7 @@ def uneven(classified):
 
 @pytest.mark.parametrize("queries", [None, 1, 2])
 @pytest.mark.parametrize(("classified", "samples"), [(True, 6), (False, 14)])
-def test_drawing_from_groups_at_once_and_one_by_one_has_one_distribution(
+def test_drawing_groups_at_once_and_one_by_one_have_the_same_distribution(
     classified, samples, queries, chance_of
 ):
     source = uneven(classified)

@@ -147,7 +147,7 @@ def test_inputs_are_not_modified():
     assert not steps.any()
 
 
-def test_arrays_do_not_need_pandas(monkeypatch):
+def test_arrays_do_not_require_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert len(from_arrays(CASES, Y)) == 4
 
@@ -186,13 +186,13 @@ def with_channels(*counts):
         ([1.0, 2.0, 3.0, 4.0], {}, ShapeError, "case 0 must be"),
         (OBJECTS, {}, ArgumentTypeError, "numbers, got an array of object.*list of num"),
         ([np.array(["1"])] * 4, {}, ArgumentTypeError, "case 0 must be .* array of <U1"),
-        ([[[1, 2], [3]]] * 4, {}, ArgumentTypeError, "case 0 must be .* form no array"),
+        ([[[1, 2], [3]]] * 4, {}, ArgumentTypeError, "case 0 must be .* cannot form an array"),
         (np.ma.masked_invalid(padded()), {}, ArgumentTypeError, "masked array.*filled"),
         (np.zeros((4, 3), complex), {}, ArgumentTypeError, "array of complex128"),
         ("text", {}, ArgumentTypeError, "got str"),
         (iter(CASES), {}, ArgumentTypeError, "got list_iterator"),
         (CASES, {"layout": "NTC"}, UnknownNameError, "unknown layout 'NTC'. Known: channels_first"),
-        (CASES, {"case": "who"}, ArgumentError, "columns of a data frame, got list"),
+        (CASES, {"case": "who"}, ArgumentError, "channel require a data frame, got list"),
         (CASES, {"standardize": 3}, ArgumentTypeError, "pair of mean and standard deviation"),
         (CASES, {"standardize": ([1, 2, 3], 1)}, ArgumentError, "number for each of 2 channels"),
         (CASES, {"standardize": (0, [1, 0])}, ArgumentError, "positive standard deviations"),
@@ -208,6 +208,6 @@ def test_bad_arrays_are_rejected(X, options, error, message):
 
 
 @pytest.mark.parametrize("steps", [torch.zeros(2, 2, dtype=torch.int64), torch.zeros(3), [1.0]])
-def test_moments_need_real_valued_steps(steps):
+def test_moments_require_real_valued_steps(steps):
     with pytest.raises(ArgumentTypeError, match=r"channel_moments: expected real-valued steps"):
         channel_moments(steps)

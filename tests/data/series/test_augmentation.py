@@ -156,14 +156,16 @@ def test_augmentations_must_keep_shape_and_padding(augmentation, name):
 
 @pytest.mark.parametrize("augment", [*AUGMENTATIONS, lambda x: augment_support(batch(x), jitter)])
 def test_token_ids_are_rejected(augment):
-    with pytest.raises(ArgumentTypeError, match=r"real-valued steps, got torch.int64"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"x must be a tensor of real-valued steps, got torch.int64"
+    ):
         augment(torch.ones(2, 3, 9, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(3,), (2, 0, 1)])
 def test_inputs_without_steps_are_rejected(augment, shape):
-    with pytest.raises(ShapeError, match=r"expected steps \(…, S, F\) with S of at least 1, got"):
+    with pytest.raises(ShapeError, match=r"x must be \(…, S, F\) with at least one step, got"):
         augment(torch.ones(shape))
 
 

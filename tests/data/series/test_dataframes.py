@@ -181,17 +181,22 @@ def ragged_channels():
             rows(),
             {},
             ArgumentError,
-            r"names of its columns.*\(who, when, x, y, label\)",
+            r"must name columns of a long frame.*\(who, when, x, y, label\)",
         ),
         (rows(), {"case": "who"}, ArgumentError, "case='who' and time=None"),
-        (rows(), LONG, ArgumentTypeError, "columns x, y, label must hold numbers"),
+        (rows(), LONG, ArgumentTypeError, "columns x, y, label must contain numbers"),
         (rows(), {**LONG, "time": "wen"}, UnknownNameError, "unknown column 'wen'. Known: who"),
         (rows(), {**LONG, "y": "lable"}, UnknownNameError, "unknown column 'lable'"),
-        (twice(), {**LONG, "y": "label"}, DataError, "case 'c.' has two rows for time 0"),
-        (rows().replace("c1", None), {**LONG, "y": "label"}, DataError, "row 1 has no case"),
-        (rows().assign(label=range(14)), {**LONG, "y": "label"}, DataError, "y changes within"),
+        (twice(), {**LONG, "y": "label"}, DataError, "got two of case 'c.' for time 0"),
+        (rows().replace("c1", None), {**LONG, "y": "label"}, DataError, "a case .* none in row 1"),
+        (
+            rows().assign(label=range(14)),
+            {**LONG, "y": "label"},
+            DataError,
+            "y must be constant within a case, got 2 and 4 in case 'c2'",
+        ),
         (rows()[["who", "when"]], LONG, DataError, "must have a column of values"),
-        (rows().drop(columns="label"), {**LONG, "y": {"c0": 1}}, DataError, "for case 'c1'"),
+        (rows().drop(columns="label"), {**LONG, "y": {"c0": 1}}, DataError, "got none for 'c1'"),
         (rows(), {**LONG, "y": "label", "channel": "x"}, DataError, "before its last step"),
         (rows().drop(columns="label"), {**LONG, "channel": "z"}, UnknownNameError, "column 'z'"),
         (rows().drop(columns="label").assign(z=1), {**LONG, "channel": "z"}, ArgumentError, "x, y"),
@@ -199,7 +204,7 @@ def ragged_channels():
             per_channel().assign(axis="x"),
             {**LONG, "channel": "axis"},
             DataError,
-            "two rows for",
+            "each channel must have one row per time, got two",
         ),
         (ragged_channels(), {}, ShapeError, "channel 1 of case 2 must have 5 steps .* got 4"),
         (nested().astype(object).replace({}).assign(b=1), {}, ArgumentError, "case and time"),
@@ -228,9 +233,9 @@ def test_formats_of_sktime():
         assert torch.equal(dataset.labels, made[0].labels)
 
 
-def test_a_list_of_labels_needs_sorted_cases():
+def test_a_list_of_labels_requires_sorted_cases():
     frame = pandas.DataFrame({"who": [2, 2, 1, 1], "when": [0, 1, 0, 1], "x": [1.0, 2, 3, 4]})
-    with pytest.raises(ArgumentError, match="not sorted, so y must name the case"):
+    with pytest.raises(ArgumentError, match=r"y must map cases to labels, .* not sorted, got list"):
         from_arrays(frame, ["b", "b"], case="who", time="when")
     labeled = from_arrays(frame, {1: "b", 2: "b"}, case="who", time="when")
     assert labeled.sequences[:, 0, 0].tolist() == [1.0, 3.0]

@@ -185,7 +185,7 @@ def test_splits_share_no_series(count, fractions, sizes):
     assert sorted(found) == [1000 * i for i in range(count)]
 
 
-def test_equal_series_stay_together():
+def test_identical_series_stay_together():
     series = [torch.full((4,), float(i % 6)) for i in range(24)]
     parts = split_series(series, generator=seeded())
     for one, other in itertools.combinations(parts, 2):
@@ -204,10 +204,10 @@ def test_splits_are_reproducible():
 @pytest.mark.parametrize(
     ("count", "fractions", "error", "message"),
     [
-        (2, (1, 1, 1), DataError, "expected at least 3 different series, got 2"),
+        (2, (1, 1, 1), DataError, "expected at least 3 distinct series, got 2"),
         (9, (1, 0), ArgumentError, "a fraction must be a number above 0, got 0"),
-        (9, (), ArgumentError, r"must hold one number for each set, got \(\); pass"),
-        (9, 0.5, ArgumentError, "fractions must hold one number for each set, got 0.5"),
+        (9, (), ArgumentError, r"must have one number for each set, got \(\); pass"),
+        (9, 0.5, ArgumentError, "fractions must have one number for each set, got 0.5"),
         (9, (1, NAN), ArgumentError, "a fraction must be .* got nan"),
         (9, (1, float("inf")), ArgumentError, "a fraction must be .* got inf"),
     ],

@@ -48,12 +48,12 @@ def test_drop_single():
 @pytest.mark.parametrize(
     ("X", "options", "error", "message"),
     [
-        (X, {"y": Y[:3]}, ShapeError, "expected 4 y, one for each series, got 3"),
+        (X, {"y": Y[:3]}, ShapeError, "y must have 4 labels, one for each series, got 3"),
         (X, {"y": np.array([Y])}, ShapeError, r"got shape \(1, 4\)"),
         (X, {"y": ["1", 1, "1", 1]}, ArgumentTypeError, r"str \(case 0\) and int \(case 1\)"),
-        (X, {"y": [1.0, NAN, 1.0, 2.0]}, DataError, "y of case 1 is missing"),
-        (X, {"y": ["a", "b", None, "b"]}, DataError, "y of case 2 is missing"),
-        (X, {"y": pandas.array([1, None, 1, 1])}, DataError, "y of case 1 is missing"),
+        (X, {"y": [1.0, NAN, 1.0, 2.0]}, DataError, "got nan for case 1; label the case"),
+        (X, {"y": ["a", "b", None, "b"]}, DataError, "got None for case 2; label the case"),
+        (X, {"y": pandas.array([1, None, 1, 1])}, DataError, "got <NA> for case 1; label"),
         (X, {"y": "walk"}, ArgumentTypeError, "sequence of labels, got str"),
         (X, {"y": None}, ArgumentTypeError, "sequence of labels, got NoneType"),
         *(
@@ -63,7 +63,7 @@ def test_drop_single():
         ),
         (X, {"y": [["a"]] * 4}, ArgumentTypeError, "hashable, got list"),
         (X, {"y": ["a", "b", "c", "d"], "drop_single": True}, DataError, "some class must"),
-        (X, {"groups": [1, 2, 3]}, ShapeError, "expected 4 groups.*got 3"),
+        (X, {"groups": [1, 2, 3]}, ShapeError, "groups must have 4 labels.*got 3"),
     ],
 )
 def test_bad_labels_are_rejected(X, options, error, message):

@@ -59,7 +59,7 @@ def test_ragged_series(tmp_path):
         ("true Left right", "false", "line 9 .*: expected named classes, got '@classLabel false'"),
         ("@classLabel", "@targetLabel", "line 9 .*: expected named classes"),
         ("@classLabel true Left right\n", "", "expected @classLabel in the header, got none"),
-        ("@timeStamps false", "@timeStamps true", "line 3 .*: expected series without time stamps"),
+        ("@timeStamps false", "@timeStamps true", "line 3 .*: expected series without timestamps"),
         ("@dimensions 2", "@dimensions two", "line 6 .*: @dimensions must be one positive integer"),
         ("@seriesLength 3", "@seriesLength", "line 8 .*: @seriesLength must be one positive"),
         (GOOD[len(HEADER) :], "", "line 9 .*: expected cases after @data, got none"),
@@ -88,7 +88,9 @@ def test_truncated_files_are_rejected(tmp_path):
 
 @pytest.mark.parametrize("name", ["Missing.ts", ""])
 def test_a_missing_file(tmp_path, name):
-    with pytest.raises(DataError, match=r"read_ts: .* cannot be read .*check that it exists"):
+    with pytest.raises(
+        DataError, match=r"read_ts: path must be a readable file, got .*check that it exists"
+    ):
         read_ts(tmp_path / name)
 
 

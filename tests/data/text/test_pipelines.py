@@ -78,7 +78,7 @@ def test_save_and_load(pipeline, texts, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
 @pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_a_saved_file_gets_the_usual_mode(mask, tmp_path):
+def test_a_saved_file_has_default_permissions(mask, tmp_path):
     before = os.umask(mask)
     try:
         ByteVocabulary().save(tmp_path / "pipeline.json")
@@ -115,7 +115,7 @@ def test_encode_rejects_other_types(pipeline, text):
     [
         (b"{", "must be JSON"),
         (b"\xff", "must be JSON"),
-        (b"[]", "one of the formats .*got None"),
+        (b"[]", "the format of .* must be one of .*got None"),
         (b'{"format": "pickle"}', "got 'pickle'"),
         (b'{"format": ["x"]}', "got \\['x'\\]"),
         (b'{"format": "l2l_rnn.WordVocabulary", "version": 1, "words": [1]}', "distinct words"),

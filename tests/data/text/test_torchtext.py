@@ -1,4 +1,4 @@
-"""Pipelines over torchtext, which works with torch 2.3 only; otherwise these are skipped."""
+"""Pipelines over torchtext; skipped unless torch is 2.3, the only version that it supports."""
 
 import pytest
 import torch
@@ -92,7 +92,9 @@ def test_from_torchtext(words):
 def test_bad_input_is_rejected(words, tmp_path):
     with pytest.raises(ArgumentTypeError, match="every step must be callable, got int"):
         TransformPipeline(3)
-    with pytest.raises(ArgumentTypeError, match="known from a VocabTransform only"):
+    with pytest.raises(
+        ArgumentTypeError, match="requires a VocabTransform among the steps, got none"
+    ):
         len(TransformPipeline(str.split))
     with pytest.raises(DataError, match=r"must return a list of ids, got \"\['a'\]\""):
         TransformPipeline(str.split)("a")
@@ -101,9 +103,9 @@ def test_bad_input_is_rejected(words, tmp_path):
     with pytest.raises(ArgumentTypeError, match="must be a torchtext Vocab, got list"):
         from_torchtext(["a"], "whitespace")
     path = tmp_path / "pipeline.json"
-    with pytest.raises(ArgumentError, match="the step 'ToTensor' cannot be saved"):
+    with pytest.raises(ArgumentError, match=r"to be saved, a step must be .* got 'ToTensor'"):
         TransformPipeline(str.split, transforms.ToTensor()).save(path)
-    with pytest.raises(ArgumentError, match="the step '<lambda>' cannot be saved"):
+    with pytest.raises(ArgumentError, match=r"to be saved, a step must be .* got '<lambda>'"):
         TransformPipeline(lambda text: [1]).save(path)
     assert not path.exists()
 
@@ -124,5 +126,5 @@ def test_load_rejects_a_damaged_step(tmp_path, step):
         + step
         + "]}"
     )
-    with pytest.raises(DataError, match="must hold steps that save"):
+    with pytest.raises(DataError, match="must contain steps written by save"):
         load_pipeline(path)

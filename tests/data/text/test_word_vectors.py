@@ -79,15 +79,15 @@ def test_vectors_load_into_an_embedding(path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"cat 1 2\ndog 1\n", r"line 2 of .* must have a word and 2 numbers like .* got 2 parts"),
+        (b"cat 1 2\ndog 1\n", r"line 2 of .* must have a word and 2 numbers, like .* got 2 parts"),
         (b"cat 1 2\nbird 1 2 3\n", "line 2 .* got 4 parts"),
         (b"cat\n", "line 1 .* a word and 1 numbers"),
         (b"cat 1 2\nbi\xffrd 1 2\n", "line 2 .* byte 0xff at position 10 of the file"),
         (b"cat 1 nan\n", "line 1 .* must end in finite numbers, got b'1 nan'"),
         (b"cat 1 x\n", "line 1 .* finite numbers"),
         (b"cat 1 1e400\n", "line 1 .* finite numbers"),
-        (b"", "some of the 4 words of the vocabulary, got none"),
-        (b"Cat 1 2\n", "got none of them; match the file's case"),
+        (b"", "must contain words of the vocabulary, got none of its 4"),
+        (b"Cat 1 2\n", "got none of its 4; match the file's case"),
         (b"cat " + b"1 " * 600_000, "line 1 of .* must be shorter than 1,048,576 bytes"),
     ],
 )

@@ -6,7 +6,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 TEXTS = ["b a b", "c! b", "a d"]
 
 
-def test_words_are_in_order_of_frequency_then_alphabet():
+def test_words_are_sorted_by_frequency_then_alphabetically():
     assert WordVocabulary(TEXTS).words == ("b", "a", "!", "c", "d")
     assert WordVocabulary(reversed(TEXTS)) == WordVocabulary(TEXTS)
 
@@ -24,7 +24,7 @@ def test_options_select_the_words(options, words):
     assert set(WordVocabulary(TEXTS, **options).words) == set(words)
 
 
-def test_words_are_lowered_and_symbols_are_separate():
+def test_words_are_lowercased_and_symbols_are_separate():
     vocabulary = WordVocabulary(["Don't stop, Łódź 42!"])
     assert set(vocabulary.words) == {"don", "'", "t", "stop", ",", "łódź", "42", "!"}
     assert vocabulary.decode([*vocabulary("stop the DON"), 0]) == "stop \ufffd don"
@@ -54,7 +54,7 @@ def test_basic_english_is_torchtexts_tokenizer():
     assert set(vocabulary.words) == {"hello", ",", "world", "'", "s", "!"}
 
 
-def test_load_needs_a_custom_splitter_again(tmp_path):
+def test_load_requires_the_custom_splitter_again(tmp_path):
     path = tmp_path / "words.json"
     vocabulary = WordVocabulary(["a-b"], lambda text: text.split("-"))
     vocabulary.save(path)

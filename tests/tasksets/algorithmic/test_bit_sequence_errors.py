@@ -49,7 +49,7 @@ def test_outputs_of_another_shape_are_rejected(family):
     if family.optimum is not None:
         with pytest.raises(
             ShapeError,
-            match=r"outputs must have the shape of the targets, .*; give one output per step",
+            match=r"outputs must have the shape of the targets, .*; pass one output per step",
         ):
             family.error(torch.zeros(2, 2, 1), y)
 

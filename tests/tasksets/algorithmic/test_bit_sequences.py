@@ -97,7 +97,7 @@ def test_solvers_predict_every_target_of_a_batch(name, ragged):
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_solvers_have_no_error_and_inverted_solutions_the_largest(name):
+def test_solvers_have_zero_error_and_inverted_solutions_the_maximum(name):
     family = FAMILIES[name]
     batch = family.draw(6, 2, 3, seeded(1))
     outputs = torch.stack(
@@ -166,7 +166,7 @@ def test_sequences_of_a_batch_are_different(family):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_tasksets_and_draw_share_one_distribution(name):
+def test_tasksets_and_draw_have_the_same_distribution(name):
     """Statistics of tasks from a Taskset match those of tasks drawn at once."""
     family = FAMILIES[name]
     taskset = SourceTaskset(family, ways=1, samples=3)

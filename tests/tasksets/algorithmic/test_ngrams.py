@@ -55,7 +55,7 @@ def test_sequences_follow_the_table():
     assert len(starts) == 4
 
 
-def test_bits_are_as_frequent_as_the_table_says():
+def test_bit_frequencies_match_the_table():
     table = torch.tensor([[0.2, 0.9]])
     x, y = DynamicNGrams(order=2, length=200).examples(table, 100, seeded(0))
     for bit, p in enumerate(table[0].tolist()):
@@ -91,7 +91,7 @@ def test_the_optimal_predictor_equals_a_loop(order):
         assert cost.item() == pytest.approx(optimal_cost(sequence_of(x, y), order, {}))
 
 
-def test_the_cost_is_that_of_the_exact_probability():
+def test_the_cost_equals_that_of_the_exact_probability():
     """Probabilities of all sequences of a length follow from the final counts and sum to 1."""
     order, length = 3, 9
     family = DynamicNGrams(order, length)
@@ -187,7 +187,7 @@ def test_a_length_without_targets_is_rejected(make):
 
 @pytest.mark.parametrize("shape", [(20, 1), (2, 20, 2), (2, 4, 1), (2, 20)])
 def test_sequences_of_another_shape_are_rejected(shape):
-    with pytest.raises(ShapeError, match=r"the shape \(…, B, S, 1\) with S of at least 5"):
+    with pytest.raises(ShapeError, match=r"have shape \(…, B, S, 1\) with S of at least 5"):
         DynamicNGrams().bayes_logits(torch.zeros(shape))
 
 

@@ -26,7 +26,7 @@ def test_layout():
         expected += [end, *([*v, 0, 0] for v in query), end, blank, blank]
         assert steps == expected
         assert bits == [[0, 0]] * 13 + items[place + 1]
-    assert queried == {0, 1}  # never the last item, which no item follows
+    assert queried == {0, 1}  # never the last item, since no item follows it
     assert mask[0].tolist() == [False] * 13 + [True] * 2
 
 

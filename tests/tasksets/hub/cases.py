@@ -6,7 +6,7 @@ CLASSES = [f"class {letter}" for letter in "abcdefghij"]
 
 
 def rows(each=4, classes=CLASSES):
-    """Return rows whose texts name their class and number: 'class a says 0', …"""
+    """Return rows with texts that contain their class and number: 'class a says 0', …"""
     return [
         {"text": f"{name} says {i}", "label": name, "other": i}
         for i in range(each)

@@ -248,7 +248,8 @@ def test_only_ambiguous_texts():
     table = [{"text": "same words", "label": name} for name in CLASSES for _ in range(4)]
     dataset = datasets.Dataset.from_list(table)
     with pytest.raises(
-        DataError, match=r"10 classes \(without 0 repeats and 40 texts that another class also has"
+        DataError,
+        match=r"10 classes \(after dropping 0 repeats and 40 texts that occur in two classes",
     ):
         from_hf(dataset, "text", "label", BYTES)
     splits = {"train": CLASSES[:2], "validation": CLASSES[2:3], "test": CLASSES[3:4]}
@@ -370,7 +371,7 @@ def test_ids_above_the_memory_limit_are_in_a_file(dataset, tmp_path):
     inside = from_hf(dataset, "text", "label", BYTES, root=tmp_path)
     assert not (tmp_path / "l2l_rnn").exists()
     outside = from_hf(dataset, "text", "label", BYTES, root=tmp_path, memory=100)
-    assert not list((tmp_path / "l2l_rnn").iterdir())  # the file has no name
+    assert not list((tmp_path / "l2l_rnn").iterdir())  # the file is unlinked
     for ours, theirs in zip(outside, inside, strict=True):
         assert ours.sequences.dtype == torch.int16
         assert torch.equal(ours.sequences, theirs.sequences)
@@ -411,7 +412,7 @@ def test_200_000_rows_take_at_most_250_megabytes(tmp_path):
     script = (
         "import sys, datasets, torch\n"
         "from l2l_rnn.tasksets import from_hf\n"
-        "def kilobytes(what):\n"  # ru_maxrss may be that of the parent process
+        "def kilobytes(what):\n"  # ru_maxrss may include the parent process
         "    return int(open('/proc/self/status').read().partition(what)[2].split()[0])\n"
         "torch.set_num_threads(1)\n"
         "before = kilobytes('VmRSS:')\n"

@@ -1,4 +1,4 @@
-"""What sktime ships of the archives, and a small dataset in the archives' format."""
+"""Properties of the datasets that ship with sktime, and a small dataset in the same format."""
 
 # Classes, cases, shortest, longest, channels, and duplicate cases.
 SHIPPED = {
@@ -14,7 +14,7 @@ SHIPPED = {
 
 
 def tiny(classes=6, cases=4, channels=1, steps=5):
-    """Return the text of a .ts file; each value tells its class, case, step and channel."""
+    """Return the text of a .ts file; each value encodes its class, case, step and channel."""
     head = f"@univariate false\n@dimensions {channels}\n@classLabel true "
     lines = [head + " ".join(f"k{c}" for c in range(classes)), "@data"]
     for c in range(classes):

@@ -72,7 +72,7 @@ def test_classes_belong_to_the_dataset_of_their_group(datasets):
     assert numbered == [f"PLAID/{i}" for i in range(11)]
 
 
-def test_series_are_the_normalized_ones_of_the_archive(datasets):
+def test_series_are_normalized_series_of_the_archive(datasets):
     series, labels = archived_series("JapaneseVowels")
     dataset = datasets[1]
     case, channel = 17, 3
@@ -176,7 +176,7 @@ def test_long_series_are_truncated_on_request(tmp_path):
     assert dataset.sequences[0].squeeze(-1).tolist() == [500, 501, 502, 503]
 
 
-def test_short_series_stay_as_they_are(tmp_path):
+def test_short_series_are_unchanged(tmp_path):
     text = tiny(steps=12) + "1,2,3:k5\n"
     dataset = one_dataset(tmp_path, text, length=4, normalize=False)
     assert dataset.sequences[-1, :3].squeeze(-1).tolist() == [1, 2, 3]
@@ -268,11 +268,11 @@ def test_names_in_a_set_are_sorted():
         ({"datasets": (["A"], ["B"], ["A"])}, ArgumentError, "must be distinct, got 'A' twice"),
         ({"datasets": (["A"], ["B"], [3])}, ArgumentTypeError, "names of datasets must be str"),
         ({"protocol": "classes", "datasets": "OSULeaf"}, ArgumentTypeError, r"pass \('OSULeaf',\)"),
-        ({"protocol": "classes", "datasets": [["A"]]}, ArgumentTypeError, "takes three sequences"),
+        ({"protocol": "classes", "datasets": [["A"]]}, ArgumentTypeError, "pass three sequences"),
         (
             {"protocol": "classes", "datasets": ("GunPoint",)},
             DataError,
-            "validation split is empty",
+            "must have 6 classes to fill the validation split, got none",
         ),
         (
             {"protocol": "classes", "datasets": ("OSULeaf", "BasicMotions")},
@@ -296,6 +296,7 @@ def test_splits_with_different_channels_are_rejected(tmp_path):
 
 def test_missing_values_inside_a_series_are_rejected(tmp_path):
     with pytest.raises(
-        DataError, match=r"series: Mine: case 9 must have NaN at its end .* at step 2 of channel 0"
+        DataError,
+        match=r"series: Mine: case 9 must have NaN only at its end, got one at step 2 of channel 0",
     ):
         one_dataset(tmp_path, tiny().replace("312.0", "?"))

@@ -1,4 +1,4 @@
-"""Reading of archived datasets: files in a folder, files that ship, downloads and errors."""
+"""Reading of archived datasets: local files, shipped files, downloads and errors."""
 
 import sys
 
@@ -14,7 +14,7 @@ pytest.importorskip("sktime")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_datasets_that_ship_in_sktime(name):
+def test_datasets_that_ship_with_sktime(name):
     classes, cases, shortest, longest, channels, duplicates = SHIPPED[name]
     series, labels = archived_series(name, root="nowhere")
     assert len(series) == len(labels) == cases - duplicates
@@ -49,10 +49,10 @@ def test_root_takes_precedence_and_changed_files_are_read_again(tmp_path):
         assert len(archived_series("GunPoint", tmp_path).series) == 6 * cases
 
 
-def test_a_missing_half_is_reported(tmp_path):
+def test_a_missing_train_or_test_file_is_reported(tmp_path):
     (tmp_path / "Mine").mkdir()
     (tmp_path / "Mine" / "Mine_TRAIN.ts").write_text(tiny())
-    with pytest.raises(DataError, match=r"Mine_TEST.ts is missing next to Mine_TRAIN.ts; add it"):
+    with pytest.raises(DataError, match=r"Mine_TEST.ts must exist, got only Mine_TRAIN.ts; add it"):
         archived_series("Mine", tmp_path)
 
 
@@ -84,7 +84,7 @@ def test_a_failed_download_names_the_files_to_add(tmp_path, monkeypatch, downloa
     ("name", "error", "message"),
     [
         ("OSULeav", UnknownNameError, "unknown dataset 'OSULeav'; did you mean 'OSULeaf'"),
-        ("../OSULeaf", UnknownNameError, "a name has only letters, digits, - and _"),
+        ("../OSULeaf", UnknownNameError, "names have letters, digits, - and _ only"),
         ("", UnknownNameError, "unknown dataset ''"),
         (7, ArgumentTypeError, "name must be a str, got int"),
     ],

@@ -1,4 +1,4 @@
-"""Dynamics of changed bodies: physics, splits, episodes, the cache, the card, and errors."""
+"""Dynamics: physics, splits, episodes, cache, card and errors."""
 
 import hashlib
 import importlib.util
@@ -18,7 +18,7 @@ from l2l_rnn.functional.padding import step_lengths
 from l2l_rnn.tasksets import Dynamics, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.series import transitions
 
-FEW = {"bodies": 16, "transitions": 30, "horizon": 7}
+FEW = {"variants": 16, "transitions": 30, "horizon": 7}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def splits():
 
 
 def raw(dataset):
-    """Return states, actions, next states and body parameters of each item, by name."""
+    """Return the state, action, next state and physical parameters of each item, by name."""
     last = step_lengths(dataset.inputs) - 1
     steps = dataset.inputs[torch.arange(len(last)), last].double()
     steps = steps * dataset.input_std + dataset.input_mean
@@ -40,10 +40,10 @@ def raw(dataset):
     names = dataset.state_names
     state = dict(zip(names, steps[:, : len(names)].unbind(-1), strict=True))
     following = {name: state[name] + changes[:, i] for i, name in enumerate(names)}
-    body = dict(
-        zip(dataset.parameter_names, dataset.bodies[dataset.groups].unbind(-1), strict=True)
+    variant = dict(
+        zip(dataset.parameter_names, dataset.variants[dataset.groups].unbind(-1), strict=True)
     )
-    return state, steps[:, len(names) :].squeeze(-1), following, body
+    return state, steps[:, len(names) :].squeeze(-1), following, variant
 
 
 def test_figures_and_chance_level_of_the_card(splits):
@@ -85,10 +85,12 @@ def test_all_splits_are_standardized_by_the_train_split(splits):
 def test_a_pendulum_obeys_its_equation_of_motion(root, broken):
     """A rod about its end: angular acceleration 3 g sin(angle) / 2 l + 3 torque / m l^2."""
     dataset = Dynamics(root, "train", broken=broken, **FEW)
-    state, torque, following, body = raw(dataset)
-    torque = torque.clamp(-body["max_torque"], body["max_torque"])
-    mass, length = body["mass"], body["length"]
-    acceleration = 1.5 * body["gravity"] / length * state["sin"] + 3 * torque / (mass * length**2)
+    state, torque, following, variant = raw(dataset)
+    torque = torque.clamp(-variant["max_torque"], variant["max_torque"])
+    mass, length = variant["mass"], variant["length"]
+    acceleration = 1.5 * variant["gravity"] / length * state["sin"] + 3 * torque / (
+        mass * length**2
+    )
     velocity = (state["angular velocity"] + 0.05 * acceleration).clamp(-8, 8)
     angle = torch.atan2(state["sin"], state["cos"]) + 0.05 * velocity
     close = {"atol": 1e-4, "rtol": 0}
@@ -101,8 +103,8 @@ def test_a_pendulum_obeys_its_equation_of_motion(root, broken):
 def test_a_cart_obeys_its_equations_of_motion(root, broken):
     """The two equations of Barto, Sutton and Anderson (1983), solved for both accelerations."""
     dataset = Dynamics(root, "train", environment="cartpole", broken=broken, **FEW)
-    state, sign, following, body = raw(dataset)
-    cart, pole, half = body["cart mass"], body["pole mass"], body["half length"]
+    state, sign, following, variant = raw(dataset)
+    cart, pole, half = variant["cart mass"], variant["pole mass"], variant["half length"]
     sin, cos = state["angle"].sin(), state["angle"].cos()
     one = torch.ones_like(sin)
     matrix = torch.stack(
@@ -113,7 +115,7 @@ def test_a_cart_obeys_its_equations_of_motion(root, broken):
         -2,
     )
     turning = pole * half * state["angular velocity"] ** 2 * sin
-    forces = torch.stack([sign * body["force"] + turning, body["gravity"] * sin], -1)
+    forces = torch.stack([sign * variant["force"] + turning, variant["gravity"] * sin], -1)
     moved = torch.linalg.solve(matrix, forces)
     close = {"atol": 1e-5, "rtol": 0}
     torch.testing.assert_close(
@@ -131,23 +133,23 @@ def test_a_cart_obeys_its_equations_of_motion(root, broken):
 @pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
 def test_broken_motors_have_no_force(root, environment):
     dataset = Dynamics(root, "train", environment=environment, broken=0.25, **FEW)
-    force = dataset.bodies[:, -1]
+    force = dataset.variants[:, -1]
     assert (force == 0).sum() == 4
     whole = Dynamics(root, "train", environment=environment, **FEW)
-    assert (whole.bodies[:, -1] > 0).all()
+    assert (whole.variants[:, -1] > 0).all()
 
 
 @pytest.mark.parametrize("environment", ["pendulum", "cartpole"])
-def test_extrapolation_puts_test_bodies_outside_of_the_train_ranges(root, environment):
+def test_extrapolation_puts_test_variants_outside_the_train_ranges(root, environment):
     options = {"environment": environment, "extrapolate": True, **FEW}
-    bodies = {split: Dynamics(root, split, **options).bodies for split in SPLITS}
-    assert len(torch.cat(list(bodies.values())).unique(dim=0)) == 16 + 4 + 4
-    drawn = bodies["train"].std(0) > 0
-    low, high = bodies["train"].amin(0)[drawn], bodies["train"].amax(0)[drawn]
-    outside = (bodies["test"][:, drawn] < low) | (bodies["test"][:, drawn] > high)
+    variants = {split: Dynamics(root, split, **options).variants for split in SPLITS}
+    assert len(torch.cat(list(variants.values())).unique(dim=0)) == 16 + 4 + 4
+    drawn = variants["train"].std(0) > 0
+    low, high = variants["train"].amin(0)[drawn], variants["train"].amax(0)[drawn]
+    outside = (variants["test"][:, drawn] < low) | (variants["test"][:, drawn] > high)
     assert outside.all()
     usual = Dynamics(root, "train", environment=environment, **FEW)
-    assert torch.equal(usual.bodies, bodies["train"])
+    assert torch.equal(usual.variants, variants["train"])
 
 
 def test_history_is_the_last_steps_of_the_episode(root):
@@ -175,7 +177,7 @@ def test_a_transition_starts_where_the_last_one_ended(root):
         assert (state[name][1:] - following[name][:-1])[~continues[:-1]].abs().max() > 0.1
 
 
-def test_a_task_has_one_body(splits):
+def test_a_task_has_one_variant(splits):
     dataset = splits["test"]
     batch = dataset.draw(20, 5, 5, torch.Generator().manual_seed(0))
     item_of = {tuple(row.flatten().tolist()): i for i, row in enumerate(dataset.inputs)}
@@ -208,7 +210,7 @@ def test_support_and_query_come_from_different_episodes(root, environment, shots
         assert not set(episodes[s].tolist()) & set(episodes[q].tolist())
 
 
-def test_tasksets_and_draw_share_one_distribution(root, chance_of):
+def test_tasksets_and_draw_have_the_same_distribution(root, chance_of):
     dataset = Dynamics(root, "test", **FEW)
     taskset = SourceTaskset(dataset, 1, 12)
     random.seed(0)
@@ -227,7 +229,7 @@ def test_tasksets_and_draw_share_one_distribution(root, chance_of):
 def test_more_samples_than_can_be_partitioned_are_rejected(root):
     dataset = Dynamics(root, "test", **FEW)
     assert SourceTaskset(dataset, 1, 24).sample()[0].shape == (24, 1, 4)
-    message = "samples must be at most 24 .* 30 transitions, got 25; raise transitions"
+    message = "samples must be at most 24, .* 30 transitions, got 25; raise transitions"
     with pytest.raises(DataError, match=message):
         dataset.draw(1, 5, 20)
     with pytest.raises(DataError, match=message):
@@ -261,7 +263,7 @@ def test_a_cache_of_another_version_is_not_read(tmp_path, monkeypatch):
 def test_hash_randomization_changes_nothing(tmp_path):
     code = (
         "import hashlib, sys; from l2l_rnn.tasksets import Dynamics;"
-        "d = Dynamics(sys.argv[1], 'test', bodies=8, transitions=9, environment='cartpole');"
+        "d = Dynamics(sys.argv[1], 'test', variants=8, transitions=9, environment='cartpole');"
         "print(hashlib.sha256(d.inputs.numpy().tobytes()).hexdigest())"
     )
     printed = subprocess.run(
@@ -271,7 +273,7 @@ def test_hash_randomization_changes_nothing(tmp_path):
         text=True,
         check=True,
     ).stdout
-    here = Dynamics(tmp_path / "here", "test", bodies=8, transitions=9, environment="cartpole")
+    here = Dynamics(tmp_path / "here", "test", variants=8, transitions=9, environment="cartpole")
     assert printed.split() == [hashlib.sha256(here.inputs.numpy().tobytes()).hexdigest()]
 
 
@@ -288,11 +290,11 @@ def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its log to the working directory
     if importlib.util.find_spec("mujoco") is None:
         with pytest.raises(MissingExtraError, match=r"task set 'dynamics'.*pip install mujoco"):
-            Dynamics(tmp_path, "test", environment=environment, bodies=4)
+            Dynamics(tmp_path, "test", environment=environment, variants=4)
         return
-    dataset = Dynamics(tmp_path, "train", environment=environment, bodies=4, transitions=25)
+    dataset = Dynamics(tmp_path, "train", environment=environment, variants=4, transitions=25)
     gears = [i for i, name in enumerate(dataset.parameter_names) if name.startswith("gear")]
-    assert ((dataset.bodies[:, gears] == 0).sum(-1) == torch.tensor([0, 0, 1, 1])).all()
+    assert ((dataset.variants[:, gears] == 0).sum(-1) == torch.tensor([0, 0, 1, 1])).all()
     assert dataset.inputs.isfinite().all()
     assert np.allclose(dataset.targets.std(0, unbiased=False), 1, atol=1e-3)
 
@@ -313,9 +315,9 @@ def test_loads_and_broken_motors_of_mujoco(tmp_path, monkeypatch, environment):
         ),
         *(
             (
-                {"bodies": value},
+                {"variants": value},
                 ArgumentError,
-                f"bodies must be an integer of at least 4, got {value!r}",
+                f"variants must be an integer of at least 4, got {value!r}",
             )
             for value in (0, 3, 8.0, True, "9")
         ),

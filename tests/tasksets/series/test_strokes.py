@@ -119,7 +119,7 @@ def test_every_class_has_all_its_samples_and_fonts(splits):
 
 
 def test_a_drawing_of_a_font():
-    """A plain L goes down from the cap line, then right along the base line."""
+    """A plain L goes down from the cap line, then right along the baseline."""
     drawing = stroke_glyphs.drawings()["L"][0]
     assert drawing.font == "futural"
     assert drawing.points[:, 1].tolist() == [0.5, -0.5, -0.5, -0.5]

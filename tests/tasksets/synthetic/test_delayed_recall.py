@@ -77,7 +77,9 @@ def test_each_taskset_has_the_permutations_of_its_split():
 def test_options_reach_the_family():
     tasksets = get_tasksets("lags", 3, 10, 3, 10, lag=7, symbols=np.int64(3))
     assert repr(tasksets.validation.source) == "DelayedRecall(lag=7, symbols=3, split='validation')"
-    with pytest.raises(DataError, match="every task has 5 classes, got ways=4"):
+    with pytest.raises(
+        DataError, match="ways must be 5, the number of classes in every task, got 4"
+    ):
         get_tasksets("lags", train_ways=4)
 
 

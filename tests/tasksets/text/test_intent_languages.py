@@ -99,7 +99,7 @@ def test_held_out_languages_are_the_test_split(splits, root):
     assert test.group_names == ("eu", "vi")
     train = IntentLanguages(root, "train", held_out=("eu", "vi"))
     assert train.group_names == splits["train"].group_names
-    with pytest.raises(DataError, match="no language in the validation split"):
+    with pytest.raises(DataError, match="must leave a language in the validation split"):
         IntentLanguages(root, "validation", held_out=("eu", "vi"))
 
 
@@ -151,9 +151,9 @@ def baseline(dataset, ways, tasks=40):
         ({"held_out": ("xx",)}, UnknownNameError, "unknown language 'xx' in held_out"),
         ({"held_out": ("et",)}, DataError, "'et' must have min_intents=20"),
         ({"held_out": ("el",)}, DataError, "'el' must have min_intents=20.*scripts='all'"),
-        ({"held_out": ("de",)}, DataError, "leave no language in the train split"),
+        ({"held_out": ("de",)}, DataError, "must leave a language in the train split"),
         ({"min_intents": 0}, ArgumentError, "min_intents must be a positive integer, got 0"),
-        ({"min_intents": 99}, DataError, "min_intents=99.*no language in the train split"),
+        ({"min_intents": 99}, DataError, "min_intents=99.*a language in the train split"),
         ({"max_sentences": 19}, ArgumentError, "at least min_sentences=20, got 19"),
         ({"seed": 0.5}, ArgumentError, "seed must be a non-negative integer, got 0.5"),
         ({"vocabulary": "abc"}, ArgumentTypeError, "CharacterVocabulary or None, got str"),
