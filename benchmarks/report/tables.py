@@ -65,7 +65,7 @@ def notes(result: dict[str, Any]) -> str:
         for method in result["methods"]
         if cut_short(method)
     ]
-    lines.append("Bold: the best score of a column, and every score not distinguishable from it.")
+    lines.append("Bold: the best method, and those tied with it.")
     paired = []
     for column in result["columns"]:
         paired += _paired(result, column["name"])

@@ -51,9 +51,9 @@ class ProtoMAMLMethod(ClassificationMethod):
         super().__init__(problem, label)
         self.training, self.metric = training, metric
         self.inner_steps, self.test_steps = inner_steps, test_steps
-        classifier = SequenceClassifier(
-            problem.spec.ways, vocab_size=problem.vocab_size, **model
-        ).to(problem.device)
+        classifier = SequenceClassifier(problem.spec.ways, **problem.input_options, **model).to(
+            problem.device
+        )
         lr = PerTensorLR(classifier, inner_lr, inner_steps)
         self.maml = ProtoMAML(classifier, lr, first_order=first_order)
 

@@ -16,7 +16,7 @@ from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.memory import DeltaFastWeights, HebbianFastWeights, KeyValueMemory, Store
-from l2l_rnn.models import MemoryModel, SequenceEncoder
+from l2l_rnn.models import MemoryModel
 
 MEMORIES: dict[str, Callable[..., Store]] = {
     "key-value": KeyValueMemory,
@@ -61,7 +61,7 @@ class MemoryMethod(ClassificationMethod):
         self.training, self.class_weight = training, class_weight
         self.writes = writes
         self.test_writes = writes if test_writes is None else test_writes
-        encoder = SequenceEncoder(vocab_size=problem.vocab_size, **model)
+        encoder = problem.encoder(**model)
         size = encoder.output_size if key_size is None else key_size
         # Training tasks may have more classes than test tasks, which use the first values.
         options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}

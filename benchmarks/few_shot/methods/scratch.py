@@ -36,6 +36,6 @@ class FromScratch(ClassificationMethod):
 
     def predict(self, batch: TaskBatch) -> Tensor:
         model = SequenceClassifier(
-            self.problem.spec.ways, vocab_size=self.problem.vocab_size, **self.model_options
+            self.problem.spec.ways, **self.problem.input_options, **self.model_options
         )
         return adam_on_support(model.to(batch.support_x.device), batch, self.steps, self.lr)

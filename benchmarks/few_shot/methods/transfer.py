@@ -45,9 +45,9 @@ def pretrained_encoder(
     if key not in problem.memo:
         seed_everything(problem.seed + seed)
         data = problem.train
-        classifier = SequenceClassifier(
-            len(data.classes), vocab_size=problem.vocab_size, **model
-        ).to(problem.device)
+        classifier = SequenceClassifier(len(data.classes), **problem.input_options, **model).to(
+            problem.device
+        )
         weights = 1.0 / torch.bincount(data.labels).double()[data.labels]
 
         def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
@@ -131,7 +131,7 @@ class FineTuned(LinearProbe):
         with torch.no_grad():
             support = self.encoder.eval()(batch.support_x)
         model = SequenceClassifier(
-            self.problem.spec.ways, vocab_size=self.problem.vocab_size, **self.model
+            self.problem.spec.ways, **self.problem.input_options, **self.model
         ).to(batch.support_x.device)
         model.encoder.load_state_dict(self.encoder.state_dict())
         heads = [self.head(x, y) for x, y in zip(support, batch.support_y, strict=True)]

@@ -16,6 +16,7 @@ from benchmarks.few_shot.columns import Column, Shots
 from benchmarks.few_shot.problems.problem import Problem, TrainingTasks
 from benchmarks.few_shot.spec import ClassificationSpec, Training
 from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
+from l2l_rnn.errors import ArgumentError
 from l2l_rnn.models import SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
 
@@ -50,7 +51,7 @@ class EvaluationTasks:
 
     def texts(self, items: Tensor) -> list[str]:
         """Return the raw strings of one task's items, `(B, 1)`."""
-        return [self.dataset.names[i] for i in items.flatten().tolist()]
+        return [self.dataset.texts[i] for i in items.flatten().tolist()]
 
 
 class ClassificationTrainingTasks(TrainingTasks):
@@ -100,7 +101,13 @@ class ClassificationProblem(Problem):
     ) -> None:
         super().__init__(spec, seed, device, test_tasks)
         tasksets = get_tasksets(spec.taskset, **spec.taskset_options)
-        self.train, self.validation, self.test = (t.dataset.dataset for t in tasksets)
+        sources = [taskset.source for taskset in tasksets]
+        if not all(isinstance(source, SequenceDataset) for source in sources):
+            raise ArgumentError(
+                f"ClassificationProblem: the task set {spec.taskset!r} must have classes, got "
+                f"{type(sources[0]).__name__}; use one such as 'languages'"
+            )
+        self.train, self.validation, self.test = sources
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -122,12 +129,14 @@ class ClassificationProblem(Problem):
 
     def encoder(self, **options: Any) -> nn.Module:
         """Make an encoder of the items; it has an attribute `output_size`."""
-        return SequenceEncoder(vocab_size=self.vocab_size, **options)
+        return SequenceEncoder(**self.input_options, **options)
 
     @cached_property
-    def vocab_size(self) -> int:
-        """Number of token ids."""
-        return len(self.train.vocabulary)
+    def input_options(self) -> dict[str, int]:
+        """What a model needs to know of the items: their `vocab_size`, or `input_size`."""
+        if self.train.vocabulary is not None:
+            return {"vocab_size": len(self.train.vocabulary)}
+        return {"input_size": self.train.input_size}
 
     @cached_property
     def items(self) -> SequenceDataset:

@@ -82,7 +82,7 @@ class IntentLanguages(GroupedDataset):
         classes: name of each intent, the same in all splits.
         group_names: code of each language, sorted.
         families: family of each language.
-        sentences: the sentences as text, one per item.
+        texts: the sentences, one per item.
         vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
@@ -153,10 +153,10 @@ class IntentLanguages(GroupedDataset):
         self.vocabulary = vocabulary
         classes = sorted({intent for _, _, intent in rows})
         own = [row for row in rows if splits[row[1]] == split]
-        self.sentences = [sentence for sentence, _, _ in own]
+        self.texts = [sentence for sentence, _, _ in own]
         self.families = tuple(map(family_of, languages))
         super().__init__(
-            encode(self.sentences, vocabulary, options.max_length),
+            encode(self.texts, vocabulary, options.max_length),
             torch.tensor([classes.index(intent) for _, _, intent in own]),
             torch.tensor([languages.index(code) for _, code, _ in own]),
             classes=classes,

@@ -102,7 +102,7 @@ class Intents(SequenceDataset):
         labels: intent of each sentence.
         language: as given.
         classes: name of each label, sorted, such as "HassStartTimer".
-        sentences: the sentences as text, one per item.
+        texts: the sentences, one per item.
         vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
@@ -157,10 +157,10 @@ class Intents(SequenceDataset):
                 f"min_sentences={min_sentences} sentences of at most max_length={max_length}, got "
                 "none; lower min_sentences, raise max_length or choose another language"
             )
-        self.sentences = [sentence for sentences in kept.values() for sentence in sentences]
+        self.texts = [sentence for sentences in kept.values() for sentence in sentences]
         labels = [label for label, sentences in enumerate(kept.values()) for _ in sentences]
         super().__init__(
-            encode(self.sentences, self.vocabulary, options.max_length),
+            encode(self.texts, self.vocabulary, options.max_length),
             torch.tensor(labels, dtype=torch.int64),
             classes=tuple(kept),
             transform=transform,

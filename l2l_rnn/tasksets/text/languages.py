@@ -77,7 +77,7 @@ class Languages(SequenceDataset):
         labels: language of each name.
         classes: CLDR code of each label, sorted.
         families: language family of each label.
-        names: the names as text, one per item.
+        texts: the names, one per item.
         vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
     Shapes:
@@ -133,11 +133,11 @@ class Languages(SequenceDataset):
                 f"{who}: min_names={min_names} and max_length={max_length} must leave a language "
                 f"in the {split} split, got none; lower min_names or raise max_length"
             )
-        self.names = [name for code in classes for name in languages.names[code]]
+        self.texts = [name for code in classes for name in languages.names[code]]
         self.families = tuple(FAMILY_OF[code] for code in classes)
         labels = [label for label, code in enumerate(classes) for _ in languages.names[code]]
         super().__init__(
-            encode(self.names, self.vocabulary, max_length),
+            encode(self.texts, self.vocabulary, max_length),
             torch.tensor(labels, dtype=torch.int64),
             classes=classes,
             transform=transform,

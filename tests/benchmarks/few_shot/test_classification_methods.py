@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.specs import SPECS
+from l2l_rnn.errors import ArgumentError
 
 CPU = torch.device("cpu")
 SPEC = SPECS["languages"]
@@ -143,3 +145,27 @@ def test_fine_tuning_with_no_steps_equals_the_linear_probe(problem):
     torch.testing.assert_close(scores, probe.predict(batch).float(), rtol=1e-3, atol=1e-4)
     tuned.steps = 3
     assert not torch.allclose(tuned.predict(batch).softmax(-1), scores, atol=1e-3)
+
+
+@pytest.mark.parametrize(("taskset", "texts"), [("intents", True), ("strokes", False)])
+def test_every_task_set_of_classes_works(taskset, texts):
+    spec = dataclasses.replace(SPEC, taskset=taskset)
+    problem = ClassificationProblem(spec, seed=0, device=CPU, test_tasks=2)
+    model = MODEL if texts else {"hidden_size": 8}
+    methods = [ProtoNetMethod(problem, "metric", model=model, training=TRAINING)]
+    if texts:
+        methods.append(
+            NgramRegression(problem, "n-grams", longest=2, lowercase=False, regularization=1.0)
+        )
+    for method in methods:
+        seed_everything(0)
+        method.train()
+        scores = method.evaluate(problem.columns[0])
+        assert scores.shape == (2,)
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_a_task_set_of_groups_is_refused():
+    spec = dataclasses.replace(SPEC, taskset="activity")
+    with pytest.raises(ArgumentError, match="'activity' must have classes, got Activity"):
+        ClassificationProblem(spec, seed=0, device=CPU, test_tasks=2)

@@ -33,7 +33,7 @@ def test_splits_share_no_language_no_family_and_no_sentence(splits):
     for a, b in itertools.combinations(splits.values(), 2):
         assert not set(a.group_names) & set(b.group_names)
         assert not set(a.families) & set(b.families)
-        assert not set(map(plain, a.sentences)) & set(map(plain, b.sentences))
+        assert not set(map(plain, a.texts)) & set(map(plain, b.texts))
 
 
 def test_families_are_in_their_split(splits):
@@ -68,7 +68,7 @@ def test_sentences_match_their_language_and_intent(splits):
         weather_rows = dataset.targets == dataset.classes.index("HassGetWeather")
         other_rows = dataset.targets == dataset.classes.index("HassTurnOn")
         in_weather, in_others = (
-            [word in dataset.sentences[i].lower() for i in (group & rows).nonzero().flatten()]
+            [word in dataset.texts[i].lower() for i in (group & rows).nonzero().flatten()]
             for rows in (weather_rows, other_rows)
         )
         assert sum(in_weather) >= len(in_weather) / 6 > 0
@@ -76,12 +76,12 @@ def test_sentences_match_their_language_and_intent(splits):
 
 
 def test_items_are_the_encoded_sentences(splits):
-    train = {c for sentence in splits["train"].sentences for c in sentence}
+    train = {c for sentence in splits["train"].texts for c in sentence}
     for dataset in splits.values():
         assert set(dataset.vocabulary.characters) == train
-        assert dataset.inputs.shape == (len(dataset.sentences), 64)
+        assert dataset.inputs.shape == (len(dataset.texts), 64)
         for index in range(0, len(dataset), 200):
-            ids = dataset.vocabulary.encode(dataset.sentences[index])
+            ids = dataset.vocabulary.encode(dataset.texts[index])
             assert dataset[index][0].tolist() == ids + [0] * (64 - len(ids))
 
 
@@ -90,7 +90,7 @@ def test_sentences_are_cached(splits, root, monkeypatch):
     monkeypatch.setattr(intent_sentences, "build", None)  # sentences cannot be drawn again
     intent_languages._split_rows.cache_clear()
     again = IntentLanguages(root, "test")
-    assert again.sentences == splits["test"].sentences
+    assert again.texts == splits["test"].texts
     assert torch.equal(again.inputs, splits["test"].inputs)
 
 

@@ -37,7 +37,7 @@ def splits():
 
 def by_class(dataset):
     groups = collections.defaultdict(list)
-    for sentence, label in zip(dataset.sentences, dataset.labels.tolist(), strict=True):
+    for sentence, label in zip(dataset.texts, dataset.labels.tolist(), strict=True):
         groups[dataset.classes[label]].append(sentence)
     return groups
 
@@ -52,7 +52,7 @@ def test_splits_share_no_intent_and_all_timers_are_in_test(splits):
 
 
 def test_no_sentence_belongs_to_two_intents(splits):
-    folded = [s.casefold() for dataset in splits.values() for s in dataset.sentences]
+    folded = [s.casefold() for dataset in splits.values() for s in dataset.texts]
     assert len(folded) == len(set(folded))
 
 
@@ -100,7 +100,7 @@ def test_sentences_are_varied(splits):
         sentences = by_class(splits["train"])[intent]
         assert len({sentence.split()[0] for sentence in sentences}) >= 10
     rooms = fillings("en", "area")
-    named = collections.Counter(r for s in splits["train"].sentences for r in rooms if r in s)
+    named = collections.Counter(r for s in splits["train"].texts for r in rooms if r in s)
     assert min(named[room] for room in rooms) >= 5
 
 
@@ -128,21 +128,21 @@ def test_every_branch_is_equally_likely():
 
 
 def test_items_are_the_encoded_sentences(splits):
-    train = {c for sentence in splits["train"].sentences for c in sentence}
+    train = {c for sentence in splits["train"].texts for c in sentence}
     for dataset in splits.values():
         assert set(dataset.vocabulary.characters) == train
-        assert dataset.sequences.shape == (len(dataset.sentences), 64)
+        assert dataset.sequences.shape == (len(dataset.texts), 64)
         for index in random.Random(0).sample(range(len(dataset)), k=100):
-            ids = dataset.vocabulary.encode(dataset.sentences[index])
+            ids = dataset.vocabulary.encode(dataset.texts[index])
             assert dataset[index][0].tolist() == ids + [0] * (64 - len(ids))
 
 
 def test_a_seed_determines_the_sentences(splits):
     intent_sentences.build.cache_clear()
-    assert Intents(split="test").sentences == splits["test"].sentences
+    assert Intents(split="test").texts == splits["test"].texts
     other = Intents(split="test", seed=1)
     assert other.classes == splits["test"].classes
-    shared = set(other.sentences) & set(splits["test"].sentences)
+    shared = set(other.texts) & set(splits["test"].texts)
     assert len(shared) < len(other) / 3
 
 
@@ -150,7 +150,7 @@ def test_a_seed_determines_the_sentences(splits):
 def test_hash_randomization_changes_nothing(splits):
     code = (
         "import json; from l2l_rnn.tasksets import Intents;"
-        "print(json.dumps(Intents(split='test').sentences))"
+        "print(json.dumps(Intents(split='test').texts))"
     )
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     run = subprocess.run(
@@ -159,7 +159,7 @@ def test_hash_randomization_changes_nothing(splits):
         stdout=subprocess.PIPE,
         check=True,
     )
-    assert json.loads(run.stdout) == splits["test"].sentences
+    assert json.loads(run.stdout) == splits["test"].texts
 
 
 def test_another_language():
@@ -271,7 +271,7 @@ def test_any_sized_pipeline_can_be_the_vocabulary(make):
     dataset = Intents(split="test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
     assert dataset.sequences.shape[1] == 64
-    for sequence, text in zip(dataset.sequences.tolist(), dataset.sentences, strict=True):
+    for sequence, text in zip(dataset.sequences.tolist(), dataset.texts, strict=True):
         ids = list(vocabulary(text))[: len(sequence)]
         assert sequence == ids + [0] * (len(sequence) - len(ids))
     tasksets = get_tasksets("intents", vocabulary=vocabulary)

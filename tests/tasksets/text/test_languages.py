@@ -44,7 +44,7 @@ def splits(options):
 
 def by_language(dataset):
     groups = collections.defaultdict(list)
-    for name, label in zip(dataset.names, dataset.labels.tolist(), strict=True):
+    for name, label in zip(dataset.texts, dataset.labels.tolist(), strict=True):
         groups[dataset.classes[label]].append(name)
     return groups
 
@@ -69,12 +69,12 @@ def test_splits_share_no_language_and_no_family(splits):
 
 
 def test_splits_share_no_name_and_no_near_duplicate(splits):
-    assert not overlaps({split: {n.casefold() for n in d.names} for split, d in splits.items()})
-    assert not overlaps({split: {plain(n) for n in d.names} for split, d in splits.items()})
+    assert not overlaps({split: {n.casefold() for n in d.texts} for split, d in splits.items()})
+    assert not overlaps({split: {plain(n) for n in d.texts} for split, d in splits.items()})
 
 
 def test_no_name_is_in_two_languages(splits):
-    counts = collections.Counter(n.casefold() for d in splits.values() for n in d.names)
+    counts = collections.Counter(n.casefold() for d in splits.values() for n in d.texts)
     assert max(counts.values()) == 1
 
 
@@ -94,12 +94,12 @@ def test_every_class_has_enough_names_of_valid_length(splits, options):
     for dataset in splits.values():
         counts = torch.bincount(dataset.labels, minlength=len(dataset.classes))
         assert counts.min() >= options.get("min_names", 60)
-        assert max(map(len, dataset.names)) <= options.get("max_length", 32)
+        assert max(map(len, dataset.texts)) <= options.get("max_length", 32)
 
 
 def test_names_are_clean(splits, options):
     for dataset in splits.values():
-        for name in dataset.names:
+        for name in dataset.texts:
             assert name == unicodedata.normalize("NFC", name).strip()
             assert any(map(str.isalpha, name))
             if options.get("scripts") != "all":
@@ -110,16 +110,16 @@ def test_names_are_clean(splits, options):
 def test_items_are_the_encoded_names(splits):
     for dataset in splits.values():
         assert dataset.sequences.dtype == dataset.labels.dtype == torch.int64
-        assert len(dataset) == len(dataset.names) == len(dataset.labels)
+        assert len(dataset) == len(dataset.texts) == len(dataset.labels)
         for index in random.Random(0).sample(range(len(dataset)), k=200):
-            ids = dataset.vocabulary.encode(dataset.names[index])
+            ids = dataset.vocabulary.encode(dataset.texts[index])
             sequence, label = dataset[index]
             assert sequence.tolist() == ids + [0] * (len(sequence) - len(ids))
             assert dataset.families[label] == FAMILY_OF[dataset.classes[label]]
 
 
 def test_vocabulary_is_built_from_train_only(splits):
-    characters = {c for name in splits["train"].names for c in name}
+    characters = {c for name in splits["train"].texts for c in name}
     assert all(set(d.vocabulary.characters) == characters for d in splits.values())
     assert not (splits["train"].sequences == CharacterVocabulary.UNKNOWN).any()
 
@@ -138,7 +138,7 @@ def test_all_scripts_is_larger():
     for split in SPLITS:
         latin, every = Languages(split=split), Languages(split=split, scripts="all")
         assert len(every.classes) > len(latin.classes)
-    scripts = {unicodedata.name(c).split()[0] for n in every.names for c in n if c.isalpha()}
+    scripts = {unicodedata.name(c).split()[0] for n in every.texts for c in n if c.isalpha()}
     assert {"ARABIC", "ETHIOPIC", "GEORGIAN", "HIRAGANA", "LATIN"} <= scripts
 
 
@@ -187,11 +187,11 @@ def test_a_held_out_language_represents_its_near_duplicates():
 def test_datasets_share_a_build_and_change_independently(options):
     first, second = Languages(split="test", **options), Languages(split="test", **options)
     assert first.vocabulary is second.vocabulary
-    assert first.names == second.names
+    assert first.texts == second.texts
     assert torch.equal(first.sequences, second.sequences)
-    first.names.clear()
+    first.texts.clear()
     first.sequences.zero_()
-    assert Languages(split="test", **options).names == second.names
+    assert Languages(split="test", **options).texts == second.texts
     assert Languages(split="test", **options).sequences.any()
 
 
@@ -200,7 +200,7 @@ def test_a_second_build_is_the_same():
     language_names.build.cache_clear()
     cldr._raw_names.cache_clear()
     after = Languages(split="validation")
-    assert before.names == after.names
+    assert before.texts == after.texts
     assert before.classes == after.classes
 
 
@@ -313,7 +313,7 @@ def test_any_sized_pipeline_can_be_the_vocabulary(make):
     dataset = Languages(split="test", vocabulary=vocabulary)
     assert dataset.vocabulary is vocabulary
     assert dataset.sequences.shape[1] == 32
-    for sequence, text in zip(dataset.sequences.tolist(), dataset.names, strict=True):
+    for sequence, text in zip(dataset.sequences.tolist(), dataset.texts, strict=True):
         ids = list(vocabulary(text))[: len(sequence)]
         assert sequence == ids + [0] * (len(sequence) - len(ids))
     tasksets = get_tasksets("languages", vocabulary=vocabulary)
