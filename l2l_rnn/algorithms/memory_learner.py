@@ -27,7 +27,7 @@ from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.checks import check_choice, check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
-from l2l_rnn.models.memory_model import Look
+from l2l_rnn.models.memory_model import Lookup
 
 
 class MemoryLearner(BaseLearner):
@@ -129,7 +129,7 @@ class MemoryLearner(BaseLearner):
     def reset(self) -> None:
         """Clear the memory. Gradient steps are not undone."""
         self._state: Any = None  # None: blank
-        self._last: Look | None = None  # results of the last forward call
+        self._last: Lookup | None = None  # results of the last forward call
 
     def detach(self) -> None:
         """Detach the content of the memory from its graph."""
@@ -192,11 +192,11 @@ class MemoryLearner(BaseLearner):
 
     def forward(self, x: Tensor | Encoded) -> Tensor:
         self._last = None
-        look = self.module.look(self._vectors("MemoryLearner", x), self.state)
+        lookup = self.module.look_up(self._vectors("MemoryLearner", x), self.state)
         # A copy, because the caller may change the outputs in place, and adapt differentiates them.
-        look = look._replace(outputs=look.outputs.clone())
-        self._last = look if torch.is_grad_enabled() else None
-        return look.outputs
+        lookup = lookup._replace(outputs=lookup.outputs.clone())
+        self._last = lookup if torch.is_grad_enabled() else None
+        return lookup.outputs
 
     def write(self, x: Tensor | Encoded, y: Tensor, times: int = 1) -> None:
         """Write labeled sequences, as `adapt` does for cross-entropy or the mean squared error.
@@ -228,17 +228,17 @@ class MemoryLearner(BaseLearner):
             members = one_hot(who, y, vectors, self.module.store.value_size)
         keys = self.module.keys(vectors)
         for _ in range(times):
-            look = self.module.look(vectors, state, keys)
+            lookup = self.module.look_up(vectors, state, keys)
             if members is not None:
-                errors = members - look.outputs.softmax(-1)
-            elif y.shape == look.outputs.shape:
-                errors = (y - look.outputs) * (2 / y.shape[-1])
+                errors = members - lookup.outputs.softmax(-1)
+            elif y.shape == lookup.outputs.shape:
+                errors = (y - lookup.outputs) * (2 / y.shape[-1])
             else:
                 raise ShapeError(
-                    f"{who}: y must have the shape of the outputs, {tuple(look.outputs.shape)}, "
+                    f"{who}: y must have the shape of the outputs, {tuple(lookup.outputs.shape)}, "
                     f"got {tuple(y.shape)}; reshape y"
                 )
-            state = self.module.bind(state, look, errors.detach() if self.first_order else errors)
+            state = self.module.bind(state, lookup, errors.detach() if self.first_order else errors)
         self._check_state(who, state)
         self._state, self._last = state, None
 

@@ -16,7 +16,7 @@ from l2l_rnn.memory import Store
 from l2l_rnn.nn import Linear
 
 
-class Look(NamedTuple):
+class Lookup(NamedTuple):
     """The results of a `MemoryModel` for B sequences.
 
     Attributes:
@@ -107,14 +107,16 @@ class MemoryModel(nn.Module):
         vectors = self.encoder(x)
         if state is None:
             state = self.store.blank(*vectors.shape[:-2])
-        return self.look(vectors, state).outputs
+        return self.look_up(vectors, state).outputs
 
     def keys(self, vectors: Tensor) -> Tensor:
         """Compute the keys of the encoder's vectors, `(…, B, E)` -> `(…, B, K)`."""
         keys: Tensor = self.key(vectors)
         return unit_vectors(keys) if self.unit_keys else keys
 
-    def look(self, vectors: Tensor, state: tuple[Tensor, ...], keys: Tensor | None = None) -> Look:
+    def look_up(
+        self, vectors: Tensor, state: tuple[Tensor, ...], keys: Tensor | None = None
+    ) -> Lookup:
         """Read the store for the encoder's vectors, `(…, B, E)`, and compute the outputs.
 
         Args:
@@ -128,9 +130,9 @@ class MemoryModel(nn.Module):
         outputs = align_tasks(self.log_scale.exp(), 1, values) * values
         if self.head is not None:
             outputs = outputs + self.head(vectors)
-        return Look(keys, values, outputs)
+        return Lookup(keys, values, outputs)
 
-    def bind(self, state: tuple[Tensor, ...], look: Look, errors: Tensor) -> tuple[Tensor, ...]:
+    def bind(self, state: tuple[Tensor, ...], lookup: Lookup, errors: Tensor) -> tuple[Tensor, ...]:
         """Write the errors of the outputs to the store, and return its next state.
 
         The value written for a key is the error times the learning rate. If a write replaces what
@@ -138,10 +140,10 @@ class MemoryModel(nn.Module):
 
         Args:
             state: the state of the store.
-            look: the results for the sequences with this state.
+            lookup: the results for the sequences with this state.
             errors: how much larger each output should be, `(…, B, V)`.
         """
         values = align_tasks(self.log_lr.exp(), 1, errors) * errors
         if not self.store.additive:
-            values = look.values + values
-        return self.store.write(state, look.keys, values)
+            values = lookup.values + values
+        return self.store.write(state, lookup.keys, values)

@@ -34,12 +34,12 @@ def seeded():
 def test_shapes(name, tasks):
     model, x = MemoryModel(Vectors(), STORES[name](SIZE, WAYS)), torch.randn(*tasks, BATCH, SIZE)
     state = model.store.blank(*tasks)
-    look = model.look(x, state)
-    assert look.outputs.shape == (*tasks, BATCH, WAYS)
-    assert torch.equal(model(x), look.outputs)
-    after = model.bind(state, look, torch.randn(*tasks, BATCH, WAYS))
+    lookup = model.look_up(x, state)
+    assert lookup.outputs.shape == (*tasks, BATCH, WAYS)
+    assert torch.equal(model(x), lookup.outputs)
+    after = model.bind(state, lookup, torch.randn(*tasks, BATCH, WAYS))
     assert model(x, after).shape == (*tasks, BATCH, WAYS)
-    assert not torch.equal(model(x, after), look.outputs)
+    assert not torch.equal(model(x, after), lookup.outputs)
 
 
 def test_outputs_are_scaled_reads_and_a_head_in_regression():
@@ -67,12 +67,12 @@ def test_errors_are_added_to_what_is_read(kind):
     with torch.no_grad():
         model.log_lr.fill_(-1)
     state = store.write(store.blank(), x, torch.randn(BATCH, WAYS))
-    look, errors = model.look(x, state), torch.randn(BATCH, WAYS)
+    lookup, errors = model.look_up(x, state), torch.randn(BATCH, WAYS)
     written = errors * torch.tensor(-1.0).exp()
     if not store.additive:
-        written = look.values + written
+        written = lookup.values + written
     for ours, wanted in zip(
-        model.bind(state, look, errors), store.write(state, x, written), strict=True
+        model.bind(state, lookup, errors), store.write(state, x, written), strict=True
     ):
         torch.testing.assert_close(ours, wanted)
 
