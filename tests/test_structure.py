@@ -19,9 +19,7 @@ FLOORS = [
     {"nn", "memory"},
     {"models", "data"},
     {"algorithms", "tasksets"},
-    {"training"},
-    {"analysis", "estimators"},
-    {"cli"},
+    {"analysis"},
 ]
 
 

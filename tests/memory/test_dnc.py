@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.recurrence.reference import lstm_step
 from l2l_rnn.memory import DNC
 
 DOUBLE = torch.float64
@@ -40,9 +41,7 @@ def by_the_paper(dnc, x):
     for step in x:
         a = control.weight_input @ step + control.bias
         a = a + control.weight_back @ torch.cat([*reads, h])
-        i, f, g, o = a.split(units)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
+        h, c = lstm_step(a, (h, c))
         numbers = dnc.weight_heads @ h + dnc.bias_heads
         rows, sigmoids, softpluses, modes = numbers.split(dnc._interface())
         *keys, write_key, vector = rows.view(-1, size)

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.recurrence.reference import lstm_step
 from l2l_rnn.memory import NTM
 from l2l_rnn.memory.ntm import write_heads
 
@@ -28,16 +29,14 @@ def by_the_paper(ntm, x):
     state = ntm.blank()
     memory, weights, h, c = state.memory, list(state.weights), state.hidden, state.cell
     reads = list(state.reads)
-    heads, size, units = len(weights), ntm.slot_size, ntm.hidden_size
+    heads, size = len(weights), ntm.slot_size
     control = ntm.controller
     outputs = []
     for step in x:
         back = torch.cat([*reads, h]) if control.recurrent else torch.cat(reads)
         a = control.weight_input @ step + control.weight_back @ back + control.bias
         if control.recurrent:
-            i, f, g, o = a.split(units)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
+            h, c = lstm_step(a, (h, c))
         else:
             h = a.tanh()
         numbers = ntm.weight_heads @ h + ntm.bias_heads

@@ -146,12 +146,12 @@ def test_only_keyword_only_arguments_of_a_dataset_are_options(toy, option):
 
 class NoRoot(SequenceDataset):
     def __init__(self, split, *, size=1):
-        raise NotImplementedError
+        """Never called."""
 
 
 class NoSplit(SequenceDataset):
     def __init__(self, root, *, size=1):
-        raise NotImplementedError
+        """Never called."""
 
 
 @pytest.mark.parametrize(("dataset", "missing"), [(NoRoot, "root"), (NoSplit, "split")])

@@ -4,8 +4,6 @@ import unicodedata
 import home_assistant_intents
 import pytest
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from l2l_rnn.data import CharacterVocabulary
 from l2l_rnn.data.splits import SPLITS
@@ -13,6 +11,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, UnknownN
 from l2l_rnn.tasksets import IntentLanguages, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.text import intent_languages, intent_sentences
 from l2l_rnn.tasksets.text.language_families import FAMILY_OF, SPLIT_OF
+from tests.tasksets.text.ngram_baseline import baseline
 
 
 @pytest.fixture(scope="module")
@@ -126,19 +125,6 @@ def test_the_card(splits):
     assert card.lengths == (lengths.min(), lengths.max())
     assert baseline(splits["test"], ways=5) == pytest.approx(card.baseline[1], abs=0.03)
     assert baseline(splits["test"], ways=20, tasks=10) < 0.85
-
-
-def baseline(dataset, ways, tasks=40):
-    """Accuracy of a linear model on n-grams, fitted to each support set of 5 shots."""
-    batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0), ways=ways)
-    decode, scores = dataset.vocabulary.decode, []
-    for task in range(tasks):
-        vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3))
-        support = vectorizer.fit_transform(map(decode, batch.support_x[task].tolist()))
-        query = vectorizer.transform(map(decode, batch.query_x[task].tolist()))
-        model = LogisticRegression(max_iter=1000).fit(support, batch.support_y[task].numpy())
-        scores.append(model.score(query, batch.query_y[task].numpy()))
-    return sum(scores) / tasks
 
 
 @pytest.mark.parametrize(

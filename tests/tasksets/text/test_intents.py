@@ -11,8 +11,6 @@ import home_assistant_intents
 import learn2learn
 import pytest
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from l2l_rnn.data import ByteVocabulary, CharacterVocabulary, WordVocabulary
 from l2l_rnn.data.splits import SPLITS
@@ -26,6 +24,7 @@ from l2l_rnn.errors import (
 from l2l_rnn.tasksets import Intents, get_tasksets, list_tasksets
 from l2l_rnn.tasksets.text import intent_sentences
 from l2l_rnn.tasksets.text.intent_fillings import fillings
+from tests.tasksets.text.ngram_baseline import baseline
 
 OPEN = ("area", "floor", "name", "timer_name", "timer_command")  # slots with our own fillers
 
@@ -208,19 +207,6 @@ def test_the_card(splits):
     lengths = torch.cat([(splits[split].sequences != 0).sum(1) for split in SPLITS])
     assert card.lengths == (lengths.min(), lengths.max())
     assert baseline(splits["test"]) == pytest.approx(card.baseline[1], abs=0.03)
-
-
-def baseline(dataset, tasks=40):
-    """Accuracy of a linear model on n-grams, fitted to each support set of 5 ways and 5 shots."""
-    batch = dataset.draw(tasks, 5, 10, torch.Generator().manual_seed(0), ways=5)
-    decode, scores = dataset.vocabulary.decode, []
-    for task in range(tasks):
-        vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3))
-        support = vectorizer.fit_transform(map(decode, batch.support_x[task].tolist()))
-        query = vectorizer.transform(map(decode, batch.query_x[task].tolist()))
-        model = LogisticRegression(max_iter=1000).fit(support, batch.support_y[task].numpy())
-        scores.append(model.score(query, batch.query_y[task].numpy()))
-    return sum(scores) / tasks
 
 
 @pytest.mark.parametrize(
