@@ -10,6 +10,7 @@ from l2l_rnn.data.series.arrays import channel_moments, from_arrays
 from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
 from l2l_rnn.data.series.forecasting import ForecastingDataset, split_series
 from l2l_rnn.data.series.ts_files import TsFile, read_ts
+from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import SourceTaskset, TaskSource, draw_tasks
 from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
@@ -21,6 +22,7 @@ from l2l_rnn.data.text.word_vectors import read_vectors
 from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 
 __all__ = [
+    "SPLITS",
     "ByteVocabulary",
     "CharacterVocabulary",
     "Episodes",

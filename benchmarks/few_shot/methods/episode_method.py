@@ -16,7 +16,7 @@ from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
 from l2l_rnn.algorithms import ProtoNet
-from l2l_rnn.data import Episodes, SequenceDataset
+from l2l_rnn.data import SPLITS, Episodes, SequenceDataset
 
 
 class EpisodeMethod(Method):
@@ -46,7 +46,7 @@ class EpisodeMethod(Method):
     def train(self) -> History:
         history = self.metric.train()
         (encoder,) = self.metric.encoders
-        for split in ("train", "validation", "test"):
+        for split in SPLITS:
             key = ("vectors", split, id(encoder))
             if key not in self.problem.memo:
                 self.problem.memo[key] = self.problem.vectors(split, encoder)

@@ -12,7 +12,7 @@ from benchmarks.few_shot.problems.classification_problem import ClassificationPr
 from benchmarks.few_shot.problems.problem import TrainingTasks, generator_of, seed_of
 from benchmarks.few_shot.spec import EpisodeSpec
 from benchmarks.few_shot.stroke_maps import DIRECTIONS, SIZE, stroke_maps
-from l2l_rnn.data import Episodes, SequenceDataset, TaskBatch, santoro_episodes
+from l2l_rnn.data import SPLITS, Episodes, SequenceDataset, TaskBatch, santoro_episodes
 from l2l_rnn.nn import LayerNorm, Linear
 from l2l_rnn.tasksets import get_tasksets
 
@@ -71,7 +71,7 @@ class EpisodeProblem(ClassificationProblem):
             options = spec.taskset_options | spec.training_options
             self.train = get_tasksets(spec.taskset, **options).train.dataset.dataset
         if spec.maps:
-            for split in ("train", "validation", "test"):
+            for split in SPLITS:
                 setattr(self, split, _as_maps(getattr(self, split)))
 
     @property
