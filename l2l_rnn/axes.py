@@ -6,7 +6,7 @@ A layer that declares `task_axis = True` also takes parameters of shape `(N, …
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,17 @@ def knows_tasks(module: nn.Module) -> bool:
     return not is_parametrized(module) and all(map(knows_tasks, module.children()))
 
 
+def names_with_task_axis(module: nn.Module) -> frozenset[str]:
+    """Return the names of a module's own parameters, buffers and attributes with a task axis."""
+    return vars(module).get("_names_with_task_axis", frozenset())
+
+
+def mark_task_axis(module: nn.Module, names: Iterable[str]) -> None:
+    """Note that parameters, buffers or attributes of a module have a task axis."""
+    marked = names_with_task_axis(module).union(names)
+    vars(module)["_names_with_task_axis"] = marked  # clones keep it, and copies do
+
+
 def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None = None) -> None:
     """Add the leading axis `N` to the parameters of a module, in place.
 
@@ -61,7 +72,11 @@ def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None
     Shapes:
         each parameter `(…)` -> `(N, …)`.
     """
+    before = {child: dict(child._parameters) for child in module.modules()}
     replace_parameters(module, lambda p: p.expand(tasks, *p.shape).clone(), some)
+    for child, own in before.items():
+        now = child._parameters
+        mark_task_axis(child, {name for name in own if now[name] is not own[name]})
 
 
 def replace_parameters(

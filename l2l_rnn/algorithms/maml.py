@@ -20,9 +20,10 @@ from l2l_rnn.algorithms.inner_loop.checks import (
 from l2l_rnn.algorithms.inner_loop.gradients import add_gradients, clip_gradients, inner_gradients
 from l2l_rnn.algorithms.inner_loop.regularizers import ProximalRegularizer
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
-from l2l_rnn.algorithms.inner_loop.task_axis import call_per_task
+from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers, names_to_expand
+from l2l_rnn.algorithms.inner_loop.task_view import view_for_tasks
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
-from l2l_rnn.axes import expand_parameters, knows_tasks
+from l2l_rnn.axes import expand_parameters
 from l2l_rnn.checks import check_number
 from l2l_rnn.errors import ArgumentTypeError
 
@@ -45,8 +46,8 @@ class MAML(l2l.algorithms.MAML):
       the learner unchanged.
 
     Args:
-        model: the model to meta-learn. With `clone(tasks=N)`, a model with layers from outside this
-            package runs under `torch.func.vmap`.
+        model: the model to meta-learn, any module. For `clone(tasks=N)`, convert its recurrent
+            layers with `nn.convert`.
         lr: `alpha`, the learning rate of the inner loop, a number or a meta-learned
             `GradientTransform` such as `PerTensorLR` or `MetaCurvature`.
         first_order: whether to ignore second derivatives.
@@ -118,6 +119,7 @@ class MAML(l2l.algorithms.MAML):
         self.adapted = None if every else names
         self.max_grad_norm, self.momentum, self.regularizer = max_grad_norm, momentum, regularizer
         self.tasks: int | None = None
+        self._task_calls = TaskCalls(who)
         self.steps_taken = 0
         self._velocity: dict[str, Tensor] = {}
         self._pending: dict[str, Tensor] = {}  # accumulated gradients, added to the next step's
@@ -138,7 +140,17 @@ class MAML(l2l.algorithms.MAML):
         """Call the model or a part of it, with the task axis if the learner has one."""
         if self.tasks is None:
             return module(*args, **kwargs)
-        return call_per_task(module, args, kwargs)
+        return self._for_each_task(type(module).__call__, module, *args, **kwargs)
+
+    def _for_each_task(self, function: Any, module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+        return self._task_calls.call(function, module, args, kwargs, self.tasks or 1)
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)  # learn2learn's: attributes of the learner or its model
+        own = (self._parameters, self._buffers, self._modules)
+        if self.__dict__.get("tasks") is None or any(name in values for values in own):
+            return value
+        return view_for_tasks(self._for_each_task, self.module, name)
 
     def clone(
         self,
@@ -163,6 +175,7 @@ class MAML(l2l.algorithms.MAML):
         """
         if tasks is not None:
             tasks = check_tasks(f"{type(self).__name__}.clone", tasks, self.tasks)
+            check_layers(f"{type(self).__name__}.clone", self.module)
         learner: MAML = clone_module(self)  # the whole learner: a subclass may own parameters
         for name, flag in {
             "first_order": first_order,
@@ -172,9 +185,7 @@ class MAML(l2l.algorithms.MAML):
             if flag is not None:
                 setattr(learner, name, flag)
         if tasks is not None:
-            # Under vmap, every parameter needs the axis. Otherwise only the adapted layers do.
-            some = self.adapted if knows_tasks(learner.module) else None
-            expand_parameters(learner.module, tasks, some)
+            expand_parameters(learner.module, tasks, names_to_expand(self.module, self.adapted))
             learner.tasks = tasks
             learner._velocity = _repeated(self._velocity, tasks)
             learner._pending = _repeated(self._pending, tasks)

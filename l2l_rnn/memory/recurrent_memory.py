@@ -11,6 +11,7 @@ from torch import Tensor
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.functional.padding import step_mask
+from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.memory.memory import Memory, State, where
 from l2l_rnn.registry import Registry
 
@@ -28,6 +29,7 @@ class RecurrentMemory(Memory[State]):
     input_size: int
     output_size: int
 
+    @takes_mapped_axis(applies=lambda x, *_, **__: x.dim() == 3)
     def forward(
         self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
@@ -70,6 +72,7 @@ class RecurrentMemory(Memory[State]):
             outputs = outputs.masked_fill(~inside.unsqueeze(-1), 0)
         return outputs, state
 
+    @takes_mapped_axis(applies=lambda x, *_, **__: x.dim() > 1)
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Take one step and return its output and the next state.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.errors import ShapeError
+from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.memory.memory import Memory, State, where
 from l2l_rnn.registry import Registry
 
@@ -28,6 +29,7 @@ class Store(Memory[State]):
     additive: ClassVar[bool] = False
     writes_first: ClassVar[bool] = False
 
+    @takes_mapped_axis()
     def write(self, state: State, keys: Tensor, values: Tensor) -> State:
         """Write B values under their keys, in order, and return the next state.
 
@@ -49,6 +51,7 @@ class Store(Memory[State]):
         self._check_axes("keys", keys, 3)
         return self._write(self.check_state(state, *keys.shape[:-2]), keys, values)
 
+    @takes_mapped_axis()
     def read(self, state: State, queries: Tensor) -> Tensor:
         """Read the values of Q queries. The state does not change.
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.mapped_axis import takes_mapped_axis
 
 
 class Linear(nn.Linear):
@@ -36,6 +37,7 @@ class Linear(nn.Linear):
 
     task_axis: ClassVar[bool] = True
 
+    @takes_mapped_axis(applies=lambda input: input.dim() > 1)
     def forward(self, input: Tensor) -> Tensor:
         if input.shape[-1:] != self.weight.shape[-1:]:
             raise ShapeError(
@@ -90,6 +92,7 @@ class Embedding(nn.Embedding):
         layer.weight = nn.Parameter(embeddings, requires_grad=not freeze)
         return layer
 
+    @takes_mapped_axis()
     def forward(self, input: Tensor) -> Tensor:
         if input.is_floating_point() or input.is_complex() or input.dtype == torch.bool:
             raise ArgumentTypeError(
@@ -139,6 +142,7 @@ class LayerNorm(nn.LayerNorm):
 
     task_axis: ClassVar[bool] = True
 
+    @takes_mapped_axis()
     def forward(self, input: Tensor) -> Tensor:
         sizes = tuple(self.normalized_shape)
         if tuple(input.shape[-len(sizes) :]) != sizes:

@@ -52,6 +52,7 @@ class LearnedDropout(nn.Module):
 
     task_axis: ClassVar[bool] = True
     inner_loop: ClassVar[bool] = False
+    draws: ClassVar[bool] = True  # random numbers, in training mode
 
     def __init__(self, rate: float, temperature: float = 0.1) -> None:
         super().__init__()

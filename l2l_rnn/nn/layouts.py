@@ -97,11 +97,13 @@ class Layout:
 
     def _merge(self, x: Tensor, after: int) -> Tensor:
         """Merge the axes before B: `(…, B, *)`, with `after` axes after B -> `(N, B, *)`."""
-        return x if self._has_tasks else x.flatten(0, x.dim() - 1 - after).unsqueeze(0)
+        last = x.dim() - 1 - after
+        return x.flatten(1, last) if self._has_tasks else x.flatten(0, last).unsqueeze(0)
 
     def _split(self, y: Tensor) -> Tensor:
         """Undo `_merge`."""
-        return y if self._has_tasks else y.squeeze(0).unflatten(0, self._lead)
+        y = y.flatten(0, 1)
+        return y.unflatten(0, self._lead)
 
     def _check_input(self, x: Tensor, weight: Tensor) -> None:
         fits = x.is_floating_point() and product_type(x) == product_type(weight)
@@ -120,7 +122,7 @@ class Layout:
                 f"{self.who}: x must end in F={features} features, {given}; set "
                 f"input_size={x.shape[-1]} or project x"
             )
-        if tasks is not None and (x.dim() > 4 or len(x) != tasks):
+        if tasks is not None and len(x) != tasks:
             raise ShapeError(
                 f"{self.who}: x must be (N, …) with N={tasks} tasks first, like the parameters, "
                 f"{given}"

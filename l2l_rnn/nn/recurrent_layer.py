@@ -21,6 +21,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional.recurrence import reference
 from l2l_rnn.functional.recurrence.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrence.weights import State
+from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.nn.layouts import Layout, state_tensors
 from l2l_rnn.nn.recurrent_parameters import RecurrentParameters
 from l2l_rnn.registry import Registry
@@ -89,6 +90,8 @@ class RecurrentLayer(RecurrentParameters):
             "override _recur"
         )
 
+    # Without a task axis on the parameters, `(N, S, F)` would be a batch, not N sequences.
+    @takes_mapped_axis(shares=lambda input, *_, **__: input.dim() > 2)
     def forward(
         self,
         input: Tensor | PackedSequence,

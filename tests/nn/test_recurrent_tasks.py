@@ -164,6 +164,15 @@ def test_one_sequence_for_each_task(recurrent):
         close([f[n] for f in recurrent.flat(final)], recurrent.flat(alone_final))
 
 
+def test_batch_axes_after_the_task_axis(recurrent):
+    layer, singles = recurrent.with_tasks(recurrent.make(bidirectional=True), TASKS)
+    x = torch.randn(TASKS, 2, STEPS, BATCH, 3, dtype=torch.float64)
+    lengths = torch.randint(1, STEPS + 1, (TASKS, 2, BATCH))
+    together = recurrent.flat(layer(x, lengths=lengths))
+    alone = [recurrent.flat(one(x[n], lengths=lengths[n])) for n, one in enumerate(singles)]
+    close(together, [torch.stack(same) for same in zip(*alone, strict=True)])
+
+
 def test_one_task(recurrent):
     layer, singles = recurrent.with_tasks(recurrent.make(bidirectional=True), 1)
     x = torch.randn(1, STEPS, BATCH, 3, dtype=torch.float64)
@@ -193,7 +202,7 @@ def test_another_number_of_tasks_raises(layer_class):
     for name, p in list(layer._parameters.items()):
         layer._parameters[name] = p.expand(TASKS, *p.shape).clone()
     who = layer_class.__name__
-    for shape in [(2, 5, 4, 3), (5, 4, 3), (TASKS, 1, 5, 4, 3)]:
+    for shape in [(2, 5, 4, 3), (5, 4, 3), (1, TASKS, 5, 4, 3)]:
         with pytest.raises(ShapeError, match=rf"^{who}: .*N=3 tasks first.*{shape[0]}, "):
             layer(torch.zeros(shape))
     with pytest.raises(ShapeError, match=rf"^{who}: "):

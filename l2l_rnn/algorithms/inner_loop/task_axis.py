@@ -1,35 +1,225 @@
-"""Calls of a model that has the task axis on its parameters."""
+"""Calls of a model that has the task axis on its parameters.
+
+There are three routes. A module that knows the task axis runs directly. Any other module runs under
+`torch.func.vmap`, where the layers of this package still take all tasks at once (see
+`l2l_rnn.mapped_axis`). What vmap cannot run, such as control flow that depends on values, runs task
+by task, after a warning.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.utils._pytree import tree_map
+from torch.func import vmap
 
+from l2l_rnn.algorithms.inner_loop.kept_state import (
+    Changes,
+    Place,
+    Recorder,
+    check_task_axis,
+    keep,
+    places_with_task_axis,
+    stack_changes,
+    stack_values,
+)
+from l2l_rnn.algorithms.inner_loop.nested_values import map_tensors, tensors_in, with_tensors
+from l2l_rnn.algorithms.inner_loop.running_statistics import RunningStatistics
 from l2l_rnn.axes import knows_tasks
+from l2l_rnn.errors import ArgumentTypeError, L2LRNNError, ShapeError
+
+Function = Callable[..., Any]
 
 
-def call_per_task(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a module with parameters `(N, …)` on inputs `(N, …)`.
+def check_layers(who: str, module: nn.Module) -> None:
+    """Check that a module has no recurrent layer of torch, which cannot have a task axis.
 
-    A module that declares the task axis runs directly. Any other module runs under
-    `torch.func.vmap`, with different random numbers for each task.
+    Raises:
+        ArgumentTypeError: it has one; the message names it.
+    """
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.RNNBase):
+            raise ArgumentTypeError(
+                f"{who}: no layer may be a recurrent layer of torch, which cannot run many tasks, "
+                f"but {path or 'the model'} is a {type(layer).__name__}; convert the model with "
+                "l2l_rnn.nn.convert(model)"
+            )
+
+
+def names_to_expand(module: nn.Module, adapted: frozenset[str] | None) -> frozenset[str]:
+    """Return the names of the parameters that differ between tasks: adapted and not frozen."""
+    every = module.named_parameters(remove_duplicate=False)
+    return frozenset(
+        name for name, p in every if p.requires_grad and (adapted is None or name in adapted)
+    )
+
+
+class TaskCalls:
+    """Calls functions of modules with parameters `(N, …)`. All clones of a learner share it.
 
     Args:
-        module: the module, after `axes.expand_parameters`.
-        args, kwargs: its arguments. Tensors have the task axis; all tasks share other values.
-
-    Shapes:
-        each tensor `(N, …)`, in and out.
+        who: the learner's name, which begins error messages.
     """
-    if knows_tasks(module):
-        return module(*args, **kwargs)
 
-    def one_task(parameters: dict[str, Tensor], args: Any, kwargs: Any) -> Any:
-        return functional_call(module, parameters, args, kwargs)
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self._one_by_one: set[tuple[str, str, bool]] = set()  # what vmap could not run
 
-    axes = tree_map(lambda given: 0 if isinstance(given, Tensor) else None, (args, kwargs))
-    mapped = vmap(one_task, in_dims=(0, *axes), randomness="different")
-    return mapped(dict(module.named_parameters()), args, kwargs)
+    def call(
+        self,
+        function: Function,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tasks: int,
+    ) -> Any:
+        """Return `function(module, *args, **kwargs)`, computed for each task separately.
+
+        Args:
+            function: called with the module of one task, such as `nn.Module.__call__` or a method.
+            module: the module, after `axes.expand_parameters`.
+            args, kwargs: the other arguments. Tensors, also inside of tuples, lists, dictionaries
+                and dataclasses, have the task axis, except tensors without any axis. All tasks
+                share other values.
+            tasks: `N`.
+
+        Returns:
+            The result of the function. Each tensor in it has the task axis.
+
+        Shapes:
+            each tensor `(N, …)`, in and out.
+
+        Raises:
+            ShapeError: an argument, or a value that the module keeps, lacks the task axis.
+        """
+        if knows_tasks(module):
+            return function(module, *args, **kwargs)
+        map_tensors(lambda tensor: self._check(tensor, tasks), (args, kwargs))
+        run = _Run(self.who, function, module, (args, kwargs), tasks)
+        name = getattr(function, "__qualname__", type(function).__name__)
+        key = type(module).__qualname__, name, module.training
+        if key in self._one_by_one:
+            return run.one_by_one()
+        generators = _GeneratorStates(run.given)
+        try:
+            return run.mapped()
+        except RuntimeError as error:
+            if isinstance(error, (torch.cuda.OutOfMemoryError, L2LRNNError)):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        generators.restore()
+        result = run.one_by_one()  # raises the error of one task, if that fails too
+        self._one_by_one.add(key)
+        warnings.warn(
+            f"{self.who}: {type(module).__name__} runs task by task, and not all tasks at once, "
+            f"because torch.func.vmap cannot run it: {reason}",
+            stacklevel=6,
+        )
+        return result
+
+    def _check(self, tensor: Tensor, tasks: int) -> None:
+        if tensor.dim() and len(tensor) != tasks:
+            raise ShapeError(
+                f"{self.who}: every input must be (N, …) with N={tasks} tasks first, got shape "
+                f"{tuple(tensor.shape)}; if all tasks share it, pass x.expand({tasks}, *x.shape)"
+            )
+
+
+class _Run:
+    """One call of a function for N tasks."""
+
+    def __init__(
+        self, who: str, function: Function, module: nn.Module, arguments: Any, tasks: int
+    ) -> None:
+        self.who, self.function, self.module, self.tasks = who, function, module, tasks
+        self.arguments = arguments
+        self.given = tensors_in(arguments)
+        self.places = places_with_task_axis(module)
+        check_task_axis(who, self.places, tasks)
+        self.values = [own[name] for _, own, name in self.places]
+
+    def mapped(self) -> Any:
+        """Run all tasks at once under `torch.func.vmap`."""
+        statistics = RunningStatistics(self.module, self.tasks)
+        places, values = self.places + statistics.places, self.values + statistics.copies
+        own = tensors_in(values)
+        result: Any = None
+        changes: Changes = []
+
+        def one_task(own: list[Tensor], given: list[Tensor]) -> tuple[Tensor, ...]:
+            nonlocal result, changes
+            result, changes = self._one_task(places, with_tensors(values, own), given)
+            return tuple(tensors_in((result, [value for _, value in changes])))
+
+        axes = [0] * len(own), [0 if tensor.dim() else None for tensor in self.given]
+        if not own and all(axis is None for axis in axes[1]):
+            tensors: list[Tensor] = [
+                tensor.expand(self.tasks, *tensor.shape) for tensor in one_task(own, self.given)
+            ]
+        else:
+            with statistics:
+                tensors = list(vmap(one_task, axes, randomness="different")(own, self.given))
+        statistics.combine()
+        result = with_tensors(result, tensors)
+        keep(changes, tensors)
+        return result
+
+    def one_by_one(self) -> Any:
+        """Run one task after the other."""
+        columns = [tensor.unbind() for tensor in tensors_in(self.values)]
+        given = [t.unbind() if t.dim() else (t,) * self.tasks for t in self.given]
+        results, changes = [], []
+        for n in range(self.tasks):
+            values = with_tensors(self.values, [column[n] for column in columns])
+            result, changed = self._one_task(self.places, values, [column[n] for column in given])
+            results.append(result)
+            changes.append(changed)
+        stacked = stack_values(self.who, results)
+        keep(*stack_changes(self.who, changes))
+        return stacked
+
+    def _one_task(
+        self, places: list[Place], values: list[Any], given: list[Tensor]
+    ) -> tuple[Any, Changes]:
+        """Run one task; return its result and what it changes, which is undone."""
+        args, kwargs = with_tensors(self.arguments, given)
+        with _replaced(places, values):
+            recorder = Recorder(self.module)
+            try:
+                result = self.function(self.module, *args, **kwargs)
+                return result, recorder.changes()
+            finally:
+                recorder.undo()
+
+
+@contextmanager
+def _replaced(places: list[Place], values: list[Any]) -> Iterator[None]:
+    """Put other values into the places, for the duration of a context."""
+    before = [own[name] for _, own, name in places]
+    try:
+        for (_, own, name), value in zip(places, values, strict=True):
+            own[name] = value
+        yield
+    finally:
+        for (_, own, name), value in zip(places, before, strict=True):
+            own[name] = value
+
+
+class _GeneratorStates:
+    """The states of torch's random number generators, to repeat a call."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self._cpu = torch.get_rng_state()
+        devices = {tensor.device for tensor in tensors if tensor.is_cuda}
+        if devices and torch.cuda.is_current_stream_capturing():
+            devices = set()
+        self._cuda = {device: torch.cuda.get_rng_state(device) for device in devices}
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._cpu)
+        for device, state in self._cuda.items():
+            torch.cuda.set_rng_state(state, device)

@@ -1,0 +1,77 @@
+"""Parts and methods of a model, as a learner for many tasks hands them out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from l2l_rnn.axes import knows_tasks
+
+Call = Callable[..., Any]  # called with a function, its module and the other arguments
+
+
+def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
+    """Return an attribute of a module with parameters `(N, …)`, as one task would see it.
+
+    A method becomes a function that runs for each task, a property is computed for each task, and a
+    submodule becomes a `TaskView` if it does not know the task axis. Everything else is returned
+    unchanged.
+
+    Args:
+        call: runs a function for each task: `call(function, module, *args, **kwargs)`.
+        module: the module.
+        name: the name of the attribute.
+    """
+    if not knows_tasks(module) and isinstance(getattr(type(module), name, None), property):
+        return call(lambda one: getattr(one, name), module)
+    return _view(call, getattr(module, name))
+
+
+def _view(call: Call, value: Any) -> Any:
+    owner = getattr(value, "__self__", None)
+    if isinstance(owner, nn.Module) and hasattr(value, "__func__") and not knows_tasks(owner):
+        return functools.wraps(value)(functools.partial(call, value.__func__, owner))
+    if isinstance(value, nn.Module) and not knows_tasks(value):
+        return TaskView(call, value)
+    return value
+
+
+class TaskView:
+    """A part of a model whose calls run for each task of a learner separately.
+
+    Args:
+        call: runs a function for each task.
+        module: the part, with parameters `(N, …)`.
+
+    Attributes:
+        module: the part itself.
+    """
+
+    def __init__(self, call: Call, module: nn.Module) -> None:
+        self._call, self.module = call, module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(type(self.module).__call__, self.module, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("_call", "module"):  # while it is copied or unpickled
+            raise AttributeError(name)
+        return view_for_tasks(self._call, self.module, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        parts: Any = self.module
+        return _view(self._call, parts[key])
+
+    def __iter__(self) -> Iterator[Any]:
+        parts: Any = self.module
+        return (_view(self._call, part) for part in parts)
+
+    def __len__(self) -> int:
+        parts: Any = self.module
+        return len(parts)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.module!r})"
