@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch._C import _functorch
 from torch.autograd import Function
 from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from l2l_rnn.axes import knows_tasks, transforms_are_active
@@ -66,6 +67,11 @@ def takes_mapped_axis(
             module, *given = args
             if not isinstance(module, nn.Module) or not _maps(module):
                 return method(*args, **kwargs)
+            if any(isinstance(each, PackedSequence) for each in given):
+                raise RuntimeError(
+                    f"{type(module).__name__}: a PackedSequence has no axis to map over; pass the "
+                    "padded batch and lengths="
+                )
             if applies is not None and not applies(*given, **kwargs):
                 return method(*args, **kwargs)
             alone = shares is not None and not shares(*given, **kwargs)

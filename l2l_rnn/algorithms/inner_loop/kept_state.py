@@ -8,7 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.nested_values import map_tensors, tensors_in, with_tensors
+from l2l_rnn.algorithms.inner_loop.nested_values import (
+    map_leaves,
+    map_tensors,
+    tensors_in,
+    with_tensors,
+)
 from l2l_rnn.axes import mark_task_axis, names_with_task_axis
 from l2l_rnn.errors import ShapeError
 
@@ -83,7 +88,7 @@ class Recorder:
             for name, value in own.items():
                 if own is vars(child) and name in _INTERNAL:
                     continue
-                container, tensors = self._containers.get((id(own), name), (None, []))
+                container, tensors = self._containers.get((id(own), name), (_ABSENT, []))
                 if value is before.get(name, _ABSENT):
                     continue
                 if value is not container or not _are_same(tensors_in(value), tensors):
@@ -116,20 +121,23 @@ def stack_values(who: str, values: list[Any]) -> Any:
     Numbers that differ between tasks become a tensor `(N,)`.
 
     Raises:
-        ShapeError: the values of the tasks have different numbers of tensors, or other shapes.
+        ShapeError: the values of the tasks differ in their structure or in a shape.
     """
-    first = values[0]
-    if isinstance(first, (int, float)) and any(value != first for value in values):
-        return torch.tensor(values)
-    found = [tensors_in(value) for value in values]
-    shapes = [[tensor.shape for tensor in tensors] for tensors in found]
-    if any(shape != shapes[0] for shape in shapes):
+
+    def stack(*leaves: Any) -> Any:
+        if all(isinstance(leaf, Tensor) for leaf in leaves):
+            return torch.stack(leaves)
+        if all(isinstance(leaf, (int, float)) for leaf in leaves) and len(set(leaves)) > 1:
+            return torch.tensor(leaves)
+        return leaves[0]
+
+    try:
+        return map_leaves(stack, *values)
+    except (KeyError, RuntimeError, ValueError, AttributeError) as error:
         raise ShapeError(
-            f"{who}: the results of all tasks must have the same shapes, got "
-            f"{[[tuple(s) for s in shape] for shape in shapes]}; pad them, or clone() one task at "
-            "a time"
-        )
-    return with_tensors(first, [torch.stack(same) for same in zip(*found, strict=True)])
+            f"{who}: all tasks must give results of the same shapes, got different ones ({error}); "
+            "pad them, or clone() one task at a time"
+        ) from None
 
 
 def stack_changes(who: str, changes: list[Changes]) -> tuple[Changes, list[Tensor]]:

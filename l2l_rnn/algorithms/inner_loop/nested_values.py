@@ -13,47 +13,65 @@ from torch.nn.utils.rnn import PackedSequence
 from l2l_rnn.errors import ArgumentTypeError
 
 
-def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
-    """Replace every tensor in a nested value; everything else stays the same object.
+def map_leaves(function: Callable[..., Any], value: Any, *others: Any) -> Any:
+    """Replace every leaf of a nested value, all that is no container, by `function(leaf)`.
 
     Args:
-        function: called with each tensor, in a fixed order.
-        value: a tensor, or a tuple, named tuple, list, dictionary or dataclass that holds tensors
-            at any depth. Other objects are not searched.
+        function: called with each leaf, in a fixed order.
+        value: tuples, named tuples, lists, dictionaries and dataclasses at any depth.
+        others: more values with the same structure; their leaves are further arguments.
 
     Raises:
         ArgumentTypeError: there is a `PackedSequence`, which cannot have a task axis.
+        ValueError: the structures differ.
+    """
+    if isinstance(value, PackedSequence):
+        raise ArgumentTypeError(
+            "clone(tasks=N): a PackedSequence has no task axis; pass the padded (N, B, S, F) "
+            "tensor and its lengths"
+        )
+
+    def mapped(*parts: Any) -> Any:
+        return map_leaves(function, *parts)
+
+    if isinstance(value, tuple):
+        made: Any = tuple(map(mapped, *_same_length(value, *others)))
+        return type(value)(*made) if hasattr(value, "_fields") else made
+    if isinstance(value, list):
+        return list(map(mapped, *_same_length(value, *others)))
+    if isinstance(value, dict):
+        made = copy.copy(value)  # keeps the order and the type, such as OrderedDict
+        _same_length(value, *others)
+        made.update({key: mapped(value[key], *(each[key] for each in others)) for key in value})
+        return made
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        made = copy.copy(value)
+        for name in [f.name for f in dataclasses.fields(value) if hasattr(value, f.name)]:
+            part = mapped(getattr(value, name), *(getattr(each, name) for each in others))
+            object.__setattr__(made, name, part)
+        return made
+    return function(value, *others)
+
+
+def _same_length(*values: Any) -> tuple[Any, ...]:
+    if len({len(value) for value in values}) > 1:
+        raise ValueError(f"expected values of the same length, got {[len(v) for v in values]}")
+    return values
+
+
+def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
+    """Replace every tensor in a nested value; every other leaf stays the same object.
+
+    Args:
+        function: called with each tensor, in a fixed order.
+        value: as in `map_leaves`.
 
     Example:
         >>> import torch
         >>> map_tensors(len, {"a": [torch.zeros(3), None], "b": 2})
         {'a': [3, None], 'b': 2}
     """
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, PackedSequence):
-        raise ArgumentTypeError(
-            "clone(tasks=N): a PackedSequence has no task axis; pass the padded (N, B, S, F) "
-            "tensor and its lengths"
-        )
-    if isinstance(value, tuple):
-        parts = [map_tensors(function, part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, list):
-        return [map_tensors(function, part) for part in value]
-    if isinstance(value, dict):
-        made: Any = copy.copy(value)  # keeps the order and the type, such as OrderedDict
-        for key, part in value.items():
-            made[key] = map_tensors(function, part)
-        return made
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        made = copy.copy(value)
-        for field in dataclasses.fields(value):
-            if hasattr(value, field.name):
-                part = map_tensors(function, getattr(value, field.name))
-                object.__setattr__(made, field.name, part)
-        return made
-    return value
+    return map_leaves(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, value)
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from l2l_rnn.algorithms.inner_loop.kept_state import Place
 
@@ -73,5 +73,5 @@ class RunningStatistics:
             for update in updates:
                 shared.mul_(kept).add_(update)
         for layer, calls in self._calls.items():
-            if layer.num_batches_tracked is not None:
+            if isinstance(layer, _BatchNorm) and layer.num_batches_tracked is not None:
                 layer.num_batches_tracked += (self.tasks - 1) * calls
