@@ -18,7 +18,7 @@ import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 # isort: split
 from benchmarks import report
 from benchmarks.algorithmic import table as algorithmic
-from benchmarks.speed import adaptation, loading, memory, meta_step
+from benchmarks.speed import adaptation, loading, memory, meta_step, user_meta_step
 from l2l_rnn.files import replacing
 from l2l_rnn.tasksets import list_tasksets
 
@@ -27,10 +27,14 @@ DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "
 TABLE = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
+def path_of(name: str) -> Path:
+    """Return the file of an experiment's published result."""
+    return ROOT / "benchmarks" / "results" / f"{name}-full.json"
+
+
 def read(name: str) -> dict[str, Any]:
     """Return the published result of an experiment."""
-    path = ROOT / "benchmarks" / "results" / f"{name}-full.json"
-    return json.loads(path.read_text("utf-8"))
+    return json.loads(path_of(name).read_text("utf-8"))
 
 
 def comparison() -> str:
@@ -126,6 +130,13 @@ def few_shot(name: str, column: str | None = None) -> str:
     return "\n".join([table, "", *notes])
 
 
+def user_models() -> str:
+    """Format the speed of users' models, if it has been measured."""
+    if not path_of("user-models").exists():
+        return "Not measured yet."
+    return user_meta_step.table(read("user-models"))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "comparison": comparison,
     "highlights": highlights,
@@ -138,6 +149,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "languages_by_instance": lambda: few_shot("languages_by_instance"),
     "memory-tasks": lambda: algorithmic.table(read("memory-tasks"), each=True),
     "speed": lambda: meta_step.table(read("speed")),
+    "user-models": user_models,
     "memory-speed": lambda: memory.table(read("memory-speed")),
     "adaptation": lambda: adaptation.table(read("adaptation")),
     "loading": lambda: loading.table(read("loading")),

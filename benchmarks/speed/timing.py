@@ -26,7 +26,19 @@ def median_seconds(
     warmup: int = 1,
     device: torch.device | None = None,
 ) -> dict[str, float]:
-    """Return the median time of each call in seconds.
+    """Return the median time of each call in seconds; arguments as for `interleaved_seconds`."""
+    seconds = interleaved_seconds(calls, repeats, warmup=warmup, device=device)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def interleaved_seconds(
+    calls: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    warmup: int = 1,
+    device: torch.device | None = None,
+) -> dict[str, list[float]]:
+    """Return the time of each call in each round, in seconds.
 
     The calls are interleaved: each round runs every call once, so that changes in the machine's
     load affect all of them.
@@ -46,7 +58,7 @@ def median_seconds(
             _synchronize(device)
             if round_ >= warmup:
                 seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
 
 
 def _synchronize(device: torch.device | None) -> None:
