@@ -161,7 +161,7 @@ class _Run:
                 tensor.expand(self.tasks, *tensor.shape) for tensor in one_task(own, self.given)
             ]
         else:
-            with statistics:
+            with statistics, _without_vmap_warnings():
                 tensors = list(vmap(one_task, axes, randomness="different")(own, self.given))
         statistics.combine()
         result = with_tensors(result, tensors)
@@ -207,6 +207,16 @@ def _replaced(places: list[Place], values: list[Any]) -> Iterator[None]:
     finally:
         for (_, own, name), value in zip(places, before, strict=True):
             own[name] = value
+
+
+@contextmanager
+def _without_vmap_warnings() -> Iterator[None]:
+    """Hide that vmap loops over the tasks for an operation, which is as fast as a loop of clones."""
+    torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._functorch._set_vmap_fallback_warning_enabled(True)
 
 
 class _GeneratorStates:

@@ -53,7 +53,7 @@ def test_a_method_called_by_keyword_only_moves_every_task():
     x, y = series(1)
     learner.adapt(cross_entropy(learner.head(input=learner.encode(x=x)), y))
     for old, new in zip(before, learner.parameters(), strict=True):
-        moved = (new - old).flatten(1).abs().sum(1)
+        moved = (new - old).reshape(TASKS, -1).abs().sum(1)
         assert (moved > 0).all()
 
 
@@ -148,13 +148,10 @@ def test_one_task_runs_what_vmap_cannot(name):
 
 
 @pytest.mark.parametrize("name", CANNOT_RUN)
-def test_what_vmap_cannot_run_is_right_or_an_error_that_names_the_model(name):
+def test_what_vmap_cannot_run_is_right_after_a_warning(name):
     case = CANNOT_RUN[name]
-    try:
+    with pytest.warns(UserWarning, match=f"MAML: {type(case.make()).__name__} runs task by task"):
         check(case, "many")
-    except L2LRNNError as error:
-        assert type(case.make()).__name__ in str(error)  # noqa: PT017
-        assert "clone(" in str(error)  # noqa: PT017 - the fix: a loop over clone()
 
 
 @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
