@@ -211,12 +211,13 @@ def _replaced(places: list[Place], values: list[Any]) -> Iterator[None]:
 
 @contextmanager
 def _without_vmap_warnings() -> Iterator[None]:
-    """Hide that vmap loops over the tasks for an operation, which is as fast as a loop of clones."""
-    torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+    """Hide that vmap loops over an operation, which is as fast as a loop over the tasks."""
+    functorch: Any = torch._C._functorch
+    functorch._set_vmap_fallback_warning_enabled(False)
     try:
         yield
     finally:
-        torch._C._functorch._set_vmap_fallback_warning_enabled(True)
+        functorch._set_vmap_fallback_warning_enabled(True)
 
 
 class _GeneratorStates:
