@@ -25,6 +25,7 @@ def median_seconds(
     *,
     warmup: int = 1,
     device: torch.device | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Return the median time of each call in seconds.
 
@@ -36,16 +37,17 @@ def median_seconds(
         repeats: number of timed rounds.
         warmup: number of untimed rounds before them.
         device: synchronized before and after each call if it is a CUDA device.
+        clock: returns the time in seconds, such as `time.process_time` for CPU time.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(repeats + warmup):
         for name, call in calls.items():
             _synchronize(device)
-            start = time.perf_counter()
+            start = clock()
             call()
             _synchronize(device)
             if round_ >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -8,7 +8,8 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from l2l_rnn.functional.recurrence import compiled_passes, compiled_step
-from l2l_rnn.functional.recurrence.single_step import plain_step, single_step
+from l2l_rnn.functional.recurrence.reference import single_step as plain_step
+from l2l_rnn.functional.recurrence.single_step import single_step
 from l2l_rnn.functional.recurrence.weights import Weights
 
 GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
