@@ -19,15 +19,20 @@ from l2l_rnn.files import write_json
 RESULTS = Path(__file__).parents[1] / "results"
 
 
+class Seconds(float):
+    """A time that a call has measured itself, such as a call of another process."""
+
+
 def median_seconds(
     calls: Mapping[str, Callable[[], Any]],
     repeats: int,
     *,
     warmup: int = 1,
     device: torch.device | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Return the median time of each call in seconds; arguments as for `interleaved_seconds`."""
-    seconds = interleaved_seconds(calls, repeats, warmup=warmup, device=device)
+    seconds = interleaved_seconds(calls, repeats, warmup=warmup, device=device, clock=clock)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -37,6 +42,7 @@ def interleaved_seconds(
     *,
     warmup: int = 1,
     device: torch.device | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Return the time of each call in each round, in seconds.
 
@@ -44,20 +50,22 @@ def interleaved_seconds(
     load affect all of them.
 
     Args:
-        calls: functions to time, by name.
+        calls: functions to time, by name. A call that returns `Seconds` has that time.
         repeats: number of timed rounds.
         warmup: number of untimed rounds before them.
         device: synchronized before and after each call if it is a CUDA device.
+        clock: returns the time in seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(repeats + warmup):
         for name, call in calls.items():
             _synchronize(device)
-            start = time.perf_counter()
-            call()
+            start = clock()
+            result = call()
             _synchronize(device)
+            taken = clock() - start
             if round_ >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(float(result) if isinstance(result, Seconds) else taken)
     return seconds
 
 

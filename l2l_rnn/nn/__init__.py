@@ -1,6 +1,7 @@
 """Layers with torch's interface, an optional task axis and exact second derivatives."""
 
 from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
+from l2l_rnn.nn.cells import GRUCell, LSTMCell, RNNCell
 from l2l_rnn.nn.conversion import convert
 from l2l_rnn.nn.dropout import LearnedDropout
 from l2l_rnn.nn.gru import GRU
@@ -19,6 +20,8 @@ __all__ = [
     "RNN",
     "AttentionPooling",
     "Embedding",
+    "GRUCell",
+    "LSTMCell",
     "LastStep",
     "LayerNorm",
     "LearnedDropout",
@@ -27,6 +30,7 @@ __all__ = [
     "MeanPooling",
     "MinGRU",
     "MinLSTM",
+    "RNNCell",
     "RecurrentLayer",
     "convert",
 ]

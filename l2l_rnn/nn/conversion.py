@@ -7,6 +7,7 @@ import copy
 from torch import nn
 
 from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
+from l2l_rnn.nn.cells import GRUCell, LSTMCell, RNNCell
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lstm import LSTM
 from l2l_rnn.nn.rnn import RNN
@@ -44,6 +45,9 @@ _COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
     nn.RNN: RNN,
     nn.GRU: GRU,
     nn.LSTM: LSTM,
+    nn.RNNCell: RNNCell,
+    nn.GRUCell: GRUCell,
+    nn.LSTMCell: LSTMCell,
     nn.Linear: Linear,
     nn.Embedding: Embedding,
     nn.LayerNorm: LayerNorm,

@@ -31,6 +31,9 @@ class GRU(RecurrentLayer):
 
     gates = 3
 
+    def _cell(self) -> str | None:
+        return "gru"
+
     def _recur(
         self,
         layer: int,

@@ -115,6 +115,9 @@ class LSTM(RecurrentLayer):
         )
         return y.unsqueeze(0), tuple(s.transpose(0, 1).unsqueeze(0) for s in (h, c))
 
+    def _cell(self) -> str | None:
+        return None if self.proj_size else "lstm"
+
     def _recur(
         self,
         layer: int,

@@ -23,6 +23,7 @@ from l2l_rnn.functional.recurrence.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.nn.layouts import Layout, state_tensors
+from l2l_rnn.nn.one_step import run_one_step
 from l2l_rnn.nn.recurrent_parameters import RecurrentParameters
 from l2l_rnn.registry import Registry
 
@@ -118,6 +119,10 @@ class RecurrentLayer(RecurrentParameters):
                     f"{type(self).__name__}: a PackedSequence has its own lengths; omit lengths="
                 )
             return self._forward_packed(input, hx)
+        cell = self._cell() if lengths is None else None
+        found = None if cell is None else run_one_step(self, cell, input, hx)
+        if found is not None:
+            return found[0], _one_or_all(found[1])
         return self._forward_padded(input, hx, lengths)
 
     def _forward_padded(
@@ -138,6 +143,18 @@ class RecurrentLayer(RecurrentParameters):
         return layout.output(y), _one_or_all(tuple(map(layout.final, final)))
 
     # -- hooks for a kind of recurrence ------------------------------------------------------
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "_cell" not in vars(cls) and any(name in vars(cls) for name in _OVERRIDABLE):
+            cls._cell = RecurrentLayer._cell  # type: ignore[method-assign]
+
+    def _cell(self) -> str | None:
+        """Return the name of the cell in `functional.recurrence.single_step`; None if it has none.
+
+        A subclass that overrides another hook has none, unless it overrides this one too.
+        """
+        return None
 
     def _recur(
         self,
@@ -237,6 +254,10 @@ class RecurrentLayer(RecurrentParameters):
             final = _one_or_all(tuple(s.index_select(-2, inverse) for s in states))
         y = pack_padded_sequence(y, lengths, self.batch_first).data
         return PackedSequence(y, batch_sizes, order, inverse), final
+
+
+# The methods that determine what a layer computes.
+_OVERRIDABLE = ("step", "state_sizes", "_recur", "_outputs", "_run", "_run_fused")
 
 
 def _one_or_all(state: State) -> Tensor | State:

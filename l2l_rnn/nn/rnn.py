@@ -57,6 +57,9 @@ class RNN(RecurrentLayer):
         )
         self.nonlinearity = check_choice("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
 
+    def _cell(self) -> str | None:
+        return self.nonlinearity
+
     def _recur(
         self,
         layer: int,

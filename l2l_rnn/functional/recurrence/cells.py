@@ -20,7 +20,7 @@ from l2l_rnn.functional.recurrence.cell import Cotangents, PackedCell, Step, Tan
 _ONE = torch.ones(())
 
 
-class TanhCell(PackedCell):
+class PackedTanhCell(PackedCell):
     """`h = tanh(a)`, with the derivative `dh/da = 1 - h^2`."""
 
     stacked: ClassVar[int] = 1
@@ -44,7 +44,7 @@ class TanhCell(PackedCell):
         torch.mul(w, cotangents.da[0], out=a).mul_(-2)
 
 
-class ReluCell(PackedCell):
+class PackedReluCell(PackedCell):
     """`h = max(a, 0)`, with the derivative `dh/da = 1` where h is positive and 0 elsewhere."""
 
     stacked: ClassVar[int] = 1
@@ -65,7 +65,7 @@ class ReluCell(PackedCell):
         a.zero_()
 
 
-class GRUCell(PackedCell):
+class PackedGRUCell(PackedCell):
     """`r, z = sigmoid(a_r), sigmoid(a_z)`, `n = tanh(a_n + r q)`, `h = n + z (h_before - n)`.
 
     The pre-activations stack r, z, the input part of n (a_n) and the state part of n (q). The cell
@@ -139,7 +139,7 @@ class GRUCell(PackedCell):
         torch.mul(d_n, r_tangent, out=a_q).addcmul_(r, y)
 
 
-class LSTMCell(PackedCell):
+class PackedLSTMCell(PackedCell):
     """`i, f, o = sigmoid(a)`, `g = tanh(a_g)`, `c = f c_before + i g`, `h = o tanh(c)`.
 
     The pre-activations stack i, f, g, o. The cell keeps these gates and `tau = tanh(c)`.

@@ -16,12 +16,23 @@ from torch import Tensor
 from l2l_rnn.functional import compiled_code
 from l2l_rnn.functional.recurrence.arrays import PassArrays, TangentArrays
 from l2l_rnn.functional.recurrence.cell import PackedCell
-from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, TanhCell
+from l2l_rnn.functional.recurrence.cells import (
+    PackedGRUCell,
+    PackedLSTMCell,
+    PackedReluCell,
+    PackedTanhCell,
+)
 
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
-_CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)  # in the order of rnn.c
+_CELLS = (
+    PackedTanhCell,
+    PackedReluCell,
+    PackedGRUCell,
+    PackedLSTMCell,
+    MINIMAL,
+)  # in the order of rnn.c
 _PASSES = ("forward", "adjoint", "tangent")  # in the order of rnn.c
-_VERSION = 6  # must equal the version in rnn.c, which covers its headers too
+_VERSION = 7  # must equal the version in rnn.c, which covers its headers too
 _BLOCK = 48  # most rows in an item of work, so that the data of a step stays in the cache
 
 _ARRAYS = (

@@ -31,7 +31,12 @@ from torch import Tensor
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.recurrence import reference
 from l2l_rnn.functional.recurrence.autograd import packed_recurrence
-from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, TanhCell
+from l2l_rnn.functional.recurrence.cells import (
+    PackedGRUCell,
+    PackedLSTMCell,
+    PackedReluCell,
+    PackedTanhCell,
+)
 from l2l_rnn.functional.recurrence.weights import State, Weights
 
 
@@ -56,7 +61,10 @@ def rnn(
     valid = valid if relu else None
     if transforms_are_active():
         return reference.rnn(x, weights, state, batch_sizes, nonlinearity=nonlinearity, valid=valid)
-    cell, outside = ReluCell() if relu else TanhCell(), None if valid is None else ~valid
+    cell, outside = (
+        PackedReluCell() if relu else PackedTanhCell(),
+        None if valid is None else ~valid,
+    )
     return packed_recurrence(cell, x, weights.stacked(), state, batch_sizes, outside)
 
 
@@ -74,7 +82,7 @@ def gru(x: Tensor, weights: Weights, state: State, batch_sizes: Sequence[int]) -
     if transforms_are_active():
         return reference.gru(x, weights, state, batch_sizes)
     four = reference.separate_n(weights).stacked()
-    return packed_recurrence(GRUCell(), x, four, state, batch_sizes)
+    return packed_recurrence(PackedGRUCell(), x, four, state, batch_sizes)
 
 
 def lstm(
@@ -100,4 +108,4 @@ def lstm(
     """
     if weight_hr is not None or transforms_are_active():
         return reference.lstm(x, weights, state, batch_sizes, weight_hr=weight_hr)
-    return packed_recurrence(LSTMCell(), x, weights.stacked(), state, batch_sizes)
+    return packed_recurrence(PackedLSTMCell(), x, weights.stacked(), state, batch_sizes)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from l2l_rnn.functional.affine import linear
 from l2l_rnn.functional.recurrence.weights import State, Weights
 
 Step = Callable[[Tensor, State], State]
@@ -139,6 +140,23 @@ def lstm(
         return h @ weight_hr.mT, c
 
     return run(projected_step, x, weights, state, batch_sizes)
+
+
+def single_step(cell: str, x: Tensor, state: State, weights: Weights) -> State:
+    """Compute the state after one step, like `l2l_rnn.functional.recurrence.single_step`."""
+    h, a_x = state[0], linear(x, weights.ih, weights.bias_ih)
+    a_h = linear(h, weights.hh, weights.bias_hh)
+    if cell == "tanh":
+        return (torch.tanh(a_x + a_h),)
+    if cell == "relu":
+        return (torch.relu(a_x + a_h),)
+    if cell == "gru":
+        (x_r, x_z, x_n), (h_r, h_z, h_n) = a_x.chunk(3, -1), a_h.chunk(3, -1)
+        n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+        return (n + torch.sigmoid(x_z + h_z) * (h - n),)
+    i, f, g, o = (a_x + a_h).chunk(4, -1)
+    c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
 
 
 # -- recurrences with gates that read only the input ----------------------------------------------

@@ -9,7 +9,7 @@ from l2l_rnn import functional
 from l2l_rnn import nn as recurrent
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional.recurrence import compiled_passes
-from l2l_rnn.functional.recurrence.cells import LSTMCell
+from l2l_rnn.functional.recurrence.cells import PackedLSTMCell
 from l2l_rnn.functional.recurrence.weights import Weights
 from tests.functional.csrc_digest import csrc_digest
 
@@ -79,7 +79,8 @@ def test_matches_double_precision(
     x = torch.randn(batch, steps, features, requires_grad=True)
     shape = (layers * (1 + both), batch, hidden)
     state = [torch.randn(shape, requires_grad=True) for _ in range(1 + (cell == "lstm"))]
-    lengths = torch.randint(1, steps + 1, (batch,)) if ragged else None
+    # With lengths, a single step takes this route too.
+    lengths = torch.randint(1 if ragged else steps, steps + 1, (batch,))
     ours = both_orders(layer, x, state, lengths)
     assert {"forward", "adjoint", "tangent"} == set(compiled)
     compiled.clear()
@@ -183,19 +184,19 @@ def test_falls_back_to_torch_operations_if_not_compiled(monkeypatch):
 
 @pytest.mark.parametrize("like", [torch.zeros(1, dtype=t) for t in (torch.float64, torch.bfloat16)])
 def test_compiled_code_serves_float32_only(like):
-    assert compiled_passes.serve(LSTMCell, [torch.zeros(1)])
-    assert not compiled_passes.serve(LSTMCell, [torch.zeros(1), like])
+    assert compiled_passes.serve(PackedLSTMCell, [torch.zeros(1)])
+    assert not compiled_passes.serve(PackedLSTMCell, [torch.zeros(1), like])
 
 
 def test_compiled_code_does_not_serve_subclasses():
-    class Other(LSTMCell):
+    class Other(PackedLSTMCell):
         pass
 
     assert not compiled_passes.serve(Other, [torch.zeros(1)])
 
 
 def test_compiled_code_does_not_serve_meta_and_fake_tensors():
-    assert not compiled_passes.serve(LSTMCell, [torch.zeros(1, device="meta")])
+    assert not compiled_passes.serve(PackedLSTMCell, [torch.zeros(1, device="meta")])
     with FakeTensorMode():
         layer = recurrent.GRU(3, 4)
         assert layer(torch.zeros(2, 5, 3))[0].shape == (2, 5, 4)
@@ -288,5 +289,6 @@ def test_a_build_of_another_version_is_not_used(monkeypatch):
 def test_changed_code_has_a_new_version():
     """Otherwise an older build would be used: raise the version here, in C and in Python."""
     headers = ("common.h", "vector_math.h", "rnn_passes.h", "gru.h", "lstm.h", "minimal.h")
+    headers += ("single_step.h",)
     digest = csrc_digest(*headers, "rnn.c")
-    assert (compiled_passes._VERSION, digest) == (6, "72ab297caf2737d0")
+    assert (compiled_passes._VERSION, digest) == (7, "c35270bb26adc1c8")
