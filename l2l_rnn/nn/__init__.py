@@ -1,7 +1,7 @@
 """Layers with torch's interface, an optional task axis and exact second derivatives."""
 
 from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
-from l2l_rnn.nn.conversion import convert
+from l2l_rnn.nn.conversion import convert, to_torch, unconverted
 from l2l_rnn.nn.dropout import LearnedDropout
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lru import LRU
@@ -29,4 +29,6 @@ __all__ = [
     "MinLSTM",
     "RecurrentLayer",
     "convert",
+    "to_torch",
+    "unconverted",
 ]

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.layer_calls import HasTorchCounterpart, layer_call
 
 
-class Linear(nn.Linear):
+class Linear(HasTorchCounterpart, nn.Linear):
     """Affine map `y = x W^T + b`; with parameters `(N, …)`, each task has its own `W` and `b`.
 
     Args:
@@ -36,6 +37,9 @@ class Linear(nn.Linear):
 
     task_axis: ClassVar[bool] = True
 
+    _forward_jit = nn.Linear.forward
+
+    @layer_call
     def forward(self, input: Tensor) -> Tensor:
         if input.shape[-1:] != self.weight.shape[-1:]:
             raise ShapeError(
@@ -46,7 +50,7 @@ class Linear(nn.Linear):
         return functional.linear(input, self.weight, self.bias)
 
 
-class Embedding(nn.Embedding):
+class Embedding(HasTorchCounterpart, nn.Embedding):
     """Learned vectors, one per token id; with a weight `(N, …)`, each task has its own table.
 
     Args:
@@ -90,6 +94,9 @@ class Embedding(nn.Embedding):
         layer.weight = nn.Parameter(embeddings, requires_grad=not freeze)
         return layer
 
+    _forward_jit = nn.Embedding.forward
+
+    @layer_call
     def forward(self, input: Tensor) -> Tensor:
         if input.is_floating_point() or input.is_complex() or input.dtype == torch.bool:
             raise ArgumentTypeError(
@@ -112,7 +119,7 @@ class Embedding(nn.Embedding):
         return rows
 
 
-class LayerNorm(nn.LayerNorm):
+class LayerNorm(HasTorchCounterpart, nn.LayerNorm):
     """Layer normalization `y = (x - mean) / sqrt(var + eps) * w + b`.
 
     Mean and variance are computed over the last axes. With parameters `(N, …)`, each task has its
@@ -139,6 +146,9 @@ class LayerNorm(nn.LayerNorm):
 
     task_axis: ClassVar[bool] = True
 
+    _forward_jit = nn.LayerNorm.forward
+
+    @layer_call
     def forward(self, input: Tensor) -> Tensor:
         sizes = tuple(self.normalized_shape)
         if tuple(input.shape[-len(sizes) :]) != sizes:
