@@ -110,8 +110,11 @@ def readable_values(tensor: Tensor) -> Tensor | None:
     """Return a tensor with values that a check can read, or None.
 
     Under `torch.func.vmap`, the result has another axis with the values of all mapped slices. It is
-    None while a CUDA graph is being captured, because reading values would synchronize the device.
+    None while a CUDA graph is being captured, because reading values would synchronize the device,
+    and while a compiler or an exporter of torch records the call.
     """
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return None
     if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
     while is_transformed(tensor):
@@ -125,8 +128,11 @@ def is_transformed(tensor: Tensor) -> bool:
 
 
 def transforms_are_active() -> bool:
-    """Return whether the call runs inside a transform of `torch.func`, of any tensors."""
-    return torch._C._are_functorch_transforms_active()
+    """Return whether a transform of `torch.func`, of any tensors, or an exporter runs the call.
+
+    Only plain operations can be transformed or exported.
+    """
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def align_tasks(parameter: Tensor, own: int, like: Tensor) -> Tensor:

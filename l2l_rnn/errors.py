@@ -42,3 +42,11 @@ class DerivativeError(L2LRNNError, RuntimeError):
 
 class MissingExtraError(L2LRNNError, ImportError):
     """An optional package is missing; the message gives the pip command."""
+
+
+class ExportError(L2LRNNError, RuntimeError):
+    """A tool of torch cannot take a layer; the message says what to do instead."""
+
+
+class ConversionWarning(UserWarning):
+    """A recurrent layer stays as it is in a converted model; the message says which, and why."""

@@ -15,7 +15,6 @@ from typing import Any, ParamSpec, TypeVar
 from torch import Tensor, nn
 from torch._C import _functorch
 from torch.autograd import Function
-from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -89,11 +88,7 @@ def _is_single_vmap() -> bool:
 
 def _maps(module: nn.Module) -> bool:
     """Return whether the module can run outside of the transform."""
-    if not knows_tasks(module) and not (
-        is_parametrized(module)
-        and getattr(type(module), "task_axis", False)
-        and all(knows_tasks(c) for n, c in module.named_children() if n != "parametrizations")
-    ):
+    if not knows_tasks(module):
         return False
     interpreter = _functorch.CVmapInterpreterPtr(_functorch.get_interpreter_stack()[0])
     return interpreter.randomness() == _functorch.RandomnessType.Different or not _draws(module)
@@ -135,7 +130,7 @@ class _MappedCall:
     def run(self) -> Any:
         leaves, self.spec = tree_flatten((self.args, self.kwargs))
         self.leaves: list[Any] = leaves
-        self.layers = [(layer, dict(_own_tensors(layer))) for layer in _layers(self.module)]
+        self.layers = [(layer, dict(_own_tensors(layer))) for layer in self.module.modules()]
         tensors = [tensor for _, own in self.layers for tensor in own.values()]
         tensors += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if not any(map(_functorch.is_batchedtensor, tensors)):
@@ -163,7 +158,6 @@ class _MappedCall:
             twin._modules = {
                 name: None if child is None else twins[child]
                 for name, child in twin._modules.items()
-                if child is None or child in twins
             }
         arguments = iter(given)
         leaves = [
@@ -193,29 +187,15 @@ class _Lowered(Function):
         return outputs, (0,) * len(outputs)
 
 
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield a module and its descendants, without those that compute parametrized weights."""
-    skipped = {
-        child
-        for layer in module.modules()
-        if is_parametrized(layer)
-        for child in layer.parametrizations.modules()
-    }
-    return (layer for layer in module.modules() if layer not in skipped)
-
-
 def _own_tensors(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors that a layer's methods read from it, by name."""
     for own in (layer._parameters, layer._buffers, vars(layer)):
         yield from ((name, value) for name, value in own.items() if isinstance(value, Tensor))
-    if is_parametrized(layer):
-        yield from ((name, getattr(layer, name)) for name in layer.parametrizations)
 
 
 def _twin(layer: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     """Return a shallow copy of a layer with other tensors."""
-    kind: Any = type(layer)
-    twin: nn.Module = object.__new__(kind.__base__ if is_parametrized(layer) else kind)
+    twin: nn.Module = object.__new__(type(layer))
     twin.__dict__.update(vars(layer))
     buffers = {name: tensors.pop(name, None) for name in layer._buffers}
     twin.__dict__.update(

@@ -2,7 +2,7 @@
 
 from l2l_rnn.nn.affine import Embedding, LayerNorm, Linear
 from l2l_rnn.nn.cells import GRUCell, LSTMCell, RNNCell
-from l2l_rnn.nn.conversion import convert
+from l2l_rnn.nn.conversion import convert, to_torch, unconverted
 from l2l_rnn.nn.dropout import LearnedDropout
 from l2l_rnn.nn.gru import GRU
 from l2l_rnn.nn.lru import LRU
@@ -33,4 +33,6 @@ __all__ = [
     "RNNCell",
     "RecurrentLayer",
     "convert",
+    "to_torch",
+    "unconverted",
 ]

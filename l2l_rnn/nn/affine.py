@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.layer_calls import HasTorchCounterpart, layer_call
 from l2l_rnn.mapped_axis import takes_mapped_axis
 
 
-class Linear(nn.Linear):
+class Linear(HasTorchCounterpart, nn.Linear):
     """Affine map `y = x W^T + b`; with parameters `(N, …)`, each task has its own `W` and `b`.
 
     Args:
@@ -37,6 +38,9 @@ class Linear(nn.Linear):
 
     task_axis: ClassVar[bool] = True
 
+    _forward_jit = nn.Linear.forward
+
+    @layer_call
     @takes_mapped_axis(applies=lambda input: input.dim() > 1)
     def forward(self, input: Tensor) -> Tensor:
         if input.shape[-1:] != self.weight.shape[-1:]:
@@ -48,7 +52,7 @@ class Linear(nn.Linear):
         return functional.linear(input, self.weight, self.bias)
 
 
-class Embedding(nn.Embedding):
+class Embedding(HasTorchCounterpart, nn.Embedding):
     """Learned vectors, one per token id; with a weight `(N, …)`, each task has its own table.
 
     Args:
@@ -92,6 +96,9 @@ class Embedding(nn.Embedding):
         layer.weight = nn.Parameter(embeddings, requires_grad=not freeze)
         return layer
 
+    _forward_jit = nn.Embedding.forward
+
+    @layer_call
     @takes_mapped_axis()
     def forward(self, input: Tensor) -> Tensor:
         if input.is_floating_point() or input.is_complex() or input.dtype == torch.bool:
@@ -115,7 +122,7 @@ class Embedding(nn.Embedding):
         return rows
 
 
-class LayerNorm(nn.LayerNorm):
+class LayerNorm(HasTorchCounterpart, nn.LayerNorm):
     """Layer normalization `y = (x - mean) / sqrt(var + eps) * w + b`.
 
     Mean and variance are computed over the last axes. With parameters `(N, …)`, each task has its
@@ -142,6 +149,9 @@ class LayerNorm(nn.LayerNorm):
 
     task_axis: ClassVar[bool] = True
 
+    _forward_jit = nn.LayerNorm.forward
+
+    @layer_call
     @takes_mapped_axis()
     def forward(self, input: Tensor) -> Tensor:
         sizes = tuple(self.normalized_shape)

@@ -16,7 +16,11 @@ from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional.affine import product_type
 from l2l_rnn.functional.recurrence.single_step import single_step
 from l2l_rnn.functional.recurrence.weights import State, Weights
+from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.nn.layouts import state_tensors
+
+# A cell without a task axis takes no axes before the batch, so its parameters always get the axis.
+_maps_tasks = takes_mapped_axis(shares=lambda *_, **__: False)
 
 
 class RNNCell(nn.RNNCell):
@@ -64,6 +68,7 @@ class RNNCell(nn.RNNCell):
         check_choice("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(input_size, hidden_size, bias, nonlinearity, device, dtype)
 
+    @_maps_tasks
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return _advance(self, self.nonlinearity, input, hx)[0]
 
@@ -94,6 +99,7 @@ class GRUCell(nn.GRUCell):
         _check_sizes("GRUCell", input_size, hidden_size)
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
+    @_maps_tasks
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return _advance(self, "gru", input, hx)[0]
 
@@ -125,6 +131,7 @@ class LSTMCell(nn.LSTMCell):
         _check_sizes("LSTMCell", input_size, hidden_size)
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
+    @_maps_tasks
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:

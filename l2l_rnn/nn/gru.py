@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from l2l_rnn import functional
+from l2l_rnn.functional.layer_calls import HasTorchCounterpart
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
 @CELLS.register("gru")
-class GRU(RecurrentLayer):
+class GRU(RecurrentLayer, HasTorchCounterpart):
     """Gated recurrent unit network.
 
     `r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)`, `z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)`,
@@ -30,6 +33,10 @@ class GRU(RecurrentLayer):
     """
 
     gates = 3
+
+    @property
+    def _kernel(self) -> Any:
+        return torch.gru
 
     def _cell(self) -> str | None:
         return "gru"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from l2l_rnn import functional
 from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.affine import product_type
+from l2l_rnn.functional.layer_calls import HasTorchCounterpart
 from l2l_rnn.functional.recurrence import compiled_passes
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
@@ -18,7 +20,7 @@ _FEW = 8  # sequences; see `LSTM._run_fused`
 
 
 @CELLS.register("lstm")
-class LSTM(RecurrentLayer):
+class LSTM(RecurrentLayer, HasTorchCounterpart):
     """Long short-term memory network.
 
     `i, f, o = sigmoid(W_i· x + b_i· + W_h· h + b_h·)`, `g = tanh(W_ig x + b_ig + W_hg h + b_hg)`,
@@ -70,6 +72,10 @@ class LSTM(RecurrentLayer):
     @property
     def state_sizes(self) -> tuple[int, ...]:
         return self.proj_size or self.hidden_size, self.hidden_size
+
+    @property
+    def _kernel(self) -> Any:
+        return torch.lstm
 
     def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
         """Run oneDNN's LSTM for a few sequences of one task without gradients, in float32 on a CPU.

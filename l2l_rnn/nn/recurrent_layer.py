@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.layer_calls import recurrent_call, refuse_tracing
 from l2l_rnn.functional.recurrence import reference
 from l2l_rnn.functional.recurrence.packing import Packing, choose_packing
 from l2l_rnn.functional.recurrence.weights import State
@@ -25,6 +26,7 @@ from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.nn.layouts import Layout, state_tensors
 from l2l_rnn.nn.one_step import run_one_step
 from l2l_rnn.nn.recurrent_parameters import RecurrentParameters
+from l2l_rnn.nn.torch_layers import run_kernel
 from l2l_rnn.registry import Registry
 
 CELLS: Registry[type[RecurrentLayer]] = Registry("cell")
@@ -91,6 +93,7 @@ class RecurrentLayer(RecurrentParameters):
             "override _recur"
         )
 
+    @recurrent_call
     # Without a task axis on the parameters, `(N, S, F)` would be a batch, not N sequences.
     @takes_mapped_axis(shares=lambda input, *_, **__: input.dim() > 2)
     def forward(
@@ -142,6 +145,17 @@ class RecurrentLayer(RecurrentParameters):
         y, final = self._run(layout.x, state, lengths) if fused is None else fused
         return layout.output(y), _one_or_all(tuple(map(layout.final, final)))
 
+    def _forward_jit(self, input: Any, hx: Any = None, *, lengths: Tensor | None = None) -> Any:
+        """Run torch's kernel for this layer, so that `torch.jit.trace` records it."""
+        if self._kernel is None:
+            raise refuse_tracing(self)
+        if self._has_tasks:
+            raise ShapeError(
+                f"{type(self).__name__}: a layer with a task axis cannot be traced; trace the "
+                "learner of one task, learner.select_task(n)"
+            )
+        return run_kernel(self, self._kernel, input, hx, lengths)
+
     # -- hooks for a kind of recurrence ------------------------------------------------------
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -185,6 +199,11 @@ class RecurrentLayer(RecurrentParameters):
     def _outputs(self, layer: int, x: Tensor, states: State) -> Tensor:
         """Compute one layer's outputs from its input x and the states after all steps."""
         return states[0]
+
+    @property
+    def _kernel(self) -> Any:
+        """The kernel of torch for this layer, such as `torch.lstm`; None if there is none."""
+        return None
 
     def _run_fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
         """Run torch's kernel in place of `_run`; return None if it is slower or does not apply."""

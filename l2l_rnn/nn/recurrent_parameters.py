@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.layer_calls import NotScripted
 from l2l_rnn.functional.recurrence.weights import Weights
 
 
-class RecurrentParameters(nn.Module):
+class RecurrentParameters(NotScripted):
     """Base class of `RecurrentLayer`, which documents the arguments: everything but `forward`."""
 
     task_axis: ClassVar[bool] = True
@@ -80,7 +81,8 @@ class RecurrentParameters(nn.Module):
         with torch.no_grad():
             if all(fn(tensor) is tensor for tensor in (*self.parameters(), *self.buffers())):
                 return self
-        return super()._apply(fn, recurse)
+        # Not super(): a converted subclass of a torch layer has torch's class as another base.
+        return nn.Module._apply(self, fn, recurse)
 
     def extra_repr(self) -> str:
         defaults = {
@@ -124,6 +126,16 @@ class RecurrentParameters(nn.Module):
         if not self._has_tasks:
             directions = [parameter.unsqueeze(0) for parameter in directions]
         return torch.cat(directions) if len(directions) > 1 else directions[0]
+
+    def flat_weights(self) -> list[Tensor]:
+        """Return all parameters of all layers and directions, in torch's order."""
+        names = self._parameter_shapes(1)
+        return [
+            getattr(self, name + suffix)
+            for layer in range(self.num_layers)
+            for suffix in self._suffixes(layer)
+            for name in names
+        ]
 
     def _weights(self, layer: int) -> Weights:
         names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]

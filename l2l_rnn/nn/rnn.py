@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice
+from l2l_rnn.functional.layer_calls import HasTorchCounterpart
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
 @CELLS.register("rnn")
-class RNN(RecurrentLayer):
+class RNN(RecurrentLayer, HasTorchCounterpart):
     """Simple recurrent network: `h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`.
 
     `W_ih`, `W_hh`, `b_ih`, `b_hh` are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`
@@ -56,6 +58,10 @@ class RNN(RecurrentLayer):
             dtype,
         )
         self.nonlinearity = check_choice("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
+
+    @property
+    def _kernel(self) -> Any:
+        return torch.rnn_relu if self.nonlinearity == "relu" else torch.rnn_tanh
 
     def _cell(self) -> str | None:
         return self.nonlinearity

@@ -31,18 +31,20 @@ from l2l_rnn.algorithms.inner_loop.nested_values import map_tensors, tensors_in,
 from l2l_rnn.algorithms.inner_loop.running_statistics import RunningStatistics
 from l2l_rnn.axes import knows_tasks
 from l2l_rnn.errors import ArgumentTypeError, L2LRNNError, ShapeError
+from l2l_rnn.nn.conversion import is_convertible
+from l2l_rnn.nn.torch_layers import is_torch_recurrent
 
 Function = Callable[..., Any]
 
 
 def check_layers(who: str, module: nn.Module) -> None:
-    """Check that a module has no recurrent layer of torch, which cannot have a task axis.
+    """Check that a module has no recurrent layer of torch that `nn.convert` would replace.
 
     Raises:
         ArgumentTypeError: it has one; the message names it.
     """
     for path, layer in module.named_modules():
-        if isinstance(layer, nn.RNNBase):
+        if is_torch_recurrent(layer) and is_convertible(layer):
             raise ArgumentTypeError(
                 f"{who}: no layer may be a recurrent layer of torch, which cannot run many tasks, "
                 f"but {path or 'the model'} is a {type(layer).__name__}; convert the model with "
