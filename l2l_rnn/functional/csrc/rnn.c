@@ -81,7 +81,7 @@ static int64_t workspace(const Job *job)
 #endif
 
 /* `recurrence/compiled_passes.py` loads only a build with its own version and struct size. */
-EXPORT int rnn_version(void) { return 6; }
+EXPORT int rnn_version(void) { return 7; }
 EXPORT int rnn_job_size(void) { return sizeof(Job); }
 
 /* Process all items of a job; see `run_items`. */

@@ -6,6 +6,8 @@ Leading axes `…`, including the task axis, broadcast.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -38,7 +40,7 @@ def cosine_similarity(memory: Tensor, keys: Tensor, eps: float = _EPS) -> Tensor
         tensor([[1., 0., 0.]])
     """
     _check_sizes("cosine_similarity", memory, keys)
-    return unit_vectors(keys, eps) @ memory.mT * _inverse_lengths(memory, eps).unsqueeze(-2)
+    return _cosines(memory, keys, eps)
 
 
 def content_weights(memory: Tensor, keys: Tensor, strengths: Tensor, eps: float = _EPS) -> Tensor:
@@ -64,9 +66,9 @@ def content_weights(memory: Tensor, keys: Tensor, strengths: Tensor, eps: float 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, eq. 5 and 6.
     """
     _check_sizes("content_weights", memory, keys)
-    scale = strengths * _inverse_lengths(keys, eps)
-    similar = (keys * scale.unsqueeze(-1)) @ memory.mT
-    return torch.softmax(similar * _inverse_lengths(memory, eps).unsqueeze(-2), -1)
+    # A product of a strength with the inverse length of a short key could overflow.
+    strengths = strengths.clamp(max=_sharpest(strengths)).unsqueeze(-1)
+    return torch.softmax(strengths * _cosines(memory, keys, eps), -1)
 
 
 def unit_vectors(x: Tensor, eps: float = _EPS) -> Tensor:
@@ -76,6 +78,20 @@ def unit_vectors(x: Tensor, eps: float = _EPS) -> Tensor:
         `(…, K)` -> `(…, K)`.
     """
     return x * _inverse_lengths(x, eps).unsqueeze(-1)
+
+
+def bounded_exp(x: Tensor) -> Tensor:
+    """Compute `exp x`, limited to the largest sharpness that has an effect.
+
+    Shapes:
+        `(…)` -> `(…)`.
+    """
+    return x.clamp(max=math.log(_sharpest(x))).exp()
+
+
+def bounded_exp_slope(x: Tensor) -> Tensor:
+    """Compute the derivative of `bounded_exp`."""
+    return x.exp().masked_fill(x > math.log(_sharpest(x)), 0)
 
 
 def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
@@ -95,8 +111,17 @@ def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
         tensor([[0.5000, 0.5000],
                 [0.0000, 0.0000]])
     """
-    lowest = torch.finfo(scores.dtype).min / 2
+    lowest = torch.finfo(scores.dtype).min
     return scores.masked_fill(~allowed, lowest).softmax(-1).masked_fill(~allowed, 0)
+
+
+def one_hot(slots: Tensor, count: int) -> Tensor:
+    """Return whether each index is that of a slot. Unlike torch's `one_hot`, `vmap` can map it.
+
+    Shapes:
+        `(…)` -> `(…, count)`, bool.
+    """
+    return slots.unsqueeze(-1) == torch.arange(count, device=slots.device)
 
 
 def interpolate(before: Tensor, now: Tensor, gates: Tensor) -> Tensor:
@@ -161,7 +186,8 @@ def sharpen(weights: Tensor, exponents: Tensor) -> Tensor:
 
     Source: as `content_weights`, eq. 9. 1e-16 is added to every weight.
     """
-    return torch.softmax((weights + _TINY).log() * exponents.unsqueeze(-1), -1)
+    exponents = exponents.clamp(max=_sharpest(exponents)).unsqueeze(-1)
+    return torch.softmax((weights + _TINY).log() * exponents, -1)
 
 
 def allocation(usage: Tensor) -> Tensor:
@@ -186,7 +212,8 @@ def allocation(usage: Tensor) -> Tensor:
     derivative. Usage is rounded to multiples of `2^-16` before sorting, so that floating-point
     errors do not decide which slot comes first; tied slots stay in the order of their indices.
     """
-    order = (usage.detach() * 2**16).round().argsort(dim=-1, stable=True)
+    # A stable argsort has no batching rule, but sort has one.
+    order = (usage.detach() * 2**16).round().sort(dim=-1, stable=True).indices
     ascending = usage.gather(-1, order)
     # Rounding may leave values below 0. No clamp: its derivative at 0 depends on the torch version.
     used = ascending.masked_fill(ascending < 0, 0)
@@ -226,6 +253,20 @@ def temporal_links(links: Tensor, precedence: Tensor, weights: Tensor) -> tuple[
     links = torch.addcmul(kept, rows * off_diagonal, columns)
     precedence = torch.addcmul(weights, 1 - weights.sum(-1, keepdim=True), precedence)
     return links, precedence
+
+
+def _sharpest(x: Tensor) -> float:
+    """Return the largest sharpness, strength or exponent that has an effect, `2^46` in float32.
+
+    It gives all weights to the largest values even if others differ from them only by rounding. The
+    products of a greater one, and of the gradients that it multiplies, would only overflow.
+    """
+    limits = torch.finfo(x.dtype)
+    return min(limits.eps**-2, limits.max**0.75)  # the second in float16
+
+
+def _cosines(memory: Tensor, keys: Tensor, eps: float) -> Tensor:
+    return unit_vectors(keys, eps) @ memory.mT * _inverse_lengths(memory, eps).unsqueeze(-2)
 
 
 def _inverse_lengths(vectors: Tensor, eps: float) -> Tensor:

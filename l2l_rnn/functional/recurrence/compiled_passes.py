@@ -21,7 +21,7 @@ from l2l_rnn.functional.recurrence.cells import GRUCell, LSTMCell, ReluCell, Tan
 MINIMAL = "minimal"  # the recurrence of `min_recurrence`, which has no `PackedCell`
 _CELLS = (TanhCell, ReluCell, GRUCell, LSTMCell, MINIMAL)  # in the order of rnn.c
 _PASSES = ("forward", "adjoint", "tangent")  # in the order of rnn.c
-_VERSION = 6  # must equal the version in rnn.c, which covers its headers too
+_VERSION = 7  # must equal the version in rnn.c, which covers its headers too
 _BLOCK = 48  # most rows in an item of work, so that the data of a step stays in the cache
 
 _ARRAYS = (
