@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from l2l_rnn.errors import ShapeError
 
@@ -21,7 +22,8 @@ def cosine_similarity(memory: Tensor, keys: Tensor, eps: float = _EPS) -> Tensor
     """Compute the cosine similarity `k · m / (|k| |m|)` of every key and every slot.
 
     Norms are computed as `sqrt(|v|^2 + eps^2)`. The similarity of a zero vector is therefore 0, and
-    every derivative is finite, at most about `1 / eps`.
+    every derivative is finite, at most about `1 / eps`. If `|v|^2` overflows, as for norms above
+    about 1e19 in float32, the similarity is 0 too.
 
     Args:
         memory: `m`, the slots.
@@ -40,7 +42,7 @@ def cosine_similarity(memory: Tensor, keys: Tensor, eps: float = _EPS) -> Tensor
         tensor([[1., 0., 0.]])
     """
     _check_sizes("cosine_similarity", memory, keys)
-    return _cosines(memory, keys, eps)
+    return unit_vectors(keys, eps) @ memory.mT * _inverse_lengths(memory, eps).unsqueeze(-2)
 
 
 def content_weights(memory: Tensor, keys: Tensor, strengths: Tensor, eps: float = _EPS) -> Tensor:
@@ -66,9 +68,9 @@ def content_weights(memory: Tensor, keys: Tensor, strengths: Tensor, eps: float 
     Source: A. Graves, G. Wayne and I. Danihelka, 2014, Neural Turing Machines, eq. 5 and 6.
     """
     _check_sizes("content_weights", memory, keys)
-    # A product of a strength with the inverse length of a short key could overflow.
-    strengths = strengths.clamp(max=_sharpest(strengths)).unsqueeze(-1)
-    return torch.softmax(strengths * _cosines(memory, keys, eps), -1)
+    scale = strengths * _inverse_lengths(keys, eps)
+    similar = (keys * scale.unsqueeze(-1)) @ memory.mT
+    return torch.softmax(similar * _inverse_lengths(memory, eps).unsqueeze(-2), -1)
 
 
 def unit_vectors(x: Tensor, eps: float = _EPS) -> Tensor:
@@ -87,6 +89,15 @@ def bounded_exp(x: Tensor) -> Tensor:
         `(…)` -> `(…)`.
     """
     return x.clamp(max=math.log(_sharpest(x))).exp()
+
+
+def bounded_softplus(x: Tensor) -> Tensor:
+    """Compute `log(1 + exp x)`, with the same limit.
+
+    Shapes:
+        `(…)` -> `(…)`.
+    """
+    return F.softplus(x).clamp(max=_sharpest(x))
 
 
 def bounded_exp_slope(x: Tensor) -> Tensor:
@@ -186,8 +197,7 @@ def sharpen(weights: Tensor, exponents: Tensor) -> Tensor:
 
     Source: as `content_weights`, eq. 9. 1e-16 is added to every weight.
     """
-    exponents = exponents.clamp(max=_sharpest(exponents)).unsqueeze(-1)
-    return torch.softmax((weights + _TINY).log() * exponents, -1)
+    return torch.softmax((weights + _TINY).log() * exponents.unsqueeze(-1), -1)
 
 
 def allocation(usage: Tensor) -> Tensor:
@@ -263,10 +273,6 @@ def _sharpest(x: Tensor) -> float:
     """
     limits = torch.finfo(x.dtype)
     return min(limits.eps**-2, limits.max**0.75)  # the second in float16
-
-
-def _cosines(memory: Tensor, keys: Tensor, eps: float) -> Tensor:
-    return unit_vectors(keys, eps) @ memory.mT * _inverse_lengths(memory, eps).unsqueeze(-2)
 
 
 def _inverse_lengths(vectors: Tensor, eps: float) -> Tensor:
