@@ -1,4 +1,4 @@
-"""Loading of the compiled code, and a check of the tensors that it may read."""
+"""Loading of the compiled code, the number of its threads, and the tensors that it may read."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def may_touch(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def threads() -> int:
-    """Return the number of threads that a pass uses."""
-    return torch.get_num_threads() if OPENMP else 1
+    """Return the number of threads that a pass uses: those of torch, or 1 in a forked child."""
+    return torch.get_num_threads() if OPENMP and not _is_forked_child else 1
 
 
 def load(name: str, version: int, job_size: int) -> Callable[..., int] | None:
@@ -71,4 +71,22 @@ def _find_openmp() -> int | None:
         return None
 
 
+def _use_one_thread() -> None:
+    """Use one thread from now on, in a child process that was just forked.
+
+    A fork copies only the thread that calls it. GNU's OpenMP does not notice, and a child that
+    starts a parallel region waits for ever for the threads of its parent. This concerns torch's
+    own operations as much as the passes, so the child gets the setting that torch's DataLoader
+    gives its workers. `torch.set_num_threads` can raise it again for torch's operations, which is
+    safe only if the parent had not used a second thread. The passes stay on one thread.
+    """
+    global _is_forked_child
+    _is_forked_child = True
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+
+
 OPENMP = _find_openmp()
+_is_forked_child = False
+if OPENMP and hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_use_one_thread)

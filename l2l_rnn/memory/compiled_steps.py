@@ -13,7 +13,7 @@ from l2l_rnn.functional.memory.autograd import slot_recurrence
 from l2l_rnn.functional.memory.heads import Heads
 
 Module = TypeVar("Module", bound=nn.Module)
-_AXES = (2, 2, 1, 0)  # of weight_back, weight_heads, bias_heads and the sharpness, without tasks
+_AXES = (2, 2, 1, 0)  # of weight_back, weight_heads, bias_heads, log_sharpness, without tasks
 
 
 def compiled_steps(
@@ -33,7 +33,7 @@ def compiled_steps(
             inside)`, with a task axis on the parameters. It returns the results of all steps
             and the last parts.
         features: the controller's input at each step.
-        parameters: weight_back, weight_heads, bias_heads and, for a MANN, its sharpness.
+        parameters: weight_back, weight_heads, bias_heads and, for a MANN, its log_sharpness.
         parts: the state before the first step, in the order of `slot_recurrence`.
         others: fields that the steps change but that have no gradient.
         inside: True at steps inside a sequence, False at padding; None for no padding.

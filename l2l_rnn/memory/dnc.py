@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from l2l_rnn import functional
+from l2l_rnn.functional.memory.addressing import bounded_softplus
 from l2l_rnn.functional.memory.heads import DNCHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
@@ -212,7 +212,7 @@ class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
         rows = parts[0].unflatten(-1, (-1, size))  # the read keys, the write key, the write vector
         keys, write_key, vector = rows.split([heads, 1, 1], -2)
         erase, free, gates = parts[1].sigmoid().split([size, heads, 2], -1)
-        strengths = 1 + F.softplus(parts[2])
+        strengths = 1 + bounded_softplus(parts[2])
         modes = parts[3].unflatten(-1, (3, heads)).softmax(-2).unsqueeze(-1)  # (…, 3, R, 1)
 
         memory, last, usage = state.memory, state.write_weights, state.usage

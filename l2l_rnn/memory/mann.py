@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_choice, check_number
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.memory.addressing import bounded_exp, one_hot
 from l2l_rnn.functional.memory.heads import MANNHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
@@ -226,12 +226,12 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         return {"usage": state.usage, "used": state.used, "overwritten": state.overwritten}
 
     def _stepped(self) -> list[Tensor]:
-        # log_sharpness is (1,) or (N, 1); the compiled steps expect the sharpness as () or (N,).
-        return [*super()._stepped(), self.log_sharpness.exp().squeeze(-1)]
+        # log_sharpness is (1,) or (N, 1); the compiled steps expect () or (N,).
+        return [*super()._stepped(), self.log_sharpness.squeeze(-1)]
 
     def _with_stepped(self, parameters: Sequence[Tensor]) -> ControllerMemory[MANNState]:
         layer = super()._with_stepped(parameters)
-        layer.__dict__["_parameters"]["log_sharpness"] = parameters[3].log().unsqueeze(-1)
+        layer.__dict__["_parameters"]["log_sharpness"] = parameters[3].unsqueeze(-1)
         return layer
 
     def _advance(self, features: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
@@ -248,12 +248,14 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         contents = contents.tanh().unflatten(-1, (-1, self.slot_size)) if own else keys
         gates = gates.sigmoid().unsqueeze(-1)
 
-        slots = state.usage.argsort(dim=-1, stable=True)[..., : self.read_heads]
-        least = F.one_hot(slots, self.slots).to(keys.dtype)  # w^lu, (…, R, M)
+        # A stable argsort has no batching rule, but sort has one.
+        slots = state.usage.sort(dim=-1, stable=True).indices[..., : self.read_heads]
+        least = one_hot(slots, self.slots).to(keys.dtype)  # w^lu, (…, R, M)
         writing = gates * state.read_weights + (1 - gates) * least
         wiped = least.sum(-2)
         memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ contents
-        strengths = align_tasks(self.log_sharpness.exp(), 1, keys[..., 0])  # broadcasts to (…, R)
+        sharpness = bounded_exp(self.log_sharpness)
+        strengths = align_tasks(sharpness, 1, keys[..., 0])  # broadcasts to (…, R)
         reading = functional.content_weights(memory, keys, strengths, self.eps)
         reads = reading @ memory
         # Usage only orders the slots, and an order has no derivative.

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_int
+from l2l_rnn.functional.memory.addressing import bounded_softplus
 from l2l_rnn.functional.memory.heads import NTMHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
 from l2l_rnn.memory.recurrent_memory import LAYERS
@@ -204,7 +204,7 @@ class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
         keys, adds = parts[0].tanh().unflatten(-1, (-1, size)).split([heads, self.write_heads], -2)
         sigmoids = parts[1].sigmoid()
         gates, erases = sigmoids[..., :heads], sigmoids[..., heads:].unflatten(-1, (-1, size))
-        strengths, exponents = F.softplus(parts[2]).chunk(2, -1)
+        strengths, exponents = bounded_softplus(parts[2]).chunk(2, -1)
         shifts = parts[3].unflatten(-1, (heads, -1)).softmax(-1)
 
         content = functional.content_weights(memory, keys, strengths, self.eps)

@@ -51,7 +51,8 @@ class TaskLoader(Iterator[TaskBatch]):
             None does so if `device` is a CUDA device.
         prefetch: number of batches that a background thread draws in advance; 0 draws on demand.
             It is ignored if tasks are drawn one at a time, which uses Python's global generator;
-            the main thread may use that generator at the same time.
+            the main thread may use that generator at the same time. A forked child continues
+            after the last batch that was returned before the fork, with a thread of its own.
         rank: index of this process.
         world_size: number of processes that share the tasks. All processes follow the same stream,
             and each takes its part of every batch, tasks `rank * N // world_size` up to
@@ -139,7 +140,7 @@ class TaskLoader(Iterator[TaskBatch]):
     def __next__(self) -> TaskBatch:
         if self._batch == self.batches:
             raise StopIteration
-        if self._stream is None:
+        if self._stream is None or (isinstance(self._stream, Prefetcher) and self._stream.lost):
             self._stream = stream(self._draw, self._state, self._pin_memory)
             if self._prefetch and self.at_once:
                 self._stream = Prefetcher(self._stream, self._prefetch)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 import weakref
 from collections.abc import Iterator
 from typing import Generic, TypeVar
+
+from l2l_rnn.errors import DataError
 
 T = TypeVar("T")
 
@@ -17,6 +20,9 @@ class Prefetcher(Iterator[T], Generic[T]):
 
     An exception in the iterator is raised in place of its item. The thread ends when the iterator
     ends, at `close`, and when this object is garbage collected.
+
+    A forked child gets a copy of this object without the thread. `lost` is True there, and reading
+    raises a DataError.
 
     Args:
         items: the iterator. It must not hold a reference to this object or its owner; otherwise
@@ -35,11 +41,22 @@ class Prefetcher(Iterator[T], Generic[T]):
             target=_fill, args=(items, self._queue, stop), name="l2l_rnn prefetch", daemon=True
         )
         self._finish = weakref.finalize(self, _end, self._queue, stop, thread)
+        self._process = os.getpid()
         thread.start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether this process was forked after the thread had started, and lacks it."""
+        return os.getpid() != self._process
 
     def __next__(self) -> T:
         if not self._finish.alive:
             raise StopIteration
+        if self.lost:
+            raise DataError(
+                "Prefetcher: items must be read in the process that started the thread, got a "
+                "process forked from it; make a Prefetcher after the fork"
+            )
         taken = self._queue.get()
         if isinstance(taken, BaseException):
             self.close()

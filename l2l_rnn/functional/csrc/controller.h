@@ -51,7 +51,7 @@ TARGET static void FN(controller_adjoint)(const Job *job, const float *restrict 
         float tanh_c = activations[4 * H + j];
         float m = dcell[j] + dhidden[j] * o * (1 - tanh_c * tanh_c);
         da[j] = m * g * i * (1 - i);
-        da[H + j] = m * prev_cell[j] * f * (1 - f);
+        da[H + j] = f * (1 - f) * m * prev_cell[j];
         da[2 * H + j] = m * i * (1 - g * g);
         da[3 * H + j] = dhidden[j] * tanh_c * o * (1 - o);
         dcell[j] = m * f;

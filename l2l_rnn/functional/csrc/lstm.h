@@ -39,7 +39,7 @@ INLINE void FN(lstm_adjoint)(int64_t H, const float *restrict gates, const float
         float m = mu[j] + lam[j] * o * (1 - tau * tau);
         mu[j] = m;
         da[j] = m * g * i * (1 - i);
-        da[H + j] = m * c_before[j] * f * (1 - f);
+        da[H + j] = f * (1 - f) * m * c_before[j];
         da[2 * H + j] = m * i * (1 - g * g);
         da[3 * H + j] = lam[j] * tau * o * (1 - o);
         mu_before[j] += m * f;

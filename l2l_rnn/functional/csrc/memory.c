@@ -31,7 +31,10 @@
 
 #include "common.h"
 
-#define LOG_EPS 1e-16f /* added to the argument of a logarithm, as in `memory/addressing.py` */
+/* As in `memory/addressing.py`: what is added to the argument of a logarithm, and the largest
+ * strength or exponent that has an effect. */
+#define LOG_EPS 1e-16f
+#define SHARPEST 0x1p46f
 
 /* For the functions of a step. If they were all inlined into one, it would run out of registers. */
 #define NOINLINE __attribute__((noinline))
@@ -232,7 +235,7 @@ static int64_t lay_out(const Job *job, float *room, Workspace *work)
 #endif
 
 /* `memory/compiled_passes.py` loads only a build with its own version and struct size. */
-EXPORT int memory_version(void) { return 6; }
+EXPORT int memory_version(void) { return 7; }
 EXPORT int memory_job_size(void) { return sizeof(Job); }
 
 /* Process all items of a job; see `run_items`. */

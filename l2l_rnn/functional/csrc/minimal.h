@@ -2,9 +2,18 @@
  *
  * Pre-activations a stack a_z, a_n; there is no product with the state. With s = sigmoid:
  *
- *     z = s(a_z)    n = g(a_n)    h = h_before + z (n - h_before)
+ *     z = s(a_z)    n = g(a_n)    h = y h_before + z n    y = 1 - z
  *
- * Each pass is a loop over the steps, and recomputes the gates. */
+ * Both z and y are computed from exp(-|a_z|), so neither loses its digits where it is nearly 0. A
+ * huge h_before is then forgotten completely. Each pass is a loop over the steps, and recomputes
+ * the gates. */
+
+TARGET static inline void FN(both_gates)(float a, float *z, float *y)
+{
+    float e = FN(exponential)(a < 0 ? a : -a), near_1 = 1.0f / (1.0f + e), near_0 = e * near_1;
+    *z = a < 0 ? near_0 : near_1;
+    *y = a < 0 ? near_1 : near_0;
+}
 
 /* g(x) is x + 1/2 for x >= 0, with g' = 1 and g'' = 0, and s(x) below, with g' = g (1 - g) and
  * g'' = g' (1 - 2 g). */
@@ -17,35 +26,38 @@ TARGET static inline float FN(positive)(float x)
 TARGET static void FN(min_forward_row)(int64_t H, const float *restrict a,
                                        const float *restrict before, float *restrict h)
 {
-    for (int64_t j = 0; j < H; j++)
-        h[j] = before[j] + FN(sigmoid)(a[j]) * (FN(positive)(a[H + j]) - before[j]);
+    for (int64_t j = 0; j < H; j++) {
+        float z, y;
+        FN(both_gates)(a[j], &z, &y);
+        h[j] = y * before[j] + z * FN(positive)(a[H + j]);
+    }
 }
 
 /* The gradients of lambda h are
  *
- *     da_z = lambda (n - h_before) z (1 - z)    da_n = lambda z g'(a_n)
- *     w.r.t. h_before: lambda (1 - z)
+ *     da_z = lambda (n - h_before) z y    da_n = lambda z g'(a_n)    w.r.t. h_before: lambda y
  */
 TARGET static void FN(min_adjoint_row)(int64_t H, const float *restrict a,
                                        const float *restrict before, const float *restrict lam,
                                        float *restrict da, float *restrict lam_before)
 {
     for (int64_t j = 0; j < H; j++) {
-        float z = FN(sigmoid)(a[j]), n = FN(positive)(a[H + j]);
+        float z, y, n = FN(positive)(a[H + j]);
         float slope_n = a[H + j] >= 0 ? 1 : n * (1 - n);
-        da[j] = lam[j] * (n - before[j]) * z * (1 - z);
+        FN(both_gates)(a[j], &z, &y);
+        da[j] = z * y * lam[j] * (n - before[j]);
         da[H + j] = lam[j] * z * slope_n;
-        lam_before[j] += lam[j] * (1 - z);
+        lam_before[j] += lam[j] * y;
     }
 }
 
-/* The tangents are z' = z (1 - z) a_z', n' = g'(a_n) a_n' and
+/* The tangents are z' = z y a_z', n' = g'(a_n) a_n' and
  *
- *     h' = h_before' + z' (n - h_before) + z (n' - h_before')
+ *     h' = y h_before' + z n' + z' (n - h_before)
  *
  * and the gradients of L = lambda h', with lambda, a' and h_before' fixed, are
  *
- *     dL/da_z = lambda (z' (1 - 2 z) (n - h_before) + z (1 - z) (n' - h_before'))
+ *     dL/da_z = lambda (z' (y - z) (n - h_before) + z y (n' - h_before'))
  *     dL/da_n = lambda (z' g'(a_n) + z g''(a_n) a_n')    dL/dh_before = -lambda z'
  */
 TARGET static void FN(min_tangent_row)(int64_t H, const float *restrict a,
@@ -56,16 +68,16 @@ TARGET static void FN(min_tangent_row)(int64_t H, const float *restrict a,
                                        float *restrict a_gradient, float *restrict dh_before)
 {
     for (int64_t j = 0; j < H; j++) {
-        float z = FN(sigmoid)(a[j]), n = FN(positive)(a[H + j]);
-        float slope_z = z * (1 - z), slope_n = n * (1 - n), bend_n = slope_n * (1 - 2 * n);
+        float z, y, n = FN(positive)(a[H + j]);
+        FN(both_gates)(a[j], &z, &y);
+        float slope_z = z * y, slope_n = n * (1 - n), bend_n = slope_n * (1 - 2 * n);
         slope_n = a[H + j] >= 0 ? 1 : slope_n;
         bend_n = a[H + j] >= 0 ? 0 : bend_n;
         float z_tangent = a_tangent[j] * slope_z, n_tangent = a_tangent[H + j] * slope_n;
-        h_tangent[j] = h_tangent_before[j] + z_tangent * (n - before[j])
-                       + z * (n_tangent - h_tangent_before[j]);
-        a_gradient[j] = lam[j]
-                        * (z_tangent * (1 - 2 * z) * (n - before[j])
-                           + slope_z * (n_tangent - h_tangent_before[j]));
+        h_tangent[j] = y * h_tangent_before[j] + z * n_tangent + z_tangent * (n - before[j]);
+        a_gradient[j] =
+            lam[j]
+            * (z_tangent * (y - z) * (n - before[j]) + slope_z * (n_tangent - h_tangent_before[j]));
         a_gradient[H + j] = lam[j] * (z_tangent * slope_n + z * a_tangent[H + j] * bend_n);
         dh_before[j] -= lam[j] * z_tangent;
     }

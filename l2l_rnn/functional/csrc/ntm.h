@@ -70,7 +70,7 @@ TARGET static void FN(lay_interpolated)(int64_t M, int64_t reach, const float *p
                                         float *ring)
 {
     SIMD
-    for (int64_t i = 0; i < M; i++) scratch[i] = prev[i] + gate * (content[i] - prev[i]);
+    for (int64_t i = 0; i < M; i++) scratch[i] = (1 - gate) * prev[i] + gate * content[i];
     FN(lay_ring)(M, reach, scratch, ring);
 }
 
@@ -141,7 +141,7 @@ TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterfac
             }
             SIMD_SUM(de, da)
             for (int64_t i = 0; i < M; i++) {
-                float through = dmemory[i] * memory[i] * others[i];
+                float through = dmemory[i] * others[i] * memory[i];
                 de -= through * w[i];
                 da += dmemory[i] * w[i];
                 dw[i] += dmemory[i] * a - through * e;
@@ -157,6 +157,12 @@ TARGET NOINLINE static void FN(ntm_write_adjoint)(const Job *job, FN(NTMInterfac
 }
 
 /* -- one step ------------------------------------------------------------------------------ */
+
+TARGET static inline float FN(ntm_gamma)(float exponent)
+{
+    float gamma = 1 + exponent;
+    return gamma > SHARPEST ? SHARPEST : gamma; /* NaN stays NaN */
+}
 
 /* `next` may share storage with `prev`. `index` is the step's index in arrays over steps. */
 TARGET NOINLINE static void FN(ntm_step)(const Job *job, int64_t index, float *interface_vector,
@@ -178,7 +184,7 @@ TARGET NOINLINE static void FN(ntm_step)(const Job *job, int64_t index, float *i
         FN(shift)(M, reach, xi.shifts + h * taps, 1, ring, shifted);
         SIMD
         for (int64_t i = 0; i < M; i++) line[i] = FN(logarithm)(shifted[i] + LOG_EPS);
-        FN(softmax)(M, line, 1.0f + xi.exponents[h], weights + h * M);
+        FN(softmax)(M, line, FN(ntm_gamma)(xi.exponents[h]), weights + h * M);
     }
     for (int64_t h = 0; h < R; h++)
         FN(read_memory)(job, memory, weights + h * M, next->part[READS] + h * W);
@@ -202,14 +208,14 @@ TARGET NOINLINE static void FN(ntm_weights_adjoint)(const Job *job, int64_t inde
     const float *prev_weights = prev->part[WEIGHTS] + h * M;
     float *dweights = d->part[WEIGHTS] + h * M, *dshifts = dxi.shifts + h * taps;
     float *line = scratch, *through = line + M, *ring = through + M, *rest = ring + M + 2 * reach;
-    float gamma = 1 + xi.exponents[h], gate = xi.gates[h], dgate = 0;
+    float gamma = FN(ntm_gamma)(xi.exponents[h]), gate = xi.gates[h], dgate = 0;
 
     FN(softmax_adjoint)(M, next->part[WEIGHTS] + h * M, dweights, through);
     SIMD
     for (int64_t i = 0; i < M; i++) line[i] = FN(logarithm)(shifted[i] + LOG_EPS);
-    dxi.exponents[h] = FN(dot)(M, through, line);
+    dxi.exponents[h] = gamma < SHARPEST ? FN(dot)(M, through, line) : 0;
     SIMD
-    for (int64_t i = 0; i < M; i++) through[i] *= gamma / (shifted[i] + LOG_EPS);
+    for (int64_t i = 0; i < M; i++) through[i] = through[i] * gamma / (shifted[i] + LOG_EPS);
 
     FN(lay_interpolated)(M, reach, prev_weights, content, gate, line, ring);
     for (int64_t j = -reach; j <= reach; j++)

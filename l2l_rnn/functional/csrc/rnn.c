@@ -111,7 +111,7 @@ static const int64_t KEPT_OF_STEP[] = {[TANH] = 1, [RELU] = 1, [GRU] = 4, [LSTM]
 #endif
 
 /* `recurrence/compiled_passes.py` loads only a build with its own version and struct size. */
-EXPORT int rnn_version(void) { return 7; }
+EXPORT int rnn_version(void) { return 8; }
 EXPORT int rnn_job_size(void) { return sizeof(Job); }
 
 /* Process all items of a job; see `run_items`. */

@@ -6,8 +6,11 @@ Leading axes `…`, including the task axis, broadcast.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from l2l_rnn.errors import ShapeError
 
@@ -19,7 +22,8 @@ def cosine_similarity(memory: Tensor, keys: Tensor, eps: float = _EPS) -> Tensor
     """Compute the cosine similarity `k · m / (|k| |m|)` of every key and every slot.
 
     Norms are computed as `sqrt(|v|^2 + eps^2)`. The similarity of a zero vector is therefore 0, and
-    every derivative is finite, at most about `1 / eps`.
+    every derivative is finite, at most about `1 / eps`. If `|v|^2` overflows, as for norms above
+    about 1e19 in float32, the similarity is 0 too.
 
     Args:
         memory: `m`, the slots.
@@ -78,6 +82,29 @@ def unit_vectors(x: Tensor, eps: float = _EPS) -> Tensor:
     return x * _inverse_lengths(x, eps).unsqueeze(-1)
 
 
+def bounded_exp(x: Tensor) -> Tensor:
+    """Compute `exp x`, limited to the largest sharpness that has an effect.
+
+    Shapes:
+        `(…)` -> `(…)`.
+    """
+    return x.clamp(max=math.log(_sharpest(x))).exp()
+
+
+def bounded_softplus(x: Tensor) -> Tensor:
+    """Compute `log(1 + exp x)`, with the same limit.
+
+    Shapes:
+        `(…)` -> `(…)`.
+    """
+    return F.softplus(x).clamp(max=_sharpest(x))
+
+
+def bounded_exp_slope(x: Tensor) -> Tensor:
+    """Compute the derivative of `bounded_exp`."""
+    return x.exp().masked_fill(x > math.log(_sharpest(x)), 0)
+
+
 def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
     """Compute the softmax over the allowed positions of the last axis; all others get 0.
 
@@ -95,8 +122,17 @@ def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
         tensor([[0.5000, 0.5000],
                 [0.0000, 0.0000]])
     """
-    lowest = torch.finfo(scores.dtype).min / 2
+    lowest = torch.finfo(scores.dtype).min
     return scores.masked_fill(~allowed, lowest).softmax(-1).masked_fill(~allowed, 0)
+
+
+def one_hot(slots: Tensor, count: int) -> Tensor:
+    """Return whether each index is that of a slot. Unlike torch's `one_hot`, `vmap` can map it.
+
+    Shapes:
+        `(…)` -> `(…, count)`, bool.
+    """
+    return slots.unsqueeze(-1) == torch.arange(count, device=slots.device)
 
 
 def interpolate(before: Tensor, now: Tensor, gates: Tensor) -> Tensor:
@@ -186,7 +222,8 @@ def allocation(usage: Tensor) -> Tensor:
     derivative. Usage is rounded to multiples of `2^-16` before sorting, so that floating-point
     errors do not decide which slot comes first; tied slots stay in the order of their indices.
     """
-    order = (usage.detach() * 2**16).round().argsort(dim=-1, stable=True)
+    # A stable argsort has no batching rule, but sort has one.
+    order = (usage.detach() * 2**16).round().sort(dim=-1, stable=True).indices
     ascending = usage.gather(-1, order)
     # Rounding may leave values below 0. No clamp: its derivative at 0 depends on the torch version.
     used = ascending.masked_fill(ascending < 0, 0)
@@ -226,6 +263,16 @@ def temporal_links(links: Tensor, precedence: Tensor, weights: Tensor) -> tuple[
     links = torch.addcmul(kept, rows * off_diagonal, columns)
     precedence = torch.addcmul(weights, 1 - weights.sum(-1, keepdim=True), precedence)
     return links, precedence
+
+
+def _sharpest(x: Tensor) -> float:
+    """Return the largest sharpness, strength or exponent that has an effect, `2^46` in float32.
+
+    It gives all weights to the largest values even if others differ from them only by rounding. The
+    products of a greater one, and of the gradients that it multiplies, would only overflow.
+    """
+    limits = torch.finfo(x.dtype)
+    return min(limits.eps**-2, limits.max**0.75)  # the second in float16
 
 
 def _inverse_lengths(vectors: Tensor, eps: float) -> Tensor:

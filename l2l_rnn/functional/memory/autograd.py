@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2l_rnn.functional.memory import compiled_passes
+from l2l_rnn.functional.memory.addressing import bounded_exp, bounded_exp_slope
 from l2l_rnn.functional.memory.compiled_passes import PARTS, Sizes
 from l2l_rnn.functional.memory.heads import Heads
 
 Exact = Callable[..., tuple[Tensor, ...]]
 
-_PARAMETERS = ("weight_back", "weight_heads", "bias_heads", "sharpness")
+_PARAMETERS = ("weight_back", "weight_heads", "bias_heads")
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator] # not traced, like `packed_recurrence`
@@ -45,7 +46,8 @@ def slot_recurrence(
             second derivatives.
         projected: the input's contribution to the gates, followed, in some layers, by its
             contribution to the interface vector.
-        parameters: `weight_back`, `weight_heads` and `bias_heads`; for a MANN also its sharpness.
+        parameters: `weight_back`, `weight_heads` and `bias_heads`; for a MANN also the
+            logarithm of its sharpness.
         state: memory, weights, reads, hidden and cell before the first step; for a DNC also usage,
             links, precedence and allocation. The weights of the read heads come before those of
             the write heads.
@@ -59,7 +61,7 @@ def slot_recurrence(
 
     Shapes:
         projected `(N, B, S, G)` or `(N, B, S, G + I)`, weight_back `(N, G, back)`, weight_heads
-        `(N, I, H)`, bias_heads `(N, I)`, sharpness `(N,)`, memory `(N, B, M, W)`, weights
+        `(N, I, H)`, bias_heads `(N, I)`, the logarithm `(N,)`, memory `(N, B, M, W)`, weights
         `(N, B, heads, M)`, reads `(N, B, R W)`, hidden `(N, B, H)`, cell `(N, B, H)` or
         `(N, B, 0)`, links `(N, B, M, M)`, usage, precedence, allocation and used `(N, B, M)`,
         lengths and overwritten `(N, B)` -> `(N, B, S, H + R W)` and a state of the same shapes.
@@ -95,7 +97,7 @@ class _SlotRecurrence(Function):
         arrays = {
             **steps,
             **turnover,
-            **dict(zip(_PARAMETERS, parameters, strict=False)),
+            **_parameter_arrays(parameters),
             "projected": projected,
             **_named("initial", initial),
             **_named("final", final),
@@ -129,6 +131,14 @@ def _stored_state(state: Sequence[Tensor]) -> list[Tensor]:
 
 def _named(prefix: str, parts: Sequence[Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}_{name}": part for name, part in zip(PARTS, parts, strict=False)}
+
+
+def _parameter_arrays(parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the parameters as the compiled code reads them, by name."""
+    arrays = {n: p.contiguous() for n, p in zip(_PARAMETERS, parameters, strict=False)}
+    if len(parameters) > len(_PARAMETERS):
+        arrays["sharpness"] = bounded_exp(parameters[-1].contiguous())
+    return arrays
 
 
 def _sizes(
@@ -212,7 +222,7 @@ def _gradients(
     dsharpness = outputs.new_zeros(outputs.shape[:2])
     arrays = {
         **steps,
-        **{n: p.contiguous() for n, p in zip(_PARAMETERS, parameters, strict=False)},
+        **_parameter_arrays(parameters),
         "doutputs": torch.zeros_like(outputs) if doutputs is None else doutputs.contiguous(),
         "dprojected": dprojected,
         "dinterfaces": dinterfaces,
@@ -226,9 +236,9 @@ def _gradients(
         torch.bmm(dgates.mT, steps["feedback"].flatten(1, 2)),
         torch.bmm(flat_dinterfaces.mT, outputs[..., : sizes.H].flatten(1, 2)),
         flat_dinterfaces.sum(1),
-        dsharpness.sum(1),
+        *(dsharpness.sum(1) * bounded_exp_slope(logarithm) for logarithm in parameters[3:]),
     ]
-    return [dprojected, *gradients[:count], dstate[0].mT, *dstate[1:]]
+    return [dprojected, *gradients, dstate[0].mT, *dstate[1:]]
 
 
 def _exact_gradients(

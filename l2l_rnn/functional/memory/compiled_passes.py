@@ -14,7 +14,7 @@ from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional import compiled_code
 
 _PASSES = ("forward", "adjoint")
-_VERSION = 6  # must equal the version in memory.c
+_VERSION = 7  # must equal the version in memory.c
 _BLOCK = 6  # most sequences in an item of work: a product computes this many rows at once
 
 PARTS = (  # the parts of a state, in the order of the C code

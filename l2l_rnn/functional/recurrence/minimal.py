@@ -1,6 +1,6 @@
 """The minimal gated recurrence with hand-written first and second derivatives, in compiled code.
 
-`h_t = h_{t-1} + z_t (n_t - h_{t-1})` with `z = sigmoid(a_z)` and `n = g(a_n)`. As in
+`h_t = (1 - z_t) h_{t-1} + z_t n_t` with `z = sigmoid(a_z)` and `n = g(a_n)`. As in
 `packed_recurrence`, the adjoint runs from the last step to the first,
 `lambda_t = dh_t + (1 - z_{t+1}) lambda_{t+1}`, and computes `da_t`. The tangent runs from the first
 step to the last and computes the gradients w.r.t. dh, a and h. Each pass recomputes the gates

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from l2l_rnn.functional.affine import linear
 from l2l_rnn.functional.recurrence.weights import State, Weights
@@ -179,11 +180,14 @@ def min_gru_step(a: Tensor, state: State) -> State:
 
 
 def min_lstm_step(a: Tensor, state: State) -> State:
-    """Compute `h' = f / (f + i) * h + i / (f + i) * n`; `a` stacks f, i, n."""
+    """Compute `h' = f / (f + i) * h + i / (f + i) * n`; `a` stacks f, i, n.
+
+    `f / (f + i)` is `sigmoid(log f - log i)`, which is finite even if both gates are 0.
+    """
     (h,) = state
     f, i, n = a.chunk(3, -1)
-    f, i = torch.sigmoid(f), torch.sigmoid(i)
-    return (f / (f + i) * h + i / (f + i) * positive(n),)
+    balance = F.logsigmoid(f) - F.logsigmoid(i)
+    return (torch.sigmoid(balance) * h + torch.sigmoid(-balance) * positive(n),)
 
 
 def min_gru(projected: Tensor, state: State) -> State:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice, check_int, check_number
@@ -132,7 +131,10 @@ class DeltaFastWeights(FastWeights[DeltaState]):
     def _phi(self, keys: Tensor) -> Tensor:
         if self.features == "unit":
             return unit_vectors(keys)
-        positive = F.elu(keys) + 1
+        # elu(k) + 1 = exp(k) for k <= 0, where adding 1 to elu(k) would lose digits. The quotient
+        # does not depend on a common factor, exp(-top), so a key of very negative numbers is not 0.
+        top = keys.detach().amax(-1, keepdim=True).clamp(max=0)
+        positive = torch.where(keys > 0, keys + 1, (keys.clamp(max=0) - top).exp())
         return positive / positive.sum(-1, keepdim=True)
 
     def _gates(self, keys: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.checks import check_int
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import SlotStore
@@ -81,10 +82,7 @@ class ItemStore(SlotStore[ItemState]):
             for before, new in zip(old, self._items(keys, values), strict=True)
         ]
         # Before step t, the slots hold the M items that start at t.
-        at_keys, at_values = (
-            part.narrow(-2, 0, self.slots + steps - 1).unfold(-2, self.slots, 1).mT
-            for part in items
-        )  # (…, S, M, any)
+        at_keys, at_values = (_windows(part, steps, self.slots) for part in items)
         written = state.written.unsqueeze(-1) + torch.arange(steps, device=queries.device)
         filled = self._filled(written)  # (…, S, 1, M)
         reads = self._lookup(queries.unsqueeze(-2), at_keys, at_values, filled).squeeze(-2)
@@ -139,3 +137,17 @@ class ItemStore(SlotStore[ItemState]):
 
     def _read(self, state: ItemState, queries: Tensor) -> Tensor:
         return self._lookup(queries, state.keys, state.values, self._filled(state.written))
+
+
+def _windows(items: Tensor, count: int, size: int) -> Tensor:
+    """Return the windows of items that start at the first `count` ones.
+
+    Shapes:
+        items `(…, any, E)` -> `(…, count, size, E)`.
+    """
+    if not transforms_are_active():
+        return items.narrow(-2, 0, size + count - 1).unfold(-2, size, 1).mT
+    # torch has no batching rule for the derivative of `unfold`.
+    starts, places = (torch.arange(n, device=items.device) for n in (count, size))
+    within = (starts.unsqueeze(-1) + places).flatten()
+    return items.index_select(-2, within).unflatten(-2, (count, size))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_choice
-from l2l_rnn.functional.memory.addressing import masked_softmax
+from l2l_rnn.functional.memory.addressing import bounded_exp, masked_softmax
 from l2l_rnn.memory.store import STORES
 from l2l_rnn.memory.stores.item_store import ItemState, ItemStore
 
@@ -125,4 +125,4 @@ class KeyValueMemory(ItemStore):
             scores = functional.cosine_similarity(keys, u)
         else:  # without |u|^2, which is the same for all slots and cancels in the softmax
             scores = 2 * (u @ keys.mT) - keys.square().sum(-1).unsqueeze(-2)
-        return align_tasks(self.log_sharpness.exp(), 1, scores) * scores
+        return align_tasks(bounded_exp(self.log_sharpness), 1, scores) * scores

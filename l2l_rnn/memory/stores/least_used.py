@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.functional.memory.addressing import one_hot
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES
 from l2l_rnn.memory.stores.slot_memory import AnyState, KeyedSlots
@@ -51,7 +51,7 @@ class LeastUsedStore(KeyedSlots[AnyState]):
         # A write goes to the least used slot, which then becomes the most used one, so usage orders
         # the slots by age.
         usage = state.usage.masked_fill(~state.used, -torch.inf)
-        age = usage.argsort(dim=-1, descending=True, stable=True).argsort(-1)
+        age = usage.sort(dim=-1, descending=True, stable=True).indices.argsort(-1)
         return torch.where(state.used, state.written.unsqueeze(-1) - 1 - age, -1)
 
     def _filled(self, state: AnyState) -> Tensor:
@@ -61,9 +61,9 @@ class LeastUsedStore(KeyedSlots[AnyState]):
     def _write(self, state: AnyState, keys: Tensor, values: Tensor) -> AnyState:
         count = keys.shape[-2]
         first, kept = min(count, self.slots), slice(max(count - self.slots, 0), None)
-        order = state.usage.argsort(dim=-1, stable=True)
+        order = state.usage.sort(dim=-1, stable=True).indices  # argsort has no batching rule
         turns = torch.arange(count, device=keys.device)
-        put = F.one_hot(order[..., turns % self.slots], self.slots)  # (…, B, M)
+        put = one_hot(order[..., turns % self.slots], self.slots)  # (…, B, M)
         rows = torch.cat([keys, values], -1)[..., kept, :]
         there = put[..., kept, :].to(rows.dtype)
         memory = state.memory * (1 - there.sum(-2)).unsqueeze(-1) + there.mT @ rows

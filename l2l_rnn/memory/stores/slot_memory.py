@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_int, check_number
-from l2l_rnn.functional.memory.addressing import masked_softmax
+from l2l_rnn.functional.memory.addressing import bounded_exp, masked_softmax
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES, SlotStore
 
@@ -55,8 +55,8 @@ class KeyedSlots(SlotStore[AnyState]):
     def _read_weights(self, state: AnyState, queries: Tensor) -> Tensor:
         keys = state.memory[..., : self.key_size]
         similar = functional.cosine_similarity(keys, queries, self.eps)
-        sharpness = align_tasks(self.log_sharpness.exp(), 1, similar)
-        return masked_softmax(sharpness * similar, self._filled(state).unsqueeze(-2))
+        scores = align_tasks(bounded_exp(self.log_sharpness), 1, similar) * similar
+        return masked_softmax(scores, self._filled(state).unsqueeze(-2))
 
     def _read(self, state: AnyState, queries: Tensor) -> Tensor:
         return self._read_weights(state, queries) @ state.memory[..., self.key_size :]

@@ -1,9 +1,11 @@
 import itertools
+import os
 import threading
 
 import pytest
 
 from l2l_rnn.data.loading.prefetch import Prefetcher
+from l2l_rnn.errors import DataError
 
 
 def test_items_are_in_order():
@@ -47,3 +49,14 @@ def test_an_error_is_raised_in_place_of_its_item():
     with pytest.raises(OSError, match="no more"):
         next(numbers)
     assert list(numbers) == []
+
+
+def test_a_forked_child_lacks_the_thread(monkeypatch):
+    numbers = Prefetcher(iter(range(3)), ahead=1)
+    assert next(numbers) == 0
+    with monkeypatch.context() as context:
+        context.setattr(os, "getpid", lambda: -1)
+        assert numbers.lost
+        with pytest.raises(DataError, match=r"Prefetcher: .* a process forked from it"):
+            next(numbers)
+    assert list(numbers) == [1, 2]
