@@ -133,18 +133,23 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         kinds = self._draw_kinds(eligible[groups], ways, generator)  # (N, C)
         cells = groups.unsqueeze(-1) * eligible.shape[1] + kinds
         items = self.grouping.draw(cells, shots + queries, generator)  # (N, C, samples)
-        return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
+        return self._batch(items[..., :shots], items[..., shots:])
 
-    def _part(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Load items `(N, C, each)` with their targets, sorted by class."""
-        tasks, ways, each = items.shape
-        rows = items.flatten().to(self.inputs.device)
-        lead = (tasks, ways * each)
-        inputs = self.inputs.index_select(0, rows).unflatten(0, lead)
-        if self.classes is None:
-            return inputs, self.targets.index_select(0, rows).unflatten(0, lead)
-        labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
-        return inputs, labels.to(self.targets.device)
+    def _batch(self, support: Tensor, query: Tensor) -> TaskBatch:
+        """Load items `(N, C, shots)` and `(N, C, queries)`, sorted by class."""
+        parts, indices = [], []
+        for items in (support, query):
+            tasks, ways, each = items.shape
+            rows = items.flatten().to(self.inputs.device)
+            lead = (tasks, ways * each)
+            if self.classes is None:
+                targets = self.targets.index_select(0, rows).unflatten(0, lead)
+            else:
+                targets = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
+            inputs = self.inputs.index_select(0, rows).unflatten(0, lead)
+            parts += [inputs, targets.to(self.targets.device)]
+            indices.append(rows.unflatten(0, lead))
+        return TaskBatch(*parts, *indices)
 
     @staticmethod
     def _draw_kinds(eligible: Tensor, ways: int, generator: Generator | None) -> Tensor:

@@ -155,12 +155,13 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     def _batch(self, items: Tensor, shots: int) -> TaskBatch:
         """Load items `(N, C, samples)`, with labels by position, sorted by class."""
         tasks = len(items)
-        parts = []
+        parts, indices = [], []
         for chosen in (items[..., :shots], items[..., shots:]):
             rows = chosen.reshape(tasks, -1).to(self.sequences.device)
             labels = torch.arange(rows.shape[1], device=rows.device) // chosen.shape[-1]
             parts += [self._load(rows), labels.expand(tasks, -1)]
-        return TaskBatch(*parts)
+            indices.append(rows)
+        return TaskBatch(*parts, *indices)
 
     def _load(self, rows: Tensor) -> Tensor:
         if self.transform is None:
