@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from l2l_rnn.data.padding import check_values
 from l2l_rnn.data.sampling import Grouping, draw_distinct
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
+from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts, described
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 
@@ -86,6 +86,12 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         cells = groups * kinds if self.classes is None else groups * kinds + targets
         self.grouping = Grouping(cells, len(names) * kinds)
         self._counts = self.grouping.counts.unflatten(0, (len(names), kinds))  # (G, kinds)
+
+    def __repr__(self) -> str:
+        steps = self.inputs.shape[1] if self.inputs.ndim == 3 or self.input_size is None else None
+        sizes = {"items": len(self), "steps": steps, "features": self.input_size}
+        sizes |= {"classes": None if self.classes is None else len(self.classes)}
+        return described(self, {**sizes, "groups": len(self.group_names)})
 
     def __len__(self) -> int:
         return len(self.inputs)

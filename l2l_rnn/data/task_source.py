@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -134,6 +134,11 @@ class SourceTaskset(Taskset):
         self.source, self.ways, self.samples = source, ways, samples
         self._recipe = tuple(transforms)
 
+    def __repr__(self) -> str:
+        sizes = {"ways": self.ways, "samples": self.samples}
+        sizes |= {} if self.num_tasks == -1 else {"num_tasks": self.num_tasks}
+        return described(self, sizes, repr(self.source))
+
     @property
     def endless(self) -> bool:
         """Whether tasks are drawn endlessly and exactly as the source draws them.
@@ -247,6 +252,22 @@ def check_counts(
         check_int(who, "queries", queries),
         None if ways is None else check_int(who, "ways", ways),
     )
+
+
+def described(owner: object, parts: Mapping[str, object], first: str | None = None) -> str:
+    """Return a one-line description of an object.
+
+    Args:
+        owner: the object.
+        parts: sizes and other facts by name; those that are None are left out.
+        first: a fact without a name.
+
+    Example:
+        >>> described(3, {"items": 4, "features": None}, "first")
+        'int(first, items=4)'
+    """
+    named = [f"{name}={value!r}" for name, value in parts.items() if value is not None]
+    return f"{type(owner).__name__}({', '.join([first, *named] if first else named)})"
 
 
 class _CollateTo:

@@ -294,6 +294,14 @@ def test_batches_carry_the_indices_of_their_items(source, taskset):
             assert equal(items.unflatten(0, indices.shape), x)
 
 
+def test_repr(taskset):
+    expected = f"SourceTaskset({taskset.source!r}, ways={taskset.ways}, samples={taskset.samples})"
+    assert repr(taskset) == expected
+    assert type(taskset.source).__name__ in expected
+    assert " object at " not in expected
+    assert "\n" not in expected
+
+
 def test_a_seed_determines_the_tasks_of_a_taskset(tasksets):
     def draw(seed):
         random.seed(seed)
