@@ -68,7 +68,6 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     """
 
     classes: tuple[str, ...]
-    _fewer_ways = "ask for fewer ways"  # fix of the error about too few classes
 
     def __init__(
         self,
@@ -204,7 +203,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         if ways > len(present):
             raise DataError(
                 f"{type(self).__name__}: ways must be at most {len(present)}, the number of "
-                f"classes with items, got {ways}; {self._fewer_ways}"
+                f"classes with items, got {ways}; ask for fewer ways"
             )
         fewest = int(counts[self.grouping.smallest])
         if samples > fewest:

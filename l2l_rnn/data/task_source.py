@@ -174,7 +174,7 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
     if not isinstance(taskset, Taskset):
         raise ArgumentTypeError(
             f"draw_tasks: taskset must be a learn2learn Taskset, got {type(taskset).__name__}; "
-            "pass one of get_tasksets(...), such as .train"
+            "pass one of get_tasksets(...), such as .train, or wrap a dataset in a SourceTaskset"
         )
     check_shots("draw_tasks", taskset, shots)
     return batch_of_tasks([sample_task(taskset) for _ in range(tasks)], shots)

@@ -42,10 +42,6 @@ class Texts(SequenceDataset):
         repeats, ambiguous, groups, group_names, crossing: as given.
     """
 
-    _fewer_ways = (
-        "ask for fewer ways, or give this split more classes with the argument splits of from_hf"
-    )
-
     def __init__(
         self,
         sequences: Tensor,

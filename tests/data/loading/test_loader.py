@@ -473,8 +473,8 @@ LABELED = TASKSETS["classes"]()
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"taskset": sequences()}, ArgumentTypeError, "learn2learn Taskset, got SequenceDataset"),
-        ({"taskset": None}, ArgumentTypeError, "learn2learn Taskset, got NoneType"),
+        ({"taskset": sequences()}, ArgumentError, "queries must be given with a dataset"),
+        ({"taskset": None}, ArgumentTypeError, "learn2learn Taskset, .* got NoneType"),
         *(
             ({name: value}, ArgumentError, f"{name} must be a positive integer, got {value!r}")
             for name in ("tasks", "shots", "queries", "batches", "world_size")
