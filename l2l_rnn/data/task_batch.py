@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,17 +84,20 @@ class TaskBatch:
         """Return the tasks from `start` up to, but not including, `stop`."""
         return self._map(lambda part: part[start:stop])
 
-    def select_queries(self, rows: Tensor) -> TaskBatch:
-        """Return the batch with only these rows of every query set.
+    def first_queries(self, count: int, each: int) -> TaskBatch:
+        """Return the batch with the first `count` of every `each` rows of the query sets."""
 
-        Args:
-            rows: the rows to keep, in this order, `(rows,)` int64.
-        """
-        rows = rows.to(self.query_x.device)
-        x, y = (part.index_select(1, rows) for part in (self.query_x, self.query_y))
-        found = self.query_indices
-        found = None if found is None else found.index_select(1, rows)
-        return replace(self, query_x=x, query_y=y, query_indices=found)
+        def first(part: Tensor) -> Tensor:
+            return part.unflatten(1, (-1, each))[:, :, :count].flatten(1, 2)
+
+        return TaskBatch(
+            self.support_x,
+            self.support_y,
+            first(self.query_x),
+            first(self.query_y),
+            self.support_indices,
+            None if self.query_indices is None else first(self.query_indices),
+        )
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> TaskBatch:
         indices = self.support_indices, self.query_indices
@@ -110,7 +114,7 @@ class TaskBatch:
         queries: int | None = None,
         *,
         by_class: bool | None = None,
-        indices: Sequence[Tensor] | None = None,
+        indices: Sequence[Tensor | Sequence[int]] | None = None,
     ) -> TaskBatch:
         """Stack tasks, and split each into support and query set.
 
@@ -166,14 +170,15 @@ class TaskBatch:
         return cls(*parts, *found)
 
 
-def _stacked(indices: Sequence[Tensor], x: Tensor) -> Tensor:
+def _stacked(indices: Sequence[Tensor | Sequence[int]], x: Tensor) -> Tensor:
     """Return the indices of all tasks as one tensor, `(N, examples)`."""
-    if len(indices) != len(x) or any(part.shape != x.shape[1:2] for part in indices):
+    shapes = [np.shape(part) for part in indices]
+    if shapes != [tuple(x.shape[1:2])] * len(x):
         raise ShapeError(
-            f"TaskBatch: indices must be {len(x)} tensors of shape ({x.shape[1]},), got shapes "
-            f"{[tuple(part.shape) for part in indices]}; pass one index for each example"
+            f"TaskBatch: indices must be {len(x)} lists or tensors of shape ({x.shape[1]},), got "
+            f"shapes {shapes}; pass one index for each example"
         )
-    return torch.stack(list(indices)).to(x.device)
+    return torch.from_numpy(np.array(indices, np.int64)).to(x.device)
 
 
 def _by_class(y: Tensor, shots: int) -> Tensor:

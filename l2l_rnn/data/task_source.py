@@ -18,7 +18,7 @@ from l2l_rnn.errors import ArgumentTypeError, DataError
 
 Recipe = tuple[MetaDataset, list[Callable[[Any], Any]]]
 _SAMPLING = ("sample", "__getitem__", "get_task")  # methods of a Taskset that make tasks
-Task = tuple[Tensor, Tensor, Tensor | None]  # sequences, targets, and indices if they are known
+Task = tuple[Tensor, Tensor, list[int] | None]  # sequences, targets, and indices if they are known
 
 
 class TaskSource(ABC):
@@ -204,7 +204,7 @@ def sample_task(taskset: Taskset, number: int | None = None) -> Task:
     stored = not isinstance(taskset, SourceTaskset) or isinstance(taskset.source, Dataset)
     if not stored or len(description) != len(x):
         return x, y, None
-    return x, y, torch.tensor([item.index for item in description])
+    return x, y, [item.index for item in description]
 
 
 def batch_of_tasks(

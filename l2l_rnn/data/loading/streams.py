@@ -60,11 +60,9 @@ class AtOnce(Draw):
         )
         if self.part != (0, self.tasks):
             batch = batch.slice(*self.part)
-        if queries == wanted:
+        if queries is None or wanted is None or queries == wanted:
             return batch
-        # The rows of a query set are sorted by class.
-        rows = torch.arange(batch.query_x.shape[1])
-        return batch.select_queries(rows[rows % queries < wanted])
+        return batch.first_queries(wanted, queries)  # its rows are sorted by class
 
 
 class OneByOne(Draw):
