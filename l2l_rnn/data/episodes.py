@@ -24,16 +24,18 @@ class Episodes:
         previous: the label of the previous item, one-hot; zeros at the first item.
         y: the label of the item.
         instance: how many items of this class have been shown, this one included: 1, 2, …
+        indices: position of the item in the dataset that it was drawn from; None if it is unknown.
 
     Shapes:
         x (N, T, …), such as (N, T, S, F) where items are sequences; previous (N, T, C) float32;
-        y, instance (N, T) int64.
+        y, instance, indices (N, T) int64.
     """
 
     x: Tensor
     previous: Tensor
     y: Tensor
     instance: Tensor
+    indices: Tensor | None = None
 
     def __len__(self) -> int:
         """Return `N`."""
@@ -105,14 +107,17 @@ def santoro_episodes(
     and 4.1 (one-hot labels). In the paper, items are flattened to vectors. Here they keep their
     steps, and an encoder reads them first.
     """
+    indices = None
     if isinstance(x, TaskBatch):
         if y is not None:
             raise ArgumentError(
                 "santoro_episodes: y must be None with a TaskBatch, which has labels, got "
                 f"{type(y).__name__}; leave y out"
             )
-        batch, y = x, torch.cat([x.support_y, x.query_y], 1)
-        x = torch.cat([batch.support_x, batch.query_x], 1)
+        if x.support_indices is not None and x.query_indices is not None:
+            indices = torch.cat([x.support_indices, x.query_indices], 1)
+        support_x, support_y, query_x, query_y = x
+        x, y = torch.cat([support_x, query_x], 1), torch.cat([support_y, query_y], 1)
     labels, count = _check(x, y, classes)
     permuted = torch.rand(len(x), count, generator=generator).argsort(-1).to(labels.device)
     order = torch.rand(labels.shape, generator=generator).argsort(-1).to(labels.device)
@@ -121,7 +126,9 @@ def santoro_episodes(
     instance = one_hot.cumsum(1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
     previous = torch.cat([torch.zeros_like(one_hot[:, :1]), one_hot[:, :-1]], 1)
     rows = torch.arange(len(x), device=x.device).unsqueeze(-1)
-    return Episodes(x[rows, order.to(x.device)], previous.float(), y, instance)
+    if indices is not None:
+        indices = indices.gather(1, order.to(indices.device))
+    return Episodes(x[rows, order.to(x.device)], previous.float(), y, instance, indices)
 
 
 def _check(x: object, y: object, classes: object) -> tuple[Tensor, int]:

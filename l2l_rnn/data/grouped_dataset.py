@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from l2l_rnn.data.padding import check_values
 from l2l_rnn.data.sampling import Grouping, draw_distinct
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
+from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts, described
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 
@@ -87,6 +87,12 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         self.grouping = Grouping(cells, len(names) * kinds)
         self._counts = self.grouping.counts.unflatten(0, (len(names), kinds))  # (G, kinds)
 
+    def __repr__(self) -> str:
+        steps = self.inputs.shape[1] if self.inputs.ndim == 3 or self.input_size is None else None
+        sizes = {"items": len(self), "steps": steps, "features": self.input_size}
+        sizes |= {"classes": None if self.classes is None else len(self.classes)}
+        return described(self, {**sizes, "groups": len(self.group_names)})
+
     def __len__(self) -> int:
         return len(self.inputs)
 
@@ -133,18 +139,23 @@ class GroupedDataset(Dataset[tuple[Tensor, Tensor]], TaskSource):
         kinds = self._draw_kinds(eligible[groups], ways, generator)  # (N, C)
         cells = groups.unsqueeze(-1) * eligible.shape[1] + kinds
         items = self.grouping.draw(cells, shots + queries, generator)  # (N, C, samples)
-        return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
+        return self._batch(items[..., :shots], items[..., shots:])
 
-    def _part(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Load items `(N, C, each)` with their targets, sorted by class."""
-        tasks, ways, each = items.shape
-        rows = items.flatten().to(self.inputs.device)
-        lead = (tasks, ways * each)
-        inputs = self.inputs.index_select(0, rows).unflatten(0, lead)
-        if self.classes is None:
-            return inputs, self.targets.index_select(0, rows).unflatten(0, lead)
-        labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
-        return inputs, labels.to(self.targets.device)
+    def _batch(self, support: Tensor, query: Tensor) -> TaskBatch:
+        """Load items `(N, C, shots)` and `(N, C, queries)`, sorted by class."""
+        parts, indices = [], []
+        for items in (support, query):
+            tasks, ways, each = items.shape
+            rows = items.flatten().to(self.inputs.device)
+            lead = (tasks, ways * each)
+            if self.classes is None:
+                targets = self.targets.index_select(0, rows).unflatten(0, lead)
+            else:
+                targets = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
+            inputs = self.inputs.index_select(0, rows).unflatten(0, lead)
+            parts += [inputs, targets.to(self.targets.device)]
+            indices.append(rows.unflatten(0, lead))
+        return TaskBatch(*parts, *indices)
 
     @staticmethod
     def _draw_kinds(eligible: Tensor, ways: int, generator: Generator | None) -> Tensor:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from learn2learn.data import MetaDataset
+from learn2learn.data.task_dataset import DataDescription
 from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
+from l2l_rnn.data.group_sampling import GroupedClasses
 from l2l_rnn.data.padding import check_values
 from l2l_rnn.data.sampling import Grouping, draw_distinct
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts
+from l2l_rnn.data.task_source import Recipe, TaskSource, check_counts, described
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 _TOKENS = (torch.int64, torch.int32, torch.int16)
@@ -34,18 +37,22 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         transform: function applied to each sequence on access; None leaves it unchanged.
         target_transform: function applied to each label on access; None leaves it unchanged. It
             affects `dataset[i]`, but not the labels of tasks.
+        groups: the group of each item, such as a speaker, a session or an article. The support and
+            query set of a task then have no group in common. Tasks drawn one by one, by a
+            learn2learn `Taskset`, must be split in the middle: the first `samples // 2` samples of
+            each class are the support set. None puts no constraint on the tasks.
 
     Attributes:
-        sequences, labels, classes, transform, target_transform: as given.
+        sequences, labels, classes, transform, target_transform, groups: as given.
         grouping: the items by class.
 
     Shapes:
         sequences: (items, S) int64, int32 or int16, or (items, S, F) floating point. Token ids keep
             their type and are converted to int64 on access.
-        labels: (items,) int64.
+        labels, groups: (items,) int64.
 
     Raises:
-        ArgumentTypeError: `sequences` or `labels` is not a tensor of one of these types.
+        ArgumentTypeError: `sequences`, `labels` or `groups` is not a tensor of one of these types.
         ShapeError: their shapes are not those above.
         DataError: there are no items, or an item contains an infinite value or a NaN before its
             end, or is all padding.
@@ -69,10 +76,11 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         classes: Sequence[str] | None = None,
         transform: Callable[[Tensor], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
+        groups: Tensor | None = None,
     ) -> None:
         who = type(self).__name__
         _check_sequences(who, sequences)
-        _check_labels(who, labels, len(sequences))
+        _check_labels(who, "label", labels, len(sequences))
         self._targets: list[int] = labels.tolist()
         count = max(self._targets) + 1
         self.classes = tuple(map(str, range(count))) if classes is None else tuple(classes)
@@ -87,6 +95,17 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         self.grouping = Grouping(labels, len(self.classes))
         self.transform = transform
         self.target_transform = target_transform
+        self.groups = groups
+        self.support_is_half = groups is not None
+        if groups is not None:
+            _check_labels(who, "group", groups, len(sequences))
+            self._grouped = GroupedClasses(who, labels, groups, self.classes)
+
+    def __repr__(self) -> str:
+        sizes = {"items": len(self), "steps": self.sequences.shape[1], "features": self.input_size}
+        sizes |= {"classes": len(self.classes)}
+        sizes |= {"groups": None if self.groups is None else self._grouped.count}
+        return described(self, sizes)
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -113,6 +132,7 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         moved = copy.copy(self)
         moved.sequences = self.sequences.to(device)
         moved.labels = self.labels.to(device)
+        moved.groups = None if self.groups is None else self.groups.to(device)
         return moved
 
     def meta(self) -> MetaDataset:
@@ -126,8 +146,12 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
             dataset = copy.copy(self)
             dataset.target_transform = None
         meta = dataset.meta()
+        sampling = FusedNWaysKShots(meta, n=ways, k=samples)
+        if self.groups is not None:
+            self._grouped.check(1, 1)
+            sampling = _AcrossGroups(self._grouped, ways, samples)
         return meta, [
-            FusedNWaysKShots(meta, n=ways, k=samples),
+            sampling,
             LoadData(meta),
             RemapLabels(meta),
             ConsecutiveLabels(meta),
@@ -148,6 +172,8 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         )
         ways = len(present) if ways is None else ways
         self._check_size(ways, shots + queries)
+        if self.groups is not None:
+            return self._batch(self._grouped.draw(tasks, ways, shots, queries, generator), shots)
         columns = draw_distinct(torch.tensor([len(present)] * tasks), ways, generator)
         items = self.grouping.draw(present[columns], shots + queries, generator)  # (N, C, samples)
         return self._batch(items, shots)
@@ -155,12 +181,13 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
     def _batch(self, items: Tensor, shots: int) -> TaskBatch:
         """Load items `(N, C, samples)`, with labels by position, sorted by class."""
         tasks = len(items)
-        parts = []
+        parts, indices = [], []
         for chosen in (items[..., :shots], items[..., shots:]):
             rows = chosen.reshape(tasks, -1).to(self.sequences.device)
             labels = torch.arange(rows.shape[1], device=rows.device) // chosen.shape[-1]
             parts += [self._load(rows), labels.expand(tasks, -1)]
-        return TaskBatch(*parts)
+            indices.append(rows)
+        return TaskBatch(*parts, *indices)
 
     def _load(self, rows: Tensor) -> Tensor:
         if self.transform is None:
@@ -194,6 +221,20 @@ class SequenceDataset(Dataset[tuple[Any, Any]], TaskSource):
         return {int(label): group.tolist() for label, group in zip(found, groups, strict=True)}
 
 
+class _AcrossGroups:
+    """Task transform for learn2learn: half of each class's samples from groups of their own."""
+
+    def __init__(self, grouped: GroupedClasses, ways: int, samples: int) -> None:
+        self.grouped, self.ways = grouped, ways
+        self.halves = samples // 2, samples - samples // 2
+
+    def __call__(self, task_description: Any) -> list[DataDescription]:
+        """Draw a task as `draw` does, with a seed from Python's `random`."""
+        generator = Generator().manual_seed(random.getrandbits(32))
+        items = self.grouped.draw(1, self.ways, *self.halves, generator)
+        return [DataDescription(item) for item in items.flatten().tolist()]
+
+
 def _widened(sequences: Tensor) -> Tensor:
     return sequences if sequences.is_floating_point() else sequences.long()
 
@@ -216,14 +257,15 @@ def _check_sequences(who: str, sequences: Tensor) -> None:
     check_values(who, sequences)
 
 
-def _check_labels(who: str, labels: Tensor, items: int) -> None:
+def _check_labels(who: str, what: str, labels: Tensor, items: int) -> None:
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
         came = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise ArgumentTypeError(
-            f"{who}: labels must be an int64 tensor, got {came}; use torch.as_tensor(labels).long()"
+            f"{who}: {what}s must be an int64 tensor, got {came}; use "
+            f"torch.as_tensor({what}s).long()"
         )
     if labels.shape != (items,):
         raise ShapeError(
-            f"{who}: labels must have shape ({items},), one for each sequence, got "
-            f"{tuple(labels.shape)}; pass one label per item"
+            f"{who}: {what}s must have shape ({items},), one for each sequence, got "
+            f"{tuple(labels.shape)}; pass one {what} per item"
         )

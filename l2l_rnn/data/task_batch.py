@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import DataError
+from l2l_rnn.errors import DataError, ShapeError
 
 
 @dataclass(frozen=True)
 class TaskBatch:
     """Support and query sets of N tasks.
 
+    A batch unpacks as `support_x, support_y, query_x, query_y = batch`. Its length is the number of
+    tasks.
+
     Attributes:
         support_x, support_y: sequences to adapt to, and their classes or other targets.
         query_x, query_y: sequences to evaluate on, and their targets.
+        support_indices, query_indices: positions of the examples in the dataset that they were
+            drawn from, so `dataset[int(batch.query_indices[n, b])]` is the example in row b of task
+            n; None for generated tasks, which have no dataset.
 
     Shapes:
         support_x `(N, B, S)` or `(N, B, S, F)` and support_y `(N, B)`, with B = ways * shots;
         query_x and query_y likewise, with B = ways * queries. For tasks without classes, support_y
-        is `(N, B, …)` with B = shots, and query_y likewise with B = queries.
+        is `(N, B, …)` with B = shots, and query_y likewise with B = queries. support_indices and
+        query_indices `(N, B)` int64.
+
+    Example:
+        >>> x, y = torch.arange(4).view(1, 4, 1), torch.tensor([[0, 1, 0, 1]])
+        >>> batch = TaskBatch(x[:, :2], y[:, :2], x[:, 2:], y[:, 2:])
+        >>> support_x, support_y, query_x, query_y = batch
+        >>> query_x.flatten(), len(batch)
+        (tensor([2, 3]), 1)
     """
 
     support_x: Tensor
     support_y: Tensor
     query_x: Tensor
     query_y: Tensor
+    support_indices: Tensor | None = None
+    query_indices: Tensor | None = None
 
     def __len__(self) -> int:
         """Return `N`."""
         return len(self.support_x)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield `support_x`, `support_y`, `query_x` and `query_y`."""
+        yield from (self.support_x, self.support_y, self.query_x, self.query_y)
 
     def chunks(self, size: int) -> Iterator[TaskBatch]:
         """Yield `size` tasks at a time; the last chunk may be smaller.
@@ -48,23 +69,42 @@ class TaskBatch:
             ArgumentError: `size` is not a positive integer.
         """
         size = check_int("TaskBatch.chunks", "size", size)
-        for chunk in zip(*(part.split(size) for part in self._parts()), strict=True):
-            yield TaskBatch(*chunk)
+        for start in range(0, len(self), size):
+            yield self.slice(start, start + size)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TaskBatch:
         """Return the batch on `device`; arguments as in `torch.Tensor.to`."""
-        return TaskBatch(*(part.to(device, non_blocking=non_blocking) for part in self._parts()))
+        return self._map(lambda part: part.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TaskBatch:
         """Return the batch in page-locked memory, for asynchronous copies to CUDA."""
-        return TaskBatch(*(part if part.is_cuda else part.pin_memory() for part in self._parts()))
+        return self._map(lambda part: part if part.is_cuda else part.pin_memory())
 
     def slice(self, start: int, stop: int) -> TaskBatch:
         """Return the tasks from `start` up to, but not including, `stop`."""
-        return TaskBatch(*(part[start:stop] for part in self._parts()))
+        return self._map(lambda part: part[start:stop])
 
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.support_x, self.support_y, self.query_x, self.query_y
+    def first_queries(self, count: int, each: int) -> TaskBatch:
+        """Return the batch with the first `count` of every `each` rows of the query sets."""
+
+        def first(part: Tensor) -> Tensor:
+            return part.unflatten(1, (-1, each))[:, :, :count].flatten(1, 2)
+
+        return TaskBatch(
+            self.support_x,
+            self.support_y,
+            first(self.query_x),
+            first(self.query_y),
+            self.support_indices,
+            None if self.query_indices is None else first(self.query_indices),
+        )
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> TaskBatch:
+        indices = self.support_indices, self.query_indices
+        return TaskBatch(
+            *map(function, self),
+            *(None if part is None else function(part) for part in indices),
+        )
 
     @classmethod
     def from_tasks(
@@ -74,6 +114,7 @@ class TaskBatch:
         queries: int | None = None,
         *,
         by_class: bool | None = None,
+        indices: Sequence[Tensor | Sequence[int]] | None = None,
     ) -> TaskBatch:
         """Stack tasks, and split each into support and query set.
 
@@ -84,9 +125,12 @@ class TaskBatch:
             queries: number of query examples per class; None uses all remaining examples.
             by_class: whether the targets are classes. If not, the first `shots` examples of a task
                 are its support set. None means True if there is one integer target per example.
+            indices: positions of each task's examples in their dataset, `(examples,)` int64 each;
+                None if they are unknown.
 
         Raises:
             ArgumentError: `shots` or `queries` is not a positive integer.
+            ShapeError: `indices` do not match the examples.
             DataError: no examples are left for the query set, or classes differ in their number of
                 examples.
 
@@ -106,6 +150,7 @@ class TaskBatch:
             )
         x = torch.stack([task[0] for task in tasks])
         y = torch.stack([task[1] for task in tasks])
+        places = None if indices is None else _stacked(indices, x)
         if by_class is None:
             by_class = y.ndim == 2 and not (y.is_floating_point() or y.is_complex())
         grouped = _by_class(y, shots) if by_class else _in_order(y, shots)  # (N, C, samples)
@@ -117,11 +162,23 @@ class TaskBatch:
                 f"(per task without classes), got {samples}; raise train_samples or test_samples"
             )
         rows = torch.arange(len(x), device=x.device).unsqueeze(-1)
-        parts = []
+        parts, found = [], []
         for chosen in (grouped[..., :shots], grouped[..., shots:last]):
             chosen = chosen.flatten(1)  # (N, B)
             parts += [x[rows, chosen], y[rows, chosen]]
-        return cls(*parts)
+            found.append(None if places is None else places[rows, chosen])
+        return cls(*parts, *found)
+
+
+def _stacked(indices: Sequence[Tensor | Sequence[int]], x: Tensor) -> Tensor:
+    """Return the indices of all tasks as one tensor, `(N, examples)`."""
+    shapes = [np.shape(part) for part in indices]
+    if shapes != [tuple(x.shape[1:2])] * len(x):
+        raise ShapeError(
+            f"TaskBatch: indices must be {len(x)} lists or tensors of shape ({x.shape[1]},), got "
+            f"shapes {shapes}; pass one index for each example"
+        )
+    return torch.from_numpy(np.array(indices, np.int64)).to(x.device)
 
 
 def _by_class(y: Tensor, shots: int) -> Tensor:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from learn2learn.data import MetaDataset, Taskset
-from torch import Generator
-from torch.utils.data import default_collate
+from torch import Generator, Tensor
+from torch.utils.data import Dataset, default_collate
 
 from l2l_rnn.checks import check_int
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.errors import ArgumentTypeError, DataError
 
 Recipe = tuple[MetaDataset, list[Callable[[Any], Any]]]
+_SAMPLING = ("sample", "__getitem__", "get_task")  # methods of a Taskset that make tasks
+Task = tuple[Tensor, Tensor, list[int] | None]  # sequences, targets, and indices if they are known
 
 
 class TaskSource(ABC):
@@ -131,6 +134,11 @@ class SourceTaskset(Taskset):
         self.source, self.ways, self.samples = source, ways, samples
         self._recipe = tuple(transforms)
 
+    def __repr__(self) -> str:
+        sizes = {"ways": self.ways, "samples": self.samples}
+        sizes |= {} if self.num_tasks == -1 else {"num_tasks": self.num_tasks}
+        return described(self, sizes, repr(self.source))
+
     @property
     def endless(self) -> bool:
         """Whether tasks are drawn endlessly and exactly as the source draws them.
@@ -166,10 +174,51 @@ def draw_tasks(taskset: Taskset, tasks: int, shots: int) -> TaskBatch:
     if not isinstance(taskset, Taskset):
         raise ArgumentTypeError(
             f"draw_tasks: taskset must be a learn2learn Taskset, got {type(taskset).__name__}; "
-            "pass one of get_tasksets(...), such as .train"
+            "pass one of get_tasksets(...), such as .train, or wrap a dataset in a SourceTaskset"
         )
     check_shots("draw_tasks", taskset, shots)
-    return TaskBatch.from_tasks([taskset.sample() for _ in range(tasks)], shots)
+    return batch_of_tasks([sample_task(taskset) for _ in range(tasks)], shots)
+
+
+def sample_task(taskset: Taskset, number: int | None = None) -> Task:
+    """Return a task of a Taskset as `sample` does, with the indices of its examples.
+
+    The indices are None if the tasks have no dataset, or if the class of the Taskset has its own
+    way of making a task, which may reorder the examples.
+
+    Args:
+        taskset: the Taskset.
+        number: the task's number; None draws one.
+    """
+    own = type(taskset)
+    if any(getattr(own, name) is not getattr(Taskset, name) for name in _SAMPLING):
+        return *(taskset.sample() if number is None else taskset[number]), None
+    number = random.randint(0, len(taskset) - 1) if number is None else number
+    if taskset.num_tasks == -1:
+        description = taskset.sample_task_description()
+    else:
+        if number not in taskset.sampled_descriptions:
+            taskset.sampled_descriptions[number] = taskset.sample_task_description()
+        description = taskset.sampled_descriptions[number]
+    x, y = taskset.get_task(description)
+    stored = not isinstance(taskset, SourceTaskset) or isinstance(taskset.source, Dataset)
+    if not stored or len(description) != len(x):
+        return x, y, None
+    return x, y, [item.index for item in description]
+
+
+def batch_of_tasks(
+    tasks: Sequence[Task], shots: int, queries: int | None = None, *, by_class: bool | None = None
+) -> TaskBatch:
+    """Stack tasks returned by `sample_task`; other arguments as in `TaskBatch.from_tasks`."""
+    indices = [task[2] for task in tasks if task[2] is not None]
+    return TaskBatch.from_tasks(
+        [task[:2] for task in tasks],
+        shots,
+        queries,
+        by_class=by_class,
+        indices=indices if len(indices) == len(tasks) else None,
+    )
 
 
 def check_shots(who: str, taskset: Taskset, shots: int) -> None:
@@ -203,6 +252,22 @@ def check_counts(
         check_int(who, "queries", queries),
         None if ways is None else check_int(who, "ways", ways),
     )
+
+
+def described(owner: object, parts: Mapping[str, object], first: str | None = None) -> str:
+    """Return a one-line description of an object.
+
+    Args:
+        owner: the object.
+        parts: sizes and other facts by name; those that are None are left out.
+        first: a fact without a name.
+
+    Example:
+        >>> described(3, {"items": 4, "features": None}, "first")
+        'int(first, items=4)'
+    """
+    named = [f"{name}={value!r}" for name, value in parts.items() if value is not None]
+    return f"{type(owner).__name__}({', '.join([first, *named] if first else named)})"
 
 
 class _CollateTo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -175,16 +175,19 @@ def tasksets_of(
         >>> tasksets.test.sample()[0].shape
         torch.Size([8, 7])
     """
-    sources = tuple(sources)
-    if len(sources) != 3 or not all(isinstance(source, TaskSource) for source in sources):
+    several = isinstance(sources, Iterable) and not isinstance(sources, TaskSource)
+    given = tuple(sources) if several else (sources,)
+    if len(given) != 3 or not all(isinstance(source, TaskSource) for source in given):
+        came = ", ".join(type(source).__name__ for source in given[:10])
         raise ArgumentError(
             "tasksets_of: sources must be three task sources, for train, validation and test, got "
-            f"{[type(source).__name__ for source in sources]}; pass one for each"
+            f"{came or 'none'}; pass one for each, such as the result of from_hf(..., splits=...) "
+            "or from_arrays(..., splits=...)"
         )
     counts = _check_counts(
         "tasksets_of", train_ways, train_samples, test_ways, test_samples, num_tasks
     )
-    return _tasksets("tasksets_of", "", sources, counts, device)
+    return _tasksets("tasksets_of", "", given, counts, device)
 
 
 def _tasksets(
@@ -206,9 +209,17 @@ def _tasksets(
         except DataError as error:
             raise DataError(
                 f"{who}: {prefix}_ways={ways} or {prefix}_samples={samples} is too large for the "
-                f"{split} split{of_name}: {error}"
+                f"{split} split{of_name}: {error}{_splits_hint(who, source, ways)}"
             ) from error
     return BenchmarkTasksets(*tasksets)
+
+
+def _splits_hint(who: str, source: TaskSource, ways: int) -> str:
+    """Return the end of the error about a split with too few classes, if the user chose it."""
+    classes = source.classes
+    if who != "tasksets_of" or not isinstance(classes, Sequence) or len(classes) >= ways:
+        return ""
+    return ", or give this split more classes with the argument splits= of from_hf or from_arrays"
 
 
 def _check_counts(

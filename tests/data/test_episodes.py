@@ -94,6 +94,19 @@ def test_a_batch_equals_its_tensors(tasks):
         santoro_episodes(batch, y)
 
 
+def test_indices_follow_the_items(tasks):
+    x, y = tasks
+    assert santoro_episodes(x, y).indices is None
+    parts = x[:, :5], y[:, :5], x[:, 5:], y[:, 5:]
+    assert santoro_episodes(TaskBatch(*parts)).indices is None
+    indices = torch.randperm(y.numel()).view(y.shape)
+    episodes = santoro_episodes(TaskBatch(*parts, indices[:, :5], indices[:, 5:]))
+    items = torch.empty_like(x.flatten(0, 1))
+    items[indices.flatten()] = x.flatten(0, 1)
+    assert torch.equal(episodes.x, items[episodes.indices])
+    assert len(episodes.indices.unique()) == y.numel()
+
+
 def test_token_ids_keep_their_padding():
     tokens = torch.tensor([[[3, 4, 0], [5, 0, 0]]])
     episodes = santoro_episodes(tokens, torch.tensor([[0, 1]]), seeded(), classes=4)

@@ -38,6 +38,19 @@ def test_indexing():
     assert people("numbers").group_names == ("0", "1", "2", "3")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "classes", "expected"),
+    [
+        (torch.ones(6, 4, 2), "ab", "items=6, steps=4, features=2, classes=2, groups=3"),
+        (torch.ones(6, 4), None, "items=6, features=4, groups=3"),
+        (torch.ones(6, 4).long(), "ab", "items=6, steps=4, classes=2, groups=3"),
+    ],
+)
+def test_repr(inputs, classes, expected):
+    dataset = GroupedDataset(inputs, torch.arange(6) % 2, torch.arange(6) // 2, classes)
+    assert repr(dataset) == repr(dataset.to("meta")) == f"GroupedDataset({expected})"
+
+
 def test_meta_has_groups_as_labels():
     dataset = people()
     ours = dataset.meta().labels_to_indices

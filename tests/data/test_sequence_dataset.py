@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from l2l_rnn.data import SequenceDataset
+from l2l_rnn.data import SequenceDataset, SourceTaskset
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 
@@ -34,6 +34,24 @@ def test_indexing(kind):
     assert sum(1 for _ in dataset) == 30
     with pytest.raises(IndexError):
         dataset[30]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "SequenceDataset(items=30, steps=7, classes=3)"),
+        ({"kind": "steps"}, "SequenceDataset(items=30, steps=7, features=2, classes=3)"),
+        (
+            {"groups": torch.arange(30) % 4},
+            "SequenceDataset(items=30, steps=7, classes=3, groups=4)",
+        ),
+    ],
+)
+def test_repr(options, expected):
+    dataset = make(**options)
+    assert repr(dataset) == repr(dataset.to("meta")) == expected
+    taskset = SourceTaskset(dataset, ways=2, samples=4, num_tasks=9)
+    assert repr(taskset) == f"SourceTaskset({expected}, ways=2, samples=4, num_tasks=9)"
 
 
 def test_transform_and_target_transform():

@@ -1,5 +1,8 @@
 """Batches of tasks, compared with learn2learn's `partition_task`."""
 
+import copy
+import dataclasses
+import pickle
 import random
 
 import learn2learn
@@ -14,7 +17,7 @@ from learn2learn.data.transforms import (
 )
 
 from l2l_rnn.data import SequenceDataset, TaskBatch
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError, DataError, ShapeError
 
 WAYS, SAMPLES = 3, 5
 
@@ -108,15 +111,78 @@ def test_integers_that_are_not_classes():
     assert batch.query_y.tolist() == [[2, 7, 5, 1]]
 
 
+FIELDS = [field.name for field in dataclasses.fields(TaskBatch)]
+
+
+def indexed(tasks, shots=1, queries=None, by_class=None):
+    """Return tasks of 15 items whose only token is their index, and their batch."""
+    x = torch.randperm(tasks * 15, generator=torch.Generator().manual_seed(0)).view(tasks, 15)
+    given = [(row.unsqueeze(-1), torch.arange(15) % WAYS) for row in x]
+    return TaskBatch.from_tasks(given, shots, queries, by_class=by_class, indices=x)
+
+
+def test_a_batch_unpacks_into_four_tensors():
+    batch = indexed(3)
+    support_x, support_y, query_x, query_y = batch
+    assert support_x is batch.support_x
+    assert support_y is batch.support_y
+    assert query_x is batch.query_x
+    assert query_y is batch.query_y
+    assert len(batch) == 3
+
+
+@pytest.mark.parametrize("by_class", [True, False])
+@pytest.mark.parametrize(("shots", "queries"), [(1, None), (2, 1), (2, 3)])
+def test_indices_follow_the_examples(shots, queries, by_class):
+    batch = indexed(4, shots, queries, by_class)
+    assert torch.equal(batch.support_indices, batch.support_x[..., 0])
+    assert torch.equal(batch.query_indices, batch.query_x[..., 0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batch: batch.slice(1, 4),
+        lambda batch: batch.to("cpu", non_blocking=True),
+        lambda batch: batch.first_queries(2, 4),
+        lambda batch: list(batch.chunks(2))[1],
+        lambda batch: pickle.loads(pickle.dumps(batch)),
+        copy.deepcopy,
+        lambda batch: dataclasses.replace(batch, support_y=batch.support_y + 1),
+    ],
+)
+def test_every_change_keeps_the_indices(change):
+    changed = change(indexed(5))
+    assert torch.equal(changed.support_indices, changed.support_x[..., 0])
+    assert torch.equal(changed.query_indices, changed.query_x[..., 0])
+    changed = change(batch_of(5))
+    assert changed.support_indices is changed.query_indices is None
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        [torch.arange(15)],
+        [torch.arange(14)] * 2,
+        [torch.arange(15), torch.arange(14)],
+        [torch.zeros(15, 1)] * 2,
+    ],
+    ids=["tasks", "examples", "one task", "axes"],
+)
+def test_indices_must_match_the_examples(indices):
+    x, y = torch.arange(15).view(15, 1), torch.arange(15) % WAYS
+    with pytest.raises(ShapeError, match=r"must be 2 lists or tensors of shape \(15,\), got"):
+        TaskBatch.from_tasks([(x, y)] * 2, 1, indices=indices)
+
+
 def test_slice_and_to():
-    batch = batch_of(5)
+    batch = indexed(5)
     part = batch.slice(1, 3)
     assert len(part) == 2
     assert same(part.query_x, batch.query_x[1:3])
     assert same(part.support_y, batch.support_y[1:3])
     moved = batch.to("meta", non_blocking=True)
-    assert moved.support_x.is_meta
-    assert moved.query_y.is_meta
+    assert all(getattr(moved, field).is_meta for field in FIELDS)
     assert not batch.support_x.is_meta
 
 
@@ -168,10 +234,10 @@ def test_a_batch_is_immutable():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_chunks_concatenate_to_the_batch(size):
-    batch = batch_of(5)
+    batch = indexed(5)
     chunks = list(batch.chunks(size))
     assert [len(chunk) for chunk in chunks] == [size] * (5 // size) + [5 % size] * (5 % size > 0)
-    for field in ("support_x", "support_y", "query_x", "query_y"):
+    for field in FIELDS:
         assert torch.equal(torch.cat([getattr(c, field) for c in chunks]), getattr(batch, field))
 
 

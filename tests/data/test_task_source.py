@@ -276,6 +276,8 @@ def test_draw_tasks_equals_sampling():
     random.seed(2)
     expected = TaskBatch.from_tasks([taskset.sample() for _ in range(3)], 2)
     assert all(torch.equal(getattr(batch, part), getattr(expected, part)) for part in PARTS)
+    assert torch.equal(batch.support_indices + 1, batch.support_x[..., 0])
+    assert torch.equal(batch.query_indices + 1, batch.query_x[..., 0])
     again = draw_tasks(taskset, tasks=3, shots=2)
     assert not torch.equal(again.support_x, expected.support_x)
 

@@ -223,8 +223,12 @@ def test_tasksets_of_draws_the_tasks_of_get_tasksets(tiny):
     [
         ({"test_ways": 5}, "tasksets_of: test_ways=5 .* for the validation split: .*at most 4"),
         ({"train_ways": 0}, "tasksets_of: train_ways must be a positive integer, got 0"),
-        ({"sources": []}, "tasksets_of: sources must be three task sources"),
-        ({"sources": [1, 2, 3]}, r"got \['int', 'int', 'int'\]"),
+        ({"sources": []}, r"sources must be three task sources, .* got none; .*splits=\.\.\."),
+        ({"sources": None}, "must be three task sources, .* got NoneType; pass one"),
+        ({"sources": SequenceDataset(torch.ones(99, 2).long(), torch.arange(99))}, "got Sequence"),
+        ({"test_ways": 5}, "ask for fewer ways, or give this split more .*splits= of from_hf"),
+        ({"test_samples": 99}, "ask for fewer samples$"),
+        ({"sources": [1, 2, 3]}, "got int, int, int; pass"),
     ],
 )
 def test_bad_input_to_tasksets_of(tiny, change, message):

@@ -280,6 +280,28 @@ def test_support_and_query_share_no_item(source):
         assert all(found.count(row) <= stored.get(row, 1) for row in found)
 
 
+def test_batches_carry_the_indices_of_their_items(source, taskset):
+    fixed = SourceTaskset(source, taskset.ways, taskset.samples, num_tasks=3)
+    for batch in (next(TaskLoader(kind, tasks=3, shots=5)) for kind in (taskset, fixed)):
+        if isinstance(source, TaskFamily):
+            assert batch.support_indices is batch.query_indices is None
+            continue
+        for x, indices in (
+            (batch.support_x, batch.support_indices),
+            (batch.query_x, batch.query_indices),
+        ):
+            items = torch.stack([source[i][0] for i in indices.flatten().tolist()])
+            assert equal(items.unflatten(0, indices.shape), x)
+
+
+def test_repr(taskset):
+    expected = f"SourceTaskset({taskset.source!r}, ways={taskset.ways}, samples={taskset.samples})"
+    assert repr(taskset) == expected
+    assert type(taskset.source).__name__ in expected
+    assert " object at " not in expected
+    assert "\n" not in expected
+
+
 def test_a_seed_determines_the_tasks_of_a_taskset(tasksets):
     def draw(seed):
         random.seed(seed)

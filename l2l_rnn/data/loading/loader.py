@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from learn2learn.data import Taskset
+from learn2learn.data import MetaDataset, Taskset
 from torch import Generator
+from torch.utils.data import Dataset
 
 from l2l_rnn.checks import check_int
+from l2l_rnn.data.loading.adapters import as_taskset
 from l2l_rnn.data.loading.checks import (
     check_device,
     check_pin_memory,
@@ -20,7 +22,7 @@ from l2l_rnn.data.loading.checks import (
 from l2l_rnn.data.loading.prefetch import Prefetcher
 from l2l_rnn.data.loading.streams import AtOnce, Drawn, OneByOne, stream
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.data.task_source import SourceTaskset, check_shots
+from l2l_rnn.data.task_source import SourceTaskset, TaskSource, check_shots
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 
@@ -31,19 +33,27 @@ class TaskLoader(Iterator[TaskBatch]):
     a time, as `Taskset.sample` does, from any other learn2learn `Taskset`. This includes task sets
     of this package with a fixed number of tasks, with modified transforms, or over a dataset with a
     `transform`, which may be random. The distribution of tasks is the same, but drawing at once is
-    faster. In both cases `seed` determines the tasks, and the global generators of Python, numpy
-    and torch are left unchanged.
+    faster.
+
+    A dataset may take the place of a task set, together with `ways` and `queries`: a
+    `SequenceDataset`, `GroupedDataset` or other `TaskSource`; a learn2learn `MetaDataset`; a torch
+    `Dataset` of pairs (x, y), which is read once to find the classes; or a list of such pairs,
+    where token ids are padded with 0 and steps with NaN.
+
+    In all cases `seed` determines the tasks, and the global generators of Python, numpy and torch
+    are left unchanged.
 
     The loader is its own iterator: `next(loader)` returns the next batch, and a new loop continues
     where the last one stopped. With `batches`, a loop ends after that many batches, and the next
     loop continues with new tasks.
 
     Args:
-        taskset: the task set to draw from.
+        taskset: the task set to draw from, or a dataset.
         tasks: `N`, over all processes.
         shots: support examples per class, or per task if there are no classes.
         queries: query examples per class, or per task if there are no classes; None uses all
-            samples that remain.
+            samples that remain in a task set, and is an error for a dataset.
+        ways: classes per task of a dataset; None uses all of them. A task set has its own.
         batches: batches per loop; None loops forever.
         seed: random seed of the tasks; None draws one from torch's global generator.
         device: device of the batches; None leaves them on the task set's device.
@@ -61,15 +71,17 @@ class TaskLoader(Iterator[TaskBatch]):
             sums over tasks in that case, not means.
 
     Attributes:
-        taskset, tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed` is
-            the seed drawn if None was given.
+        tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed` is the seed
+            drawn if None was given.
+        taskset: as given, or the task set made of the dataset.
         at_once: whether N tasks are drawn at once.
 
     Shapes:
         as `TaskBatch`, where N is the number of tasks of this process.
 
     Raises:
-        ArgumentTypeError: `taskset` is not a learn2learn Taskset.
+        ArgumentTypeError: `taskset` is neither a learn2learn Taskset nor a dataset; the message
+            names what to pass.
         ArgumentError: a count, `seed`, `rank` or `device` is invalid, `world_size` exceeds `tasks`
             or is used without a seed, or `pin_memory` is True without CUDA.
         DataError: the task set has too few samples for shots and queries; or tasks are drawn one at
@@ -87,15 +99,20 @@ class TaskLoader(Iterator[TaskBatch]):
         >>> loader.load_state_dict(state)
         >>> torch.equal(next(loader).support_x, batch.support_x)
         True
+        >>> loader = TaskLoader(train.source, tasks=16, shots=1, queries=5, ways=3)  # a dataset
+        >>> support_x, support_y, query_x, query_y = next(loader)
+        >>> query_x.shape
+        torch.Size([16, 15, 32])
     """
 
     def __init__(
         self,
-        taskset: Taskset,
+        taskset: Taskset | TaskSource | MetaDataset | Dataset[Any] | Sequence[tuple[Any, Any]],
         tasks: int,
         shots: int,
         queries: int | None = None,
         *,
+        ways: int | None = None,
         batches: int | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
@@ -104,14 +121,9 @@ class TaskLoader(Iterator[TaskBatch]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if not isinstance(taskset, Taskset):
-            raise ArgumentTypeError(
-                f"TaskLoader: taskset must be a learn2learn Taskset, got "
-                f"{type(taskset).__name__}; pass one of get_tasksets(...), such as .train"
-            )
-        self.taskset = taskset
         self.tasks = check_int("TaskLoader", "tasks", tasks)
         self.shots = check_int("TaskLoader", "shots", shots)
+        taskset = self.taskset = as_taskset(taskset, ways, self.shots, queries)
         self.queries = check_queries(taskset, self.shots, queries)
         self.batches = None if batches is None else check_int("TaskLoader", "batches", batches)
         self.world_size = check_int("TaskLoader", "world_size", world_size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Generator, Tensor
 
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.task_batch import TaskBatch
-from l2l_rnn.data.task_source import SourceTaskset
+from l2l_rnn.data.task_source import SourceTaskset, Task, batch_of_tasks, sample_task
 
 Drawn = tuple[TaskBatch, Tensor]  # a batch, and the state of the generator after it
 
@@ -61,13 +60,9 @@ class AtOnce(Draw):
         )
         if self.part != (0, self.tasks):
             batch = batch.slice(*self.part)
-        if queries == wanted:
+        if queries is None or wanted is None or queries == wanted:
             return batch
-        query_x, query_y = (
-            tensor.unflatten(1, (-1, queries))[:, :, :wanted].flatten(1, 2)  # sorted by class
-            for tensor in (batch.query_x, batch.query_y)
-        )
-        return TaskBatch(batch.support_x, batch.support_y, query_x, query_y)
+        return batch.first_queries(wanted, queries)  # its rows are sorted by class
 
 
 class OneByOne(Draw):
@@ -85,20 +80,20 @@ class OneByOne(Draw):
         by_class = None
         if isinstance(self.taskset, SourceTaskset):
             by_class = self.taskset.source.classes is not None
-        return TaskBatch.from_tasks(drawn, self.shots, self.queries, by_class=by_class)
+        return batch_of_tasks(drawn, self.shots, self.queries, by_class=by_class)
 
-    def _task(self, seed: str) -> Any:
+    def _task(self, seed: str) -> Task:
         taskset = self.taskset
         _seed_all(seed)
         if taskset.num_tasks == -1:
-            return taskset.sample()
+            return sample_task(taskset)
         # A fixed task is drawn on first use, and must not depend on when that happens.
         number = random.randrange(taskset.num_tasks)
         if number not in taskset.sampled_descriptions:
             _seed_all(f"{self.seed} task {number}")
             taskset.sampled_descriptions[number] = taskset.sample_task_description()
         _seed_all(f"{seed} again")
-        return taskset[number]
+        return sample_task(taskset, number)
 
 
 def _seed_all(seed: str) -> None:

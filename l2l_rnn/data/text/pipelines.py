@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
@@ -16,6 +16,13 @@ from l2l_rnn.files import read_json
 
 # Maps a str to ids of at least 1: 1 is unknown, and 0 is reserved for padding.
 Pipeline = Callable[[str], Sequence[int]]
+
+# Pipelines by name, each made from the training texts.
+PIPELINES: Mapping[str, Callable[[Iterable[str]], Pipeline]] = {
+    "words": WordVocabulary,
+    "characters": CharacterVocabulary,
+    "bytes": lambda texts: ByteVocabulary(),
+}
 
 _KINDS: tuple[Any, ...] = (
     ByteVocabulary,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,14 @@ from l2l_rnn.tasksets.hub.class_splits import Classes
 from l2l_rnn.tasksets.hub.encoding import encode, size_of
 from l2l_rnn.tasksets.hub.rows import RowReader
 from l2l_rnn.tasksets.hub.survey import Survey
+
+
+class _Batch(NamedTuple):
+    codes: NDArray[np.int64]  # of the classes
+    numbers: NDArray[np.int64]  # of the rows in their split
+    texts: list[str]
+    groups: NDArray[np.int64] | None
+    where: str  # the dataset's name, for error messages
 
 
 class ClassRows:
@@ -41,13 +50,13 @@ class ClassRows:
 
     def train_texts(self) -> Iterator[str]:
         """Yield the texts of the train split."""
-        for _, _, texts, _ in self._batches(SPLITS.index("train")):
+        for _, _, texts, _, _ in self._batches(SPLITS.index("train")):
             yield from texts
 
     def encode(
         self, pipeline: Pipeline, max_length: int, memory: int, folder: Path
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Return the token ids and labels of each split.
+    ) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Return the token ids, labels and groups of each split.
 
         Args:
             pipeline: maps a string to ids.
@@ -56,36 +65,42 @@ class ClassRows:
             folder: folder of that file.
 
         Shapes:
-            token ids (items, S) and labels (items,) of each split.
+            token ids (items, S), labels (items,) and groups (items,) of each split; the groups are
+            numbers in `RowReader.group_names`, or None.
         """
         size = size_of(pipeline)
         counts = [sum(self.found.counts[name] for name in names) for names in self.classes]
         in_file = sum(counts) * max_length * id_dtype(size).itemsize > memory
         stores: list[TokenStore] = []
         labels: list[list[NDArray[np.int64]]] = [[] for _ in SPLITS]
+        groups: list[list[NDArray[np.int64]]] = [[] for _ in SPLITS]
         longest = 1
         try:
             for count in counts:
                 stores.append(TokenStore(count, max_length, size, folder if in_file else None))
-            for codes, numbers, texts, where in self._batches():
+            for codes, numbers, texts, owners, where in self._batches():
                 ids, length = encode(pipeline, texts, max_length, size, numbers, where)
                 longest = max(longest, length)
                 for split, store in enumerate(stores):
                     own = self.split_of[codes] == split
                     store.append(ids[own])
                     labels[split].append(self.label_of[codes[own]])
+                    if owners is not None:
+                        groups[split].append(owners[own])
             return [
-                (store.tensor(longest), torch.from_numpy(np.concatenate(own_labels)))
-                for store, own_labels in zip(stores, labels, strict=True)
+                (
+                    store.tensor(longest),
+                    torch.from_numpy(np.concatenate(own_labels)),
+                    torch.from_numpy(np.concatenate(own_groups)) if own_groups else None,
+                )
+                for store, own_labels, own_groups in zip(stores, labels, groups, strict=True)
             ]
         finally:
             for store in stores:
                 store.discard()
 
-    def _batches(
-        self, only: int | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[str], str]]:
-        """Yield class codes, row numbers, texts and the dataset's name, for one or all splits.
+    def _batches(self, only: int | None = None) -> Iterator[_Batch]:
+        """Yield batches of the rows of one or all splits.
 
         Raises:
             DataError: the rows differ from the first pass.
@@ -102,7 +117,8 @@ class ClassRows:
             if keep.any():
                 (numbers,) = keep.nonzero()
                 texts = rows.texts.take(numbers).to_pylist()
-                yield rows.codes[keep], numbers + rows.first, texts, where
+                owners = None if rows.groups is None else rows.groups[keep]
+                yield _Batch(rows.codes[keep], numbers + rows.first, texts, owners, where)
         if next(first_pass, None) is not None:
             raise _changed(where)
 

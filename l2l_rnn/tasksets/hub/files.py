@@ -15,6 +15,7 @@ from l2l_rnn.optional import require
 from l2l_rnn.registry import hint
 from l2l_rnn.tasksets.hub.json_rows import JsonRows, json_columns
 from l2l_rnn.tasksets.hub.presets import Preset
+from l2l_rnn.tasksets.hub.tables import TableRows, is_columns, is_table
 from l2l_rnn.tasksets.hub.text_files import check_fields, check_utf8, header, is_quoted
 
 _FORMATS = {
@@ -35,7 +36,8 @@ class DatasetSplit(NamedTuple):
 
     Attributes:
         name: name of the split; "all" for a dataset without splits.
-        data: rows of the split: a `datasets.Dataset`, an `IterableDataset` or `JsonRows`.
+        data: rows of the split: a `datasets.Dataset`, an `IterableDataset`, `TableRows` or
+            `JsonRows`.
         files: files that contain the rows; empty if a dataset was passed.
     """
 
@@ -45,10 +47,13 @@ class DatasetSplit(NamedTuple):
 
 
 def open_preset(
-    name: str, preset: Preset, dataset: Any, root: str | os.PathLike[str]
+    name: str,
+    preset: Preset,
+    dataset: Any,
+    root: str | os.PathLike[str],
+    columns: Iterable[str],
 ) -> list[DatasetSplit]:
     """Return the splits of a preset, from `dataset`, the folder `root/NAME` or a download."""
-    columns = (*preset.text, preset.label)
     folder = Path(root).expanduser() / name
     if dataset is None:
         dataset = folder if folder.is_dir() else _downloaded(name, preset, folder)
@@ -98,10 +103,16 @@ def open_splits(
     columns = tuple(columns)
     if isinstance(dataset, str | os.PathLike) and Path(dataset).expanduser().is_dir():
         dataset = _folder(Path(dataset).expanduser())
-    if isinstance(dataset, tables):
-        return [DatasetSplit("all", dataset)]
-    if not isinstance(dataset, Mapping):
-        return [_files("all", dataset, columns)]
+
+    def opened(name: str, given: Any, where: str) -> DatasetSplit:
+        if isinstance(given, tables):
+            return DatasetSplit(name, given)
+        if is_table(given):
+            return DatasetSplit(name, TableRows(given, columns, where))
+        return _files(name, given, columns)
+
+    if not isinstance(dataset, Mapping) or is_columns(dataset, columns):
+        return [opened("all", dataset, "the dataset")]
     names = [name for name in dataset if wanted is None or name in wanted]
     if not names:
         expected = "at least one split" if wanted is None else " or ".join(map(repr, wanted))
@@ -109,12 +120,7 @@ def open_splits(
             f"from_hf: dataset must have {expected}, got "
             f"{', '.join(map(repr, dataset)) or 'none'}; pass a dataset with data"
         )
-    return [
-        DatasetSplit(str(name), dataset[name])
-        if isinstance(dataset[name], tables)
-        else _files(name, dataset[name], columns)
-        for name in names
-    ]
+    return [opened(str(name), dataset[name], f"the split {str(name)!r}") for name in names]
 
 
 def hub() -> Any:
@@ -193,8 +199,9 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
     several = given if isinstance(given, list | tuple) else [given]
     if not several or not all(isinstance(path, str | os.PathLike) for path in several):
         raise ArgumentTypeError(
-            "from_hf: dataset must be a datasets.Dataset, DatasetDict or IterableDataset, or paths "
-            f"of local files, got {type(given).__name__}; open it with datasets.load_dataset first"
+            "from_hf: dataset must be a datasets.Dataset, DatasetDict or IterableDataset, a data "
+            "frame, a list of dicts, a dict of columns, or paths of local files, got "
+            f"{_described(given)}; convert it to one of these"
         )
     paths = [Path(path).expanduser() for path in several]
     for path in paths:
@@ -224,6 +231,14 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
             raise
         raise read_error(error, files, "at the start") from error
     return DatasetSplit(name, stream, tuple(files))
+
+
+def _described(given: Any) -> str:
+    name = type(given).__name__
+    if isinstance(given, list | tuple) and given:
+        other = next(part for part in given if not isinstance(part, str | os.PathLike))
+        return f"a {name} with {type(other).__name__}"
+    return f"an empty {name}" if isinstance(given, list | tuple) else name
 
 
 def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) -> Any:

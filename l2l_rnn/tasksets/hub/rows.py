@@ -28,6 +28,8 @@ class Rows(NamedTuple):
         codes: class of each row, as its number in `RowReader.names`; -1 for a row without a label.
         texts: text of each row, an Arrow array.
         blank: whether each text is missing or blank.
+        groups: group of each row, as its number in `RowReader.group_names`; -1 for a row without a
+            group; None if the rows have no groups.
     """
 
     split: int
@@ -35,30 +37,41 @@ class Rows(NamedTuple):
     codes: NDArray[np.int64]
     texts: Any
     blank: NDArray[np.bool_]
+    groups: NDArray[np.int64] | None
 
 
 class RowReader:
-    """Reads the text and label columns of a dataset in batches.
+    """Reads the text, label and group columns of a dataset in batches.
 
     Args:
         splits: the dataset's own splits.
         text: columns of the text, joined by a space.
         label: column of the class.
         limit: maximum number of characters per text.
+        group: column of the group; None if the rows have no groups.
 
     Attributes:
         names: number of each class read so far, by class name.
+        group_names: number of each group read so far, by group name.
 
     Raises:
         DataError: a split lacks a column.
     """
 
     def __init__(
-        self, splits: Sequence[DatasetSplit], text: Sequence[str], label: str, limit: int
+        self,
+        splits: Sequence[DatasetSplit],
+        text: Sequence[str],
+        label: str,
+        limit: int,
+        group: str | None = None,
     ) -> None:
         self.splits, self.text, self.label, self.limit = splits, tuple(text), label, limit
+        self.group = group
         self.names: dict[str, int] = {}
-        self._kind: str | None = None
+        self.group_names: dict[str, int] = {}
+        self._kinds: dict[str, str] = {}
+        self._columns = list(dict.fromkeys((*text, label, *(() if group is None else (group,)))))
         self._arrow = require("pyarrow", extra="hub", purpose="from_hf")
         self._compute = require("pyarrow.compute", extra="hub", purpose="from_hf")
         for split in splits:
@@ -67,7 +80,7 @@ class RowReader:
                 raise DataError(
                     f"from_hf: {self.where(split)} must have rows, got none; add or drop the split"
                 )
-            check_columns((*text, label), columns, self.where(split))
+            check_columns(self._columns, columns, self.where(split))
 
     def __iter__(self) -> Iterator[Rows]:
         """Yield all rows in the dataset's order, also if it is shuffled, selected or filtered.
@@ -82,9 +95,11 @@ class RowReader:
                 texts = self._texts(table, split, first)
                 trimmed = self._compute.utf8_trim_whitespace(texts)
                 blank = self._compute.equal(self._compute.utf8_length(trimmed), 0)
-                feature = (split.data.features or {}).get(self.label)
-                codes = self._codes(table.column(self.label), feature, where, split, first)
-                yield Rows(index, first, codes, texts, blank.to_numpy(zero_copy_only=False))
+                codes = self._codes(table, self.label, self.names, where, split, first)
+                groups = None
+                if self.group is not None:
+                    groups = self._codes(table, self.group, self.group_names, where, split, first)
+                yield Rows(index, first, codes, texts, blank.to_numpy(zero_copy_only=False), groups)
                 first += len(table)
 
     def where(self, split: DatasetSplit) -> str:
@@ -93,11 +108,10 @@ class RowReader:
         return ", ".join(split.files) or ("the dataset" if single else f"the split {split.name!r}")
 
     def _tables(self, split: DatasetSplit) -> Iterator[Any]:
-        columns = list(dict.fromkeys((*self.text, self.label)))
         rows = 0
         try:
             # `iter` follows the order of a shuffled or selected dataset; its `data` does not.
-            for table in split.data.select_columns(columns).with_format("arrow").iter(ROWS):
+            for table in split.data.select_columns(self._columns).with_format("arrow").iter(ROWS):
                 yield table
                 rows += len(table)
         except (self._arrow.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
@@ -150,46 +164,57 @@ class RowReader:
             raise
 
     def _codes(
-        self, column: Any, feature: Any, where: str, split: DatasetSplit, first: int
+        self,
+        table: Any,
+        name: str,
+        numbers: dict[str, int],
+        where: str,
+        split: DatasetSplit,
+        first: int,
     ) -> NDArray[np.int64]:
+        """Return the number of each value of a column of names, -1 for missing values."""
         arrow = self._arrow
-        column = column.combine_chunks()
+        column = table.column(name).combine_chunks()
         if arrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if arrow.types.is_null(column.type):
             return np.full(len(column), -1)
-        names = getattr(feature, "names", None)
+        names = getattr((split.data.features or {}).get(name), "names", None)
         kind = "str" if names else _kind(arrow, column.type)
         if kind is None:
             raise DataError(
-                f"from_hf: the column {self.label!r} must contain names or integers, all of one "
-                f"type, got {column.type} in {where}; cast it, or choose another label_column"
+                f"from_hf: the column {name!r} must contain names or integers, all of one type, "
+                f"got {column.type} in {where}; cast it, or choose another column"
             )
-        if self._kind not in (None, kind):
+        before = self._kinds.setdefault(name, kind)
+        if kind != before:
+            what = "labels" if name == self.label else "groups"
             raise DataError(
-                f"from_hf: the column {self.label!r} must contain labels of one type, got {kind} "
-                f"in {where} after {self._kind}; cast them to one type"
+                f"from_hf: the column {name!r} must contain {what} of one type, got {kind} in "
+                f"{where} after {before}; cast them to one type"
             )
-        self._kind = kind
         if _is_text(arrow, column.type):
-            self._check_utf8(column, self.label, split, first)
+            self._check_utf8(column, name, split, first)
         encoded = column.dictionary_encode()
-        table = [self._code(value, names, where) for value in encoded.dictionary.to_pylist()] + [-1]
-        places = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
-        return np.array(table)[places]
+        values = encoded.dictionary.to_pylist()
+        codes = [_code(value, names, numbers, where) for value in values] + [-1]
+        places = encoded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
+        return np.array(codes)[places]
 
-    def _code(self, value: Any, names: Sequence[str] | None, where: str) -> int:
-        if names:
-            if value == -1:  # marks the rows of unlabeled test splits on the hub
-                return -1
-            if not 0 <= value < len(names):
-                raise DataError(
-                    f"from_hf: labels must lie in 0 .. {len(names) - 1}, got {value} in {where}; "
-                    "remove these rows"
-                )
-            value = names[value]
-        name = str(value)
-        return self.names.setdefault(name, len(self.names)) if name.strip() else -1
+
+def _code(value: Any, names: Sequence[str] | None, numbers: dict[str, int], where: str) -> int:
+    """Return the number of a name, a new one for a new name, and -1 for a blank one."""
+    if names:
+        if value == -1:  # marks the rows of unlabeled test splits on the hub
+            return -1
+        if not 0 <= value < len(names):
+            raise DataError(
+                f"from_hf: labels must lie in 0 .. {len(names) - 1}, got {value} in {where}; "
+                "remove these rows"
+            )
+        value = names[value]
+    name = str(value)
+    return numbers.setdefault(name, len(numbers)) if name.strip() else -1
 
 
 def _is_text(arrow: Any, kind: Any) -> bool:

@@ -23,6 +23,7 @@ class Survey(NamedTuple):
         kept: whether each of these rows is kept.
         repeats: number of rows per class that repeat the text of an earlier row.
         ambiguous: number of rows per class with a text that also occurs in another class.
+        groups: group of each row, as in `Rows.groups`, batch by batch; None without groups.
     """
 
     counts: dict[str, int]
@@ -31,6 +32,7 @@ class Survey(NamedTuple):
     kept: list[NDArray[np.bool_]]
     repeats: dict[str, int]
     ambiguous: dict[str, int]
+    groups: list[NDArray[np.int32]] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -42,14 +44,19 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
     """Read all rows once and count the texts of each class.
 
     Raises:
-        DataError: a row has no text or label and `drop_empty` is False, or no rows are left.
+        DataError: a row has no text, label or group and `drop_empty` is False, or no rows are left.
     """
     codes: list[NDArray[np.int32]] = []
     splits: list[NDArray[np.int32]] = []
     digests: list[NDArray[np.uint64]] = []
     missing: dict[str, tuple[int, str]] = {}
+    groups: list[NDArray[np.int32]] = []
     for rows in reader:
-        for what, absent in (("text", rows.blank), ("label", rows.codes < 0)):
+        blank = {"text": rows.blank, "label": rows.codes < 0}
+        if rows.groups is not None:
+            blank["group"] = rows.groups < 0
+            groups.append(rows.groups.astype(np.int32))
+        for what, absent in blank.items():
             if absent.any():
                 first = f"row {rows.first + int(absent.argmax())} of "
                 before, place = missing.get(
@@ -57,7 +64,7 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
                 )
                 missing[what] = before + int(absent.sum()), place
         codes.append(rows.codes.astype(np.int32))
-        kept = np.flatnonzero(~rows.blank & (rows.codes >= 0))
+        kept = np.flatnonzero(~np.any(list(blank.values()), axis=0))
         digests.append(np.zeros(len(rows.codes), np.uint64))  # 0: no text
         digests[-1][kept] = _digests(rows.texts.take(kept).to_pylist())
         splits.append(np.full(len(rows.codes), rows.split, np.int32))
@@ -73,7 +80,7 @@ def survey(reader: RowReader, drop_empty: bool) -> Survey:
             "from_hf: dataset must have rows with text and label, got none; check text_column and "
             "label_column"
         )
-    return found
+    return found if reader.group is None else found._replace(groups=groups)
 
 
 def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:

@@ -173,7 +173,7 @@ class Activity(GroupedDataset):
         arm = torch.randint(2, (tasks, 1), generator=generator)
         support = self.by_arm.draw(cells + arm, shots, generator)
         query = self.by_arm.draw(cells + 1 - arm, queries, generator)
-        return TaskBatch(*self._part(support), *self._part(query))
+        return self._batch(support, query)
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         if not self.across_arms:

@@ -182,7 +182,7 @@ class Dynamics(GroupedDataset):
     ) -> TaskBatch:
         tasks, shots, queries, _ = check_counts("Dynamics.draw", tasks, shots, queries, ways)
         items = self.draw_items(tasks, shots, queries, generator).unsqueeze(1)  # (N, 1, samples)
-        return TaskBatch(*self._part(items[..., :shots]), *self._part(items[..., shots:]))
+        return self._batch(items[..., :shots], items[..., shots:])
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         self._check_samples(samples)

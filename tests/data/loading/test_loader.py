@@ -19,6 +19,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.tasksets import DelayedRecall, Sinusoids
 
 PARTS = ("support_x", "support_y", "query_x", "query_y")
+INDICES = ("support_indices", "query_indices")
 
 
 def sequences(**options):
@@ -85,7 +86,9 @@ def fresh(kind):
 
 
 def parts(batch):
-    return [getattr(batch, name) for name in PARTS]
+    """Return all tensors of a batch; generated tasks have no indices."""
+    found = [getattr(batch, name) for name in (*PARTS, *INDICES)]
+    return [part for part in found if part is not None]
 
 
 def same(a, b):
@@ -115,6 +118,64 @@ def test_shapes_and_balance(kind, taskset):
             ).all()
 
 
+@pytest.mark.parametrize("queries", [None, 2])
+@pytest.mark.parametrize("options", [{}, {"prefetch": 2}, {"rank": 1, "world_size": 2, "seed": 0}])
+def test_indices_are_those_of_the_items(kind, taskset, queries, options):
+    for batch in take(TaskLoader(taskset, 7, 1, queries, **options), 3):
+        if "waves" in kind or kind == "symbols":
+            assert batch.support_indices is batch.query_indices is None
+            continue
+        for x, indices in zip(batch_x(batch), indices_of(batch), strict=True):
+            assert indices.dtype == torch.int64
+            assert indices.shape == x.shape[:2]
+            items = [taskset.dataset[i][0] for i in indices.flatten().tolist()]
+            assert torch.equal(torch.stack(items), x.flatten(0, 1))
+        both = torch.cat(indices_of(batch), 1)
+        assert all(len(row.unique()) == both.shape[1] for row in both)
+
+
+def batch_x(batch):
+    return batch.support_x, batch.query_x
+
+
+def indices_of(batch):
+    return batch.support_indices, batch.query_indices
+
+
+class FlippedTasks(learn2learn.data.Taskset):
+    def get_task(self, task_description):
+        x, y = super().get_task(task_description)
+        return x.flip(0), y.flip(0)
+
+
+class FlippedItems(learn2learn.data.Taskset):
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return x.flip(0), y.flip(0)
+
+
+class FlippedSamples(learn2learn.data.Taskset):
+    def sample(self):
+        x, y = super().sample()
+        return x.flip(0), y.flip(0)
+
+
+@pytest.mark.parametrize("kind", [FlippedTasks, FlippedItems, FlippedSamples])
+@pytest.mark.parametrize("num_tasks", [-1, 5])
+def test_a_taskset_with_its_own_way_of_making_tasks_has_no_indices(kind, num_tasks):
+    made = plain(num_tasks=num_tasks)
+    own = kind(made.dataset, made.task_transforms, num_tasks)
+    expected, batch = (next(TaskLoader(taskset, 4, 1, seed=0)) for taskset in (made, own))
+    assert batch.support_indices is batch.query_indices is None
+    drawn = torch.cat(batch_x(batch), 1), torch.cat(batch_x(expected), 1)
+    # A loader reads fixed tasks by number, as `sample` does, but not through it.
+    if kind is FlippedSamples and num_tasks == 5:
+        assert torch.equal(*drawn)
+    else:
+        assert not torch.equal(batch.support_x, expected.support_x)
+        assert torch.equal(*(x.flatten(1).sort(-1).values for x in drawn))
+
+
 def test_fewer_queries_than_samples_left(taskset):
     batch = next(TaskLoader(taskset, 2, 1, 2, seed=0))
     assert batch.query_x.shape[1] == 2 * batch.support_x.shape[1]
@@ -123,7 +184,7 @@ def test_fewer_queries_than_samples_left(taskset):
 @pytest.mark.parametrize("kind", ["classes", "fixed", "learn2learn", "fixed learn2learn"])
 def test_support_and_query_share_classes_but_no_items(taskset):
     for batch in take(TaskLoader(taskset, 5, 2, seed=0), 4):
-        for sx, sy, qx, qy in zip(*parts(batch), strict=True):
+        for sx, sy, qx, qy in zip(*batch, strict=True):
             x, y = torch.cat([sx, qx]), torch.cat([sy, qy])
             assert len(x[:, 0].unique()) == 12
             assert len({(a, b) for a, b in zip(x[:, 1].tolist(), y.tolist(), strict=True)}) == 3
@@ -412,8 +473,8 @@ LABELED = TASKSETS["classes"]()
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"taskset": sequences()}, ArgumentTypeError, "learn2learn Taskset, got SequenceDataset"),
-        ({"taskset": None}, ArgumentTypeError, "learn2learn Taskset, got NoneType"),
+        ({"taskset": sequences()}, ArgumentError, "queries must be given with a dataset"),
+        ({"taskset": None}, ArgumentTypeError, "learn2learn Taskset, .* got NoneType"),
         *(
             ({name: value}, ArgumentError, f"{name} must be a positive integer, got {value!r}")
             for name in ("tasks", "shots", "queries", "batches", "world_size")

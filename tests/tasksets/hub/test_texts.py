@@ -60,6 +60,50 @@ def test_the_vocabulary_is_built_from_the_train_texts(dataset):
     assert sources.test[-1][0].tolist().count(1) == 1  # the j
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("words", WordVocabulary), ("characters", CharacterVocabulary), (None, CharacterVocabulary)],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_named_tokenizer_knows_the_train_texts_alone(dataset, name, kind, seed):
+    sources = from_hf(dataset, "text", "label", name, seed=seed)
+    train = [row["text"] for row in rows() if row["label"] in sources.train.classes]
+    assert sources.vocabulary == kind(train)
+    assert all(source.vocabulary is sources.vocabulary for source in sources)
+    assert not (sources.train.sequences == 1).any()
+    for held in sources[1:]:  # every class has a letter of its own
+        for letter in (label[-1] for label in held.classes):
+            assert letter not in sources.vocabulary or letter in "clas"
+    tasksets = tasksets_of(sources, 2, 2, 2, 2)
+    assert tasksets.vocab_size == len(sources.vocabulary)
+
+
+def test_words_of_the_held_out_classes_are_unknown(dataset):
+    sources = from_hf(dataset, "text", "label", "words")
+    letters = {row["label"][-1] for row in rows()}
+    assert letters & set(sources.vocabulary.words) == {n[-1] for n in sources.train.classes}
+    for source in sources[1:]:
+        assert all(x.tolist().count(1) == 1 for x, _ in source)
+
+
+def test_bytes_by_name(dataset):
+    sources = from_hf(dataset, "text", "label", "bytes")
+    assert everything(sources) == EXPECTED
+    assert sources.vocabulary == BYTES
+
+
+def test_repr(dataset):
+    sources = from_hf(dataset, "text", "label", "words")
+    expected = "Texts(items=24, steps=4, classes=6, vocabulary=WordVocabulary(12 words))"
+    assert repr(sources.train) == expected
+    train = tasksets_of(sources, 3, 4, 2, 4).train
+    assert repr(train) == f"SourceTaskset({expected}, ways=3, samples=4)"
+    assert "\n" not in repr(sources)
+    assert repr(from_hf(dataset, "text", "label", lambda text: [1]).train).endswith(
+        "(items=24, steps=1, classes=6, vocabulary=None)"
+    )
+
+
 SOURCES = {
     "shuffled": lambda ds, path: ds.shuffle(seed=3),
     "selected": lambda ds, path: ds.shuffle(seed=3).select(range(39, -1, -1)),
