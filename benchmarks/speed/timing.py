@@ -19,6 +19,10 @@ from l2l_rnn.files import write_json
 RESULTS = Path(__file__).parents[1] / "results"
 
 
+class Seconds(float):
+    """A time that a call has measured itself, such as a call of another process."""
+
+
 def median_seconds(
     calls: Mapping[str, Callable[[], Any]],
     repeats: int,
@@ -44,7 +48,7 @@ def interleaved_seconds(
     load affect all of them.
 
     Args:
-        calls: functions to time, by name.
+        calls: functions to time, by name. A call that returns `Seconds` has that time.
         repeats: number of timed rounds.
         warmup: number of untimed rounds before them.
         device: synchronized before and after each call if it is a CUDA device.
@@ -54,10 +58,11 @@ def interleaved_seconds(
         for name, call in calls.items():
             _synchronize(device)
             start = time.perf_counter()
-            call()
+            result = call()
             _synchronize(device)
+            taken = time.perf_counter() - start
             if round_ >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(float(result) if isinstance(result, Seconds) else taken)
     return seconds
 
 
