@@ -134,7 +134,7 @@ def test_the_package_requires_exactly_what_it_imports():
     assert set(third_party("l2l_rnn")) == set(NEEDED)
 
 
-@pytest.mark.parametrize(("folder", "extra"), [("benchmarks", "benchmarks"), ("tests", "dev")])
+@pytest.mark.parametrize(("folder", "extra"), [("benchmarks", "peers"), ("tests", "dev")])
 def test_all_other_imports_are_in_an_extra(folder, extra):
     offered = set(NEEDED) | set(EXTRAS["benchmarks"]) | set(EXTRAS[extra])
     undeclared = {name: file for name, file in third_party(folder).items() if name not in offered}
@@ -152,7 +152,7 @@ def test_pins_are_within_the_ranges_of_the_package(group):
     for name, requirement in wanted.items():
         if group == "dev" and name not in PINS:  # ruff and mypy, pinned in setup.cfg
             assert str(requirement.specifier).startswith("==")
-        elif group not in ("mujoco", "series"):  # not in the pinned environment
+        elif group not in ("mujoco", "series", "peers"):  # not in the pinned environment
             (pin,) = PINS[name].specifier
             assert requirement.specifier.contains(pin.version), name
 

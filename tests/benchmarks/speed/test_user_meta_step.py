@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import documents
-from benchmarks.speed import user_meta_step
+from benchmarks.speed import timing, user_meta_step
 from benchmarks.speed.user_models import Sizes
 from benchmarks.speed.user_tasks import MODELS, draw
 
@@ -100,6 +100,15 @@ def test_the_document_copes_with_a_missing_result(tmp_path, monkeypatch):
     result = {"rows": [row(learn2learn=[3.0], loop=[2.0], tasks=[1.0], declared=[1.0])]}
     (tmp_path / "user-models.json").write_text(json.dumps(result))
     assert documents.user_models() == user_meta_step.table(result)
+
+
+@pytest.mark.parametrize("path", [*timing.RESULTS.glob("user-models-full.json")])
+def test_the_published_result_meets_its_targets(path):
+    result = json.loads(path.read_text("utf-8"))
+    assert {row["work"]["model"] for row in result["rows"]} == {*MODELS}
+    assert {row["work"]["threads"] for row in result["rows"]} == {1, 2}
+    assert {row["work"]["tasks"] for row in result["rows"]} == {16}
+    assert user_meta_step.missed_targets(result) == []
 
 
 @pytest.mark.parametrize(
