@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
@@ -16,21 +15,20 @@ from l2l_rnn.algorithms.inner_loop.checks import (
     check_loss,
     check_tasks,
     no_outputs_error,
-    non_finite_tasks,
-    unchanged_error,
     unrelated_loss_error,
 )
 from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
 from l2l_rnn.algorithms.labels import one_hot
+from l2l_rnn.algorithms.memory_holder import MemoryHolder
+from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.checks import check_choice, check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
-from l2l_rnn.models.memory_model import Lookup
 
 
-class MemoryLearner(BaseLearner):
+class MemoryLearner(MemoryHolder, BaseLearner):
     """Adapt to a task by writing to a memory.
 
     `M <- write(M, k(x), -dL/dy)`, where `k(x)` are the keys of the support sequences, `y` the
@@ -96,8 +94,6 @@ class MemoryLearner(BaseLearner):
     the loss gradient at the network's outputs. Here the memory is read in the space of the outputs.
     """
 
-    module: MemoryModel
-
     def __init__(
         self,
         model: MemoryModel,
@@ -126,24 +122,6 @@ class MemoryLearner(BaseLearner):
         self.tasks: int | None = None
         self.reset()
 
-    def reset(self) -> None:
-        """Clear the memory. Gradient steps are not undone."""
-        self._state: Any = None  # None: blank
-        self._last: Lookup | None = None  # results of the last forward call
-
-    def detach(self) -> None:
-        """Detach the content of the memory from its graph."""
-        self._state, self._last = _detached(self._state), None
-
-    @property
-    def state(self) -> Any:
-        """The content of the memory."""
-        return self.module.store.blank(*self._batch()) if self._state is None else self._state
-
-    @state.setter
-    def state(self, state: Any) -> None:
-        self._state, self._last = self.module.store.take_state(state, *self._batch()), None
-
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
         """Return a learner with a blank memory; its parameters backpropagate to this learner's.
 
@@ -165,16 +143,14 @@ class MemoryLearner(BaseLearner):
                 )
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
-        learner._modules["module"] = clone_module(self.module)
         learner.reset()
+        with outside_inference_mode():
+            learner._modules["module"] = clone_module(self.module)
+            if tasks is not None and self.adapted is not None:
+                expand_parameters(learner.module, tasks, self.adapted)
         if tasks is not None:
             learner.tasks = tasks
-            if self.adapted is not None:
-                expand_parameters(learner.module, tasks, self.adapted)
         return learner
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_state": _detached(self._state), "_last": None}
 
     def encode(self, x: Tensor) -> Encoded:
         """Encode sequences once, for several calls of the learner.
@@ -240,7 +216,7 @@ class MemoryLearner(BaseLearner):
                 )
             state = self.module.bind(state, lookup, errors.detach() if self.first_order else errors)
         self._check_state(who, state)
-        self._state, self._last = state, None
+        self._hold(state)
 
     def adapt(self, loss: Tensor) -> None:
         """Write the error that a loss assigns to the last outputs; a hybrid also takes a step.
@@ -286,18 +262,3 @@ class MemoryLearner(BaseLearner):
 
     def _vectors(self, who: str, x: Tensor | Encoded) -> Tensor:
         return vectors_of(who, self.module.encoder, x, self._batch(), like=self.module.log_lr)
-
-    def _batch(self) -> tuple[int, ...]:
-        return () if self.tasks is None else (self.tasks,)
-
-    def _check_state(self, who: str, state: Any) -> None:
-        """Check that a state is finite, and name the tasks where it is not."""
-        where = non_finite_tasks([s for s in state if s.is_floating_point()], self.tasks)
-        if where is not None:
-            raise unchanged_error(
-                who, f"the memory{where} would become NaN or infinite; check the inputs"
-            )
-
-
-def _detached(state: Any) -> Any:
-    return None if state is None else type(state)(*(part.detach() for part in state))
