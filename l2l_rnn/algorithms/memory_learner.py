@@ -55,6 +55,9 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             not depend on the number of sequences.
         first_order: whether to ignore how the written or subtracted gradients depend on the
             parameters.
+        in_order: whether `adapt` and `write` write the sequences of a call one after the other, so
+            that their order matters. By default, they write them as a set. Later calls always build
+            on earlier ones.
         lr: the learning rate of the hybrid; None takes no gradient steps.
         adapts: names of the parameters that the hybrid adapts, or of modules that hold them. None
             adapts all parameters.
@@ -100,6 +103,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
         *,
         reduction: str = "mean",
         first_order: bool = False,
+        in_order: bool = False,
         lr: float | None = None,
         adapts: str | Iterable[str] | None = None,
     ) -> None:
@@ -111,7 +115,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
                 "encoder and a store in one"
             )
         self.reduction = check_choice(who, "reduction", reduction, ("mean", "sum"))
-        self.first_order = first_order
+        self.first_order, self.in_order = first_order, in_order
         self.lr = None if lr is None else check_number(who, "lr", lr)
         if lr is None and adapts is not None:
             raise ArgumentError(
@@ -214,7 +218,8 @@ class MemoryLearner(MemoryHolder, BaseLearner):
                     f"{who}: y must have the shape of the outputs, {tuple(lookup.outputs.shape)}, "
                     f"got {tuple(y.shape)}; reshape y"
                 )
-            state = self.module.bind(state, lookup, errors.detach() if self.first_order else errors)
+            errors = errors.detach() if self.first_order else errors
+            state = self.module.bind(state, lookup, errors, self.in_order)
         self._check_state(who, state)
         self._hold(state)
 
@@ -252,7 +257,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
         errors = -gradient
         if self.reduction == "mean":
             errors = errors * errors.shape[-2]
-        state = self.module.bind(self.state, self._last, errors)
+        state = self.module.bind(self.state, self._last, errors, self.in_order)
         self._check_state(who, state)
         if self.lr is not None:
             self.module = gradient_step(

@@ -109,7 +109,7 @@ class Memory(nn.Module, ABC, Generic[State]):
             >>> store = SlotMemory(key_size=2, value_size=1, slots=4)
             >>> saved = store.save_state(store.blank())
             >>> sorted(saved), type(store.take_state(saved)).__name__
-            (['memory', 'written'], 'SlotState')
+            (['ages', 'memory', 'written'], 'SlotState')
         """
         names: tuple[str, ...] = state._fields  # type: ignore[attr-defined]
         return {

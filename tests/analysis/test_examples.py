@@ -152,7 +152,7 @@ class Opaque(Store):
         return None
 
     def _blank(self, *batch):
-        return SlotState(torch.zeros(*batch, 1, KEY), torch.zeros(batch))
+        return SlotState(torch.zeros(*batch, 1, KEY), torch.zeros(batch), torch.zeros(*batch, 1))
 
     def _write(self, state, keys, values):
         return state

@@ -164,7 +164,8 @@ def test_overwritten_slots_are_counted(store, calls, helpers):
     torch.manual_seed(0)
     encoder = SequenceEncoder(input_size=2, hidden_size=KEY)
     memory = helpers.make_store(store, WAYS, slots=6)
-    learner = MemoryLearner(MemoryModel(encoder, memory).double()).clone(tasks=2)
+    model = MemoryModel(encoder, memory).double()
+    learner = MemoryLearner(model, in_order=True).clone(tasks=2)
     x, y = helpers.data(2)
     for _ in range(calls):
         learner.adapt(cross_entropy(learner(x), y))
