@@ -132,5 +132,5 @@ def test_a_support_set_that_does_not_fit_into_the_slots(store):
             call()
     assert torch.equal(learner(x), scores)
     in_order = memory_learner(store, slots=BATCH - 1, in_order=True).clone()
-    in_order.write(x, y)
+    in_order.write(x, y, times=1)
     assert (in_order.state.written, in_order.state.overwritten) == (BATCH, 1)

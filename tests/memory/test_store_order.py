@@ -1,5 +1,7 @@
 """Writes of a set: reads do not depend on the order of its examples."""
 
+import itertools
+
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
@@ -161,6 +163,18 @@ def test_a_memory_network_gives_the_examples_of_a_set_one_age():
     close([weights[:, -3:]], [torch.full((2, 3), 1 / 3, dtype=DOUBLE)])
     in_order = network.read_weights(network.write(network.blank(), *equal), random(2, KEY))
     assert in_order[:, -3:].std() > 0.01
+
+
+def test_a_hebbian_set_is_the_mean_over_all_orders():
+    store = make(PURE_STORES, "hebbian")
+    keys, values = examples(count=3)
+    start = store.write(store.blank(), *examples(count=2))
+    orders = [torch.tensor(order) for order in itertools.permutations(range(3))]
+    states = [store.write(start, keys[order], values[order]).weights for order in orders]
+    close([store.write_set(start, keys, values).weights], [torch.stack(states).mean(0)])
+    queries = random(2, KEY)
+    reads = store.read(store.write_set(store.blank(), keys, values), queries)
+    close([store.kernel(queries, keys, in_order=False) @ values], [reads])
 
 
 # ---------------------------------------------------------------- the delta rule of a set

@@ -27,7 +27,8 @@ class HebbianFastWeights(FastWeights[HebbianState]):
     """Fast weights that add outer products, `A_t = lambda A_{t-1} + eta v_t k_t^T`.
 
     Reads are `A q`. The store has no parameters. `HebbianRNN` is the recurrent network that uses
-    this rule. `write_set` writes B examples in one step, `A <- lambda A + eta sum_t v_t k_t^T`.
+    this rule. `write_set` gives the mean over all orders of its B examples,
+    `A <- lambda^B A + eta m sum_t v_t k_t^T`, where `m` is the mean of `lambda^0 … lambda^(B-1)`.
 
     Args:
         key_size, value_size: `K` and `V`, the sizes of a key and of a value.
@@ -80,14 +81,15 @@ class HebbianFastWeights(FastWeights[HebbianState]):
         """Compute the coefficient of each written value in a read, `eta lambda^age (q . k)`.
 
         Args:
-            in_order: whether the keys were written one by one. All keys of a set have age 0.
+            in_order: whether the keys were written one by one. The keys of a set share the mean of
+                `lambda^age`.
 
         Shapes:
             queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.
         """
         products = self.lr * (queries @ keys.mT)
         if not in_order:
-            return products
+            return self._mean_decay(keys.shape[-2]) * products
         ages = torch.arange(keys.shape[-2] - 1, -1, -1, device=keys.device, dtype=keys.dtype)
         return products * self.decay**ages
 
@@ -103,8 +105,15 @@ class HebbianFastWeights(FastWeights[HebbianState]):
         return HebbianState(weights)
 
     def _write_set(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
-        sums = values.mT @ keys
-        return HebbianState(torch.add(self.decay * state.weights, sums, alpha=self.lr))
+        count = keys.shape[-2]
+        lr, weights = self.lr * self._mean_decay(count), self.decay**count * state.weights
+        return HebbianState(torch.add(weights, values.mT @ keys, alpha=lr))
+
+    def _mean_decay(self, count: int) -> float:
+        """Return the mean of `lambda^age` over the examples of a set."""
+        if self.decay == 1 or count == 0:
+            return 1.0
+        return (1 - self.decay**count) / (count * (1 - self.decay))
 
     def _read(self, state: HebbianState, queries: Tensor) -> Tensor:
         return queries @ state.weights.mT

@@ -11,7 +11,6 @@ from torch import Tensor
 from l2l_rnn.checks import check_int
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import SlotStore
-from l2l_rnn.memory.stores.slot_memory import without_broken_sets
 
 
 class ItemState(NamedTuple):
@@ -139,29 +138,27 @@ class ItemStore(SlotStore[ItemState]):
     def _write(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
         count = keys.shape[-2]
         older = torch.where(state.ages > 0, state.ages + count, 0)
-        return self._moved(
-            state, keys, values, older, torch.arange(count, 0, -1, device=keys.device)
-        )
+        new = torch.arange(count, 0, -1, device=keys.device).expand(*older.shape[:-1], count)
+        return self._moved(state, keys, values, torch.cat([older, new], -1)[..., -self.slots :])
 
     def _write_set(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
-        count = keys.shape[-2]
-        lost = torch.arange(self.slots, device=keys.device) < count
-        older = torch.where(state.ages > 0, state.ages + 1, 0)
-        new = older.new_ones(count)
-        return self._moved(state, keys, values, without_broken_sets(older, lost), new)
+        count, ages = keys.shape[-2], state.ages
+        # The last slot that is lost holds the newest lost example, of which the whole set is lost.
+        # If it is empty, so are all slots before it, and nothing is lost.
+        most = (ages[..., count - 1 : count] - 1) % torch.iinfo(ages.dtype).max
+        older = ages[..., count:]
+        older = (older + older.sign()) * (older <= most)
+        new = ages.new_ones(()).expand(*ages.shape[:-1], count)
+        return self._moved(state, keys, values, torch.cat([older, new], -1))
 
-    def _moved(
-        self, state: ItemState, keys: Tensor, values: Tensor, older: Tensor, new: Tensor
-    ) -> ItemState:
-        """Append examples of the ages `new`, `(B,)`, and move all others by as many slots."""
+    def _moved(self, state: ItemState, keys: Tensor, values: Tensor, ages: Tensor) -> ItemState:
+        """Append examples and move the slots; `ages` are those after the write."""
         old = state.keys, state.values
         slots = [
             torch.cat([before, new], -2)[..., -self.slots :, :]
             for before, new in zip(old, self._items(keys, values), strict=True)
         ]
-        ages = torch.cat([older, new.expand(*older.shape[:-1], len(new))], -1)
-        written = state.written + keys.shape[-2]
-        return ItemState(slots[0], slots[1], written, ages[..., -self.slots :])
+        return ItemState(slots[0], slots[1], state.written + keys.shape[-2], ages)
 
     def _read(self, state: ItemState, queries: Tensor) -> Tensor:
         return self._lookup(queries, state.keys, state.values, state.ages)

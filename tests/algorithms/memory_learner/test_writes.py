@@ -58,16 +58,16 @@ def test_write_equals_adapt_with_cross_entropy(store, calls, helpers):
     one, other = base.clone(), base.clone()
     for _ in range(calls):
         one.adapt(F.cross_entropy(one(x), y))
-        other.write(x, y)
+        other.write(x, y, times=1)
     helpers.assert_close(one.state, other.state)
     torch.testing.assert_close(one(query), other(query))
 
 
 def test_times_repeats_the_write(store, helpers):
     one, other = helpers.make(store).clone(), helpers.make(store).clone()
-    one.write(*helpers.data(), times=3)
+    one.write(*helpers.data())  # three times by default
     for _ in range(3):
-        other.write(*helpers.data())
+        other.write(*helpers.data(), times=1)
     helpers.assert_close(one.state, other.state)
     with pytest.raises(ArgumentError, match="times must be a positive integer, got 0"):
         one.write(*helpers.data(), times=0)
@@ -79,7 +79,7 @@ def test_write_equals_adapt_with_the_squared_error(store, helpers):
     one, other = base.clone(), base.clone()
     for _ in range(2):
         one.adapt(mean_squared_error(one(x), y))
-        other.write(x, y)
+        other.write(x, y, times=1)
     helpers.assert_close(one.state, other.state)
 
 
