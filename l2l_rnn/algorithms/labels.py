@@ -11,6 +11,9 @@ from l2l_rnn.axes import readable_values
 from l2l_rnn.checks import check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
+# How far the score of an absent class is below all others; exp(-100) is 0 in float32.
+_MARGIN = 100.0
+
 
 def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Recover the label of each sequence from a classification loss of its scores.
@@ -87,3 +90,28 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
                 f"{who}: labels must be from 0 to {ways - 1}, got {low} to {high}; set ways"
             )
     return F.one_hot(y.long(), ways).to(vectors.dtype)
+
+
+def mask_absent(scores: Tensor, present: Tensor) -> Tensor:
+    """Set the scores of classes without support sequences below those of all other classes.
+
+    Such a class is never predicted, and its probability is 0 to rounding. Its score is finite, so a
+    loss of a sequence with this label is large but finite, and its gradient lowers the scores of
+    the other classes. If no class is present, the scores are returned unchanged.
+
+    Args:
+        scores: class scores.
+        present: whether each class has support sequences.
+
+    Shapes:
+        scores `(…, B, C)`, present `(…, C)`, bool -> `(…, B, C)`.
+
+    Example:
+        >>> mask_absent(torch.tensor([[-1.0, 0.0, -3.0]]), torch.tensor([True, False, True]))
+        tensor([[  -1., -106.,   -3.]])
+    """
+    absent = ~present.unsqueeze(-2)
+    lowest = scores.detach().masked_fill(absent, torch.inf).amin(-1, keepdim=True)
+    # Without a present class, the lowest score is infinite.
+    floor = torch.where(lowest.isposinf(), scores.detach(), lowest - lowest.abs() - _MARGIN)
+    return torch.where(absent, floor.clamp_min(torch.finfo(scores.dtype).min), scores)

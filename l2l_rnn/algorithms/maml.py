@@ -23,12 +23,13 @@ from l2l_rnn.algorithms.inner_loop.selection import adapted_names
 from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers, names_to_expand
 from l2l_rnn.algorithms.inner_loop.task_view import view_for_tasks
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
+from l2l_rnn.algorithms.saving import SavedInnerLoop, outside_inference_mode
 from l2l_rnn.axes import expand_parameters
 from l2l_rnn.checks import check_number
 from l2l_rnn.errors import ArgumentTypeError
 
 
-class MAML(l2l.algorithms.MAML):
+class MAML(SavedInnerLoop, l2l.algorithms.MAML):
     """Learn an initialization `theta` from which a few gradient steps solve a task.
 
     `min over theta of sum_i L_i(theta - alpha grad L_i(theta))`
@@ -152,6 +153,7 @@ class MAML(l2l.algorithms.MAML):
             return value
         return view_for_tasks(self._for_each_task, self.module, name)
 
+    @outside_inference_mode()
     def clone(
         self,
         first_order: bool | None = None,

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error, unchanged_error
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
-from l2l_rnn.algorithms.labels import one_hot, read_labels
+from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.maml import MAML
+from l2l_rnn.algorithms.saving import outside_inference_mode, usable
 from l2l_rnn.axes import replace_parameters
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import ArgumentTypeError
 
 
 class ProtoMAML(MAML):
@@ -29,6 +30,9 @@ class ProtoMAML(MAML):
     `write(x, y)` sets the head. In an unchanged learn2learn loop, the first `adapt(loss)` sets it
     instead: it reads the labels of the support set from the gradient of the loss. Every later
     `adapt` takes a gradient step.
+
+    A class without support sequences, of this task if there are several, is never predicted, as in
+    `ProtoNet`. Gradient steps leave its part of the head unchanged.
 
     Args:
         model: a module with an `encoder` and a linear `head`, such as `models.SequenceClassifier`.
@@ -81,12 +85,17 @@ class ProtoMAML(MAML):
             raise ArgumentTypeError(
                 "ProtoMAML: the model's head must have a bias, got None; create it with bias=True"
             )
-        self.has_prototypes = False
+        self._present: Tensor | None = None  # (…, C), the classes with support sequences
         self._last: tuple[Tensor, Tensor] | None = None  # vectors and scores of the last forward
+
+    @property
+    def has_prototypes(self) -> bool:
+        """Whether the head is set."""
+        return self._present is not None
 
     def clone(self, *args: Any, **options: Any) -> ProtoMAML:
         """Return a learner, like `MAML.clone`. The head of a first clone is not set."""
-        learner = super().clone(*args, **options)
+        learner: Any = super().clone(*args, **options)
         learner._last = None
         return learner
 
@@ -96,8 +105,9 @@ class ProtoMAML(MAML):
     def forward(self, x: Tensor) -> Tensor:
         vectors = self._call(self.module.encoder, x)
         scores = self._call(self.module.head, vectors)
-        if not self.has_prototypes:
-            self._last = (vectors, scores) if torch.is_grad_enabled() else None
+        if self._present is not None:
+            return mask_absent(scores, self._present)
+        self._last = (vectors, scores) if torch.is_grad_enabled() else None
         return scores
 
     def write(self, x: Tensor, y: Tensor, ways: int | None = None) -> None:
@@ -115,8 +125,7 @@ class ProtoMAML(MAML):
             AdaptationError: the learner is not a clone.
             ArgumentTypeError: the labels are not integers.
             ShapeError: the number of labels is not the number of sequences.
-            ArgumentError: `ways` is not a positive integer, a label is out of range, or a class has
-                no support sequence.
+            ArgumentError: `ways` is not a positive integer, or a label is out of range.
         """
         self._check_is_clone("write")
         vectors = self._call(self.module.encoder, x)
@@ -137,7 +146,6 @@ class ProtoMAML(MAML):
             ArgumentTypeError, ShapeError: as in `MAML.adapt`.
             AdaptationError: as in `MAML.adapt`; also if the learner is not a clone, or if the head
                 is not set and the loss does not reveal the labels of the last outputs.
-            ArgumentError: a class has no support sequence.
         """
         self._check_is_clone("adapt")
         if self.has_prototypes:
@@ -166,20 +174,30 @@ class ProtoMAML(MAML):
     def _set_head(self, vectors: Tensor, members: Tensor) -> None:
         """Set the head to class means, from vectors `(…, B, E)` and one-hot labels `(…, B, C)`."""
         counts = members.sum(-2)
-        if (counts == 0).any():
-            missing = int((counts == 0).nonzero()[0, -1])
-            raise ArgumentError(
-                "ProtoMAML: every class must have a support sequence, got none for class "
-                f"{missing}; pass at least one per class"
-            )
-        prototypes = members.mT @ vectors / counts.unsqueeze(-1)
+        prototypes = members.mT @ vectors / counts.clamp_min(1).unsqueeze(-1)
+        start = {"weight": 2 * prototypes, "bias": -prototypes.square().sum(-1)}
         # The head is a function of the encoder's parameters, but inner steps treat the two as
         # independent. They differentiate with respect to copies of the encoder's parameters, which
         # the head does not depend on.
-        replace_parameters(self.module.encoder, torch.clone)
-        start = {"weight": 2 * prototypes, "bias": -prototypes.square().sum(-1)}
+        with outside_inference_mode(), torch.enable_grad():
+            replace_parameters(self.module.encoder, torch.clone)
         for name, value in start.items():  # with a frozen encoder, the head must still adapt
+            value = usable(value.contiguous())
             value = value if value.requires_grad else value.requires_grad_()
             self.module.head._parameters[name] = value
         self._start = dict(self.module.named_parameters())
-        self.has_prototypes, self._last, self._pending = True, None, {}
+        self._present, self._last, self._pending = usable(counts > 0), None, {}
+
+    def _adaptation(self) -> dict[str, Tensor]:
+        held = super()._adaptation()
+        return held if self._present is None else {**held, "present": self._present}
+
+    def _restore(self, who: str, saved: dict[str, Tensor]) -> None:
+        present, head = saved.get("present"), self.module.head
+        super()._restore(who, {name: t for name, t in saved.items() if name != "present"})
+        ways = head.out_features if present is None else present.shape[-1]
+        if ways != head.bias.shape[-1]:  # write(x, y, ways) changes the number of classes
+            for name, parameter in list(head._parameters.items()):
+                shape = [*head.bias.shape[:-1], ways, *parameter.shape[head.bias.dim() :]]
+                head._parameters[name] = parameter.new_empty(shape).requires_grad_()
+        self._present, self._last = None if present is None else present.bool(), None

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
-from l2l_rnn.algorithms.labels import one_hot, read_labels
+from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
+from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode, usable
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.errors import ArgumentError, ShapeError
 
 
-class ProtoNet(BaseLearner):
+class ProtoNet(SavedLearner, BaseLearner):
     """Classify by the nearest class mean in a learned space.
 
     `score_c = -|f(x) - p_c|^2`, where `f` is the encoder and the prototype `p_c` is the mean of `f`
@@ -39,6 +40,10 @@ class ProtoNet(BaseLearner):
     Attributes:
         prototypes: `p`, `(C, E)` or `(N, C, E)`; None before the first support sequence. A class
             without support sequences has zeros.
+
+    A class without support sequences, of this task if there are several, is never predicted. Its
+    score is finite and below those of all other classes, so a query with this label has a large but
+    finite loss, about 100 or more.
 
     Shapes:
         forward: x `(…, B, …)` -> `(…, B, C)`. A leading axis `N` is the task axis: each task has
@@ -90,7 +95,8 @@ class ProtoNet(BaseLearner):
             check_tasks("ProtoNet.clone", tasks, None)
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
-        learner._modules["module"] = clone_module(self.module)
+        with outside_inference_mode():
+            learner._modules["module"] = clone_module(self.module)
         learner.reset()
         return learner
 
@@ -114,6 +120,8 @@ class ProtoNet(BaseLearner):
                 scores = -_squared_distances(vectors, prototypes)
             else:
                 scores = self.prior(vectors, self._sums, self._counts)
+            if self._counts is not None:
+                scores = mask_absent(scores, self._counts.squeeze(-1) > 0)
         scores = scores.clone()
         self._last = (vectors, scores) if torch.is_grad_enabled() else None
         return scores
@@ -160,8 +168,37 @@ class ProtoNet(BaseLearner):
     def _bind(self, vectors: Tensor, members: Tensor) -> None:
         """Add vectors `(…, B, E)` to the classes given by one-hot rows `(…, B, C)`."""
         sums, counts = members.mT @ vectors, members.sum(-2).unsqueeze(-1)
-        self._sums = sums if self._sums is None else self._sums + sums
-        self._counts = counts if self._counts is None else self._counts + counts
+        sums = sums if self._sums is None else self._sums + sums
+        counts = counts if self._counts is None else self._counts + counts
+        self._sums, self._counts, self._last = usable(sums), usable(counts), None
+
+    def _adaptation(self) -> dict[str, Tensor]:
+        if self._sums is None or self._counts is None:
+            return {}
+        return {"sums": self._sums, "counts": self._counts}
+
+    def _restore(self, who: str, saved: dict[str, Tensor]) -> None:
+        if not saved:
+            self.reset()
+            return
+        names = {"sums", "counts"}
+        if set(saved) != names or saved["counts"].shape != (*saved["sums"].shape[:-1], 1):
+            raise ArgumentError(
+                f"{who}: expected sums (…, C, E) and counts (…, C, 1) of prototypes, got "
+                f"{', '.join(f'{n} {tuple(t.shape)}' for n, t in saved.items())}; load the state "
+                "of a ProtoNet"
+            )
+        ways = saved["sums"].shape[-2]
+        if ways != self.ways:
+            raise ShapeError(
+                f"{who}: the saved learner has prototypes of {ways} classes, this learner has "
+                f"ways={self.ways}; create it with ways={ways}"
+            )
+        floats = (p for p in self.module.parameters() if p.is_floating_point())
+        like = next(floats, saved["sums"])
+        self._sums, self._counts = (
+            saved[n].to(like.device, like.dtype) for n in ("sums", "counts")
+        )
         self._last = None
 
 

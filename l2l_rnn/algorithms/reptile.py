@@ -45,6 +45,8 @@ class Reptile(MAML):
     algorithm 2.
     """
 
+    keeps_start = True
+
     def __init__(
         self, model: nn.Module, lr: float | Tensor | GradientTransform, **options: Any
     ) -> None:

@@ -33,6 +33,7 @@ def ranked_examples(
     count: int = 5,
     *,
     keys: Tensor | None = None,
+    in_order: bool = True,
 ) -> list[list[tuple[int, float]]]:
     """Rank the examples in a store by their weight in each query's read.
 
@@ -47,6 +48,8 @@ def ranked_examples(
         queries: the queries.
         count: the largest number of examples to return per query.
         keys: all keys that were written, in order; only for fast weights.
+        in_order: whether the keys were written by `write`, one by one, or by `write_set`; only for
+            fast weights.
 
     Shapes:
         queries `(Q, K)`, keys `(B, K)`.
@@ -95,7 +98,7 @@ def ranked_examples(
                     "written keys as keys=, or use a store with slots, such as KeyValueMemory"
                 )
             store.check_state(state)
-            weights = store.kernel(queries, keys)
+            weights = store.kernel(queries, keys, in_order)
             numbers = list(range(len(keys)))
         else:
             raise ArgumentError(
@@ -178,7 +181,9 @@ def ranked_support(
             )
         ranked = ranked_examples(model.store, state, queries, model.store.slots)
     else:
-        ranked = ranked_examples(model.store, state, queries, size, keys=keys)
+        ranked = ranked_examples(
+            model.store, state, queries, size, keys=keys, in_order=learner.in_order
+        )
         if not any(part.any() for part in state):  # blank: nothing was written
             ranked = [[] for _ in range(len(x))]
     labels = support_y.tolist()

@@ -98,6 +98,25 @@ class Memory(nn.Module, ABC, Generic[State]):
                 )
         return state
 
+    def save_state(self, state: State) -> dict[str, Tensor]:
+        """Return the tensors of a state by name, to save them; `take_state` reads them again.
+
+        They have no graph, are contiguous and own their storage. `torch.save` (loaded with
+        `weights_only=True`) and `safetensors.torch.save_file` take this mapping.
+
+        Example:
+            >>> from l2l_rnn.memory import SlotMemory
+            >>> store = SlotMemory(key_size=2, value_size=1, slots=4)
+            >>> saved = store.save_state(store.blank())
+            >>> sorted(saved), type(store.take_state(saved)).__name__
+            (['ages', 'memory', 'written'], 'SlotState')
+        """
+        names: tuple[str, ...] = state._fields  # type: ignore[attr-defined]
+        return {
+            name: part.detach().clone(memory_format=torch.contiguous_format)
+            for name, part in zip(names, state, strict=True)
+        }
+
     def _layout(self, batch: tuple[int, ...]) -> tuple[Any, list[torch.Size]]:
         """Return the type of a state and the shapes of its tensors, from a cache of one entry."""
         key, last = (batch, self._tasks()), self._last_layout

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.memory.memory import Memory, State, where
 from l2l_rnn.registry import Registry
@@ -40,6 +40,10 @@ class Store(Memory[State]):
             ShapeError: keys, values and state do not fit this memory or each other.
             ArgumentTypeError: the state belongs to another kind of memory.
         """
+        return self._write(self._checked(state, keys, values), keys, values)
+
+    def _checked(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Return the state if it, the keys and the values fit this memory and each other."""
         self._check_rows("keys", keys, self.key_size)
         self._check_rows("values", values, self.value_size)
         if keys.shape[:-1] != values.shape[:-1]:
@@ -49,7 +53,25 @@ class Store(Memory[State]):
                 "value per key"
             )
         self._check_axes("keys", keys, 3)
-        return self._write(self.check_state(state, *keys.shape[:-2]), keys, values)
+        return self.check_state(state, *keys.shape[:-2])
+
+    @takes_mapped_axis()
+    def write_set(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Write B values under their keys at once, and return the next state.
+
+        Reads do not depend on the order of the examples, to rounding. With one example, this is
+        `write`. Learners write support sets in this way.
+
+        Shapes:
+            keys `(…, B, K)`, values `(…, B, V)`.
+
+        Raises:
+            ShapeError: keys, values and state do not fit this memory or each other.
+            ArgumentTypeError: the state belongs to another kind of memory.
+            ArgumentError: the memory has slots, but fewer than B.
+        """
+        state = self._checked(state, keys, values)
+        return state if keys.shape[-2] == 0 else self._write_set(state, keys, values)
 
     @takes_mapped_axis()
     def read(self, state: State, queries: Tensor) -> Tensor:
@@ -104,6 +126,10 @@ class Store(Memory[State]):
     def _write(self, state: State, keys: Tensor, values: Tensor) -> State:
         """Compute the state after the writes."""
 
+    def _write_set(self, state: State, keys: Tensor, values: Tensor) -> State:
+        """Compute the state after the writes of a set that is not empty."""
+        return self._write(state, keys, values)
+
     @abstractmethod
     def _read(self, state: State, queries: Tensor) -> Tensor:
         """Compute the reads of the queries."""
@@ -125,15 +151,28 @@ class Store(Memory[State]):
 class SlotStore(Store[State]):
     """A store with M slots that hold one written example each. Not for direct use.
 
-    A read averages the slots, weighted by `read_weights`. Once all slots are full, writes overwrite
-    old examples. A state counts the examples that were `written` and those that were `overwritten`,
-    both `(…)`.
+    A read averages the slots, weighted by `read_weights`. Once all slots are full, `write`
+    overwrites the oldest examples, and `write_set` the oldest sets, each of them completely. A set
+    must fit into the slots. A state counts the examples that were `written` and those that were
+    `overwritten`, both `(…)`.
 
     Attributes:
         slots: `M`, number of memory slots.
     """
 
     slots: int
+
+    @takes_mapped_axis()
+    def write_set(self, state: State, keys: Tensor, values: Tensor) -> State:
+        state = self._checked(state, keys, values)
+        count = keys.shape[-2]
+        if count > self.slots:
+            raise ArgumentError(
+                f"{type(self).__name__}: a set of {count} examples does not fit into "
+                f"{self.slots} slots; create the memory with slots={count} or more, or write the "
+                f"examples in order, which keeps the last {self.slots}"
+            )
+        return state if count == 0 else self._write_set(state, keys, values)
 
     def read_weights(self, state: State, queries: Tensor) -> Tensor:
         """Compute the weight of each slot in the read of a query; with several hops, in the first.
@@ -173,8 +212,11 @@ class FastWeights(Store[State]):
     """
 
     @abstractmethod
-    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+    def kernel(self, queries: Tensor, keys: Tensor, in_order: bool = True) -> Tensor:
         """Compute the coefficient of each written example in the read of a query.
+
+        Args:
+            in_order: whether the keys were written one by one, by `write`, or by `write_set`.
 
         Shapes:
             queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.

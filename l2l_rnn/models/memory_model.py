@@ -132,7 +132,13 @@ class MemoryModel(nn.Module):
             outputs = outputs + self.head(vectors)
         return Lookup(keys, values, outputs)
 
-    def bind(self, state: tuple[Tensor, ...], lookup: Lookup, errors: Tensor) -> tuple[Tensor, ...]:
+    def bind(
+        self,
+        state: tuple[Tensor, ...],
+        lookup: Lookup,
+        errors: Tensor,
+        in_order: bool = False,
+    ) -> tuple[Tensor, ...]:
         """Write the errors of the outputs to the store, and return its next state.
 
         The value written for a key is the error times the learning rate. If a write replaces what
@@ -142,8 +148,11 @@ class MemoryModel(nn.Module):
             state: the state of the store.
             lookup: the results for the sequences with this state.
             errors: how much larger each output should be, `(…, B, V)`.
+            in_order: whether to write the sequences one after the other. By default, they are
+                written as a set, and the result does not depend on their order.
         """
         values = align_tasks(self.log_lr.exp(), 1, errors) * errors
         if not self.store.additive:
             values = lookup.values + values
-        return self.store.write(state, lookup.keys, values)
+        write = self.store.write if in_order else self.store.write_set
+        return write(state, lookup.keys, values)

@@ -218,12 +218,19 @@ def test_adapt_before_any_output(model):
         ProtoMAML(model, 0.1).clone().adapt(torch.tensor(1.0, requires_grad=True))
 
 
-def test_a_class_without_support(model, batch):
-    x, y, *_ = batch
+@pytest.mark.parametrize("call", ["write", "adapt"])
+def test_a_class_without_support(model, batch, call):
+    """It is never predicted, before and after gradient steps, and its part of the head is 0."""
+    x, y, query, _ = batch
+    y = y.clamp_max(1)
     learner = ProtoMAML(model, 0.1).clone(tasks=TASKS)
-    with pytest.raises(ArgumentError, match="must have a support sequence, got none for class 2"):
-        learner.write(x, y.clamp_max(1))
-    assert not learner.has_prototypes
+    learner.write(x, y) if call == "write" else learner.adapt(cross_entropy(learner(x), y))
+    assert learner.has_prototypes
+    for _ in range(3):
+        assert (learner(query).argmax(-1) != 2).all()
+        assert not learner.module.head.weight[:, 2].any()
+        assert not learner.module.head.bias[:, 2].any()
+        learner.adapt(cross_entropy(learner(x), y))
 
 
 @pytest.mark.parametrize(

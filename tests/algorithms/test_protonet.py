@@ -10,7 +10,7 @@ from learn2learn.nn import PrototypicalClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from l2l_rnn.algorithms import ProtoNet
+from l2l_rnn.algorithms import GaussianPrior, ProtoNet
 from l2l_rnn.errors import AdaptationError
 from l2l_rnn.functional import cross_entropy
 from tests.algorithms.protonets import BATCH, TASKS, WAYS, data, make
@@ -252,3 +252,53 @@ def test_a_learner_can_be_copied_after_a_call():
     learner = ProtoNet(nn.Linear(2, 3), ways=2)
     learner(torch.zeros(4, 2))
     assert copy.deepcopy(learner)._last is None
+
+
+# ------------------------------------------------------------------ classes without support
+
+
+@pytest.mark.parametrize("with_prior", [False, True])
+@pytest.mark.parametrize("call", ["write", "adapt"])
+def test_an_absent_class_is_never_predicted(call, with_prior):
+    """Each task has its own absent classes; zero is the nearest prototype of every query."""
+    prior = None
+    if with_prior:
+        prior = GaussianPrior(2).fit(torch.randn(60, 2), torch.arange(60) % 20)
+    generator = torch.Generator().manual_seed(0)
+    x = 50 + torch.randn(3, 8, 2, generator=generator)
+    query = torch.randn(3, 20, 2, generator=generator)
+    y = torch.tensor([[0, 1], [1, 2], [2, 2]]).repeat(1, 4)
+    learner = ProtoNet(nn.Linear(2, 2), 4, prior).clone(tasks=3)
+    learner.write(x, y) if call == "write" else learner.adapt(cross_entropy(learner(x), y).mean())
+    scores = learner(query)
+    for n, present in enumerate([{0, 1}, {1, 2}, {2}]):
+        assert set(scores[n].argmax(-1).tolist()) <= present
+        absent = [c for c in range(4) if c not in present]
+        assert not scores[n].softmax(-1)[:, absent].any()
+    one = ProtoNet(learner.module, 4, prior).clone()
+    one.write(x[0], y[0])
+    torch.testing.assert_close(one(query[0]), scores[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("far", [1.0, 1e4, 1e12])
+def test_the_loss_of_an_absent_label_is_finite(dtype, far):
+    learner = ProtoNet(nn.Linear(2, 2).to(dtype), 3).clone()
+    x = far * torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    learner.write(x, torch.tensor([0, 0, 2, 2]))
+    scores = learner(x)
+    assert (scores.argmax(-1) != 1).all()
+    loss = F.cross_entropy(scores, torch.tensor([0, 1, 1, 2]))
+    assert 45 < loss < torch.inf
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in learner.module.parameters() if p.is_leaf)
+
+
+def test_classes_may_come_one_after_the_other():
+    """`adapt` reads the label of a class that is still absent."""
+    x, y = data()
+    whole, parts = make().clone(), make().clone()
+    whole.write(x, y)
+    for c in range(WAYS):
+        parts.adapt(F.cross_entropy(parts(x[y == c]), y[y == c]))
+    torch.testing.assert_close(parts.prototypes, whole.prototypes)

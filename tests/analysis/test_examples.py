@@ -152,7 +152,7 @@ class Opaque(Store):
         return None
 
     def _blank(self, *batch):
-        return SlotState(torch.zeros(*batch, 1, KEY), torch.zeros(batch))
+        return SlotState(torch.zeros(*batch, 1, KEY), torch.zeros(batch), torch.zeros(*batch, 1))
 
     def _write(self, state, keys, values):
         return state
@@ -251,7 +251,7 @@ def test_without_writes_no_example_is_read(kind):
 def test_bad_support_sets():
     learner = learner_of(SLOTTED["key-value"]).clone()
     x, y = torch.randn(4, 4, 2), torch.tensor([2, 0, 1, 0])
-    learner.write(x, y)
+    learner.write(x, y, times=1)
     with pytest.raises(ArgumentError, match=r"multiple of the 3 in the support set, got 4"):
         ranked_support(learner, x, x[:3], y[:3])
     with pytest.raises(ShapeError, match=r"one label per example, 4 in all, got 3"):

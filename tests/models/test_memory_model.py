@@ -59,8 +59,9 @@ def test_keys_are_projected_to_the_key_size_and_to_unit_length():
     torch.testing.assert_close(model.keys(x), keys)
 
 
+@pytest.mark.parametrize("in_order", [False, True])
 @pytest.mark.parametrize("kind", [HebbianFastWeights, SlotMemory])
-def test_errors_are_added_to_what_is_read(kind):
+def test_errors_are_added_to_what_is_read(kind, in_order):
     """The written value is the error, plus the read in a store that replaces values."""
     store = kind(SIZE, WAYS)
     model, x = MemoryModel(Vectors(), store), torch.randn(BATCH, SIZE)
@@ -71,9 +72,8 @@ def test_errors_are_added_to_what_is_read(kind):
     written = errors * torch.tensor(-1.0).exp()
     if not store.additive:
         written = lookup.values + written
-    for ours, wanted in zip(
-        model.bind(state, lookup, errors), store.write(state, x, written), strict=True
-    ):
+    wanted_state = (store.write if in_order else store.write_set)(state, x, written)
+    for ours, wanted in zip(model.bind(state, lookup, errors, in_order), wanted_state, strict=True):
         torch.testing.assert_close(ours, wanted)
 
 

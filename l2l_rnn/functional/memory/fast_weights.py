@@ -85,3 +85,40 @@ def delta_rule(
         outputs.append(q @ weights.mT + (q @ k.mT).tril() @ u)
         weights = weights + u.mT @ k
     return torch.cat(outputs, -2), weights
+
+
+def delta_rule_of_set(keys: Tensor, values: Tensor, gates: Tensor, weights: Tensor) -> Tensor:
+    """Compute one delta-rule update for all steps at once, which does not depend on their order.
+
+    `W' = argmin |W' - W|^2 + sum_t c_t |v_t - W' k_t|^2`, with `c_t = b_t / (1 - b_t |k_t|^2)`.
+
+    With one step, `W'` is the update of `delta_rule`, `W + b (v - W k) k^T`. With more, each update
+    `u_t` takes all others into account, not only the earlier ones:
+
+    Setting the derivative to 0 gives `W' = W + sum_t u_t k_t^T` with `u_t = c_t (v_t - W' k_t)`,
+    hence `u_t / c_t + sum_s (k_s . k_t) u_s = v_t - W k_t`. As `1 / c_t + |k_t|^2 = 1 / b_t`, this
+    is a system with the diagonal `1 / b` and the products of different keys elsewhere. It is
+    positive definite. `delta_rule` solves the same system with its upper triangle set to 0.
+
+    Args:
+        keys: `k`, of norm at most 1.
+        values: `v`.
+        gates: `b`, from 0 (no write) to 1 (a key of norm 1 then reads `v`).
+        weights: `W` before the update.
+
+    Shapes:
+        keys `(…, B, K)`, values `(…, B, V)`, gates `(…, B)`, weights `(…, V, K)` -> `(…, V, K)`.
+
+    Example:
+        >>> k, v = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[3.0], [7.0]])
+        >>> delta_rule_of_set(k, v, torch.tensor([0.5, 0.5]), torch.zeros(1, 2))
+        tensor([[3.3333, 0.0000]])
+    """
+    most = 1 - torch.finfo(gates.dtype).eps ** 0.5  # equal keys and gates of 1 would be singular
+    b = gates.clamp(max=most).unsqueeze(-1)
+    products = keys @ keys.mT
+    squares = keys.square().sum(-1, keepdim=True)
+    # Multiplied by b from the left, so that a gate of 0 gives an update of 0.
+    system = b * products + torch.diag_embed((1 - b * squares).squeeze(-1))
+    u = torch.linalg.solve(system, b * (values - keys @ weights.mT))
+    return weights + u.mT @ keys

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice, check_int, check_number
 from l2l_rnn.functional.memory.addressing import unit_vectors
-from l2l_rnn.functional.memory.fast_weights import delta_rule
+from l2l_rnn.functional.memory.fast_weights import delta_rule, delta_rule_of_set
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES, FastWeights
 
@@ -31,6 +31,10 @@ class DeltaFastWeights(FastWeights[DeltaState]):
 
     `p = phi(k)` are the features of the key, and `b_t = sigmoid(w . k_t + c)` is a gate. Reads are
     `W phi(q)`. In a `MemoryLayer`, a step writes, then reads; the steps are computed in blocks.
+
+    `write_set` writes B examples at once, without an order. It minimizes
+    `|W' - W|^2 + sum_t c_t |v_t - W' p_t|^2` over `W'`, where `c_t = b_t / (1 - b_t |p_t|^2)` makes
+    a set of one example equal to a write.
 
     Args:
         key_size, value_size: `K` and `V`, the sizes of a key and of a value.
@@ -102,7 +106,7 @@ class DeltaFastWeights(FastWeights[DeltaState]):
         reads, weights = delta_rule(q, p, values, gates, state.weights)
         return reads, DeltaState(weights)
 
-    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+    def kernel(self, queries: Tensor, keys: Tensor, in_order: bool = True) -> Tensor:
         """Compute the coefficient of each write in a read, `phi(q) . phi(k)`.
 
         A written value is `b (v - W phi(k))`, with the `W` before the write.
@@ -124,6 +128,10 @@ class DeltaFastWeights(FastWeights[DeltaState]):
             return state
         p = self._phi(keys)
         return DeltaState(delta_rule(p, p, values, self._gates(keys), state.weights)[1])
+
+    def _write_set(self, state: DeltaState, keys: Tensor, values: Tensor) -> DeltaState:
+        gates = self._gates(keys)
+        return DeltaState(delta_rule_of_set(self._phi(keys), values, gates, state.weights))
 
     def _read(self, state: DeltaState, queries: Tensor) -> Tensor:
         return self._phi(queries) @ state.weights.mT

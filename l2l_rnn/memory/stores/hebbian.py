@@ -27,7 +27,8 @@ class HebbianFastWeights(FastWeights[HebbianState]):
     """Fast weights that add outer products, `A_t = lambda A_{t-1} + eta v_t k_t^T`.
 
     Reads are `A q`. The store has no parameters. `HebbianRNN` is the recurrent network that uses
-    this rule.
+    this rule. `write_set` gives the mean over all orders of its B examples,
+    `A <- lambda^B A + eta m sum_t v_t k_t^T`, where `m` is the mean of `lambda^0 … lambda^(B-1)`.
 
     Args:
         key_size, value_size: `K` and `V`, the sizes of a key and of a value.
@@ -76,14 +77,21 @@ class HebbianFastWeights(FastWeights[HebbianState]):
     def extra_repr(self) -> str:
         return f"{self.key_size}, {self.value_size}, decay={self.decay}, lr={self.lr}"
 
-    def kernel(self, queries: Tensor, keys: Tensor) -> Tensor:
+    def kernel(self, queries: Tensor, keys: Tensor, in_order: bool = True) -> Tensor:
         """Compute the coefficient of each written value in a read, `eta lambda^age (q . k)`.
+
+        Args:
+            in_order: whether the keys were written one by one. The keys of a set share the mean of
+                `lambda^age`.
 
         Shapes:
             queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.
         """
+        products = self.lr * (queries @ keys.mT)
+        if not in_order:
+            return self._mean_decay(keys.shape[-2]) * products
         ages = torch.arange(keys.shape[-2] - 1, -1, -1, device=keys.device, dtype=keys.dtype)
-        return self.lr * (queries @ keys.mT) * self.decay**ages
+        return products * self.decay**ages
 
     def _tasks(self) -> int | None:
         return None
@@ -95,6 +103,17 @@ class HebbianFastWeights(FastWeights[HebbianState]):
     def _write(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
         weights = hebbian_rule(keys, values, state.weights, decay=self.decay, lr=self.lr)
         return HebbianState(weights)
+
+    def _write_set(self, state: HebbianState, keys: Tensor, values: Tensor) -> HebbianState:
+        count = keys.shape[-2]
+        lr, weights = self.lr * self._mean_decay(count), self.decay**count * state.weights
+        return HebbianState(torch.add(weights, values.mT @ keys, alpha=lr))
+
+    def _mean_decay(self, count: int) -> float:
+        """Return the mean of `lambda^age` over the examples of a set."""
+        if self.decay == 1 or count == 0:
+            return 1.0
+        return (1 - self.decay**count) / (count * (1 - self.decay))
 
     def _read(self, state: HebbianState, queries: Tensor) -> Tensor:
         return queries @ state.weights.mT

@@ -12,7 +12,6 @@ from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.checks import check_int
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import SlotStore
-from l2l_rnn.memory.stores.slot_memory import overwritten
 
 
 class ItemState(NamedTuple):
@@ -22,20 +21,25 @@ class ItemState(NamedTuple):
         keys: the vectors that queries are compared with, `(…, M, E)`.
         values: the vectors that are read, `(…, M, any)`.
         written: the number of written examples, `(…)`.
+        ages: the age of each slot's example in writes, where a set is one write, `(…, M)`: 1 for
+            the last write, 0 for an empty slot.
     """
 
     keys: Tensor
     values: Tensor
     written: Tensor
+    ages: Tensor
 
     @property
     def overwritten(self) -> Tensor:
         """The number of written examples that were overwritten, `(…)`."""
-        return overwritten(self.written, self.keys.shape[-2])
+        return self.written - (self.ages > 0).sum(-1)
 
 
 class ItemStore(SlotStore[ItemState]):
     """M slots that move by one at each write, which drops the oldest example. Not for direct use.
+
+    The write of a set of B examples moves them by B and drops the oldest sets.
 
     A subclass defines the content of a slot in `_items`, and the lookup in `_lookup`. A blank
     memory has read weights of 0.
@@ -65,7 +69,8 @@ class ItemStore(SlotStore[ItemState]):
 
     def examples(self, state: ItemState) -> Tensor:
         place = torch.arange(self.slots, device=state.keys.device)
-        return (state.written.unsqueeze(-1) - self.slots + place).clamp_min(-1)
+        numbers = state.written.unsqueeze(-1) - self.slots + place
+        return torch.where(state.ages > 0, numbers, -1)
 
     def scan(
         self,
@@ -83,27 +88,32 @@ class ItemStore(SlotStore[ItemState]):
         ]
         # Before step t, the slots hold the M items that start at t.
         at_keys, at_values = (_windows(part, steps, self.slots) for part in items)
-        written = state.written.unsqueeze(-1) + torch.arange(steps, device=queries.device)
-        filled = self._filled(written)  # (…, S, 1, M)
-        reads = self._lookup(queries.unsqueeze(-2), at_keys, at_values, filled).squeeze(-2)
+        # The step before which each example has age 0; never, for an empty slot.
+        step = torch.arange(steps, device=queries.device)
+        old_births = (-state.ages).masked_fill(state.ages == 0, steps)
+        births = torch.cat([old_births, step.expand(*old_births.shape[:-1], steps)], -1)
+        at_births = births.narrow(-1, 0, self.slots + steps - 1).unfold(-1, self.slots, 1)
+        ages = (step.unsqueeze(-1) - at_births).clamp_min(0)  # (…, S, M)
+        reads = self._lookup(queries.unsqueeze(-2), at_keys, at_values, ages).squeeze(-2)
         count = torch.full_like(state.written, steps) if inside is None else inside.sum(-1)
         last = count.unsqueeze(-1) + torch.arange(self.slots, device=queries.device)  # (…, M)
         kept = [
             part.gather(-2, last.unsqueeze(-1).expand(*last.shape, part.shape[-1]))
             for part in items
         ]
-        return reads, ItemState(kept[0], kept[1], state.written + count)
+        ages = (count.unsqueeze(-1) - births.gather(-1, last)).clamp_min(0)
+        return reads, ItemState(kept[0], kept[1], state.written + count, ages)
 
     @abstractmethod
     def _items(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the content of slots: `(…, B, K)` and `(…, B, V)` -> two `(…, B, any)`."""
 
     @abstractmethod
-    def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, filled: Tensor) -> Tensor:
+    def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, ages: Tensor) -> Tensor:
         """Compute the reads of queries.
 
         Shapes:
-            queries `(…, Q, K)`, keys and values `(…, M, any)`, filled `(…, 1, M)` -> `(…, Q, V)`.
+            queries `(…, Q, K)`, keys and values `(…, M, any)`, ages `(…, M)` -> `(…, Q, V)`.
         """
 
     @abstractmethod
@@ -120,23 +130,36 @@ class ItemStore(SlotStore[ItemState]):
             zero.expand(*batch, self.slots, key_size),
             zero.expand(*batch, self.slots, value_size),
             torch.zeros(batch, dtype=torch.long, device=like.device),
+            torch.zeros((), dtype=torch.long, device=like.device).expand(*batch, self.slots),
         )
 
-    def _filled(self, written: Tensor) -> Tensor:
-        """Return which slots hold an example: `(…)` -> `(…, 1, M)`."""
-        empty = self.slots - written[..., None, None]
-        return torch.arange(self.slots, device=written.device) >= empty
-
     def _write(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
+        count = keys.shape[-2]
+        older = torch.where(state.ages > 0, state.ages + count, 0)
+        new = torch.arange(count, 0, -1, device=keys.device).expand(*older.shape[:-1], count)
+        return self._moved(state, keys, values, torch.cat([older, new], -1)[..., -self.slots :])
+
+    def _write_set(self, state: ItemState, keys: Tensor, values: Tensor) -> ItemState:
+        count, ages = keys.shape[-2], state.ages
+        # The last slot that is lost holds the newest lost example, of which the whole set is lost.
+        # If it is empty, so are all slots before it, and nothing is lost.
+        most = (ages[..., count - 1 : count] - 1) % torch.iinfo(ages.dtype).max
+        older = ages[..., count:]
+        older = (older + older.sign()) * (older <= most)
+        new = ages.new_ones(()).expand(*ages.shape[:-1], count)
+        return self._moved(state, keys, values, torch.cat([older, new], -1))
+
+    def _moved(self, state: ItemState, keys: Tensor, values: Tensor, ages: Tensor) -> ItemState:
+        """Append examples and move the slots; `ages` are those after the write."""
         old = state.keys, state.values
         slots = [
             torch.cat([before, new], -2)[..., -self.slots :, :]
             for before, new in zip(old, self._items(keys, values), strict=True)
         ]
-        return ItemState(slots[0], slots[1], state.written + keys.shape[-2])
+        return ItemState(slots[0], slots[1], state.written + keys.shape[-2], ages)
 
     def _read(self, state: ItemState, queries: Tensor) -> Tensor:
-        return self._lookup(queries, state.keys, state.values, self._filled(state.written))
+        return self._lookup(queries, state.keys, state.values, state.ages)
 
 
 def _windows(items: Tensor, count: int, size: int) -> Tensor:

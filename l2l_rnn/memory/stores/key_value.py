@@ -104,7 +104,8 @@ class KeyValueMemory(ItemStore):
     def _items(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         return functional.linear(keys, self.embedding), values
 
-    def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, filled: Tensor) -> Tensor:
+    def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, ages: Tensor) -> Tensor:
+        filled = (ages > 0).unsqueeze(-2)
         u = functional.linear(queries, self.embedding)
         reads = masked_softmax(self._scores(u, keys), filled) @ values
         if self.hop_matrices is not None and self.value_embeddings is not None:
@@ -116,7 +117,7 @@ class KeyValueMemory(ItemStore):
 
     def _read_weights(self, state: ItemState, queries: Tensor) -> Tensor:
         u = functional.linear(queries, self.embedding)
-        return masked_softmax(self._scores(u, state.keys), self._filled(state.written))
+        return masked_softmax(self._scores(u, state.keys), (state.ages > 0).unsqueeze(-2))
 
     def _scores(self, u: Tensor, keys: Tensor) -> Tensor:
         if self.log_sharpness is None:

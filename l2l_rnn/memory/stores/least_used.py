@@ -84,8 +84,9 @@ class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
 
     A read is `r = sum_i softmax_i(s cos(q, k_i)) v_i`. B examples are written to the B least used
     slots, the least used one first. If there are more examples than slots, the oldest are lost. A
-    write multiplies the usage of all slots by `gamma` and sets the usage of its slot to 1. Reads do
-    not count as usage. Reads of a blank memory are 0.
+    write multiplies the usage of all slots by `gamma` and sets the usage of its slot to 1. The
+    write of a set counts as one write, and overwrites older sets completely. Reads do not count as
+    usage. Reads of a blank memory are 0.
 
     Args:
         key_size, value_size: `K` and `V`, the sizes of a key and of a value.
@@ -140,6 +141,24 @@ class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
 
     def extra_repr(self) -> str:
         return f"{self.key_size}, {self.value_size}, slots={self.slots}, decay={self.decay}"
+
+    def _write_set(self, state: LeastUsedState, keys: Tensor, values: Tensor) -> LeastUsedState:
+        # The set takes the least used slots in the order of their numbers, and all get the same
+        # usage. The usage therefore identifies a set, and the number orders its examples.
+        order = state.usage.argsort(dim=-1, stable=True)
+        chosen = order[..., : keys.shape[-2]].sort(-1).values
+        new = torch.zeros_like(state.used).scatter(-1, chosen, True)
+        rows = torch.cat([keys, values], -1).to(state.memory.dtype)
+        lost = state.used & new
+        limit = state.usage.masked_fill(~lost, 0.0).amax(-1, keepdim=True)
+        lost = lost | (state.used & (state.usage > 0) & (state.usage <= limit))  # broken sets
+        most = state.usage.masked_fill(~new, 0.0).amax(-1, keepdim=True)
+        return LeastUsedState(
+            memory=state.memory.scatter(-2, chosen.unsqueeze(-1).expand_as(rows), rows),
+            usage=self.decay * torch.where(new, most, state.usage) + new.to(most.dtype),
+            used=(state.used & ~lost) | new,
+            overwritten=state.overwritten + lost.sum(-1),
+        )
 
     def _tasks(self) -> int | None:
         return leading_axis(self.log_sharpness, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
@@ -17,9 +18,9 @@ class MemoryNetwork(ItemStore):
     """Read in several hops: `p_i = softmax_i(u . m_i)`, `u <- u + sum_i p_i c_i`, result `W u`.
 
     An example `s_i = [k_i; v_i]` is embedded twice, `m_i = A s_i + T_A(i)` and `c_i = C s_i +
-    T_C(i)`. The temporal encoding `T` holds a learned vector for each age of an example; the newest
-    one has age 0. The query is embedded as `u = B q`. All hops share the embeddings, and between
-    two hops `u` is multiplied by a matrix `H`.
+    T_C(i)`. The temporal encoding `T` holds a learned vector for each age of an example, counted in
+    writes; all examples of a set have the same age. The query is embedded as `u = B q`. All hops
+    share the embeddings, and between two hops `u` is multiplied by a matrix `H`.
 
     Args:
         key_size, value_size: `K` and `V`, the sizes of a key and of a value.
@@ -89,9 +90,10 @@ class MemoryNetwork(ItemStore):
             functional.linear(items, self.output_embedding),
         )
 
-    def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, filled: Tensor) -> Tensor:
-        keys = _with_ages(keys, self.input_ages)
-        values = _with_ages(values, self.output_ages)
+    def _lookup(self, queries: Tensor, keys: Tensor, values: Tensor, ages: Tensor) -> Tensor:
+        keys = _with_ages(keys, self.input_ages, ages)
+        values = _with_ages(values, self.output_ages, ages)
+        filled = (ages > 0).unsqueeze(-2)
         u = functional.linear(queries, self.query_embedding)
         for hop in range(self.hops):
             reads = masked_softmax(u @ keys.mT, filled) @ values
@@ -101,11 +103,17 @@ class MemoryNetwork(ItemStore):
         return functional.linear(u, self.answer)
 
     def _read_weights(self, state: ItemState, queries: Tensor) -> Tensor:
-        keys = _with_ages(state.keys, self.input_ages)
+        keys = _with_ages(state.keys, self.input_ages, state.ages)
         u = functional.linear(queries, self.query_embedding)
-        return masked_softmax(u @ keys.mT, self._filled(state.written))
+        return masked_softmax(u @ keys.mT, (state.ages > 0).unsqueeze(-2))
 
 
-def _with_ages(items: Tensor, ages: Tensor | None) -> Tensor:
-    """Add the vectors of ages to the slots; the newest example, of age 0, is in the last slot."""
-    return items if ages is None else items + align_tasks(ages.flip(-2), 2, items)
+def _with_ages(items: Tensor, vectors: Tensor | None, ages: Tensor) -> Tensor:
+    """Add the vector of each slot's age, `(…, M)`, to the slots; age 1 has the first vector."""
+    if vectors is None:
+        return items
+    index = (ages - 1).clamp_min(0)
+    if vectors.dim() == 2:
+        return items + F.embedding(index, vectors)
+    table = align_tasks(vectors, 2, items).expand_as(items)
+    return items + table.gather(-2, index.unsqueeze(-1).expand_as(items))

@@ -25,15 +25,18 @@ class SlotState(NamedTuple):
     Attributes:
         memory: `M`, the slots, each a key and its value, `(…, M, K + V)`.
         written: the number of written examples, `(…)`.
+        ages: the age of each slot's example in writes, where a set is one write, `(…, M)`: 1 for
+            the last write, 0 for an empty slot.
     """
 
     memory: Tensor
     written: Tensor
+    ages: Tensor
 
     @property
     def overwritten(self) -> Tensor:
         """The number of written examples that were overwritten, `(…)`."""
-        return overwritten(self.written, self.memory.shape[-2])
+        return self.written - (self.ages > 0).sum(-1)
 
 
 class KeyedSlots(SlotStore[AnyState]):
@@ -89,7 +92,8 @@ class SlotMemory(RingStore[SlotState]):
     """Slots of keys and values, written in turn.
 
     A read is `r = sum_i softmax_i(s cos(q, k_i)) v_i`. When all slots are full, a write replaces
-    the oldest example. Reads of a blank memory are 0.
+    the oldest example, and the write of a set replaces the oldest sets. Reads of a blank memory are
+    0.
 
     Args:
         key_size, value_size: `K` and `V`, the sizes of a key and of a value.
@@ -148,12 +152,58 @@ class SlotMemory(RingStore[SlotState]):
         return SlotState(
             memory=zero.expand(*batch, self.slots, self.key_size + self.value_size),
             written=torch.zeros(batch, dtype=torch.long, device=zero.device),
+            ages=torch.zeros((), dtype=torch.long, device=zero.device).expand(*batch, self.slots),
         )
+
+    def _filled(self, state: SlotState) -> Tensor:
+        return state.ages > 0
+
+    def _write(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
+        count = keys.shape[-2]
+        last = last_writes(state.written, count, self.slots)
+        older = torch.where(state.ages > 0, state.ages + count, 0)
+        ages = torch.where(last >= 0, count - last, older)
+        return super()._write(state, keys, values)._replace(ages=ages)
+
+    def _write_set(self, state: SlotState, keys: Tensor, values: Tensor) -> SlotState:
+        new = last_writes(state.written, keys.shape[-2], self.slots) >= 0
+        older = torch.where(state.ages > 0, state.ages + 1, 0)
+        ages = torch.where(new, 1, without_broken_sets(older, new))
+        return super()._write(state, keys, values)._replace(ages=ages)
 
 
 def overwritten(written: Tensor, slots: int) -> Tensor:
     """Return how many written examples were overwritten."""
     return (written - slots).clamp_min(0)
+
+
+def without_broken_sets(ages: Tensor, overwritten: Tensor) -> Tensor:
+    """Empty all slots of the sets that a write overwrites in part, and of older sets.
+
+    Args:
+        ages: the age of each slot's set, 0 for an empty slot.
+        overwritten: the slots that the write takes.
+
+    Shapes:
+        both `(…, M)` -> `(…, M)`.
+
+    Example:
+        >>> without_broken_sets(torch.tensor([2, 2, 1, 1]), torch.tensor([True, *[False] * 3]))
+        tensor([0, 0, 1, 1])
+    """
+    never = torch.iinfo(ages.dtype).max
+    limit = ages.masked_fill(~overwritten | (ages == 0), never).amin(-1, keepdim=True)
+    return ages.masked_fill(ages >= limit, 0)
+
+
+def last_writes(written: Tensor, more: int, slots: int) -> Tensor:
+    """Return the number of the last of `more` writes to each slot of a ring; negative if none.
+
+    Shapes:
+        written `(…)` -> `(…, M)`.
+    """
+    place = torch.arange(slots, device=written.device)
+    return more - 1 - (written.unsqueeze(-1) + more - 1 - place) % slots
 
 
 def write_slots(memory: Tensor, written: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -181,9 +231,7 @@ def write_slots(memory: Tensor, written: Tensor, keys: Tensor, values: Tensor) -
     slots, more = memory.shape[-2], keys.shape[-2]
     if more == 0:
         return memory
-    place = torch.arange(slots, device=memory.device)
-    # The number of the last write to each slot; negative if there is none.
-    last = more - 1 - (written.unsqueeze(-1) + more - 1 - place) % slots  # (…, M)
+    last = last_writes(written, more, slots)  # (…, M)
     rows = torch.cat([keys, values], -1).to(memory.dtype)
     index = last.clamp_min(0).unsqueeze(-1).expand(*last.shape, memory.shape[-1])
     return torch.where((last >= 0).unsqueeze(-1), rows.gather(-2, index), memory)

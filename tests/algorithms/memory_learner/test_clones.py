@@ -129,11 +129,15 @@ def test_copies_and_state_dicts(store, copied, helpers):
     other, fresh = copied(base), helpers.make(store, seed=9)
     assert helpers.same(other.state, base.state)
     fresh.load_state_dict(base.state_dict())
+    assert helpers.same(fresh.state, base.state)
     wanted = base.clone()
     wanted.write(*helpers.data())
     for learner in (other.clone(), fresh.clone()):
         learner.write(*helpers.data())
         helpers.assert_close(learner.state, wanted.state)
+    saved = [name for name in base.state_dict() if not name.startswith("module.")]
+    assert saved == [f"adaptation.{name}" for name in base.state._fields]
+    base.reset()
     assert all(name.startswith("module.") for name in base.state_dict())
 
 

@@ -27,7 +27,7 @@ def test_a_state_must_fit_the_model_and_the_number_of_tasks(learner, helpers):
         (
             {"weights": torch.zeros(2)},
             ArgumentError,
-            "must have keys, values, written, got weights",
+            "must have keys, values, written, ages, got weights",
         ),
         (None, ArgumentTypeError, "got NoneType"),
         (tuple(before), ArgumentTypeError, "state must be of type ItemState, got tuple"),

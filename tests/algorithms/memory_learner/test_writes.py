@@ -58,16 +58,16 @@ def test_write_equals_adapt_with_cross_entropy(store, calls, helpers):
     one, other = base.clone(), base.clone()
     for _ in range(calls):
         one.adapt(F.cross_entropy(one(x), y))
-        other.write(x, y)
+        other.write(x, y, times=1)
     helpers.assert_close(one.state, other.state)
     torch.testing.assert_close(one(query), other(query))
 
 
 def test_times_repeats_the_write(store, helpers):
     one, other = helpers.make(store).clone(), helpers.make(store).clone()
-    one.write(*helpers.data(), times=3)
+    one.write(*helpers.data())  # three times by default
     for _ in range(3):
-        other.write(*helpers.data())
+        other.write(*helpers.data(), times=1)
     helpers.assert_close(one.state, other.state)
     with pytest.raises(ArgumentError, match="times must be a positive integer, got 0"):
         one.write(*helpers.data(), times=0)
@@ -79,7 +79,7 @@ def test_write_equals_adapt_with_the_squared_error(store, helpers):
     one, other = base.clone(), base.clone()
     for _ in range(2):
         one.adapt(mean_squared_error(one(x), y))
-        other.write(x, y)
+        other.write(x, y, times=1)
     helpers.assert_close(one.state, other.state)
 
 
@@ -164,7 +164,8 @@ def test_overwritten_slots_are_counted(store, calls, helpers):
     torch.manual_seed(0)
     encoder = SequenceEncoder(input_size=2, hidden_size=KEY)
     memory = helpers.make_store(store, WAYS, slots=6)
-    learner = MemoryLearner(MemoryModel(encoder, memory).double()).clone(tasks=2)
+    model = MemoryModel(encoder, memory).double()
+    learner = MemoryLearner(model, in_order=True).clone(tasks=2)
     x, y = helpers.data(2)
     for _ in range(calls):
         learner.adapt(cross_entropy(learner(x), y))
