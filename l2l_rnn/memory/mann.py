@@ -111,6 +111,7 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
     """
 
     weight_heads_input: nn.Parameter | None
+    _strength: Tensor | None = None  # `s`, computed once for all steps of a backward pass
 
     def __init__(
         self,
@@ -232,6 +233,7 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
     def _with_stepped(self, parameters: Sequence[Tensor]) -> ControllerMemory[MANNState]:
         layer = super()._with_stepped(parameters)
         layer.__dict__["_parameters"]["log_sharpness"] = parameters[3].unsqueeze(-1)
+        layer.__dict__["_strength"] = bounded_exp(parameters[3].unsqueeze(-1))
         return layer
 
     def _advance(self, features: Tensor, state: MANNState) -> tuple[Tensor, MANNState]:
@@ -254,8 +256,8 @@ class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
         writing = gates * state.read_weights + (1 - gates) * least
         wiped = least.sum(-2)
         memory = state.memory * (1 - wiped).unsqueeze(-1) + writing.mT @ contents
-        sharpness = bounded_exp(self.log_sharpness)
-        strengths = align_tasks(sharpness, 1, keys[..., 0])  # broadcasts to (…, R)
+        strength = self._strength if self._strength is not None else bounded_exp(self.log_sharpness)
+        strengths = align_tasks(strength, 1, keys[..., 0])  # broadcasts to (…, R)
         reading = functional.content_weights(memory, keys, strengths, self.eps)
         reads = reading @ memory
         # Usage only orders the slots, and an order has no derivative.
