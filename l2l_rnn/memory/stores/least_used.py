@@ -51,8 +51,8 @@ class LeastUsedStore(KeyedSlots[AnyState]):
         # A write goes to the least used slot, which then becomes the most used one, so usage orders
         # the slots by age.
         usage = state.usage.masked_fill(~state.used, -torch.inf)
-        age = usage.sort(dim=-1, descending=True, stable=True).indices.argsort(-1)
-        return torch.where(state.used, state.written.unsqueeze(-1) - 1 - age, -1)
+        rank = usage.sort(dim=-1, stable=True).indices.argsort(-1)
+        return torch.where(state.used, state.written.unsqueeze(-1) - self.slots + rank, -1)
 
     def _filled(self, state: AnyState) -> Tensor:
         filled: Tensor = state.used
