@@ -197,6 +197,7 @@ def test_several_backward_calls_accumulate(cell):
         compare([v.grad for v in values], [count * g.double() for g in once], 1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
 def test_transforms(cell, compiled):
     """Under `torch.func` and forward-mode derivatives, the plain equations run."""
     values = draw(cell)
