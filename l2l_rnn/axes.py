@@ -11,6 +11,8 @@ from collections.abc import Callable, Container, Iterable
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 # Containers and elementwise layers of torch that preserve a leading axis.
 _TRANSPARENT = (
@@ -32,8 +34,9 @@ def knows_tasks(module: nn.Module) -> bool:
     """Return whether a module takes parameters `(N, …)` and inputs `(N, …)` directly.
 
     True if the class of the module declares `task_axis = True`, or if it is one of torch's
-    containers and elementwise layers, and the same holds for all its children. False if a parameter
-    is computed by `torch.nn.utils.parametrize`, which would mix the tasks.
+    containers and elementwise layers, and the same holds for all its children. False if a weight is
+    computed, by `torch.nn.utils.parametrize` or a hook such as `torch.nn.utils.weight_norm`, which
+    would mix the tasks.
 
     Args:
         module: a module.
@@ -44,7 +47,10 @@ def knows_tasks(module: nn.Module) -> bool:
     """
     if not (getattr(type(module), "task_axis", False) or type(module) in _TRANSPARENT):
         return False
-    return not is_parametrized(module) and all(map(knows_tasks, module.children()))
+    computed = is_parametrized(module) or any(
+        isinstance(hook, (WeightNorm, SpectralNorm)) for hook in module._forward_pre_hooks.values()
+    )
+    return not computed and all(map(knows_tasks, module.children()))
 
 
 def names_with_task_axis(module: nn.Module) -> frozenset[str]:

@@ -14,6 +14,7 @@ from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
 from l2l_rnn.algorithms.reptile import Reptile
+from l2l_rnn.algorithms.task_selection import select_task
 
 __all__ = [
     "ANIL",
@@ -33,4 +34,5 @@ __all__ = [
     "ProtoNet",
     "ProximalRegularizer",
     "Reptile",
+    "select_task",
 ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import nn
@@ -63,16 +63,17 @@ def is_exported() -> bool:
 class NotScripted(nn.Module):
     """Base class of modules that `torch.jit.script` cannot compile; it raises an ExportError."""
 
-    script_fix = "pass nn.to_torch(model), or use torch.jit.trace"
+    _script_fix: ClassVar[str] = "use torch.export.export"
 
     def __prepare_scriptable__(self) -> nn.Module:
-        raise ExportError(
-            f"{type(self).__name__}: torch.jit.script cannot compile this module; {self.script_fix}"
-        )
+        who = type(self).__name__
+        raise ExportError(f"{who}: torch.jit.script cannot compile this module; {self._script_fix}")
 
 
 class HasTorchCounterpart(NotScripted):
     """Base class of layers that `nn.to_torch` replaces."""
+
+    _script_fix: ClassVar[str] = "pass nn.to_torch(model), or use torch.jit.trace"
 
     @property
     def qconfig(self) -> Any:
@@ -85,6 +86,17 @@ class HasTorchCounterpart(NotScripted):
             f"{type(self).__name__}: torch.ao.quantization would leave this layer as it is; "
             "quantize nn.to_torch(model)"
         )
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def pass_strict_false_to_torch_export() -> None:
+    """Do nothing; Dynamo cannot export this function, and its message shows the name."""
+
+
+def refuse_strict_export() -> None:
+    """Refuse `torch.export` through Dynamo in torch 2.3, which lacks what memories need."""
+    if torch.compiler.is_dynamo_compiling() and not hasattr(torch.compiler, "is_exporting"):
+        pass_strict_false_to_torch_export()
 
 
 def refuse_tracing(layer: nn.Module) -> ExportError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def token_lengths(tokens: Tensor) -> Tensor:
@@ -63,4 +64,4 @@ def step_mask(lengths: Tensor, steps: int) -> Tensor:
 def _lengths(filled: Tensor) -> Tensor:
     """Compute the position after the last True along the last axis: `(…, S)` -> `(…)`."""
     positions = torch.arange(1, filled.shape[-1] + 1, device=filled.device)
-    return (filled * positions).amax(-1) if filled.shape[-1] else filled.sum(-1)
+    return F.pad(filled * positions, (1, 0)).amax(-1)  # padded, because S may be 0

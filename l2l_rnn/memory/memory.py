@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from l2l_rnn.checks import check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.layer_calls import NotScripted
 
 State = TypeVar("State", bound=tuple[Tensor, ...])
 
 
-class Memory(nn.Module, ABC, Generic[State]):
+class Memory(NotScripted, ABC, Generic[State]):
     """A module with an explicit state. Not for direct use.
 
     A state is a NamedTuple of tensors. No call changes it in place, so an old state remains valid.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from l2l_rnn.axes import readable_values
 from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.functional.layer_calls import recurrent_call, refuse_strict_export, refuse_tracing
 from l2l_rnn.functional.padding import step_mask
 from l2l_rnn.mapped_axis import takes_mapped_axis
 from l2l_rnn.memory.memory import Memory, State, where
@@ -29,6 +30,7 @@ class RecurrentMemory(Memory[State]):
     input_size: int
     output_size: int
 
+    @recurrent_call
     @takes_mapped_axis(applies=lambda x, *_, **__: x.dim() == 3)
     def forward(
         self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
@@ -53,6 +55,7 @@ class RecurrentMemory(Memory[State]):
             ArgumentTypeError: the state belongs to another kind of memory.
             ArgumentError: a length is not from 0 to S.
         """
+        refuse_strict_export()
         if x.dim() not in (3, 4) or x.shape[-1] != self.input_size or x.shape[-2] == 0:
             raise ShapeError(
                 f"{type(self).__name__}: x must be (B, S, F) or (N, B, S, F) with "
@@ -71,6 +74,9 @@ class RecurrentMemory(Memory[State]):
         if inside is not None:
             outputs = outputs.masked_fill(~inside.unsqueeze(-1), 0)
         return outputs, state
+
+    def _forward_jit(self, *args: Any, **kwargs: Any) -> Any:
+        raise refuse_tracing(self)
 
     @takes_mapped_axis(applies=lambda x, *_, **__: x.dim() > 1)
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:

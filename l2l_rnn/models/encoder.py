@@ -5,12 +5,14 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from l2l_rnn.axes import readable_values
 from l2l_rnn.checks import check_int, check_number, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
+from l2l_rnn.functional.layer_calls import NotScripted
 from l2l_rnn.nn import (
     CELLS,
     AttentionPooling,
@@ -19,6 +21,7 @@ from l2l_rnn.nn import (
     MaxPooling,
     MeanPooling,
 )
+from l2l_rnn.nn.torch_layers import run_ragged
 from l2l_rnn.registry import Registry
 
 POOLINGS: Registry[Any] = Registry("pooling")
@@ -31,7 +34,7 @@ for _name, _pooling in {
     POOLINGS.register(_name)(_pooling)
 
 
-class SequenceEncoder(nn.Module):
+class SequenceEncoder(NotScripted):
     """Encode each sequence as one vector: embed tokens, run a recurrence, pool the valid steps.
 
     The input is token ids padded with 0 (`vocab_size`) or real-valued steps padded with NaN
@@ -75,6 +78,7 @@ class SequenceEncoder(nn.Module):
     """
 
     task_axis: ClassVar[bool] = True
+    _script_fix: ClassVar[str] = "pass nn.to_torch(model) to torch.jit.trace"
 
     def __init__(
         self,
@@ -147,12 +151,14 @@ class SequenceEncoder(nn.Module):
                 )
         else:
             x = self.embedding(x)
-        outputs, _ = self.recurrence(self.dropout(x), lengths=lengths)
+        outputs = run_ragged(self.recurrence, self.dropout(x), lengths)
         return self.dropout(self.pooling(outputs, lengths))
 
     def _lengths(self, x: Tensor) -> Tensor:
         """Check the input and compute its lengths, `(…, B)`."""
         check_tensor("SequenceEncoder", "x", x)
+        if torch.jit.is_tracing():  # a trace of the checks would fix the shape
+            return step_lengths(x) if self.embedding is None else token_lengths(x)
         if self.embedding is not None:
             if x.is_floating_point():
                 raise ArgumentTypeError(

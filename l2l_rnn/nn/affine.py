@@ -101,7 +101,7 @@ class Embedding(HasTorchCounterpart, nn.Embedding):
     @layer_call
     @takes_mapped_axis()
     def forward(self, input: Tensor) -> Tensor:
-        if input.is_floating_point() or input.is_complex() or input.dtype == torch.bool:
+        if input.is_floating_point() or input.dtype.is_complex or input.dtype == torch.bool:
             raise ArgumentTypeError(
                 f"Embedding: token ids must be integers, got {input.dtype}; convert with .long()"
             )

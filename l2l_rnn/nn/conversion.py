@@ -91,7 +91,8 @@ def to_torch(model: nn.Module) -> nn.Module:
 
     The opposite of `convert`: use it before `torch.onnx.export`, `torch.jit.script`, quantization,
     or any tool that knows only torch's layers. The two models share their parameters, buffers and
-    other tensors. `model` itself does not change.
+    other tensors. Parameters of an adapted model, which depend on its initialization, are detached
+    from it. `model` itself does not change.
 
     A recurrent layer or a memory without a counterpart in torch, such as `MinGRU`, stays and is
     reported with a `ConversionWarning`. torch's layers have no argument `lengths`: a model of your
@@ -125,7 +126,7 @@ def to_torch(model: nn.Module) -> nn.Module:
             classes[layer] = target
         elif _is_recurrent_of_ours(layer):
             stay[path] = f"{kind.__name__} has no counterpart in torch"
-    twin, _ = copy_with("to_torch", model, classes, _complete_torch_layer)
+    twin, _ = copy_with("to_torch", model, classes, _complete_torch_layer, detach=True)
     _warn_of("to_torch: this package's layer stays", stay)
     return twin
 
@@ -298,5 +299,6 @@ def _check_one_task(path: str, layer: nn.Module) -> None:
         if parameter.dim() > usual:
             raise ShapeError(
                 f"to_torch: the parameters of {path or type(layer).__name__!r} have a task axis of "
-                f"N={len(parameter)} tasks; pass the learner of one task, learner.select_task(n)"
+                f"N={len(parameter)} tasks; pass the learner of one task, "
+                "algorithms.select_task(learner, n)"
             )

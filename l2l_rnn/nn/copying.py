@@ -55,6 +55,8 @@ def copy_with(
     model: nn.Module,
     classes: Mapping[nn.Module, type[nn.Module]],
     finish: Finish,
+    *,
+    detach: bool = False,
 ) -> tuple[nn.Module, list[Any]]:
     """Copy a model in which some layers get another class.
 
@@ -67,6 +69,8 @@ def copy_with(
         model: any module.
         classes: the class of the copy, for each layer that gets another one.
         finish: called as `finish(layer, copy)` for each of them; it adapts the copy's attributes.
+        detach: whether parameters that are not leaves, as in an adapted model, become leaves with
+            the same values.
 
     Returns:
         The copy, and everything that was copied for it.
@@ -77,9 +81,14 @@ def copy_with(
     memo: dict[int, Any] = {}
     twins = {layer: kind.__new__(kind) for layer, kind in classes.items()}
     memo.update({id(layer): twin for layer, twin in twins.items()})
+    if detach:
+        for module in model.modules():
+            for p in module._parameters.values():
+                if p is not None and not p.is_leaf:
+                    memo[id(p)] = nn.Parameter(p.detach(), p.requires_grad)
     for _, value in held_by(model):
         if isinstance(value, (Tensor, torch.jit.ScriptModule)):
-            memo[id(value)] = value
+            memo.setdefault(id(value), value)
         elif isinstance(value, MethodType) and value.__self__ in twins:
             memo[id(value)] = getattr(twins[value.__self__], value.__name__)
     try:
@@ -95,11 +104,11 @@ def copy_with(
             "__deepcopy__ on its class"
         ) from error
     for layer, twin in twins.items():
-        finish(layer, twin)
         if is_parametrized(layer):
             parametrize._inject_new_class(twin)
             for name in twin.parametrizations:
                 parametrize._inject_property(twin, name)
+        finish(layer, twin)
     return result, list(memo.values())
 
 

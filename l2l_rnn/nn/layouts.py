@@ -44,8 +44,9 @@ class Layout:
         """Check the lengths of the sequences: `(…, B)` -> `(N, B)`."""
         if lengths is None:
             return None
-        if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
-            given = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+        kind = lengths.dtype if isinstance(lengths, Tensor) else None
+        if kind is None or kind.is_floating_point or kind.is_complex:
+            given = kind or type(lengths).__name__
             raise ArgumentTypeError(
                 f"{self.who}: lengths must be a tensor of integers, got {given}; use "
                 "torch.as_tensor(lengths).long()"

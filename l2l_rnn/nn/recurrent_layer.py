@@ -152,7 +152,7 @@ class RecurrentLayer(RecurrentParameters):
         if self._has_tasks:
             raise ShapeError(
                 f"{type(self).__name__}: a layer with a task axis cannot be traced; trace the "
-                "learner of one task, learner.select_task(n)"
+                "learner of one task, algorithms.select_task(learner, n)"
             )
         return run_kernel(self, self._kernel, input, hx, lengths)
 

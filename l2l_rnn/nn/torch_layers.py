@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from l2l_rnn.errors import ExportError
+from l2l_rnn.functional.layer_calls import is_exported
+from l2l_rnn.nn.recurrent_parameters import RecurrentParameters
+
 _NAMES = ("RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell")
 
 
@@ -45,7 +49,7 @@ def run_ragged(layer: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
         x `(…, B, S, F)`, lengths `(…, B)` -> `(…, B, S, H)`; with a layer of torch, no axes before
         `B`.
     """
-    if not is_torch_recurrent(layer):
+    if isinstance(layer, RecurrentParameters):
         outputs: Tensor = layer(x, lengths=lengths)[0]
         return outputs
     if not layer.bidirectional:
@@ -57,10 +61,21 @@ def run_packed(
     call: Callable[[PackedSequence], tuple[PackedSequence, Any]], x: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Any]:
     """Pack sequences `(B, S, F)`, call a layer, and pad its outputs to `(B, S, H)`."""
+    if torch.compiler.is_compiling() and is_exported():
+        export_the_model_without_to_torch()
     packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
     packed, state = call(packed)
     y, _ = pad_packed_sequence(packed, batch_first=True)
     return F.pad(y, (0, 0, 0, x.shape[1] - y.shape[1])), state
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def export_the_model_without_to_torch() -> None:
+    """Raise an error; Dynamo stops at this function, and its message shows the name."""
+    raise ExportError(
+        "run_packed: torch.export cannot pack ragged sequences for torch's layers; export the "
+        "model without nn.to_torch"
+    )
 
 
 def run_kernel(layer: Any, kernel: Any, input: Any, hx: Any, lengths: Tensor | None) -> Any:
@@ -92,7 +107,7 @@ def run_kernel(layer: Any, kernel: Any, input: Any, hx: Any, lengths: Tensor | N
         lengths = None if lengths is None else lengths.flatten()
         y, state = _run_batch(layer, kernel, x.flatten(0, -3), hx, lengths)
         y = y.reshape(*lead, *y.shape[1:])
-        state = _each(lambda h: h.reshape(len(h), *lead, h.shape[-1]).movedim(0, -3), state)
+        state = _each(lambda h: h.reshape(h.shape[0], *lead, h.shape[-1]).movedim(0, -3), state)
         return y if layer.batch_first else y.transpose(-3, -2), state
     if layer.batch_first:
         return _run_batch(layer, kernel, input, hx, lengths)

@@ -86,7 +86,7 @@ class _Job(ctypes.Structure):
 
 def serve(tensors: Iterable[Tensor | None]) -> bool:
     """Return whether compiled code can run a memory on these tensors."""
-    return _LIBRARY is not None and compiled_code.may_touch(tensors) and not transforms_are_active()
+    return _LIBRARY is not None and not transforms_are_active() and compiled_code.may_touch(tensors)
 
 
 def run(pass_name: str, sizes: Sizes, lengths: Tensor, arrays: Mapping[str, Tensor]) -> None:

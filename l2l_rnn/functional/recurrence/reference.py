@@ -52,7 +52,7 @@ def run(
         before = tuple(s[:, : ih.shape[1]] for s in state)  # the sequences that take this step
         state = step(torch.baddbmm(ih, before[0], recurrent), before)
         if mask is not None:
-            state = tuple(map(torch.where, [mask] * len(state), state, before))
+            state = tuple(torch.where(mask, s, b) for s, b in zip(state, before, strict=True))
         states.append(state)
     return tuple(torch.cat(steps, 1) for steps in zip(*states, strict=True))
 

@@ -21,8 +21,6 @@ from l2l_rnn.functional.recurrence.weights import State
 _WIDE_STEP = 8192
 
 
-# Not traced, like `packed_recurrence`.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Compute `h_t = a_t h_{t-1} + b_t` for every step, elementwise.
 
@@ -49,7 +47,14 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """
     if transforms_are_active():
         return reference.linear_scan(a, b, h0)
-    return _LinearScan.apply(a, b, h0)
+    return _scan(a, b, h0)
+
+
+# Not traced, like `packed_recurrence`.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    h: Tensor = _LinearScan.apply(a, b, h0)
+    return h
 
 
 class _LinearScan(Function):
@@ -179,7 +184,7 @@ def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> S
 
 
 def _is_compiled(*tensors: Tensor) -> bool:
-    return compiled_passes.serve(compiled_passes.MINIMAL, tensors) and not transforms_are_active()
+    return not transforms_are_active() and compiled_passes.serve(compiled_passes.MINIMAL, tensors)
 
 
 def _scanned(factors: Tensor, terms: Tensor, state: State) -> State:
