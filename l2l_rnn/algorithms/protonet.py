@@ -10,6 +10,7 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
 from l2l_rnn.algorithms.labels import one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
@@ -134,7 +135,7 @@ class ProtoNet(BaseLearner):
             ArgumentError: a label is out of range.
         """
         vectors = self.module(x)
-        self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways))
+        self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways, "set ways"))
 
     def adapt(self, loss: Tensor) -> None:
         """Add the sequences of the last forward call to the class means.
@@ -160,9 +161,9 @@ class ProtoNet(BaseLearner):
     def _bind(self, vectors: Tensor, members: Tensor) -> None:
         """Add vectors `(…, B, E)` to the classes given by one-hot rows `(…, B, C)`."""
         sums, counts = members.mT @ vectors, members.sum(-2).unsqueeze(-1)
-        self._sums = sums if self._sums is None else self._sums + sums
-        self._counts = counts if self._counts is None else self._counts + counts
-        self._last = None
+        if self._sums is not None and self._counts is not None:
+            sums, counts = self._sums + sums, self._counts + counts
+        make_changes(attribute_changes(self, _sums=sums, _counts=counts, _last=None))
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
