@@ -92,15 +92,21 @@ def check_number(
         ...
         l2l_rnn.errors.ArgumentError: MAML: lr must be a number above 0, got nan
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    number = float(value) if is_number else math.nan  # type: ignore[arg-type]
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer or a fraction beyond the range of floats
+            number = math.inf
     limits = [
         (least, "of at least", operator.ge),
         (above, "above", operator.gt),
         (most, "of at most", operator.le),
         (below, "below", operator.lt),
     ]
-    if not is_number or not all(holds(number, at) for at, _, holds in limits if at is not None):
+    if not math.isfinite(number) or not all(
+        holds(number, at) for at, _, holds in limits if at is not None
+    ):
         named = " and ".join(f"{word} {at}" for at, word, _ in limits if at is not None)
         end = "" if fix is None else f"; {fix}"
         wanted = f"a number {named}" if named else "a finite number"

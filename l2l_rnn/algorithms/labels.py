@@ -55,7 +55,7 @@ def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]
     return torch.where(labeled, gradient.argmin(-1), scores.argmax(-1)), labeled
 
 
-def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
+def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int, fix: str) -> Tensor:
     """Encode labels as one-hot rows of the vectors' dtype.
 
     Args:
@@ -63,6 +63,7 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
         y: labels, integers from 0 to `ways - 1`.
         vectors: the vectors of the labeled sequences.
         ways: `C`, the number of classes.
+        fix: ends the message about a label that is out of range.
 
     Shapes:
         y `(…, B)`, vectors `(…, B, E)` -> `(…, B, C)`.
@@ -87,7 +88,7 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int) -> Tensor:
         low, high = map(int, values.aminmax())
         if low < 0 or high >= ways:
             raise ArgumentError(
-                f"{who}: labels must be from 0 to {ways - 1}, got {low} to {high}; set ways"
+                f"{who}: labels must be from 0 to {ways - 1}, got {low} to {high}; {fix}"
             )
     return F.one_hot(y.long(), ways).to(vectors.dtype)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import learn2learn as l2l
 import torch
-from learn2learn.algorithms.maml import maml_update
 from learn2learn.utils import clone_module
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes, step_changes
 from l2l_rnn.algorithms.inner_loop.checks import (
     check_gradients,
     check_loss,
+    check_lr,
     check_tasks,
     unchanged_error,
 )
@@ -107,9 +108,8 @@ class MAML(SavedInnerLoop, l2l.algorithms.MAML):
     ) -> None:
         self._check_model(model)
         who = type(self).__name__
-        if not isinstance(lr, (Tensor, GradientTransform)):
-            fix = "to learn it, pass a GradientTransform such as PerTensorLR"
-            lr = check_number(who, "lr", lr, fix=fix)
+        if not isinstance(lr, GradientTransform):
+            lr = check_lr(who, lr)
         if max_grad_norm is not None:
             max_grad_norm = check_number(who, "max_grad_norm", max_grad_norm, above=0)
         momentum = check_number(who, "momentum", momentum, least=0, below=1)
@@ -234,12 +234,11 @@ class MAML(SavedInnerLoop, l2l.algorithms.MAML):
         lr, steps = self.lr, gradients
         if isinstance(self.lr, GradientTransform):
             lr, steps = 1.0, self.lr(self.steps_taken, gradients)
-        names = [name for name, _ in self.module.named_parameters()]
-        self.module = maml_update(self.module, lr, [steps.get(name) for name in names])
-        if self.momentum:
-            self._velocity = gradients
-        self._pending = {}
-        self.steps_taken += 1
+        # Everything is computed now. An interrupt from here on finds all changes made, or none.
+        counts = {"_pending": {}, "steps_taken": self.steps_taken + 1}
+        velocity = {"_velocity": gradients} if self.momentum else {}
+        changes = step_changes(self.module, lr, steps)
+        make_changes([*changes, *attribute_changes(self, **counts, **velocity)])
 
     def accumulate(
         self,

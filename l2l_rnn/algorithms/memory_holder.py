@@ -46,10 +46,8 @@ class MemoryHolder(SavedLearner):
         return () if self.tasks is None else (self.tasks,)
 
     def _hold(self, state: Any) -> None:
-        """Take a checked state as the memory. Tensors of inference mode are copied."""
-        if any(part.is_inference() for part in state):
-            state = type(state)(*map(usable, state))
-        self._state, self._last = state, None
+        """Take a checked state as the memory."""
+        self._state, self._last = usable_state(state), None
 
     def _check_state(self, who: str, state: Any) -> None:
         """Check that a state is finite, and name the tasks where it is not."""
@@ -72,6 +70,13 @@ class MemoryHolder(SavedLearner):
                 check_saved_tasks(who, value.shape, blank[name].shape, self.tasks)
                 saved[name] = value.to(blank[name].device, blank[name].dtype)
         self._hold(self.module.store.take_state(saved, *self._batch()))
+
+
+def usable_state(state: Any) -> Any:
+    """Return a state that autograd accepts: tensors of inference mode are copied."""
+    if any(part.is_inference() for part in state):
+        return type(state)(*map(usable, state))
+    return state
 
 
 def _detached(state: Any) -> Any:

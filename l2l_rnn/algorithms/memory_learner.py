@@ -10,9 +10,11 @@ from learn2learn.utils import clone_module
 from torch import Tensor
 
 from l2l_rnn.algorithms.encoded import Encoded, vectors_of
+from l2l_rnn.algorithms.inner_loop.changes import Change, attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
     check_loss,
+    check_lr,
     check_tasks,
     no_outputs_error,
     unrelated_loss_error,
@@ -20,10 +22,10 @@ from l2l_rnn.algorithms.inner_loop.checks import (
 from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
 from l2l_rnn.algorithms.labels import one_hot
-from l2l_rnn.algorithms.memory_holder import MemoryHolder
+from l2l_rnn.algorithms.memory_holder import MemoryHolder, usable_state
 from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.axes import expand_parameters, knows_tasks
-from l2l_rnn.checks import check_choice, check_int, check_number, check_tensor
+from l2l_rnn.checks import check_choice, check_int, check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
 
@@ -120,7 +122,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             )
         self.reduction = check_choice(who, "reduction", reduction, ("mean", "sum"))
         self.first_order, self.in_order = first_order, in_order
-        self.lr = None if lr is None else check_number(who, "lr", lr)
+        self.lr = None if lr is None else check_lr(who, lr, number=True)
         if lr is None and adapts is not None:
             raise ArgumentError(
                 f"{who}: lr must be a number if adapts is given, got None; set lr to take gradient "
@@ -212,7 +214,8 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             return
         members = None
         if not self.module.regression:
-            members = one_hot(who, y, vectors, self.module.store.value_size)
+            fix = "give the model's store value_size=the number of classes"
+            members = one_hot(who, y, vectors, self.module.store.value_size, fix)
         keys = self.module.keys(vectors)
         for _ in range(times):
             lookup = self.module.look_up(vectors, state, keys)
@@ -228,7 +231,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             errors = errors.detach() if self.first_order else errors
             state = self.module.bind(state, lookup, errors, self.in_order)
         self._check_state(who, state)
-        self._hold(state)
+        make_changes(attribute_changes(self, _state=usable_state(state), _last=None))
 
     def adapt(self, loss: Tensor) -> None:
         """Write the error that a loss assigns to the last outputs; a hybrid also takes a step.
@@ -266,11 +269,12 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             errors = errors * errors.shape[-2]
         state = self.module.bind(self.state, self._last, errors, self.in_order)
         self._check_state(who, state)
+        step: list[Change] = []
         if self.lr is not None:
-            self.module = gradient_step(
+            step = gradient_step(
                 who, self.module, loss, self.adapted or (), self.lr, self.first_order, self.tasks
             )
-        self._state, self._last = state, None
+        make_changes([*step, *attribute_changes(self, _state=state, _last=None)])
 
     def _vectors(self, who: str, x: Tensor | Encoded) -> Tensor:
         return vectors_of(who, self.module.encoder, x, self._batch(), like=self.module.log_lr)

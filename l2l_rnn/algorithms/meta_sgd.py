@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from l2l_rnn.algorithms.inner_loop.learning_rates import PerElementLR
 from l2l_rnn.algorithms.maml import MAML
@@ -15,17 +16,24 @@ class MetaSGD(MAML):
 
     `min over theta, alpha of sum_i L_i(theta - alpha * grad L_i(theta))`, where `*` is elementwise
 
-    Elements of `alpha` may become negative, so the direction of the step is learned too. `lr.lrs`
-    holds `alpha`. Everything else works as in `MAML`.
+    Elements of `alpha` may become negative, so the direction of the step is learned too. Everything
+    else works as in `MAML`.
 
     Args:
         model: the model to meta-learn.
         lr: initial value of every learning rate.
-        first_order, allow_unused, allow_nograd, options: as in `MAML`.
+        first_order: as in `MAML`.
+        lrs: the learning rates themselves, one tensor per parameter of the model; None creates them
+            from `lr`.
+        allow_unused, allow_nograd, options: as in `MAML`.
+
+    Attributes:
+        lrs: `alpha`, one tensor per parameter, of the parameter's shape.
 
     Raises:
         ArgumentTypeError: as in `MAML`.
-        ArgumentError: as in `MAML`; also if `lr` is not a positive finite number.
+        ArgumentError: as in `MAML`; also if `lr` is not a positive finite number, or `lrs` do
+            not fit the parameters.
 
     Example:
         >>> import torch
@@ -34,11 +42,11 @@ class MetaSGD(MAML):
         >>> x = torch.randn(3, 5, 4)
         >>> learner.adapt(learner(x).square().mean((1, 2)))
         >>> learner(x).square().mean((1, 2)).sum().backward()
-        >>> [tuple(alpha.grad.shape) for alpha in meta_sgd.lr.lrs]
+        >>> [tuple(alpha.grad.shape) for alpha in meta_sgd.lrs]
         [(2, 4), (2,)]
 
     Source: Z. Li, F. Zhou, F. Chen and H. Li, 2017, Meta-SGD: Learning to Learn Quickly for
-    Few-Shot Learning, eq. 2; learn2learn's `MetaSGD` keeps the learning rates in `lrs`.
+    Few-Shot Learning, eq. 2; the interface is from learn2learn's `MetaSGD`.
     """
 
     def __init__(
@@ -46,10 +54,16 @@ class MetaSGD(MAML):
         model: nn.Module,
         lr: float = 1.0,
         first_order: bool = False,
+        lrs: Iterable[Tensor] | None = None,
         allow_unused: bool | None = None,
         allow_nograd: bool = False,
         **options: Any,
     ) -> None:
         self._check_model(model)
-        lrs = PerElementLR(model, lr)
-        super().__init__(model, lrs, first_order, allow_unused, allow_nograd, **options)
+        rates = PerElementLR(model, lr, lrs)
+        super().__init__(model, rates, first_order, allow_unused, allow_nograd, **options)
+
+    @property
+    def lrs(self) -> nn.ParameterList:
+        """The learning rates `alpha`, in the order of the model's parameters."""
+        return self.lr.lrs

@@ -12,6 +12,15 @@ from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.errors import ArgumentError
 
 
+def _check_options(who: str, options: dict[str, Any]) -> None:
+    """Refuse options that the learner sets itself."""
+    if "adapts" in options:
+        raise ArgumentError(
+            f"{who}: adapts is not an option, because head determines what is adapted, got "
+            f"{options['adapts']!r}; set head, or use MAML(model, lr, adapts=…)"
+        )
+
+
 class ANIL(MAML):
     """MAML that adapts only the head in the inner loop ("almost no inner loop").
 
@@ -47,6 +56,7 @@ class ANIL(MAML):
         **options: Any,
     ) -> None:
         self._check_model(model)
+        _check_options("ANIL", options)
         super().__init__(model, lr, adapts=head, **options)
 
 
@@ -84,6 +94,7 @@ class BOIL(MAML):
     ) -> None:
         self._check_model(model)
         who = type(self).__name__
+        _check_options("BOIL", options)
         body = adapted_names(who, model, None) - adapted_names(who, model, head)
         if not body:
             raise ArgumentError(

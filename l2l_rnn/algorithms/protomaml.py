@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop.changes import (
+    attribute_changes,
+    make_changes,
+    parameter_changes,
+)
 from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error, unchanged_error
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.saving import outside_inference_mode, usable
-from l2l_rnn.axes import replace_parameters
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentTypeError
 
@@ -132,7 +136,7 @@ class ProtoMAML(MAML):
         if ways is None:
             ways = self.module.head.weight.shape[-2]
         ways = check_int("ProtoMAML.write", "ways", ways)
-        self._set_head(vectors, one_hot("ProtoMAML.write", y, vectors, ways))
+        self._set_head(vectors, one_hot("ProtoMAML.write", y, vectors, ways, "set ways"))
 
     def adapt(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take a gradient step, or set the head if it is not set.
@@ -155,7 +159,8 @@ class ProtoMAML(MAML):
             raise no_outputs_error("ProtoMAML.adapt")
         vectors, scores = self._last
         labels, _ = read_labels("ProtoMAML.adapt", loss, scores)
-        self._set_head(vectors, one_hot("ProtoMAML.adapt", labels, vectors, scores.shape[-1]))
+        members = one_hot("ProtoMAML.adapt", labels, vectors, scores.shape[-1], "check the head")
+        self._set_head(vectors, members)
 
     def accumulate(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Add the gradient of a loss to the next inner step, as `MAML.accumulate` does.
@@ -175,18 +180,26 @@ class ProtoMAML(MAML):
         """Set the head to class means, from vectors `(…, B, E)` and one-hot labels `(…, B, C)`."""
         counts = members.sum(-2)
         prototypes = members.mT @ vectors / counts.clamp_min(1).unsqueeze(-1)
-        start = {"weight": 2 * prototypes, "bias": -prototypes.square().sum(-1)}
+        values = {"weight": 2 * prototypes, "bias": -prototypes.square().sum(-1)}
         # The head is a function of the encoder's parameters, but inner steps treat the two as
         # independent. They differentiate with respect to copies of the encoder's parameters, which
         # the head does not depend on.
+        module = self.module
         with outside_inference_mode(), torch.enable_grad():
-            replace_parameters(self.module.encoder, torch.clone)
-        for name, value in start.items():  # with a frozen encoder, the head must still adapt
-            value = usable(value.contiguous())
-            value = value if value.requires_grad else value.requires_grad_()
-            self.module.head._parameters[name] = value
-        self._start = dict(self.module.named_parameters())
-        self._present, self._last, self._pending = usable(counts > 0), None, {}
+            copies: dict[Tensor, Tensor] = {p: p.clone() for p in module.encoder.parameters()}
+        values = {name: usable(value.contiguous()) for name, value in values.items()}
+        # With a frozen encoder, the head must still adapt.
+        values = {n: v if v.requires_grad else v.requires_grad_() for n, v in values.items()}
+        start = {name: copies.get(p, p) for name, p in module.named_parameters()}
+        start |= {f"head.{name}": value for name, value in values.items()}
+        state = {"_start": start, "_present": usable(counts > 0), "_last": None, "_pending": {}}
+        make_changes(
+            [
+                *parameter_changes(module.encoder, copies),
+                *((module.head._parameters, name, value) for name, value in values.items()),
+                *attribute_changes(self, **state),
+            ]
+        )
 
     def _adaptation(self) -> dict[str, Tensor]:
         held = super()._adaptation()

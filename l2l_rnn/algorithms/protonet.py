@@ -10,6 +10,7 @@ from learn2learn.utils import clone_module
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
 from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
@@ -142,7 +143,7 @@ class ProtoNet(SavedLearner, BaseLearner):
             ArgumentError: a label is out of range.
         """
         vectors = self.module(x)
-        self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways))
+        self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways, "set ways"))
 
     def adapt(self, loss: Tensor) -> None:
         """Add the sequences of the last forward call to the class means.
@@ -168,9 +169,10 @@ class ProtoNet(SavedLearner, BaseLearner):
     def _bind(self, vectors: Tensor, members: Tensor) -> None:
         """Add vectors `(…, B, E)` to the classes given by one-hot rows `(…, B, C)`."""
         sums, counts = members.mT @ vectors, members.sum(-2).unsqueeze(-1)
-        sums = sums if self._sums is None else self._sums + sums
-        counts = counts if self._counts is None else self._counts + counts
-        self._sums, self._counts, self._last = usable(sums), usable(counts), None
+        if self._sums is not None and self._counts is not None:
+            sums, counts = self._sums + sums, self._counts + counts
+        state = {"_sums": usable(sums), "_counts": usable(counts), "_last": None}
+        make_changes(attribute_changes(self, **state))
 
     def _adaptation(self) -> dict[str, Tensor]:
         if self._sums is None or self._counts is None:

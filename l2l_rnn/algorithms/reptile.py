@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms.inner_loop.gradients import squared_norm
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
+from l2l_rnn.errors import ArgumentError
 
 
 class Reptile(MAML):
@@ -28,7 +29,8 @@ class Reptile(MAML):
         options: the other arguments of `MAML`, except `first_order`, which is always True.
 
     Raises:
-        ArgumentTypeError, ArgumentError: as in `MAML`.
+        ArgumentTypeError: as in `MAML`.
+        ArgumentError: as in `MAML`; also if `first_order` is given.
 
     Example:
         >>> import torch
@@ -50,6 +52,11 @@ class Reptile(MAML):
     def __init__(
         self, model: nn.Module, lr: float | Tensor | GradientTransform, **options: Any
     ) -> None:
+        if "first_order" in options:
+            raise ArgumentError(
+                "Reptile: first_order is not an option, because it is always True, got "
+                f"{options['first_order']!r}; omit it"
+            )
         super().__init__(model, lr, first_order=True, **options)
 
     def distance(self) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from l2l_rnn.functional.contiguous import contiguous_gradients
+
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `y = x W^T + b`, where each task has its own `W` and `b`.
@@ -27,7 +29,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.dim() == 2:
         return F.linear(x, weight, bias)
     rows = x.flatten(weight.dim() - 2, -2)  # (N, rows, F)
-    y = rows @ weight.mT
+    y = rows @ contiguous_gradients(weight.mT)
     if bias is not None:
         y = y + bias.unsqueeze(-2)
     return y.reshape(*x.shape[:-1], weight.shape[-2])

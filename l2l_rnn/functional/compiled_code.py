@@ -1,4 +1,4 @@
-"""Loading of the compiled code, the number of its threads, and the tensors that it may read."""
+"""Loading of the compiled code, its threads, and where it and hand-written derivatives may run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
+
+from l2l_rnn.axes import transforms_are_active
 
 
 def may_touch(tensors: Iterable[Tensor | None]) -> bool:
@@ -24,6 +27,20 @@ def may_touch(tensors: Iterable[Tensor | None]) -> bool:
         for t in tensors
         if t is not None
     )
+
+
+def operations_are_watched() -> bool:
+    """Return whether something besides reverse-mode autograd must see every operation.
+
+    True inside a transform of `torch.func`, a level of forward-mode differentiation, or a dispatch
+    mode such as `FlopCounterMode`. Hand-written derivatives are opaque to all of these, so that the
+    plain operations must run instead.
+    """
+    if transforms_are_active():
+        return True
+    if torch.compiler.is_compiling():  # a compiler cannot trace the other checks
+        return False
+    return forward_ad._current_level >= 0 or torch._C._len_torch_dispatch_stack() > 0
 
 
 def threads() -> int:

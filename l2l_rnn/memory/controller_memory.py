@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice, check_int, check_number
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.contiguous import contiguous_gradients
 from l2l_rnn.functional.memory import compiled_passes
 from l2l_rnn.functional.memory.heads import Heads
 from l2l_rnn.memory.compiled_steps import compiled_steps, with_parameters
@@ -160,12 +161,14 @@ class ControllerMemory(RecurrentMemory[HeadState]):
     def _steps(
         self, features: Tensor, state: HeadState, inside: Tensor | None
     ) -> tuple[Tensor, HeadState]:
-        heads = self._heads()
-        if heads is None:
-            return super()._steps(features, state, inside)
-        parameters, parts, others = self._stepped(), self._parts(state), self._bookkeeping(state)
-        if not self._is_compiled((features, *parameters, *parts), others):
-            return super()._steps(features, state, inside)
+        heads, parameters = self._heads(), self._stepped()
+        parts, others = self._parts(state), self._bookkeeping(state)
+        layer = self
+        if self._tasks() is not None:  # batched products have transposed gradients
+            parameters = [contiguous_gradients(p.view_as(p)) for p in parameters]
+            layer = self._with_stepped(parameters)
+        if heads is None or not self._is_compiled((features, *parameters, *parts), others):
+            return super(ControllerMemory, layer)._steps(features, state, inside)
 
         def exact(
             features: Tensor,

@@ -132,7 +132,7 @@ class SequenceEncoder(NotScripted):
     def forward(self, x: Tensor) -> Tensor:
         lengths = self._lengths(x)
         values = readable_values(lengths)
-        if values is not None:
+        if values is not None and values.numel():
             if not values.all():
                 where = tuple(int(i) for i in (values == 0).nonzero()[0])
                 raise ArgumentError(
@@ -165,10 +165,10 @@ class SequenceEncoder(NotScripted):
                     f"SequenceEncoder: token ids must be integers, got {x.dtype}; set input_size "
                     "instead of vocab_size to read real-valued steps"
                 )
-            if x.dim() < 2 or x.numel() == 0:
+            if x.dim() < 2 or x.shape[-1] == 0:
                 raise ShapeError(
-                    f"SequenceEncoder: tokens must be (…, B, S), got shape {tuple(x.shape)}; add a "
-                    "batch axis"
+                    "SequenceEncoder: tokens must be (…, B, S) with at least one step, got shape "
+                    f"{tuple(x.shape)}; add a batch axis, or drop empty sequences"
                 )
             return token_lengths(x)
         features = self.recurrence.input_size
@@ -177,9 +177,9 @@ class SequenceEncoder(NotScripted):
                 f"SequenceEncoder: steps must be real-valued, got {x.dtype}; set vocab_size "
                 "instead of input_size to read token ids"
             )
-        if x.dim() < 3 or x.shape[-1] != features or x.numel() == 0:
+        if x.dim() < 3 or x.shape[-1] != features or x.shape[-2] == 0:
             raise ShapeError(
-                f"SequenceEncoder: steps must be (…, B, S, F) with F={features} features, got "
-                f"shape {tuple(x.shape)}; set input_size or project x"
+                "SequenceEncoder: steps must be (…, B, S, F) with at least one step of "
+                f"F={features} features, got shape {tuple(x.shape)}; set input_size or project x"
             )
         return step_lengths(x)

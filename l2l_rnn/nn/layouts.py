@@ -54,7 +54,7 @@ class Layout:
         lengths = lengths.unsqueeze(-1) if self._single else lengths
         self._check_shape("lengths", lengths, self._lead)
         values, steps = readable_values(lengths), self.x.shape[2]
-        if values is not None:
+        if values is not None and values.numel():
             low, high = map(int, values.aminmax())
             if low < 0 or not 0 < high <= steps:
                 raise ArgumentError(
@@ -80,6 +80,13 @@ class Layout:
                     f"{self.who}: hx must be on the device of the input, {self.x.device}, got "
                     f"{tensor.device}; move one of them with .to()"
                 )
+            differs = tensor.dtype != self.x.dtype  # the types of a product agree under autocast
+            if differs and product_type(tensor) != product_type(self.x):
+                raise ArgumentTypeError(
+                    f"{self.who}: hx must be {self.x.dtype}, like the input, got {tensor.dtype}; "
+                    "convert it with .to(…)"
+                )
+            tensor = tensor.to(self.x.dtype) if differs else tensor
             tensor = tensor.unsqueeze(-2) if self._single else tensor
             self._check_shape("hx", tensor, (*self._lead[:-1], blocks, self._lead[-1], size))
             state.append(self._merge(tensor.transpose(-3, -2), 2).movedim(2, 0))
@@ -128,8 +135,11 @@ class Layout:
                 f"{self.who}: x must be (N, …) with N={tasks} tasks first, like the parameters, "
                 f"{given}"
             )
-        if 0 in x.shape:
-            raise ShapeError(f"{self.who}: x must have at least one step and one sequence, {given}")
+        steps = -2 if self.batch_first or x.dim() == 2 + self._has_tasks else -3
+        if x.shape[steps] == 0:
+            raise ShapeError(
+                f"{self.who}: x must have at least one step, {given}; drop empty sequences"
+            )
 
     def _check_shape(self, what: str, got: Tensor, expected: tuple[int, ...]) -> None:
         if got.shape != expected:

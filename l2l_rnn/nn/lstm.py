@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
-from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional.affine import product_type
+from l2l_rnn.functional.compiled_code import operations_are_watched
 from l2l_rnn.functional.layer_calls import HasTorchCounterpart
 from l2l_rnn.functional.recurrence import compiled_passes
 from l2l_rnn.functional.recurrence.weights import State
@@ -105,7 +105,7 @@ class LSTM(RecurrentLayer, HasTorchCounterpart):
             or (compiled_passes.compiled() and x.shape[1] > _FEW)
             or product_type(x) != torch.float32
             or self._takes_gradients(x, *state, *weights)
-            or transforms_are_active()
+            or operations_are_watched()
         ):
             return None
         y, h, c = torch.lstm(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
+from l2l_rnn.functional.contiguous import contiguous_gradients
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
@@ -28,7 +29,8 @@ class _Minimal(RecurrentLayer):
         """Compute the gates' pre-activations at every step: x `(A, S B, F)` -> `(A, S, B, GH)`."""
         weight = self._stacked("weight_ih", layer)
         if self.bias:  # as a column of the weight, so that one product has the gradients of both
-            weight = torch.cat([weight, self._stacked("bias_ih", layer).unsqueeze(-1)], -1)
+            bias = self._stacked("bias_ih", layer).unsqueeze(-1)
+            weight = contiguous_gradients(torch.cat([weight, bias], -1))
             x = F.pad(x, (0, 1), value=1.0)
         a = functional.linear(x, weight)
         return a.unflatten(1, (len(batch_sizes), -1))

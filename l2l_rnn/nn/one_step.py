@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional.compiled_code import operations_are_watched
 from l2l_rnn.functional.recurrence.single_step import intercepted, single_step
 from l2l_rnn.functional.recurrence.weights import State, Weights
 
@@ -43,8 +43,7 @@ def run_one_step(
         or 0 in shape
         or x.dtype is not weight.dtype
         or x.device != weight.device
-        or torch.compiler.is_compiling()
-        or transforms_are_active()
+        or operations_are_watched()
         or intercepted()
     ):
         return None

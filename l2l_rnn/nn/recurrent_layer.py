@@ -139,6 +139,9 @@ class RecurrentLayer(RecurrentParameters):
         )
         state = layout.state(hx, self.num_layers * (1 + self.bidirectional), self.state_sizes)
         lengths = layout.lengths(lengths)
+        if layout.x.shape[1] == 0:
+            y, final = self._run_empty(layout.x, state)
+            return layout.output(y), _one_or_all(tuple(map(layout.final, final)))
         known = None if lengths is None else readable_values(lengths)
         full = lengths is None or (known is not None and bool((known == layout.x.shape[2]).all()))
         fused = self._run_fused(layout.x, state) if full else None
@@ -246,6 +249,13 @@ class RecurrentLayer(RecurrentParameters):
             for kind in zip(*finals, strict=True)
         )
         return packing.unpack(x), tuple(stacked)
+
+    def _run_empty(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run no sequences, B = 0: run one of zeros, and drop it. All gradients are 0."""
+        x = torch.cat([x, x.new_zeros(len(x), 1, *x.shape[2:])], 1)
+        state = tuple(torch.cat([s, s.new_zeros(*s.shape[:2], 1, s.shape[3])], 2) for s in state)
+        y, final = self._run(x, state, None)
+        return y[:, :0], tuple(s[:, :0] for s in final)
 
     def _both_ways(self, x: Tensor, packing: Packing) -> Tensor:
         """Return the packed steps as each direction reads them: `(N, P, F)` -> `(A, P, F)`."""

@@ -50,9 +50,9 @@ def test_arguments_of_one_layer():
         ((5, 4), r"x must end in F=3 features, got shape \(5, 4\); set input_size=4"),
         ((3,), r"x must be \(S, B, F\) or \(S, F\), got shape \(3,\)"),
         ((), r"x must be \(S, B, F\) or \(S, F\), got shape \(\)"),
-        ((0, 2, 3), r"at least one step and one sequence, got shape \(0, 2, 3\)"),
-        ((5, 0, 3), r"at least one step and one sequence, got shape \(5, 0, 3\)"),
-        ((0, 3), r"at least one step and one sequence, got shape \(0, 3\)"),
+        ((0, 2, 3), r"at least one step, got shape \(0, 2, 3\); drop empty sequences"),
+        ((0, 0, 3), r"at least one step, got shape \(0, 0, 3\); drop empty sequences"),
+        ((0, 3), r"at least one step, got shape \(0, 3\); drop empty sequences"),
     ],
 )
 def test_input(layer_class, shape, message):
@@ -64,6 +64,32 @@ def test_input(layer_class, shape, message):
 def test_input_of_another_dtype(layer_class, dtype):
     with pytest.raises(ArgumentTypeError, match=r"x must be torch.float32 on cpu.*got torch\."):
         layer_class(3, 4)(torch.zeros(5, 2, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("kind", ["padded", "packed"])
+def test_state_of_another_dtype(recurrent, kind, autocast):
+    """As in torch, which raises a RuntimeError; under autocast, half precision is allowed."""
+    layer = recurrent.make(dtype=torch.float32)
+    x = torch.randn(5, 2, 3)
+    x = x if kind == "padded" else pack_padded_sequence(x, torch.tensor([5, 2]))
+    state = tuple(recurrent.flat((recurrent.state(layer, 2),)))
+    half = (torch.float16, torch.bfloat16)
+    for position in range(len(state)):
+        for dtype in (torch.float64, torch.int64, torch.bool, torch.complex64, *half):
+            changed = [s.to(dtype) if n == position else s for n, s in enumerate(state)]
+            hx = tuple(changed) if len(changed) > 1 else changed[0]
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                if autocast and dtype in half:
+                    y = recurrent.flat(layer(x, hx))[0]
+                    assert y.isfinite().all()
+                    continue
+                with pytest.raises(
+                    ArgumentTypeError, match=r"hx must be torch.float32, like the input, got torch"
+                ):
+                    layer(x, hx)
+    final = layer(x)[1]
+    assert recurrent.flat(layer(x, final))[0].dtype == torch.float32
 
 
 def test_errors_show_the_layout_of_batch_first(layer_class):

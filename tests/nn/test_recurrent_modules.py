@@ -227,9 +227,9 @@ def test_torchs_kernel_computes_the_same_without_gradients(options, batch_first,
     assert not called
 
 
-def test_torchs_kernel_takes_states_of_another_dtype_and_full_lengths():
+def test_torchs_kernel_takes_a_state_and_full_lengths():
     layer, x = CELLS["lstm"](3, 5, batch_first=True), torch.randn(2, 4, 3)
-    state = tuple(torch.randn(1, 2, 5, dtype=torch.float64) for _ in range(2))
+    state = tuple(torch.randn(1, 2, 5) for _ in range(2))
     y, _ = layer(x, state)
     with torch.no_grad():
         again, _ = layer(x, state, lengths=torch.tensor([4, 4]))

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.checks import check_int, check_tensor
+from l2l_rnn.checks import check_int, check_number, check_tensor
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
+
+_LARGEST_LR = torch.finfo(torch.float32).max
 
 
 def check_tasks(who: str, tasks: object, held: int | None) -> int:
@@ -35,6 +37,38 @@ def check_tasks(who: str, tasks: object, held: int | None) -> int:
             "that holds the initialization"
         )
     return count
+
+
+def check_lr(who: str, lr: Any, *, positive: bool = False, number: bool = False) -> Any:
+    """Check a learning rate and return it, a number as a float.
+
+    Args:
+        who: the learner or the transform.
+        lr: a number or, unless `number`, a tensor of learning rates.
+        positive: whether it must be above 0.
+        number: whether tensors are not allowed.
+
+    Raises:
+        ArgumentError: a learning rate is not a finite real number, is not positive, or does not fit
+            into float32.
+    """
+    fix = None
+    if not (positive or number):
+        fix = "to learn it, pass a GradientTransform such as PerTensorLR"
+    if number or not isinstance(lr, Tensor):
+        lr = check_number(who, "lr", lr, above=0 if positive else None, fix=fix)
+        if abs(lr) > _LARGEST_LR:
+            raise ArgumentError(
+                f"{who}: lr must fit into float32, up to {_LARGEST_LR:.2g}, got {lr!r}; lower it"
+            )
+        return lr
+    values = None if lr.is_meta else readable_values(lr)
+    fits = lr.dtype != torch.bool and not lr.is_complex()
+    if not fits or (values is not None and not (values.abs() <= _LARGEST_LR).all()):
+        raise ArgumentError(
+            f"{who}: lr must be finite numbers that fit into float32, got {lr!r}; lower it"
+        )
+    return lr
 
 
 def check_loss(who: str, loss: Tensor, tasks: int | None) -> None:

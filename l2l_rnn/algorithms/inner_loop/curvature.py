@@ -61,7 +61,7 @@ class MetaCurvature(GradientTransform):
         super().__init__(model, lr)
         if diagonal_above is not None:
             diagonal_above = check_int("MetaCurvature", "diagonal_above", diagonal_above, least=0)
-        self.lr = lr
+        self.lr = float(lr)
         self.shapes = tuple(p.shape for p in model.parameters())
         self.matrices = nn.ModuleList(
             nn.ParameterList(_identity(p, size, diagonal_above) for size in p.shape or (1,))

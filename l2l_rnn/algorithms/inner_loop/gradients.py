@@ -7,12 +7,11 @@ None for a learner without a task axis. Gradients are dictionaries by parameter 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 import torch
-from learn2learn.algorithms.maml import maml_update
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop.changes import Change, step_changes
 from l2l_rnn.algorithms.inner_loop.checks import (
     check_gradients,
     listed,
@@ -103,11 +102,11 @@ def gradient_step(
     lr: float,
     first_order: bool,
     tasks: int | None,
-) -> Any:
-    """Take one gradient step on named parameters and keep the graph of the loss.
+) -> list[Change]:
+    """Compute one gradient step on named parameters and keep the graph of the loss.
 
     Returns:
-        The module, with new parameters.
+        The changes of the parameters, for `make_changes`.
 
     Raises:
         AdaptationError: a parameter is frozen, or a gradient is not finite.
@@ -120,4 +119,4 @@ def gradient_step(
     check_gradients(who, gradients, tasks)
     if first_order:
         gradients = {name: gradient.detach() for name, gradient in gradients.items()}
-    return maml_update(module, lr, [gradients.get(name) for name in parameters])
+    return step_changes(module, lr, gradients)

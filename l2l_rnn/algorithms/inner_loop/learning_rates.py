@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.inner_loop.checks import check_lr, listed
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
-from l2l_rnn.checks import check_int
+from l2l_rnn.checks import check_int, check_tensor
+from l2l_rnn.errors import ArgumentError
 
 
 class LearnedLR(GradientTransform):
@@ -65,7 +68,7 @@ class PerTensorLR(LearnedLR):
     def __init__(self, model: nn.Module, lr: float, steps: int = 1) -> None:
         super().__init__(model, lr)
         steps = check_int("PerTensorLR", "steps", steps)
-        start = next(model.parameters()).new_full((steps, len(self.names)), math.log(lr))
+        start = next(model.parameters()).new_full((steps, len(self.names)), math.log(float(lr)))
         self.log_lr = nn.Parameter(start)
 
     def lr_at(self, step: int, index: int) -> Tensor:
@@ -80,12 +83,15 @@ class PerElementLR(LearnedLR):
     Args:
         model: the model to adapt.
         lr: initial value of every learning rate.
+        lrs: the learning rates themselves, one tensor per parameter; None creates them from `lr`.
 
     Attributes:
         lrs: `alpha`, one tensor per parameter, of the parameter's shape.
 
     Raises:
-        ArgumentError: `lr` is not a positive finite number.
+        ArgumentError: `lr` is not a positive finite number, or `lrs` are not finite, do not fit the
+            parameters or belong to a graph.
+        ArgumentTypeError: `lrs` are not tensors.
 
     Example:
         >>> lr = PerElementLR(nn.Linear(3, 2), 0.1)
@@ -96,11 +102,30 @@ class PerElementLR(LearnedLR):
     Few-Shot Learning, eq. 2.
     """
 
-    def __init__(self, model: nn.Module, lr: float) -> None:
+    def __init__(
+        self, model: nn.Module, lr: float = 1.0, lrs: Iterable[Tensor] | None = None
+    ) -> None:
         super().__init__(model, lr)
-        self.lrs = nn.ParameterList(
-            nn.Parameter(torch.full_like(p, lr)) for p in model.parameters()
-        )
+        parameters = list(model.parameters())
+        if lrs is None:
+            lrs = [torch.full_like(p, float(lr)) for p in parameters]
+        who, lrs = "PerElementLR", list(lrs)
+        for alpha in lrs:
+            check_tensor(who, "each of lrs", alpha)
+            check_lr(who, alpha)
+        shapes = [tuple(alpha.shape) for alpha in lrs]
+        if shapes != [tuple(p.shape) for p in parameters]:
+            raise ArgumentError(
+                f"{who}: lrs must have the shapes of the model's parameters, "
+                f"{listed([tuple(p.shape) for p in parameters])}, got {listed(shapes)}; pass one "
+                "tensor for each of model.parameters()"
+            )
+        if not all(alpha.is_leaf for alpha in lrs):
+            raise ArgumentError(
+                f"{who}: lrs must not belong to a graph, got the result of an operation; pass "
+                "parameters, not those of a clone"
+            )
+        self.lrs = nn.ParameterList(lrs)  # keeps parameters, and makes parameters of tensors
 
     def lr_at(self, step: int, index: int) -> Tensor:
         return self.lrs[index]

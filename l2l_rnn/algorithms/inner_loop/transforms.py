@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from l2l_rnn.checks import check_number
+from l2l_rnn.algorithms.inner_loop.checks import check_lr
 from l2l_rnn.errors import AdaptationError
 
 
@@ -43,7 +43,7 @@ class GradientTransform(nn.Module, ABC):
 
     def __init__(self, model: nn.Module, lr: float) -> None:
         super().__init__()
-        check_number(type(self).__name__, "lr", lr, above=0)
+        check_lr(type(self).__name__, lr, positive=True, number=True)
         self.names = tuple(name for name, _ in model.named_parameters())
 
     @abstractmethod

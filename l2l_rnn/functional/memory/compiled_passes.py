@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from l2l_rnn.axes import transforms_are_active
 from l2l_rnn.functional import compiled_code
 
 _PASSES = ("forward", "adjoint")
@@ -86,7 +85,11 @@ class _Job(ctypes.Structure):
 
 def serve(tensors: Iterable[Tensor | None]) -> bool:
     """Return whether compiled code can run a memory on these tensors."""
-    return _LIBRARY is not None and not transforms_are_active() and compiled_code.may_touch(tensors)
+    return (
+        _LIBRARY is not None
+        and not compiled_code.operations_are_watched()
+        and compiled_code.may_touch(tensors)
+    )
 
 
 def run(pass_name: str, sizes: Sizes, lengths: Tensor, arrays: Mapping[str, Tensor]) -> None:

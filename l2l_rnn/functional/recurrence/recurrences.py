@@ -18,8 +18,9 @@ Shapes:
     `state`, the outputs first.
 
 `packed_recurrence` has their hand-written first and second derivatives; a third derivative raises a
-DerivativeError. Under a transform of `torch.func`, and for an LSTM with `proj_size`, they run step
-by step in `reference` and have derivatives of every order.
+DerivativeError. Under a transform of `torch.func`, forward-mode differentiation or a dispatch mode
+such as `FlopCounterMode`, and for an LSTM with `proj_size`, they run step by step in `reference`
+and have derivatives of every order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional.compiled_code import operations_are_watched
 from l2l_rnn.functional.recurrence import reference
 from l2l_rnn.functional.recurrence.autograd import packed_recurrence
 from l2l_rnn.functional.recurrence.cells import (
@@ -59,7 +60,7 @@ def rnn(
     """
     relu = nonlinearity == "relu"
     valid = valid if relu else None
-    if transforms_are_active():
+    if operations_are_watched():
         return reference.rnn(x, weights, state, batch_sizes, nonlinearity=nonlinearity, valid=valid)
     cell, outside = (
         PackedReluCell() if relu else PackedTanhCell(),
@@ -79,7 +80,7 @@ def gru(x: Tensor, weights: Weights, state: State, batch_sizes: Sequence[int]) -
     Source: K. Cho et al., 2014, Learning Phrase Representations using RNN Encoder-Decoder, eq. 5-8;
     the reset gate is applied after the product, as in cuDNN.
     """
-    if transforms_are_active():
+    if operations_are_watched():
         return reference.gru(x, weights, state, batch_sizes)
     four = reference.separate_n(weights).stacked()
     return packed_recurrence(PackedGRUCell(), x, four, state, batch_sizes)
@@ -106,6 +107,6 @@ def lstm(
     Source: S. Hochreiter and J. Schmidhuber, 1997, Long Short-Term Memory, with the forget gate
     of F. Gers et al., 2000, and the projection of H. Sak et al., 2014.
     """
-    if weight_hr is not None or transforms_are_active():
+    if weight_hr is not None or operations_are_watched():
         return reference.lstm(x, weights, state, batch_sizes, weight_hr=weight_hr)
     return packed_recurrence(PackedLSTMCell(), x, weights.stacked(), state, batch_sizes)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn.functional.affine import linear
+from l2l_rnn.functional.contiguous import contiguous_gradients
 from l2l_rnn.functional.recurrence.weights import State, Weights
 
 Step = Callable[[Tensor, State], State]
@@ -45,7 +46,8 @@ def run(
     Shapes:
         x `(A, P, F)`, states `(A, B, ·)`, valid `(A, P, 1)` -> a tuple of `(A, P, ·)` like `state`.
     """
-    projected, recurrent = weights.project(x).split(batch_sizes, 1), weights.hh.mT
+    projected = weights.project(x).split(batch_sizes, 1)
+    recurrent = contiguous_gradients(weights.hh.mT)
     masks = [None] * len(projected) if valid is None else valid.split(batch_sizes, 1)
     states = []
     for ih, mask in zip(projected, masks, strict=True):
@@ -135,10 +137,11 @@ def lstm(
     """Run the long short-term memory, like `l2l_rnn.functional.lstm`."""
     if weight_hr is None:
         return run(lstm_step, x, weights, state, batch_sizes)
+    projection = contiguous_gradients(weight_hr.mT)
 
     def projected_step(a: Tensor, state: State) -> State:
         h, c = lstm_step(a, state)
-        return h @ weight_hr.mT, c
+        return h @ projection, c
 
     return run(projected_step, x, weights, state, batch_sizes)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional.compiled_code import operations_are_watched
 from l2l_rnn.functional.recurrence import compiled_passes, reference
 from l2l_rnn.functional.recurrence.minimal import min_recurrence
 from l2l_rnn.functional.recurrence.reference import positive
@@ -45,7 +45,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     Source: G. Blelloch, 1990, Prefix Sums and Their Applications, section 1.4. Here the scan has
     two levels, steps within blocks and blocks, instead of a tree.
     """
-    if transforms_are_active():
+    if operations_are_watched():
         return reference.linear_scan(a, b, h0)
     return _scan(a, b, h0)
 
@@ -184,7 +184,7 @@ def lru(projected: Tensor, nu_log: Tensor, theta_log: Tensor, state: State) -> S
 
 
 def _is_compiled(*tensors: Tensor) -> bool:
-    return not transforms_are_active() and compiled_passes.serve(compiled_passes.MINIMAL, tensors)
+    return not operations_are_watched() and compiled_passes.serve(compiled_passes.MINIMAL, tensors)
 
 
 def _scanned(factors: Tensor, terms: Tensor, state: State) -> State:

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.functional.compiled_code import operations_are_watched
 from l2l_rnn.functional.recurrence import compiled_step, reference
 from l2l_rnn.functional.recurrence.step_autograd import Step, step_forward
 from l2l_rnn.functional.recurrence.weights import State, Weights
@@ -44,7 +43,7 @@ def single_step(cell: str, x: Tensor, state: State, weights: Weights) -> State:
         >>> single_step("tanh", torch.ones(1, 2), (torch.ones(1, 3),), weights)
         (tensor([[0., 0., 0.]]),)
     """
-    if torch.compiler.is_compiling() or transforms_are_active():
+    if operations_are_watched():
         return reference.single_step(cell, x, state, weights)
     tensors = (x, *state, *weights)
     differs = False
@@ -72,9 +71,5 @@ def single_step(cell: str, x: Tensor, state: State, weights: Weights) -> State:
 
 
 def intercepted() -> bool:
-    """Return whether autocast, forward-mode derivatives or tracing must see torch's operations."""
-    return (
-        torch._C._is_any_autocast_enabled()
-        or forward_ad._current_level >= 0
-        or torch._C._get_tracing_state() is not None
-    )
+    """Return whether autocast or tracing must see torch's operations."""
+    return torch._C._is_any_autocast_enabled() or torch._C._get_tracing_state() is not None

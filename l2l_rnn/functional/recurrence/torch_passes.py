@@ -5,9 +5,10 @@ Each pass works in place on its arrays; `arrays` describes which ones it reads a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from torch import Tensor, bmm
+import torch
+from torch import Tensor
 
 from l2l_rnn.functional.recurrence.arrays import (
     AdjointArrays,
@@ -33,7 +34,7 @@ def run(cell: PackedCell, sizes: Sizes, arrays: PassArrays) -> None:
 
 def forward(cell: PackedCell, sizes: Sizes, arrays: ForwardArrays) -> None:
     """Run the recurrence from the first step to the last."""
-    h, size = arrays.h, arrays.h.shape[-1]
+    h, size, product = arrays.h, arrays.h.shape[-1], _product()
     recurrent = arrays.weight.mT
     products = _workspace(h, sizes, arrays.weight.shape[1])
     by_size = dict(zip(sizes, products, strict=True))
@@ -44,7 +45,7 @@ def forward(cell: PackedCell, sizes: Sizes, arrays: ForwardArrays) -> None:
     masks = () if arrays.outside is None else arrays.outside.split(sizes, 1)
     for t, step in enumerate(steps):
         step.h_before.copy_(h_before[t])
-        bmm(blocks[t], recurrent, out=products[t])
+        product(blocks[t], recurrent, out=products[t])
         cell.forward(step, parts[sizes[t]])
         if masks:
             step.h.masked_fill_(masks[t], 0)
@@ -52,7 +53,7 @@ def forward(cell: PackedCell, sizes: Sizes, arrays: ForwardArrays) -> None:
 
 def adjoint(cell: PackedCell, sizes: Sizes, arrays: AdjointArrays) -> None:
     """Run the recurrence's adjoint from the last step to the first."""
-    h, size = arrays.h, arrays.h.shape[-1]
+    h, size, product = arrays.h, arrays.h.shape[-1], _product()
     recurrent = arrays.weight[..., -size:].contiguous()
     products = _workspace(h, sizes, size)
     scratch = _scratch(cell, h, sizes)
@@ -66,12 +67,12 @@ def adjoint(cell: PackedCell, sizes: Sizes, arrays: AdjointArrays) -> None:
         cell.adjoint(steps[t], cotangents, scratch[t])
         if given:
             das[t].add_(given[t])
-        lam_before[t].add_(bmm(das[t], recurrent, out=products[t]))
+        lam_before[t].add_(product(das[t], recurrent, out=products[t]))
 
 
 def tangent(cell: PackedCell, sizes: Sizes, arrays: TangentArrays) -> None:
     """Run the recurrence's tangent from the first step to the last."""
-    h, size = arrays.h, arrays.h.shape[-1]
+    h, size, product = arrays.h, arrays.h.shape[-1], _product()
     recurrent = arrays.weight.mT
     products = _workspace(h, sizes, arrays.a_tangent.shape[-1])
     scratch = _scratch(cell, h, sizes)
@@ -90,11 +91,23 @@ def tangent(cell: PackedCell, sizes: Sizes, arrays: TangentArrays) -> None:
     dc_before = _before(dc, arrays.dc0, sizes)
     for t, step in enumerate(steps):
         z_h[t].copy_(h_tangent_before[t])
-        a[t].add_(bmm(z[t], recurrent, out=products[t]))
+        a[t].add_(product(z[t], recurrent, out=products[t]))
         dh_before[t].add_(dz_h[t])
         cotangents = Cotangents(lams[t], mus[t], da_parts[t], dh_before[t], dc_before[t])
         tangents = Tangents(z_h[t], c_tangent_before[t], a_parts[t], h_tangents[t], c_tangents[t])
         cell.tangent(step, cotangents, tangents, dc[t], scratch[t])
+
+
+def _product() -> Callable[..., Tensor]:
+    """Return the function that multiplies a step's rows, into memory given as `out`."""
+    if torch._C._len_torch_dispatch_stack() == 0:
+        return torch.bmm
+
+    def product(rows: Tensor, matrix: Tensor, out: Tensor) -> Tensor:
+        # FlopCounterMode, for one, fails on operations with `out`.
+        return out.copy_(torch.bmm(rows, matrix))
+
+    return product
 
 
 # -- views of a step ---------------------------------------------------------------------------

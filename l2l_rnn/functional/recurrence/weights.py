@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.functional.affine import linear
+from l2l_rnn.functional.contiguous import contiguous_gradients
 
 State = tuple[Tensor, ...]
 
@@ -30,7 +31,8 @@ class Weights(NamedTuple):
         Shapes:
             `(A, GH, F + 2 + H)`, or `(A, GH, F + H)` without biases.
         """
-        return torch.cat([self.ih, *(b.unsqueeze(-1) for b in self._biases()), self.hh], -1)
+        columns = [self.ih, *(b.unsqueeze(-1) for b in self._biases()), self.hh]
+        return contiguous_gradients(torch.cat(columns, -1))
 
     def project(self, x: Tensor) -> Tensor:
         """Compute `W_ih x_t + b_ih + b_hh` for all steps: `(A, P, F)` -> `(A, P, GH)`."""
