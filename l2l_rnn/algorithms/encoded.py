@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +76,13 @@ def _versions_of(encoder: nn.Module) -> tuple[tuple[Tensor, int], ...]:
 
 
 def vectors_of(
-    who: str, encoder: nn.Module, x: Tensor | Encoded, batch: tuple[int, ...], *, like: Tensor
+    who: str,
+    encoder: nn.Module,
+    x: Tensor | Encoded,
+    batch: tuple[int, ...],
+    *,
+    like: Tensor,
+    encode: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Return the vectors of encoded sequences, or encode sequences now.
 
@@ -85,6 +92,7 @@ def vectors_of(
         x: sequences `(*batch, B, …)`, or an `Encoded`.
         batch: `(N,)`, or `()` without a task axis.
         like: a tensor with the dtype and device of the vectors.
+        encode: calls the encoder.
 
     Shapes:
         -> `(*batch, B, E)`.
@@ -101,7 +109,7 @@ def vectors_of(
         size: Any = encoder.output_size
         vectors = like.new_zeros(*none, size)
     else:
-        vectors = encoder(x)
+        vectors = encode(x)
     if vectors.shape[:-2] != batch:
         axes = f"(N, B, …) with N={batch[0]} tasks first" if batch else "(B, …)"
         shape = tuple(x.vectors.shape if isinstance(x, Encoded) else x.shape)

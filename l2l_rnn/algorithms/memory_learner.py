@@ -21,6 +21,7 @@ from l2l_rnn.algorithms.inner_loop.checks import (
 )
 from l2l_rnn.algorithms.inner_loop.gradients import gradient_step
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
+from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers
 from l2l_rnn.algorithms.labels import one_hot
 from l2l_rnn.algorithms.memory_holder import MemoryHolder, usable_state
 from l2l_rnn.algorithms.saving import outside_inference_mode
@@ -130,6 +131,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             )
         self.adapted = None if lr is None else adapted_names(who, model, adapts)
         self.tasks: int | None = None
+        self._task_calls = TaskCalls(who)
         self.reset()
 
     def clone(self, *, tasks: int | None = None) -> MemoryLearner:
@@ -141,15 +143,19 @@ class MemoryLearner(MemoryHolder, BaseLearner):
 
         Raises:
             ArgumentError: `tasks` is not a positive integer, or the learner already holds tasks.
-            ArgumentTypeError: the learner is a hybrid and its model has layers without a task axis.
+            ArgumentTypeError: the encoder has a recurrent layer of torch; or the learner is a
+                hybrid, and a layer of its model besides the encoder has no task axis.
         """
         who = "MemoryLearner.clone"
         if tasks is not None:
             tasks = check_tasks(who, tasks, self.tasks)
-            if self.adapted is not None and not knows_tasks(self.module):
+            check_layers(who, self.module)
+            parts = dict(self.module.named_children())
+            parts.pop("encoder")  # it may be any module
+            if self.adapted is not None and not all(map(knows_tasks, parts.values())):
                 raise ArgumentTypeError(
-                    f"{who}: the model must have only layers with a task axis, got others; convert "
-                    "it with l2l_rnn.nn.convert, or clone() one task at a time"
+                    f"{who}: the model's own layers must have a task axis, got others; convert it "
+                    "with l2l_rnn.nn.convert, or clone() one task at a time"
                 )
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
@@ -277,4 +283,8 @@ class MemoryLearner(MemoryHolder, BaseLearner):
         make_changes([*step, *attribute_changes(self, _state=state, _last=None)])
 
     def _vectors(self, who: str, x: Tensor | Encoded) -> Tensor:
-        return vectors_of(who, self.module.encoder, x, self._batch(), like=self.module.log_lr)
+        encoder, like = self.module.encoder, self.module.log_lr
+        return vectors_of(who, encoder, x, self._batch(), like=like, encode=self._encode)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        return self._task_calls.call_module(self.module.encoder, x, self.tasks)

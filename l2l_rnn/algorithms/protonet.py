@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
+from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers
 from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode, usable
@@ -67,6 +68,8 @@ class ProtoNet(SavedLearner, BaseLearner):
         super().__init__(model)
         self.ways = check_int("ProtoNet", "ways", ways)
         self.prior = prior
+        self.tasks: int | None = None
+        self._task_calls = TaskCalls("ProtoNet")
         self.reset()
 
     def reset(self) -> None:
@@ -86,26 +89,29 @@ class ProtoNet(SavedLearner, BaseLearner):
         """Return a learner without prototypes; its encoder backpropagates to this learner's.
 
         Args:
-            tasks: `N`, as in the other learners. It has no effect, because the inputs determine the
-                task axis.
+            tasks: `N`, the number of tasks to learn at once. An encoder that takes any leading axes
+                does not need it: then the inputs determine the task axis.
 
         Raises:
-            ArgumentError: `tasks` is not a positive integer.
+            ArgumentError: `tasks` is not a positive integer, or the learner already holds tasks.
+            ArgumentTypeError: the encoder has a recurrent layer of torch.
         """
         if tasks is not None:
-            check_tasks("ProtoNet.clone", tasks, None)
+            tasks = check_tasks("ProtoNet.clone", tasks, self.tasks)
+            check_layers("ProtoNet.clone", self.module)
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         with outside_inference_mode():
             learner._modules["module"] = clone_module(self.module)
         learner.reset()
+        learner.tasks = self.tasks if tasks is None else tasks
         return learner
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_last": None}  # the last outputs are not state
 
     def forward(self, x: Tensor) -> Tensor:
-        vectors = self.module(x)
+        vectors = self._task_calls.call_module(self.module, x, self.tasks)
         prototypes = self.prototypes
         if prototypes is None:
             # Zeros that depend on the vectors, so that a loss computed from them has a graph.
@@ -142,7 +148,7 @@ class ProtoNet(SavedLearner, BaseLearner):
             ShapeError: the number of labels is not the number of sequences.
             ArgumentError: a label is out of range.
         """
-        vectors = self.module(x)
+        vectors = self._task_calls.call_module(self.module, x, self.tasks)
         self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways, "set ways"))
 
     def adapt(self, loss: Tensor) -> None:

@@ -47,7 +47,7 @@ def check_layers(who: str, module: nn.Module) -> None:
         if is_torch_recurrent(layer) and is_convertible(layer):
             raise ArgumentTypeError(
                 f"{who}: no layer may be a recurrent layer of torch, which cannot run many tasks, "
-                f"but {path or 'the model'} is a {type(layer).__name__}; convert the model with "
+                f"but {path or 'the model'} is torch's {type(layer).__name__}; convert the model with "
                 "l2l_rnn.nn.convert(model)"
             )
 
@@ -121,6 +121,13 @@ class TaskCalls:
             f"because torch.func.vmap cannot run it: {reason}",
             stacklevel=6,
         )
+        return result
+
+    def call_module(self, module: nn.Module, x: Tensor, tasks: int | None) -> Tensor:
+        """Return `module(x)`, for each task if there is a number of tasks."""
+        if tasks is None:
+            return module(x)
+        result: Tensor = self.call(type(module).__call__, module, (x,), {}, tasks)
         return result
 
     def _check(self, tensor: Tensor, tasks: int) -> None:

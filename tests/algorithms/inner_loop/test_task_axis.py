@@ -419,9 +419,11 @@ def test_a_recurrent_layer_of_torch_raises(layer):
             return self.encoder["rnn"](x)[0]
 
     maml, x = make(Torch), inputs()
-    with pytest.raises(ArgumentTypeError, match=rf"encoder.rnn is a {layer.__name__}; .*convert"):
+    with pytest.raises(
+        ArgumentTypeError, match=rf"encoder.rnn is torch's {layer.__name__}; .*convert"
+    ):
         maml.clone(tasks=TASKS)
-    with pytest.raises(ArgumentTypeError, match="the model is a"):
+    with pytest.raises(ArgumentTypeError, match="the model is torch's"):
         MAML(layer(2, 2), lr=0.1).clone(tasks=TASKS)
     MAML(convert(maml.module), lr=0.1).clone(tasks=TASKS)(x)
 

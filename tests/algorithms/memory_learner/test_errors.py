@@ -180,7 +180,8 @@ def test_bad_models(helpers):
         MemoryModel(encoder, nn.Linear(2, 2))
     with pytest.raises(ArgumentError, match="scale must be a number above 0, got 0"):
         MemoryModel(encoder, helpers.make_store("delta", 3), scale=0)
-    encoder.foreign = nn.Linear(2, 2)
-    learner = MemoryLearner(MemoryModel(encoder, helpers.make_store("delta", 3)), lr=0.1)
-    with pytest.raises(ArgumentTypeError, match="must have only layers with a task axis"):
+    model = MemoryModel(encoder, helpers.make_store("delta", 3))
+    model.key = nn.Linear(4, 4)
+    learner = MemoryLearner(model, lr=0.1)
+    with pytest.raises(ArgumentTypeError, match="own layers must have a task axis"):
         learner.clone(tasks=2)
