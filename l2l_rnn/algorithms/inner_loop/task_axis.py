@@ -47,8 +47,8 @@ def check_layers(who: str, module: nn.Module) -> None:
         if is_torch_recurrent(layer) and is_convertible(layer):
             raise ArgumentTypeError(
                 f"{who}: no layer may be a recurrent layer of torch, which cannot run many tasks, "
-                f"but {path or 'the model'} is torch's {type(layer).__name__}; convert the model with "
-                "l2l_rnn.nn.convert(model)"
+                f"but {path or 'the model'} is torch's {type(layer).__name__}; convert the model "
+                "with l2l_rnn.nn.convert(model)"
             )
 
 
