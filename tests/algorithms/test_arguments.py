@@ -82,17 +82,22 @@ def test_everything_with_a_learning_rate_is_covered():
     assert transforms <= set(TAKES_LR)
 
 
-@pytest.mark.parametrize("lr", [*BAD_NUMBERS, *BAD_TENSORS], ids=repr)
-@pytest.mark.parametrize("name", TAKES_LR)
+@pytest.mark.parametrize(
+    ("name", "lr"),
+    [
+        (name, lr)
+        for name in TAKES_LR
+        for lr in (*BAD_NUMBERS, *BAD_TENSORS)
+        if lr is not None or name != "MemoryLearner"  # there None takes no gradient steps
+    ],
+)
 def test_learning_rates_that_cannot_be_used(name, lr):
-    if name == "MemoryLearner" and lr is None:
-        pytest.skip("None takes no gradient steps")
     with pytest.raises((ArgumentError, ArgumentTypeError), match=r"^\w+: lr must "):
         TAKES_LR[name](classifier(), lr)
 
 
 @pytest.mark.parametrize("lr", [0.0, -0.1, np.float32(0)])
-@pytest.mark.parametrize("name", set(TAKES_NUMBERS) - {"MemoryLearner"})
+@pytest.mark.parametrize("name", sorted(set(TAKES_NUMBERS) - {"MemoryLearner"}))
 def test_initial_values_of_learned_rates_are_positive(name, lr):
     with pytest.raises(ArgumentError, match="lr must be a number above 0"):
         TAKES_LR[name](classifier(), lr)
@@ -139,7 +144,7 @@ def test_adapts_is_no_option_of_anil_and_boil(kind, adapts):
 
 @pytest.mark.parametrize("first_order", [True, False])
 def test_first_order_is_no_option_of_reptile(first_order):
-    with pytest.raises(ArgumentError, match="Reptile: first_order is not an option.*omit it"):
+    with pytest.raises(ArgumentError, match=r"Reptile: first_order is not an option.*omit it"):
         Reptile(classifier(), 0.1, first_order=first_order)
 
 

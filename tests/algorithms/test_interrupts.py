@@ -79,32 +79,28 @@ def interrupted_call(learner, method, x, y, line):
     return False
 
 
-@pytest.fixture(params=["adapt", "accumulate", "write"])
-def method(request, name, make):
-    if not hasattr(make(name), request.param):
-        pytest.skip(f"{name} has no {request.param}")
-    return request.param
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("tasks", [None, 2])
 @pytest.mark.parametrize("steps_before", [0, 1])
-def test_an_interrupt_at_any_line_changes_nothing(name, method, tasks, steps_before, make, batch):
-    learner, reference = (make(name, cell="mingru").clone(tasks=tasks) for _ in range(2))
+def test_an_interrupt_at_any_line_changes_nothing(name, tasks, steps_before, make, batch):
     x, y, query_x, _ = (part[:2] if tasks else part[0] for part in batch)
-    if name == "ProtoMAML" and method == "accumulate":
-        steps_before = 2  # the first step sets the head
-    for each in (learner, reference):
-        for _ in range(steps_before):
-            each.adapt(cross_entropy(each(x), y))
-    line = 1
-    while interrupted_call(learner, method, x, y, line):
-        line += 1
-    assert line > 10  # lines of the method itself and of what it calls
-    # The last call was complete. It took the step that a learner without interrupts takes.
-    arguments = (x, y) if method == "write" else (cross_entropy(reference(x), y),)
-    getattr(reference, method)(*arguments)
-    torch.testing.assert_close(learner(query_x), reference(query_x), rtol=0, atol=0)
+    for method in ("adapt", "accumulate", "write"):
+        learner, reference = (make(name, cell="mingru").clone(tasks=tasks) for _ in range(2))
+        if not hasattr(learner, method):
+            continue
+        if name == "ProtoMAML" and method == "accumulate":
+            steps_before = 2  # the first step sets the head
+        for each in (learner, reference):
+            for _ in range(steps_before):
+                each.adapt(cross_entropy(each(x), y))
+        line = 1
+        while interrupted_call(learner, method, x, y, line):
+            line += 1
+        assert line > 10  # lines of the method itself and of what it calls
+        # The last call was complete. It took the step that a learner without interrupts takes.
+        arguments = (x, y) if method == "write" else (cross_entropy(reference(x), y),)
+        getattr(reference, method)(*arguments)
+        torch.testing.assert_close(learner(query_x), reference(query_x), rtol=0, atol=0)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # learn2learn's clone_module reads it
