@@ -154,7 +154,11 @@ class ProtoMAML(MAML):
         self._check_is_clone("adapt")
         if self.has_prototypes:
             super().adapt(loss, *args, **kwargs)
-            return
+        else:
+            self._adapt_head(loss)
+
+    def _adapt_head(self, loss: Tensor) -> None:
+        """Set the head with the labels that a loss of the last outputs reveals."""
         if self._last is None:
             raise no_outputs_error("ProtoMAML.adapt")
         vectors, scores = self._last

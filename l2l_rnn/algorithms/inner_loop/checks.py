@@ -145,9 +145,9 @@ def non_finite_tasks(tensors: Iterable[Tensor], tasks: int | None) -> str | None
 
     Returns None if all values are finite.
     """
-    with torch.no_grad():
-        sums = [values_per_task(tensor, tasks).sum(-1) for tensor in tensors]
-        values = readable_values(torch.stack(sums).sum(0)) if sums else None
+    # Without torch.no_grad(), which an interrupt could leave on.
+    sums = [values_per_task(tensor.detach(), tasks).sum(-1) for tensor in tensors]
+    values = readable_values(torch.stack(sums).sum(0)) if sums else None
     if values is None or values.isfinite().all():
         return None
     which = (~values.isfinite()).nonzero().flatten().tolist()
