@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from torch import Tensor, nn
 from torch._C import _functorch
 from torch.autograd import Function
+from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -61,7 +62,7 @@ def takes_mapped_axis(
     def decorator(method: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(method)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not transforms_are_active() or not _is_single_vmap():
+            if is_compiling() or not transforms_are_active() or not _is_single_vmap():
                 return method(*args, **kwargs)
             module, *given = args
             if not isinstance(module, nn.Module) or not _maps(module):
