@@ -12,10 +12,10 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch._C import _functorch
 from torch.autograd import Function
+from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -62,9 +62,7 @@ def takes_mapped_axis(
     def decorator(method: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(method)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
-                return method(*args, **kwargs)
-            if not _is_single_vmap():
+            if is_compiling() or not transforms_are_active() or not _is_single_vmap():
                 return method(*args, **kwargs)
             module, *given = args
             if not isinstance(module, nn.Module) or not _maps(module):

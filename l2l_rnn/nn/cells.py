@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from l2l_rnn.checks import check_choice, check_int
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional.affine import product_type
+from l2l_rnn.functional.layer_calls import HasTorchCounterpart, layer_call
 from l2l_rnn.functional.recurrence.single_step import single_step
 from l2l_rnn.functional.recurrence.weights import State, Weights
 from l2l_rnn.mapped_axis import takes_mapped_axis
@@ -23,7 +24,7 @@ from l2l_rnn.nn.layouts import state_tensors
 _maps_tasks = takes_mapped_axis(shares=lambda *_, **__: False)
 
 
-class RNNCell(nn.RNNCell):
+class RNNCell(HasTorchCounterpart, nn.RNNCell):
     """Cell of the simple recurrent network: `h' = phi(W_ih x + b_ih + W_hh h + b_hh)`.
 
     With parameters `(N, …)`, each task has its own.
@@ -68,12 +69,15 @@ class RNNCell(nn.RNNCell):
         check_choice("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(input_size, hidden_size, bias, nonlinearity, device, dtype)
 
+    _forward_jit = nn.RNNCell.forward
+
+    @layer_call
     @_maps_tasks
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return _advance(self, self.nonlinearity, input, hx)[0]
 
 
-class GRUCell(nn.GRUCell):
+class GRUCell(HasTorchCounterpart, nn.GRUCell):
     """Cell of the gated recurrent unit; the equations are in `nn.GRU`.
 
     With parameters `(N, …)`, each task has its own. Arguments, shapes and errors are as in
@@ -99,12 +103,15 @@ class GRUCell(nn.GRUCell):
         _check_sizes("GRUCell", input_size, hidden_size)
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
+    _forward_jit = nn.GRUCell.forward
+
+    @layer_call
     @_maps_tasks
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return _advance(self, "gru", input, hx)[0]
 
 
-class LSTMCell(nn.LSTMCell):
+class LSTMCell(HasTorchCounterpart, nn.LSTMCell):
     """Cell of the long short-term memory; the equations are in `nn.LSTM`.
 
     With parameters `(N, …)`, each task has its own. The state is `(h, c)`. Arguments, shapes and
@@ -131,6 +138,9 @@ class LSTMCell(nn.LSTMCell):
         _check_sizes("LSTMCell", input_size, hidden_size)
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
+    _forward_jit = nn.LSTMCell.forward
+
+    @layer_call
     @_maps_tasks
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 
 import l2l_rnn.nn
 from l2l_rnn.errors import ArgumentTypeError, ConversionWarning
-from l2l_rnn.nn import convert, unconverted
+from l2l_rnn.nn import convert, to_torch, unconverted
 
 
 class Named(nn.LSTM):
@@ -186,6 +186,33 @@ class OwnRecurrence(nn.modules.rnn.RNNBase):
 
     def forward(self, x):
         return x, None
+
+
+class ChangedCell(nn.GRUCell):
+    def forward(self, x, hx=None):
+        return super().forward(x, hx) + 1
+
+
+class NamedCell(nn.LSTMCell):
+    def start(self, batch):
+        return torch.ones(batch, self.hidden_size), torch.ones(batch, self.hidden_size)
+
+
+def test_a_subclass_of_a_cell():
+    model = NamedCell(3, 4)
+    twin = convert(model)
+    assert isinstance(twin, l2l_rnn.nn.LSTMCell)
+    x = torch.randn(2, 3)
+    for other in (twin, pickle.loads(pickle.dumps(twin)), copy.deepcopy(twin)):
+        torch.testing.assert_close(other(x, other.start(2)), model(x, model.start(2)))
+    assert type(to_torch(twin)) is NamedCell
+
+
+def test_a_cell_that_stays_is_named():
+    model = nn.ModuleDict({"cell": ChangedCell(3, 4)})
+    with pytest.warns(ConversionWarning, match="'cell': ChangedCell overrides forward"):
+        twin = convert(model)
+    assert unconverted(twin) == {"cell": "ChangedCell overrides forward"}
 
 
 STAY = {

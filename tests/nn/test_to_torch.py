@@ -23,6 +23,9 @@ OURS = {
     "LSTM": lambda: LSTM(3, 4, batch_first=True, bidirectional=True),
     "LSTM-dropout, one layer": lambda: LSTM(3, 4, dropout=0.5),
     "LSTM-projected": lambda: LSTM(3, 4, proj_size=2),
+    "RNNCell": lambda: l2l_rnn.nn.RNNCell(3, 4, nonlinearity="relu"),
+    "GRUCell": lambda: l2l_rnn.nn.GRUCell(3, 4, bias=False),
+    "LSTMCell": lambda: l2l_rnn.nn.LSTMCell(3, 4),
     "Linear": lambda: Linear(3, 4),
     "Embedding": lambda: Embedding(10, 4, padding_idx=0),
     "LayerNorm": lambda: LayerNorm(3),
@@ -38,6 +41,8 @@ def layer(request):
 def given(layer):
     if isinstance(layer, nn.Embedding):
         return torch.randint(0, 10, (5, 2))
+    if isinstance(layer, nn.RNNCellBase):
+        return torch.randn(5, 3, dtype=torch.float64)
     return torch.randn(5, 2, 3, dtype=torch.float64)
 
 

@@ -8,7 +8,20 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from l2l_rnn.errors import ExportError, ShapeError
-from l2l_rnn.nn import CELLS, GRU, LSTM, Embedding, LayerNorm, Linear, MinGRU, convert, to_torch
+from l2l_rnn.nn import (
+    CELLS,
+    GRU,
+    LSTM,
+    Embedding,
+    GRUCell,
+    LayerNorm,
+    Linear,
+    LSTMCell,
+    MinGRU,
+    RNNCell,
+    convert,
+    to_torch,
+)
 from tests.nn.comparison import close
 
 TRACED = {
@@ -23,6 +36,7 @@ OPTIONS = [
     {"batch_first": True, "num_layers": 2, "bidirectional": True, "dropout": 0.5},
     {"bias": False, "bidirectional": True},
 ]
+STEP_CELLS = (RNNCell, GRUCell, LSTMCell)
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
 
 
@@ -268,3 +282,32 @@ def test_a_minimal_layer_in_a_larger_traced_model_names_itself():
     model = nn.Sequential(Linear(3, 3), MinGRU(3, 4))
     with pytest.raises(ExportError, match="MinGRU: "):
         trace(model, torch.randn(5, 2, 3))
+
+
+@pytest.mark.parametrize("kind", STEP_CELLS)
+def test_cells(kind):
+    torch.manual_seed(0)
+    cell = kind(3, 4).double()
+    state = torch.randn(2, 4).double()
+    hx = (state, state + 1) if kind is LSTMCell else state
+
+    def run(model, x):
+        return flat(model(x, hx))
+
+    x = torch.randn(2, 3).double()
+    traced = trace(cell, x, hx)
+    exported = torch.export.export(cell, (x, hx), strict=False).module()
+    scripted = torch.jit.script(to_torch(nn.ModuleDict({"cell": cell})).cell)
+    other = torch.randn(2, 3).double()
+    for each in (traced, exported, scripted, to_torch(cell)):
+        close(run(each, other), run(cell, other))
+    more = torch.randn(5, 3).double()
+    close(flat(trace(cell, x)(more)), flat(cell(more)))
+    torch._dynamo.reset()
+    compiled = torch.compile(cell, backend="eager")
+    found = []
+    for each in (cell, compiled):
+        y = run(each, other)
+        found.append([*y, *torch.autograd.grad(y[0].sin().sum(), list(cell.parameters()))])
+    close(*found)
+    torch._dynamo.reset()
