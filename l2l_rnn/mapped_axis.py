@@ -19,7 +19,7 @@ from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from l2l_rnn.axes import knows_tasks
+from l2l_rnn.axes import knows_tasks, transforms_are_active
 
 P = ParamSpec("P")
 R = TypeVar("R")
