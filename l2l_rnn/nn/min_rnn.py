@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.functional.contiguous import contiguous_gradients
+from l2l_rnn.functional.contiguous import join_columns
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
@@ -30,7 +29,7 @@ class _Minimal(RecurrentLayer):
         weight = self._stacked("weight_ih", layer)
         if self.bias:  # as a column of the weight, so that one product has the gradients of both
             bias = self._stacked("bias_ih", layer).unsqueeze(-1)
-            weight = contiguous_gradients(torch.cat([weight, bias], -1))
+            weight = join_columns([weight, bias])
             x = F.pad(x, (0, 1), value=1.0)
         a = functional.linear(x, weight)
         return a.unflatten(1, (len(batch_sizes), -1))

@@ -90,6 +90,7 @@ BAD = {
     "bool tokens": ("tokens", tokens() > 0, ArgumentTypeError, "integers, got torch.bool"),
     "no batch axis": ("tokens", tokens()[0], ShapeError, r"\(…, B, S\) .* got shape \(6,\)"),
     "no tokens": ("tokens", tokens()[:, :0], ShapeError, r"got shape \(4, 0\)"),
+    "no sequences or tokens": ("tokens", tokens()[:0, :0], ShapeError, r"got shape \(0, 0\)"),
     "all padding": ("tokens", tokens() * torch.tensor([[1], [1], [0], [1]]), ArgumentError,
                     "sequence 2 is all padding"),
     "all padding in a task": ("tokens", torch.stack([tokens(), tokens() * 0]), ArgumentError,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.functional.affine import linear
-from l2l_rnn.functional.contiguous import contiguous_gradients
+from l2l_rnn.functional.contiguous import join_columns
 
 State = tuple[Tensor, ...]
 
@@ -32,7 +32,7 @@ class Weights(NamedTuple):
             `(A, GH, F + 2 + H)`, or `(A, GH, F + H)` without biases.
         """
         columns = [self.ih, *(b.unsqueeze(-1) for b in self._biases()), self.hh]
-        return contiguous_gradients(torch.cat(columns, -1))
+        return join_columns(columns)
 
     def project(self, x: Tensor) -> Tensor:
         """Compute `W_ih x_t + b_ih + b_hh` for all steps: `(A, P, F)` -> `(A, P, GH)`."""

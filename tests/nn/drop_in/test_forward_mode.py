@@ -20,6 +20,9 @@ from l2l_rnn.nn import (
 from tests.algorithms.finite_differences import central_difference
 from tests.memory.cases import LAYER_CASES, make
 
+# Newer versions of torch compile their own forward-mode formulas, and warn about that.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
+
 DOUBLE = torch.float64
 LENGTHS = torch.tensor([5, 2, 3])
 TOKENS = torch.tensor([[1, 2, 0], [3, 1, 4]])
