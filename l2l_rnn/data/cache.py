@@ -137,7 +137,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError("the header does not match the data")
         data, read = np.empty(size, np.uint8), 0
         while read < size:
-            block = file.read(min(size - read, 2**20))
+            block = file.read(min(size - read, 2**18))
             data[read : read + len(block)] = np.frombuffer(block, np.uint8)
             read += len(block)
     return data.view(dtype).reshape(shape, order="F" if by_column else "C")
