@@ -6,9 +6,10 @@ from l2l_rnn.data.episodes import Episodes, santoro_episodes
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.loading.loader import TaskLoader
 from l2l_rnn.data.sequence_dataset import SequenceDataset
-from l2l_rnn.data.series.arrays import channel_moments, from_arrays
+from l2l_rnn.data.series.arrays import SeriesSources, from_arrays
 from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
 from l2l_rnn.data.series.forecasting import ForecastingDataset, split_series
+from l2l_rnn.data.series.moments import channel_moments
 from l2l_rnn.data.series.ts_files import TsFile, read_ts
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.data.task_batch import TaskBatch
@@ -29,6 +30,7 @@ __all__ = [
     "ForecastingDataset",
     "GroupedDataset",
     "SequenceDataset",
+    "SeriesSources",
     "SourceTaskset",
     "TaskBatch",
     "TaskCard",

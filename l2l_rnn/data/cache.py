@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 import zipfile
@@ -17,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
-from l2l_rnn.files import replacing
+from l2l_rnn.files import open_file, replacing
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -35,8 +36,9 @@ def cached_arrays(
 
     The file is `root/l2l_rnn/NAME-DIGEST.npz`, where DIGEST is a hash of `key`. It is written
     atomically. If several processes need it at the same time, only one builds it. A damaged file,
-    or one with a wrong checksum, is built again. Nothing is pickled. If the disk is full, the
-    arrays are returned with a warning that they were not saved.
+    one with a wrong checksum, and one that is compressed or not a regular file are built again.
+    Nothing is pickled. If the disk is full, the arrays are returned with a warning that they were
+    not saved.
 
     Args:
         root: folder of the cache; it is created if it does not exist.
@@ -94,23 +96,51 @@ def _lock(folder: Path, path: Path) -> AbstractContextManager[Any]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f".{path.name}.lock").acquire()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a NUL in the path
         raise ArgumentError(
             f"cached_arrays: root must be a writable folder, got {folder.parent} "
-            f"({error.strerror}); pass another root"
+            f"({getattr(error, 'strerror', error)}); pass another root"
         ) from error
 
 
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]] | None:
     """Read the arrays; return None if the file is missing or damaged, or has another key."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            contents = {part: file[part] for part in file.files}
+        with open_file("cached_arrays", path) as opened, zipfile.ZipFile(opened) as archive:
+            members = archive.infolist()
+            # `_write` stores arrays without compression, so they are no larger than the file.
+            size = os.fstat(opened.fileno()).st_size
+            if sum(max(m.file_size, m.compress_size) for m in members) > size:
+                return None
+            contents = {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
+        written = str(contents.pop("checksum"))
+        arrays = {part.removeprefix(_PREFIX): array for part, array in contents.items()}
+        return arrays if written == _checksum(key, arrays) else None
     except Exception:  # for damaged files, zipfile and numpy raise nearly anything
         return None
-    written = contents.pop("checksum", None)
-    arrays = {part.removeprefix(_PREFIX): array for part, array in contents.items()}
-    return arrays if written is not None and str(written) == _checksum(key, arrays) else None
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """Read an array whose header declares as many bytes as the member has.
+
+    numpy would allocate the declared size first.
+    """
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, by_column, dtype = read_header(file)
+        size = member.file_size - file.tell()
+        if dtype.hasobject or dtype.itemsize * math.prod(shape) != size:
+            raise ValueError("the header does not match the data")
+        data, read = np.empty(size, np.uint8), 0
+        while read < size:
+            block = file.read(min(size - read, 2**18))
+            data[read : read + len(block)] = np.frombuffer(block, np.uint8)
+            read += len(block)
+    return data.view(dtype).reshape(shape, order="F" if by_column else "C")
 
 
 def _check_types(arrays: dict[str, NDArray[Any]]) -> None:

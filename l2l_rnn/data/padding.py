@@ -49,7 +49,7 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
     if isinstance(series, (list, tuple)):
         steps = _from_cases(who, series, layout)
     elif isinstance(series, (np.ndarray, Tensor)):
-        steps = _from_array(who, _numbers(who, series, "series"), layout)
+        steps = _from_array(who, as_numbers(who, series, "series"), layout)
     else:
         raise ArgumentTypeError(
             f"{who}: series must be an array, a tensor, a list of arrays or a data frame, got "
@@ -63,11 +63,10 @@ def padded_steps(who: str, series: Any, layout: str = "channels_first") -> Tenso
     return padded[:, : int(step_counts(who, padded, fix).max())]
 
 
-def _numbers(who: str, values: Any, what: str) -> NDArray[Any]:
+def as_numbers(who: str, values: Any, what: str) -> NDArray[Any]:
     """Return `values` as an array of numbers; `what` names them in the error message."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.is_floating_point() else values).numpy()
+        values = _from_tensor(who, values, what)
     if isinstance(values, np.ma.MaskedArray):
         raise ArgumentTypeError(
             f"{who}: {what} must be numbers without a mask, got a masked array; fill in missing "
@@ -88,6 +87,24 @@ def _numbers(who: str, values: Any, what: str) -> NDArray[Any]:
     return array
 
 
+def _from_tensor(who: str, values: Tensor, what: str) -> NDArray[Any]:
+    if values.is_complex():
+        raise ArgumentTypeError(
+            f"{who}: {what} must be real numbers, got {values.dtype}; use torch.view_as_real, and "
+            "join the last axis to the channels"
+        )
+    try:
+        values = values.detach().cpu()
+        return (values.float() if values.is_floating_point() else values).numpy()
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        kind = "nested" if values.is_nested else str(values.layout).removeprefix("torch.")
+        raise ArgumentTypeError(
+            f"{who}: {what} must be a dense tensor with data, got a {kind} tensor of "
+            f"{values.dtype} on {values.device}; use .to_dense(), or .dequantize(), or a list of "
+            "tensors"
+        ) from error
+
+
 def _from_array(who: str, array: NDArray[Any], layout: str) -> NDArray[np.float32]:
     if array.ndim == 2:
         array = array[:, :, np.newaxis]
@@ -105,7 +122,7 @@ def _from_cases(who: str, series: Sequence[Any], layout: str) -> NDArray[np.floa
     first = layout == "channels_first"
     cases: list[NDArray[Any]] = []
     for i, values in enumerate(series):
-        array = _numbers(who, values, f"case {i}")
+        array = as_numbers(who, values, f"case {i}")
         if array.ndim == 1:
             array = array[:, np.newaxis]
         elif array.ndim == 2:

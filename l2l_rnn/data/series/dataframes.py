@@ -79,7 +79,7 @@ def read_frame(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]
         ids, series = list(frame.index), _nested(who, frame)
         found = {name: _by_case(who, name, given, ids) for name, given in labels.items()}
         return Frame(series, {name: given for name, given in found.items() if given is not None})
-    return _long(who, frame, columns, labels)
+    return read_long(who, frame, columns, labels)
 
 
 def _is_series(cell: object) -> bool:
@@ -106,7 +106,8 @@ def _nested(who: str, frame: Any) -> list[NDArray[Any]]:
     return series
 
 
-def _long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> Frame:
+def read_long(who: str, frame: Any, columns: Columns, labels: Mapping[str, Any]) -> Frame:
+    """Read a long frame or one with two index levels; arguments as in `read_frame`."""
     if frame.index.nlevels == 2 and columns.case is None and columns.time is None:
         cases, times = (frame.index.get_level_values(level) for level in (0, 1))
     elif columns.case is None or columns.time is None:

@@ -10,12 +10,12 @@ import torch
 from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 
-from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.checks import check_int, check_number, check_tensor
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.padding import padded_steps
 from l2l_rnn.data.sampling import Grouping
 from l2l_rnn.data.task_source import Recipe
-from l2l_rnn.errors import ArgumentError, DataError, ShapeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from l2l_rnn.functional import step_lengths
 
 
@@ -36,18 +36,22 @@ class ForecastingDataset(GroupedDataset):
             chronological.
         chronological: whether the support set of a task precedes its queries.
         normalize: whether to standardize each channel of each window by the mean and standard
-            deviation of its context. The targets are scaled in the same way.
+            deviation of its context. The targets are scaled in the same way. `to_units` takes
+            forecasts back to the units of the series.
+        flat_targets: whether the targets of an example are one vector, which is the shape of the
+            outputs of a linear head, a `MemoryModel` with `value_size=horizon * F`, and
+            `functional.mean_squared_error`. False keeps the axes for steps and channels.
         names: names of the series; None uses their numbers as names.
 
     Attributes:
         inputs: the contexts.
-        targets: the steps that follow.
+        targets: the steps that follow, step by step.
         mean, std: mean and standard deviation of each context; 0 and 1 without `normalize`.
         starts: the first step of each window in its series.
 
     Shapes:
-        inputs (items, context, F); targets (items, horizon, F); mean and std (items, 1, F); starts
-        (items,).
+        inputs (items, context, F); targets (items, horizon * F), or (items, horizon, F) if not
+        flat; mean and std (items, 1, F); starts (items,).
 
     Raises:
         ArgumentError: a length is not a positive integer, or the stride is too short.
@@ -59,9 +63,9 @@ class ForecastingDataset(GroupedDataset):
         >>> series = [torch.arange(40.0) ** 2, torch.arange(30.0)]
         >>> dataset = ForecastingDataset(series, context=4, horizon=1, normalize=False)
         >>> dataset.inputs[1].squeeze(-1), dataset.targets[1].squeeze(-1)
-        (tensor([25., 36., 49., 64.]), tensor([81.]))
+        (tensor([25., 36., 49., 64.]), tensor(81.))
         >>> dataset.draw(tasks=3, shots=4, queries=2).query_y.shape
-        torch.Size([3, 2, 1, 1])
+        torch.Size([3, 2, 1])
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class ForecastingDataset(GroupedDataset):
         stride: int | None = None,
         chronological: bool = False,
         normalize: bool = True,
+        flat_targets: bool = True,
         names: Sequence[str] | None = None,
     ) -> None:
         who = type(self).__name__
@@ -109,15 +114,86 @@ class ForecastingDataset(GroupedDataset):
             constant = std <= 1e-6 * self.mean.abs().clamp(min=1e-30)
             self.std = std.where(~constant, 1.0)
         self.starts = torch.cat(starts)
+        targets = ((targets - self.mean) / self.std).contiguous()
         super().__init__(
             ((inputs - self.mean) / self.std).contiguous(),
-            ((targets - self.mean) / self.std).contiguous(),
+            targets.flatten(1) if flat_targets else targets,
             torch.cat(owners),
             group_names=names,
         )
         self.context, self.horizon, self.chronological = context, horizon, chronological
         if chronological:
             self.grouping = _SortedGrouping(self.groups, len(self.group_names))
+
+    def to_units(self, forecast: Tensor, indices: Tensor) -> Tensor:
+        """Take forecasts, or targets, back to the units of the series.
+
+        `y = std * forecast + mean`, with the mean and standard deviation of each example's context.
+        The result is differentiable.
+
+        Args:
+            forecast: forecasts in the scale of the targets.
+            indices: the position of each example in this dataset, such as `batch.query_indices`.
+
+        Shapes:
+            forecast (…, B, horizon * F) or (…, B, horizon, F); indices (B,), or (N, B) with a task
+            axis, or any shape that the axes of the forecast before its last one (or two) end in;
+            returns (…, B, horizon, F).
+
+        Raises:
+            ArgumentTypeError: the forecast is not a tensor of real numbers, or the indices are not
+                an integer tensor.
+            ShapeError: the forecast does not fit the indices, the horizon and the channels.
+            ArgumentError: an index is not the position of an example.
+
+        Example:
+            >>> series = [100 + torch.arange(40.0), torch.arange(30.0) ** 2]
+            >>> dataset = ForecastingDataset(series, context=4, horizon=2)
+            >>> indices = torch.tensor([1, 7])  # the second windows of both series
+            >>> dataset.targets[indices]
+            tensor([[2.2361, 3.1305],
+                    [2.5297, 3.7797]])
+            >>> dataset.to_units(dataset.targets[indices], indices).squeeze(-1)
+            tensor([[110., 111.],
+                    [100., 121.]])
+        """
+        who = f"{type(self).__name__}.to_units"
+        check_tensor(who, "forecast", forecast)
+        check_tensor(
+            who, "indices", indices, fix="pass those of a batch, such as its query_indices"
+        )
+        if not forecast.is_floating_point():
+            raise ArgumentTypeError(
+                f"{who}: forecast must be real numbers, got {forecast.dtype}; use .float()"
+            )
+        if indices.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8):
+            raise ArgumentTypeError(
+                f"{who}: indices must be integers, got {indices.dtype}; use .long()"
+            )
+        rows = indices.to(self.mean.device).long()
+        if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < len(self):
+            raise ArgumentError(
+                f"{who}: indices must lie in 0 .. {len(self) - 1}, got {int(rows.min())} .. "
+                f"{int(rows.max())}; pass the indices of this dataset's examples"
+            )
+        steps = self._steps(who, forecast, indices.shape)
+        # In double precision, so that the only error is the rounding of the forecast.
+        mean, std = (m[rows].to(forecast.device).double() for m in (self.mean, self.std))
+        return (steps.double() * std + mean).to(forecast.dtype)
+
+    def _steps(self, who: str, forecast: Tensor, lead: torch.Size) -> Tensor:
+        """Return a forecast as `(…, horizon, F)`, where its leading axes end in `lead`."""
+        shape = (self.horizon, self.mean.shape[-1])
+        size = shape[0] * shape[1]
+        if forecast.shape[-len(lead) - 2 :] == (*lead, *shape):
+            return forecast
+        if forecast.shape[-len(lead) - 1 :] == (*lead, size):
+            return forecast.unflatten(-1, shape)
+        expected = f"{(*lead, *shape)} or {(*lead, size)}"
+        raise ShapeError(
+            f"{who}: forecast must have shape {expected}, for indices of shape {tuple(lead)}, got "
+            f"{tuple(forecast.shape)}; pass the indices of the examples that were forecast"
+        )
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         meta, transforms = super().recipe(ways, samples)

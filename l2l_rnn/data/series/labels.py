@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+from l2l_rnn.data.class_splits import some_names
+from l2l_rnn.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    ShapeError,
+    UnknownNameError,
+)
+from l2l_rnn.registry import hint
 
 
 def numbered_labels(
-    who: str, what: str, labels: Any, items: int
+    who: str, what: str, labels: Any, items: int, classes: Any = None
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Number labels 0 .. C-1 in sorted order.
+    """Number labels 0 .. C-1, in sorted order or in the order of given classes.
 
     Args:
         who: prefix of the error message.
@@ -24,21 +31,28 @@ def numbered_labels(
         labels: one hashable label for each item, all of one type. Labels of a type without an order
             are numbered by first appearance.
         items: the number of items.
+        classes: all labels in their order, which may include labels without items; None numbers
+            the labels found. Integer labels are indices into classes that are not named by
+            integers.
 
     Returns:
         The number of each item's label, and the names, which are the labels as str.
 
     Raises:
-        ArgumentTypeError: the labels are not a sequence, not hashable, or of several types.
+        ArgumentTypeError: the labels or the classes are not a sequence, or the labels are not
+            hashable or of several types.
         ShapeError: the labels do not match the items.
         DataError: a label is missing.
-        ArgumentError: two labels have the same name.
+        ArgumentError: two labels have the same name, or an index lies outside the classes.
+        UnknownNameError: a label is not one of the classes.
 
     Example:
         >>> numbered_labels("me", "y", ["run", "walk", "run"], 3)
         (array([0, 1, 0]), ('run', 'walk'))
+        >>> numbered_labels("me", "y", ["run", "walk", "run"], 3, classes=["walk", "sit", "run"])
+        (array([2, 0, 2]), ('walk', 'sit', 'run'))
     """
-    values = _values(who, what, labels)
+    values = _values(who, what, labels, "labels")
     if len(values) != items:
         raise ShapeError(
             f"{who}: {what} must have {items} labels, one for each series, got {len(values)}; "
@@ -61,62 +75,85 @@ def numbered_labels(
         raise ArgumentTypeError(
             f"{who}: {what} must be hashable, got {next(iter(kinds))}; use str or int"
         ) from error
-    try:
-        ordered = sorted(found)
-    except TypeError:
-        ordered = list(found)
-    names = tuple(map(str, ordered))
+    if classes is not None:
+        names = _distinct_names(who, "classes", _values(who, "classes", classes, "classes"))
+        numbers = _in_classes(who, what, found, names)
+    else:
+        try:
+            ordered = sorted(found)
+        except TypeError:
+            ordered = list(found)
+        names = _distinct_names(who, what, ordered)
+        numbers = {value: number for number, value in enumerate(ordered)}
+    return np.array([numbers[value] for value in values], dtype=np.int64), names
+
+
+def _distinct_names(who: str, what: str, labels: list[Any]) -> tuple[str, ...]:
+    names = tuple(map(str, labels))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ArgumentError(
             f"{who}: {what} must have distinct names, got {twice!r} twice; rename one of them"
         )
-    numbers = {value: number for number, value in enumerate(ordered)}
-    return np.array([numbers[value] for value in values], dtype=np.int64), names
+    return names
 
 
-def check_single(
-    who: str, numbers: NDArray[np.int64], names: tuple[str, ...], drop: bool
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Reject or drop classes with a single example, too few for a support and a query set.
+def _in_classes(who: str, what: str, found: Iterable[Any], names: Sequence[str]) -> dict[Any, int]:
+    """Return the number of each label, which is the name of a class or an index of one."""
+    by_name = {name: number for number, name in enumerate(names)}
+    named_by_integers = any(name.removeprefix("-").isdecimal() for name in names)
+    numbers = {}
+    for label in found:
+        if type(label) is int and not named_by_integers:
+            if not 0 <= label < len(names):
+                raise ArgumentError(
+                    f"{who}: {what} must lie in 0 .. {len(names) - 1}, the indices of the classes, "
+                    f"got {label}; name every class in classes"
+                )
+            numbers[label] = label
+        elif str(label) in by_name:
+            numbers[label] = by_name[str(label)]
+        else:
+            raise UnknownNameError(
+                f"{who}: unknown class {str(label)!r} in {what}{hint(str(label), names)} "
+                f"Known: {some_names(names)}"
+            )
+    return numbers
+
+
+def large_classes(
+    who: str, counts: Mapping[str, int], min_items: int, drop_small: bool
+) -> list[str]:
+    """Return the classes with enough examples.
 
     Args:
         who: prefix of the error message.
-        numbers: the class of each item.
-        names: the names of the classes.
-        drop: whether to drop these classes instead of raising an error.
-
-    Returns:
-        The indices of the items kept, their classes, renumbered, and the names of these.
+        counts: the number of examples of each class.
+        min_items: minimum number of examples; a support and a query set require two.
+        drop_small: whether to leave out classes with fewer examples instead of raising an error.
 
     Raises:
-        DataError: a class has one example and `drop` is False, or every class has only one.
+        DataError: a class has fewer examples and `drop_small` is False, or all have.
     """
-    counts = np.bincount(numbers, minlength=len(names))
-    single = [name for name, count in zip(names, counts, strict=True) if count == 1]
-    if single and not drop:
-        shown = ", ".join(map(repr, single[:5])) + (", …" if len(single) > 5 else "")
+    small = [name for name, count in counts.items() if count < min_items]
+    if len(small) == len(counts):
         raise DataError(
-            f"{who}: each class must have at least two examples, got one of {shown}; add examples, "
-            "or set drop_single=True"
+            f"{who}: some class must have at least {min_items} examples, got fewer for every one; "
+            "add examples"
         )
-    if len(single) == len(names):
+    if small and not drop_small:
         raise DataError(
-            f"{who}: some class must have at least two examples, got one of each; add examples"
+            f"{who}: every class must have at least {min_items} examples, got fewer for "
+            f"{len(small)} classes: {some_names(small)}; add examples, or set drop_small=True to "
+            "leave them out"
         )
-    kept = np.flatnonzero(counts[numbers] > 1)
-    found, renumbered = np.unique(numbers[kept], return_inverse=True)
-    return (
-        torch.from_numpy(kept),
-        torch.from_numpy(renumbered.astype(np.int64)),
-        tuple(names[number] for number in found),
-    )
+    return [name for name in counts if name not in small]
 
 
-def _values(who: str, what: str, labels: Any) -> list[Any]:
+def _values(who: str, what: str, labels: Any, many: str) -> list[Any]:
     if isinstance(labels, (np.ndarray, Tensor)) and labels.ndim != 1:
         raise ShapeError(
-            f"{who}: {what} must have one axis, with a label for each series, got shape "
+            f"{who}: {what} must have one axis, with {many}, got shape "
             f"{tuple(labels.shape)}; flatten it"
         )
     try:
@@ -126,8 +163,8 @@ def _values(who: str, what: str, labels: Any) -> list[Any]:
         values = list(labels.tolist() if hasattr(labels, "tolist") else labels)
     except TypeError:
         raise ArgumentTypeError(
-            f"{who}: {what} must be a sequence of labels, got {type(labels).__name__}; pass a list "
-            "with one for each series, in order"
+            f"{who}: {what} must be a sequence of {many}, got {type(labels).__name__}; pass a "
+            "list, in order"
         ) from None
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.errors import DataError
+from l2l_rnn.files import open_file
+
+_MOST_DIGITS = 12  # of a count in the header
+_LONGEST = 2**26  # maximum characters per line; the longest ones of the archives have 3 million
 
 
 class TsFile(NamedTuple):
@@ -35,21 +41,20 @@ def read_ts(path: str | os.PathLike[str]) -> TsFile:
         path: the file.
 
     Raises:
-        DataError: the file does not exist, a line does not match the format or the header, there
-            are no cases or no classes, or the series have timestamps. The message gives the line.
+        DataError: the file does not exist or is not a regular file, a line does not match the
+            format or the header, a value is infinite, there are no cases or no classes, or the
+            series have timestamps. The message gives the line.
 
     Source: the sktime and aeon projects' specification of the .ts format.
     """
-    path = Path(path)
-    try:
-        # Comments may have another encoding.
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise DataError(
-            f"read_ts: path must be a readable file, got {path} ({error}); check that it exists"
-        ) from error
-    lines = iter(enumerate(text.split("\n"), start=1))
-    header = _Header(path)
+    file = open_file("read_ts", path)
+    # Comments may have another encoding.
+    with TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="\n") as text:
+        return _parse(_Header(Path(path)), text)
+
+
+def _parse(header: _Header, text: TextIO) -> TsFile:
+    lines = header.lines(text)
     for number, line in lines:
         line = line.strip()
         if line.lower() == "@data":
@@ -79,6 +84,15 @@ class _Header:
         self.classes: dict[str, str] = {}  # lower case -> as in the header
         self.last = 1  # number of the last line read
 
+    def lines(self, text: TextIO) -> Iterator[tuple[int, str]]:
+        """Yield the lines of a file with their numbers, from 1."""
+        number = 0
+        while line := text.readline(_LONGEST):
+            number += 1
+            if len(line) == _LONGEST:
+                self.fail(number, f"a line must have fewer than {_LONGEST:,} characters, got more")
+            yield number, line
+
     def fail(self, number: int, what: str) -> NoReturn:
         raise DataError(
             f"read_ts: line {number} of {self.path}: {what}; fix the file or download it again"
@@ -98,16 +112,19 @@ class _Header:
             case "@classlabel" if lowered[:1] == ["true"] and len(values) > 1:
                 self.classes = dict(zip(lowered[1:], values[1:], strict=True))
             case "@classlabel" | "@targetlabel":
-                self.fail(number, f"expected named classes, got {line!r}")
+                self.fail(number, f"expected named classes, got {line[:40]!r}")
             case "@timestamps" if lowered == ["true"]:
                 self.fail(number, "expected series without timestamps, got @timeStamps true")
             case _ if not word.startswith("@"):
                 self.fail(number, f"expected a line that starts with @ or #, got {line[:40]!r}")
 
     def _count(self, number: int, word: str, values: list[str]) -> int:
-        if len(values) != 1 or not values[0].isdecimal() or int(values[0]) < 1:
-            self.fail(number, f"{word} must be one positive integer, got {' '.join(values)!r}")
-        return int(values[0])
+        came = " ".join(values)
+        # Python refuses to convert thousands of digits.
+        count = int(came) if came.isdecimal() and len(came) <= _MOST_DIGITS else 0
+        if count < 1:
+            self.fail(number, f"{word} must be one positive integer, got {came[:40]!r}")
+        return count
 
     def case(self, number: int, line: str) -> tuple[NDArray[np.float64], str]:
         if not self.classes:
@@ -129,16 +146,24 @@ class _Header:
             self.fail(number, f"expected {self.steps} steps, got {lengths.pop()}")
         return np.array(values), self.classes[label.strip().lower()]
 
-    def _values(self, number: int, text: str) -> list[float]:
+    def _values(self, number: int, text: str) -> NDArray[np.float64]:
         parts = text.split(",")
         try:
-            return list(map(float, parts))
+            values = np.array(list(map(float, parts)))
         except ValueError:  # a value is missing or is not a number
-            pass
-        values = []
-        for i, value in enumerate(parts):
-            try:
-                values.append(np.nan if value.strip() == "?" else float(value))
-            except ValueError:
-                self.fail(number, f"value {i} must be a number, got {value[:20]!r}")
+            values = np.array([self._value(number, i, value) for i, value in enumerate(parts)])
+        if "_" in text or np.isinf(values).any():  # `float` ignores underscores
+            for i, value in enumerate(parts):
+                self._value(number, i, value)
         return values
+
+    def _value(self, number: int, i: int, text: str) -> float:
+        if text.strip() == "?":
+            return np.nan
+        try:
+            value = np.inf if "_" in text else float(text)
+        except ValueError:
+            value = np.inf
+        if np.isinf(value):
+            self.fail(number, f"value {i} must be a number, got {text[:20]!r}")
+        return value

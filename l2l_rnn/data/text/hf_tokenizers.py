@@ -138,9 +138,12 @@ class TokenizerPipeline:
         tokenizers = require("tokenizers", extra="hub", purpose="TokenizerPipeline")
         try:
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
-        except Exception as error:  # tokenizers raises nothing more specific
+            return cls(tokenizer, content["special_tokens"])
+        except BaseException as error:
+            # tokenizers raises nothing more specific, or a PanicException, which is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise DataError(
                 f"TokenizerPipeline: {path} must contain a tokenizer that tokenizers can read, got "
-                f"{error}; save it again"
+                f"{' '.join(str(error).split())[:200]}; save it again"
             ) from error
-        return cls(tokenizer, content["special_tokens"])

@@ -139,8 +139,8 @@ class TransformPipeline:
             return cls(*(_rebuilt(step) for step in content["steps"]), padding=content["padding"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"TransformPipeline: {path} must contain steps written by save(), got {error!r}; "
-                "save it again"
+                f"TransformPipeline: {path} must contain steps written by save(), got "
+                f"{' '.join(repr(error).split())[:200]}; save it again"
             ) from error
 
 

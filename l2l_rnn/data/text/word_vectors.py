@@ -6,8 +6,9 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -16,8 +17,12 @@ from torch import Generator, Tensor
 
 from l2l_rnn.data.text.vocabulary import Vocabulary
 from l2l_rnn.errors import ArgumentTypeError, DataError
+from l2l_rnn.files import open_file
 
 _LONGEST = 2**20  # maximum bytes per line; a vector of 4096 numbers takes a twentieth of this
+_WIDEST = 2**14  # maximum numbers per line, since every word of the vocabulary gets as many
+# Numbers shrink to no less than a fifth, so a file that unpacks to this much has no vectors.
+_MOST_UNPACKED, _MOST_RATIO = 2**22, 30
 
 
 def read_vectors(
@@ -45,8 +50,10 @@ def read_vectors(
 
     Raises:
         ArgumentTypeError: `vocabulary` is something else.
-        DataError: lines differ in length, or a number is not finite; a word is not UTF-8; or the
-            file has no word of the vocabulary.
+        DataError: the file does not exist or is not a regular file; lines differ in length or have
+            more than 16,384 numbers, or a number is not finite; a word is not UTF-8; the file has
+            no word of the vocabulary; or a `.gz` file is damaged or unpacks to more than 30 times
+            its size.
 
     Example:
         >>> import pathlib, tempfile
@@ -69,11 +76,16 @@ def read_vectors(
     ids, size = _ids(vocabulary)
     rows: dict[int, NDArray[np.float32]] = {}
     width = None
-    for number, offset, line in _lines(Path(path).expanduser()):
+    for number, offset, line in _lines(path):
         parts = line.split(b" ")
         if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
             continue
         width = len(parts) - 1 if width is None else width
+        if width > _WIDEST:
+            raise DataError(
+                f"read_vectors: line {number} of {path} must have at most {_WIDEST:,} numbers, got "
+                f"{width:,}; check that the file contains word vectors"
+            )
         surplus = parts[1 : len(parts) - width]
         if width < 1 or len(parts) <= width or (surplus and all(map(_is_number, surplus))):
             raise DataError(
@@ -124,10 +136,12 @@ def _ids(vocabulary: Any) -> tuple[Mapping[str, int], int]:
     return vocabulary.token_ids, len(vocabulary)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, int, bytes]]:
     """Yield each non-empty line: its number, its offset in the file, and its bytes."""
     number = offset = 0
-    with _opened(path) as file:
+    with open_file("read_vectors", path) as packed, _unpacked(packed, path) as file:
+        size = os.fstat(packed.fileno()).st_size
+        most = size if file is packed else max(_MOST_UNPACKED, _MOST_RATIO * size)
         while line := _read_line(file, path):
             number += 1
             if len(line) == _LONGEST:
@@ -139,13 +153,18 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
             if stripped:
                 yield number, offset, stripped.replace(b"\t", b" ")
             offset += len(line)
+            if offset > most:
+                raise DataError(
+                    f"read_vectors: {path} must unpack to at most {most:,} bytes, got more by line "
+                    f"{number}; check that the file contains word vectors"
+                )
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+def _unpacked(packed: BinaryIO, path: str | os.PathLike[str]) -> AbstractContextManager[Any]:
+    return gzip.open(packed, "rb") if Path(path).suffix == ".gz" else nullcontext(packed)
 
 
-def _read_line(file: IO[bytes], path: Path) -> bytes:
+def _read_line(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
     try:
         return file.readline(_LONGEST)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -160,15 +179,16 @@ def _is_number(part: bytes) -> bool:
         float(part)
     except ValueError:
         return False
-    return True
+    return b"_" not in part  # `float` ignores underscores
 
 
 def _numbers(parts: list[bytes], number: int, path: str | os.PathLike[str]) -> NDArray[np.float32]:
     try:
-        values = np.array([float(part) for part in parts], dtype=np.float32)
+        with np.errstate(over="ignore"):  # overflow gives infinity, which is reported below
+            values = np.array([float(part) for part in parts], dtype=np.float32)
     except ValueError:
         values = np.array([np.nan], dtype=np.float32)
-    if not np.isfinite(values).all():
+    if not np.isfinite(values).all() or any(b"_" in part for part in parts):
         raise DataError(
             f"read_vectors: line {number} of {path} must end in finite numbers, got "
             f"{b' '.join(parts)[:60]!r}; fix or delete the line"

@@ -175,7 +175,7 @@ class WordVocabulary(Vocabulary):
             and len(set(words)) == len(words),
             f"format {_FORMAT!r}, version 1, a splitter's name and a list of distinct words",
         )
-        splitter = content["splitter"] if splitter is None else splitter
+        splitter = content.get("splitter") if splitter is None else splitter
         if splitter is None:
             raise ArgumentError(
                 f"WordVocabulary: splitter must be given, as {path} was saved with a custom one, "

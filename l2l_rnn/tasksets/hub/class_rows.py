@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from l2l_rnn.data.class_splits import Classes
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.data.text.pipelines import Pipeline
 from l2l_rnn.data.token_store import TokenStore, id_dtype
 from l2l_rnn.errors import DataError
-from l2l_rnn.tasksets.hub.class_splits import Classes
 from l2l_rnn.tasksets.hub.encoding import encode, size_of
 from l2l_rnn.tasksets.hub.rows import RowReader
 from l2l_rnn.tasksets.hub.survey import Survey

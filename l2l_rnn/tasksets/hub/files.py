@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import glob
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +11,11 @@ from typing import Any, NamedTuple
 from l2l_rnn.errors import ArgumentTypeError, DataError
 from l2l_rnn.optional import require
 from l2l_rnn.registry import hint
+from l2l_rnn.tasksets.hub.arrow_rows import ArrowRows, arrow_columns
+from l2l_rnn.tasksets.hub.csv_rows import CsvRows
 from l2l_rnn.tasksets.hub.json_rows import JsonRows, json_columns
 from l2l_rnn.tasksets.hub.presets import Preset
+from l2l_rnn.tasksets.hub.saved_folder import saved_files
 from l2l_rnn.tasksets.hub.tables import TableRows, is_columns, is_table
 from l2l_rnn.tasksets.hub.text_files import check_fields, check_utf8, header, is_quoted
 
@@ -36,8 +37,8 @@ class DatasetSplit(NamedTuple):
 
     Attributes:
         name: name of the split; "all" for a dataset without splits.
-        data: rows of the split: a `datasets.Dataset`, an `IterableDataset`, `TableRows` or
-            `JsonRows`.
+        data: rows of the split: a `datasets.Dataset`, an `IterableDataset`, `TableRows`, or rows of
+            files.
         files: files that contain the rows; empty if a dataset was passed.
     """
 
@@ -101,7 +102,8 @@ def open_splits(
     datasets = hub()
     tables = (datasets.Dataset, datasets.IterableDataset)
     columns = tuple(columns)
-    if isinstance(dataset, str | os.PathLike) and Path(dataset).expanduser().is_dir():
+    # Unlike those of Path, these functions accept any text.
+    if isinstance(dataset, str | os.PathLike) and os.path.isdir(os.path.expanduser(dataset)):
         dataset = _folder(Path(dataset).expanduser())
 
     def opened(name: str, given: Any, where: str) -> DatasetSplit:
@@ -133,9 +135,10 @@ def check_columns(columns: Iterable[str], known: Iterable[str], where: str) -> N
     known = list(known)
     for column in columns:
         if column not in known:
+            names = [" ".join(name.split()) for name in known]  # in a damaged file, of many lines
             raise DataError(
                 f"from_hf: unknown column {column!r} in {where}"
-                f"{hint(str(column), known)} Known: {', '.join(known)}"
+                f"{hint(str(column), names)} Known: {', '.join(names)}"
             )
 
 
@@ -174,12 +177,9 @@ def split_of(name: str) -> str | None:
 
 
 def _folder(folder: Path) -> Any:
-    """Return the dataset saved in a folder, or its files, by split if their names contain one."""
-    if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
-        try:
-            return hub().load_from_disk(os.fspath(folder))
-        except (ArithmeticError, LookupError, OSError, ValueError) as error:
-            raise read_error(error, [os.fspath(folder)], "at the start") from error
+    """Return the files of a dataset in a folder, by split if there are splits."""
+    if any((folder / name).exists() for name in ("dataset_dict.json", "state.json")):
+        return saved_files(folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix in _FORMATS)
     if not files:
         raise DataError(
@@ -203,14 +203,14 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
             "frame, a list of dicts, a dict of columns, or paths of local files, got "
             f"{_described(given)}; convert it to one of these"
         )
-    paths = [Path(path).expanduser() for path in several]
+    paths = [Path(os.path.expanduser(path)) for path in several]
     for path in paths:
         if path.suffix not in _FORMATS:
             raise DataError(
                 f"from_hf: files must end in {', '.join(_FORMATS)}, got {path}; rename it, or "
                 "open it with datasets.load_dataset first"
             )
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise DataError(
                 f"from_hf: dataset must be an existing file, got {path}; correct the path"
             )
@@ -243,28 +243,17 @@ def _described(given: Any) -> str:
 
 def _stream(kind: str, suffix: str, files: list[str], columns: tuple[str, ...]) -> Any:
     """Open files for reading in batches of rows, without copying them."""
-    datasets = hub()
-    options: dict[str, Any] = {}
-    if kind == "csv":  # all values are text: "NA" is not missing, and "1" is not a number
+    if kind == "csv":
         separator = "\t" if suffix == ".tsv" else ","
         quoted = suffix == ".csv" or all(map(is_quoted, files))
         for file in files:
             check_columns(columns, header(file, separator, quoted), file)
             check_fields(file, separator, quoted)
-        text = datasets.Features({column: datasets.Value("large_string") for column in columns})
-        options = {"features": text, "usecols": list(text), "chunksize": ROWS}
-        options |= {"sep": separator, "keep_default_na": False}
-        options |= {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
-    elif kind == "json":
+        return CsvRows(files, columns, separator, quoted)
+    if kind == "json":
         for file in files:
             check_columns(columns, json_columns(file), file)
         return JsonRows(files, columns)
-    elif kind == "parquet":
-        parquet = require("pyarrow.parquet", extra="hub", purpose="from_hf")
-        for file in files:
-            check_columns(columns, parquet.read_schema(file).names, file)
-        options = {"columns": list(dict.fromkeys(columns)), "batch_size": ROWS}
-    paths = [glob.escape(file) for file in files]  # load_dataset treats paths as patterns
-    return datasets.load_dataset(
-        kind, data_files={"train": paths}, split="train", streaming=True, **options
-    )
+    for file in files:
+        check_columns(columns, arrow_columns(file, kind), file)
+    return ArrowRows(files, kind, columns)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from l2l_rnn.data.class_splits import Classes
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import DataError
-from l2l_rnn.tasksets.hub.class_splits import Classes
 from l2l_rnn.tasksets.hub.survey import Survey
 
 

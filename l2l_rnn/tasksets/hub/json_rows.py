@@ -41,9 +41,16 @@ class JsonRows:
         arrow = require("pyarrow", extra="hub", purpose="from_hf")
         rows = itertools.chain.from_iterable(map(_objects, self.files))
         while batch := list(itertools.islice(rows, batch_size)):
-            yield arrow.table(
-                {name: arrow.array([row.get(name) for row in batch]) for name in self.column_names}
-            )
+            try:
+                table = arrow.table(
+                    {
+                        name: arrow.array([row.get(name) for row in batch])
+                        for name in self.column_names
+                    }
+                )
+            except (OverflowError, RecursionError) as error:  # a huge or deeply nested value
+                raise ValueError(f"a value is too large ({error})") from error
+            yield table
 
 
 def json_columns(file: str) -> list[str]:
@@ -56,12 +63,19 @@ def json_columns(file: str) -> list[str]:
 
 
 def _objects(file: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from _parsed(file)
+    except RecursionError as error:
+        raise ValueError("values are nested too deeply") from error
+
+
+def _parsed(file: str) -> Iterator[dict[str, Any]]:
     with open(file, encoding="utf-8-sig") as opened:
         lines = filter(str.strip, opened)
         start = list(itertools.islice(lines, 2))
         try:
             by_line = len(start) == 2 and isinstance(json.loads(start[0]), dict)
-        except ValueError:
+        except (RecursionError, ValueError):
             by_line = False
         rows: Iterator[Any]
         if by_line or not start:

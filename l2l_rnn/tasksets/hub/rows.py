@@ -126,7 +126,9 @@ class RowReader:
                 column = column.dictionary_decode()
             listed = arrow.types.is_list(column.type) or arrow.types.is_large_list(column.type)
             if listed and _is_text(arrow, column.type.value_type):
-                column = compute.binary_join(column, " ")
+                # Arrow joins no lists whose type excludes missing words.
+                kind = arrow.list_ if arrow.types.is_list(column.type) else arrow.large_list
+                column = compute.binary_join(column.cast(kind(column.type.value_type)), " ")
             if arrow.types.is_null(column.type):
                 column = column.cast(arrow.large_string())
             if not _is_text(arrow, column.type):

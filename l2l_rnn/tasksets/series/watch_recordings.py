@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from l2l_rnn.data.series.arrays import channel_moments
+from l2l_rnn.data.series.moments import channel_moments
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 

@@ -192,7 +192,7 @@ def with_channels(*counts):
         ("text", {}, ArgumentTypeError, "got str"),
         (iter(CASES), {}, ArgumentTypeError, "got list_iterator"),
         (CASES, {"layout": "NTC"}, UnknownNameError, "unknown layout 'NTC'. Known: channels_first"),
-        (CASES, {"case": "who"}, ArgumentError, "channel require a data frame, got list"),
+        (CASES, {"case": "who"}, ArgumentError, "channel require a long data frame, got list"),
         (CASES, {"standardize": 3}, ArgumentTypeError, "pair of mean and standard deviation"),
         (CASES, {"standardize": ([1, 2, 3], 1)}, ArgumentError, "number for each of 2 channels"),
         (CASES, {"standardize": (0, [1, 0])}, ArgumentError, "positive standard deviations"),

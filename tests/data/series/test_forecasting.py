@@ -24,12 +24,22 @@ def seeded(seed=0):
 def test_windows_are_disjoint_and_targets_follow():
     dataset = ForecastingDataset(clocks(30, 17, channels=2), 5, 3, normalize=False)
     assert dataset.inputs.shape == (5, 5, 2)
-    assert dataset.targets.shape == (5, 3, 2)
+    assert dataset.targets.shape == (5, 6)
     assert dataset.inputs[:, 0, 0].tolist() == [0, 8, 16, 1000, 1008]
     assert dataset.starts.tolist() == [0, 8, 16, 0, 8]
     assert dataset.groups.tolist() == [0, 0, 0, 1, 1]
     assert dataset.inputs[1, :, 1].tolist() == [-8, -9, -10, -11, -12]
-    assert dataset.targets[1, :, 0].tolist() == [13, 14, 15]
+    assert dataset.targets[1].tolist() == [13, -13, 14, -14, 15, -15]
+
+
+def test_targets_with_axes_for_steps_and_channels():
+    options = {"context": 5, "horizon": 3}
+    flat = ForecastingDataset(clocks(30, 17, channels=2), **options)
+    deep = ForecastingDataset(clocks(30, 17, channels=2), **options, flat_targets=False)
+    assert deep.targets.shape == (5, 3, 2)
+    assert torch.equal(deep.targets.flatten(1), flat.targets)
+    assert torch.equal(deep.inputs, flat.inputs)
+    assert deep.draw(3, 1, 1, seeded()).query_y.shape == (3, 1, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -57,8 +67,8 @@ def test_windows_are_normalized_by_their_context():
     torch.testing.assert_close(first.inputs.mean(1), torch.zeros(6, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(first.inputs.std(1, unbiased=False), torch.ones(6, 2))
     expected = (one[8:10] - one[:8].mean(0)) / one[:8].std(0)
-    torch.testing.assert_close(first.targets[0], torch.tensor(expected).float())
-    back = first.targets * first.std + first.mean
+    torch.testing.assert_close(first.targets[0], torch.tensor(expected).float().flatten())
+    back = first.targets.unflatten(-1, (2, 2)) * first.std + first.mean
     torch.testing.assert_close(back[0], torch.tensor(one[8:10]).float())
 
 
@@ -66,6 +76,73 @@ def test_a_constant_context_is_only_centered():
     dataset = ForecastingDataset([[0.1] * 4 + [5.0]], 4, 1)
     assert dataset.inputs.flatten().tolist() == pytest.approx([0] * 4)
     assert dataset.targets.item() == pytest.approx(4.9)
+
+
+WALKS = [
+    1000 + np.random.default_rng(i).normal(size=(40 + i, 3)).cumsum(0) * (1, 30, 0.01)
+    for i in range(4)
+]
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("lead", [(), (5,), (2, 5), (4, 1, 5)])
+def test_targets_return_to_their_units(lead, normalize, flat):
+    options = {"context": 4, "horizon": 2, "flat_targets": flat}
+    dataset = ForecastingDataset(WALKS, **options, normalize=normalize)
+    raw = ForecastingDataset(WALKS, **options, normalize=False).targets.reshape(-1, 2, 3)
+    indices = torch.randint(len(dataset), lead, generator=seeded())
+    came = dataset.to_units(dataset.targets[indices], indices)
+    assert came.shape == (*lead, 2, 3)
+    assert came.dtype == torch.float32
+    torch.testing.assert_close(came, raw[indices], rtol=2e-7, atol=0)
+    constant = ForecastingDataset([[0.1] * 4 + [5.0, 7.0]], 4, 2)
+    torch.testing.assert_close(
+        constant.to_units(constant.targets, torch.tensor([0])).flatten(), torch.tensor([5.0, 7.0])
+    )
+
+
+def test_forecasts_return_to_units_as_a_loop_would():
+    """Each forecast is scaled by its own context, also with other axes in front and gradients."""
+    dataset = ForecastingDataset(WALKS, 4, 2)
+    indices = torch.tensor([[0, 7, 3], [9, 9, 21]], dtype=torch.int32)
+    samples = torch.randn(8, 2, 3, 6, dtype=torch.float64, requires_grad=True)
+    came = dataset.to_units(samples, indices)
+    assert came.dtype == torch.float64
+    for sample, task, row in itertools.product(range(8), range(2), range(3)):
+        i = int(indices[task, row])
+        start, group = int(dataset.starts[i]), int(dataset.groups[i])
+        context = torch.tensor(WALKS[group][start : start + 4]).float()
+        mean, std = context.mean(0), context.std(0, unbiased=False)
+        expected = samples[sample, task, row].view(2, 3) * std + mean
+        torch.testing.assert_close(came[sample, task, row], expected, rtol=1e-5, atol=1e-5)
+    (gradient,) = torch.autograd.grad(came.sum(), samples)
+    torch.testing.assert_close(
+        gradient.view(8, 2, 3, 2, 3), dataset.std[indices.long()].double().expand(8, 2, 3, 2, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("forecast", "indices", "error", "message"),
+    [
+        ([[1.0] * 6], torch.tensor([0]), ArgumentTypeError, "forecast must be a tensor, got list"),
+        (torch.ones(1, 6), [0], ArgumentTypeError, "indices must be a tensor, got list; pass"),
+        (torch.ones(1, 6), None, ArgumentTypeError, "NoneType; pass those of a batch"),
+        (torch.ones(1, 6).long(), torch.tensor([0]), ArgumentTypeError, "real numbers, got torch"),
+        (torch.ones(1, 6), torch.tensor([0.0]), ArgumentTypeError, "integers, got torch.float32"),
+        (torch.ones(1, 6), torch.tensor([True]), ArgumentTypeError, "integers, got torch.bool"),
+        (torch.ones(1, 6), torch.tensor([99]), ArgumentError, r"in 0 \.\. 25, got 99 \.\. 99"),
+        (torch.ones(1, 6), torch.tensor([-1]), ArgumentError, r"got -1 \.\. -1; pass the indices"),
+        (torch.ones(2, 6), torch.tensor([0]), ShapeError, r"\(1, 2, 3\) or \(1, 6\), .*got \(2, 6"),
+        (torch.ones(1, 3), torch.tensor([0]), ShapeError, r"got \(1, 3\)"),
+        (torch.ones(1, 3, 2), torch.tensor([0]), ShapeError, r"got \(1, 3, 2\)"),
+        (torch.ones(6), torch.tensor([0]), ShapeError, r"got \(6,\)"),
+    ],
+)  # fmt: skip
+def test_bad_forecasts_are_rejected(forecast, indices, error, message):
+    with pytest.raises(error, match=message) as caught:
+        ForecastingDataset(WALKS, 4, 2).to_units(forecast, indices)
+    assert str(caught.value).startswith("ForecastingDataset.to_units: ")
 
 
 @pytest.mark.parametrize("chronological", [False, True])
@@ -87,7 +164,7 @@ def test_query_targets_are_in_no_support_example(chronological, way):
     owners, backwards = set(), 0
     for support_x, support_y, query_x, query_y in tasks:
         assert support_x.shape == (3, 5, 1)
-        assert query_y.shape == (4, 2, 1)
+        assert query_y.shape == (4, 2)
         shown = {*support_x.flatten().tolist(), *support_y.flatten().tolist()}
         asked = query_y.flatten().tolist()
         assert len(set(asked)) == 8
