@@ -95,10 +95,9 @@ def _redraw(parser: argparse.ArgumentParser, spec: Any, options: argparse.Namesp
     from benchmarks import report
 
     path = options.out / f"{spec.name}-{options.form}.json"
-    try:
-        result = report.read_result(path)
-    except OSError as error:
-        parser.error(f"{path}: {error.strerror}; run the experiment first, or set --out")
+    if not path.is_file():
+        parser.error(f"{path}: no such file; run the experiment first, or set --out")
+    result = report.read_result(path)
     picture = path.with_suffix(".png")
     spec.picture(result, picture)
     print(f"wrote {picture}")

@@ -15,6 +15,9 @@ from l2l_rnn.axes import (
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
 OURS = {layer.__name__: layer(2, 3) for layer in l2l_rnn.nn.CELLS.values()} | {
+    "RNNCell": l2l_rnn.nn.RNNCell(2, 3),
+    "GRUCell": l2l_rnn.nn.GRUCell(2, 3),
+    "LSTMCell": l2l_rnn.nn.LSTMCell(2, 3),
     "LayerNorm": l2l_rnn.nn.LayerNorm(3),
     "LearnedDropout": l2l_rnn.nn.LearnedDropout(0.5),
     "Linear": l2l_rnn.nn.Linear(2, 3),

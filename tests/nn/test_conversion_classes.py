@@ -28,7 +28,7 @@ class Named(nn.LSTM):
         self.drop = nn.Dropout(0.0)
 
     def start(self, batch):
-        return tuple(self.scale * torch.ones(1, batch, self.hidden_size) for _ in range(2))
+        return tuple(self.scale * self.scale.new_ones(1, batch, self.hidden_size) for _ in range(2))
 
     def run(self, x):
         return self.drop(self(x, self.start(len(x)))[0])
