@@ -9,18 +9,19 @@ autograd records what it does, so first and second derivatives are those of the 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
+import torch
 from torch import Tensor, nn
-from torch._C import _functorch
-from torch.autograd import Function
 from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from l2l_rnn.axes import knows_tasks, transforms_are_active
 
+_functorch: Any = torch._C._functorch
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -74,8 +75,8 @@ def takes_mapped_axis(
                 )
             if applies is not None and not applies(*given, **kwargs):
                 return method(*args, **kwargs)
-            alone = shares is not None and not shares(*given, **kwargs)
-            return _MappedCall(method, module, given, kwargs, alone).run()
+            expands = shares is not None and not shares(*given, **kwargs)
+            return _run_outside(method, module, given, kwargs, expands)
 
         return wrapper
 
@@ -91,8 +92,9 @@ def _maps(module: nn.Module) -> bool:
     """Return whether the module can run outside of the transform."""
     if not knows_tasks(module):
         return False
-    interpreter = _functorch.CVmapInterpreterPtr(_functorch.get_interpreter_stack()[0])
-    return interpreter.randomness() == _functorch.RandomnessType.Different or not _draws(module)
+    (interpreter,) = _functorch.get_interpreter_stack()  # the pointer to it does not keep it alive
+    transform = _functorch.CVmapInterpreterPtr(interpreter)
+    return transform.randomness() == _functorch.RandomnessType.Different or not _draws(module)
 
 
 def _draws(module: nn.Module) -> bool:
@@ -108,107 +110,98 @@ def _draws(module: nn.Module) -> bool:
     )
 
 
-class _MappedCall:
-    """One call of a method outside of the transform.
+def _run_outside(
+    method: Callable[..., Any],
+    module: nn.Module,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    expands: bool,
+) -> Any:
+    """Call a method outside of the transform.
 
     Args:
         method: the method, without its decorator.
         module, args, kwargs: its arguments.
-        alone: whether parameters that are not mapped get the task axis all the same.
+        expands: whether parameters that are not mapped get the task axis all the same.
+    """
+    leaves, structure = tree_flatten((args, kwargs))
+    own = (tensor for layer in module.modules() for _, tensor in _own_tensors(layer))
+    given = (leaf for leaf in leaves if isinstance(leaf, Tensor))
+    if not any(map(_functorch.is_batchedtensor, itertools.chain(given, own))):
+        return method(module, *args, **kwargs)
+    (interpreter,) = _functorch.get_interpreter_stack()
+    transform = _functorch.CVmapInterpreterPtr(interpreter)
+    slices = _Slices(transform.level(), transform.batchSize(), expands)
+    suspended = _functorch.pop_dynamic_layer_stack()
+    try:
+        leaves = [
+            slices.plain(leaf, expands=True) if isinstance(leaf, Tensor) else leaf
+            for leaf in leaves
+        ]
+        args, kwargs = tree_unflatten(leaves, structure)
+        result = method(slices.twin(module), *args, **kwargs)
+    finally:
+        _functorch.push_dynamic_layer_stack(suspended)
+    return tree_map_only(
+        Tensor, lambda tensor: _functorch._add_batch_dim(tensor, 0, slices.level), result
+    )
+
+
+class _Slices:
+    """Gives access to the slices of mapped tensors, as plain tensors.
+
+    Args:
+        level: the level of the transform.
+        count: `N`, the number of slices.
+        expands: whether every parameter gets the axis.
     """
 
-    def __init__(
-        self,
-        method: Callable[..., Any],
-        module: nn.Module,
-        args: list[Any],
-        kwargs: dict[str, Any],
-        alone: bool,
-    ) -> None:
-        self.method, self.module, self.args, self.kwargs = method, module, args, kwargs
-        self.alone = alone
+    def __init__(self, level: int, count: int, expands: bool) -> None:
+        self.level, self.count, self.expands = level, count, expands
+        self._twins: dict[nn.Module, nn.Module] = {}
 
-    def run(self) -> Any:
-        leaves, self.spec = tree_flatten((self.args, self.kwargs))
-        self.leaves: list[Any] = leaves
-        self.layers = [(layer, dict(_own_tensors(layer))) for layer in self.module.modules()]
-        tensors = [tensor for _, own in self.layers for tensor in own.values()]
-        tensors += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if not any(map(_functorch.is_batchedtensor, tensors)):
-            return self.method(self.module, *self.args, **self.kwargs)
-        outputs = iter(_Lowered.apply(self, *tensors))
-        return tree_unflatten(
-            [next(outputs) if kept is None else kept[0] for kept in self.kept], self.result_spec
-        )
+    def plain(self, tensor: Tensor, expands: bool) -> Tensor:
+        """Return all slices, on the first axis; one that is not mapped gets it if asked for."""
+        value: Tensor
+        value, axis = _functorch._unwrap_batched(_functorch.unwrap_if_dead(tensor), self.level)
+        if axis is not None:
+            return value.movedim(axis, 0) if axis else value
+        return value.expand(self.count, *value.shape) if expands else value
 
-    def lowered(self, tasks: int, axes: tuple[int | None, ...], tensors: Any) -> tuple[Any, ...]:
-        """Run the method on plain tensors and return the tensors of its result."""
-        given = list(zip(tensors, axes, strict=True))
-        twins: dict[nn.Module, nn.Module] = {}
-        for layer, own in self.layers:
-            mine, given = given[: len(own)], given[len(own) :]
-            expands = self.alone or any(axis is not None for _, axis in mine)
-            twins[layer] = _twin(
-                layer,
-                {
-                    name: _first(*pair, tasks if expands and name not in layer._buffers else None)
-                    for name, pair in zip(own, mine, strict=True)
-                },
-            )
-        for twin in twins.values():
-            twin._modules = {
-                name: None if child is None else twins[child]
-                for name, child in twin._modules.items()
+    def twin(self, layer: nn.Module) -> nn.Module:
+        """Return a shallow copy of a module and its children, with plain tensors.
+
+        If one parameter of a layer is mapped, its other parameters get the axis too.
+        """
+        if layer not in self._twins:
+            own = dict(_own_tensors(layer))
+            expands = self.expands or any(map(_functorch.is_batchedtensor, own.values()))
+            buffers = {
+                name: None if buffer is None else self.plain(buffer, expands=False)
+                for name, buffer in layer._buffers.items()
             }
-        arguments = iter(given)
-        leaves = [
-            _first(*next(arguments), tasks) if isinstance(leaf, Tensor) else leaf
-            for leaf in self.leaves
-        ]
-        args, kwargs = tree_unflatten(leaves, self.spec)
-        result, self.result_spec = tree_flatten(self.method(twins[self.module], *args, **kwargs))
-        self.kept = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in result]
-        return tuple(leaf for leaf in result if isinstance(leaf, Tensor))
-
-
-class _Lowered(Function):
-    """Leaves the transform: torch calls `vmap` with plain tensors, below the transform."""
-
-    @staticmethod
-    def forward(call: _MappedCall, *tensors: Tensor) -> Any:
-        raise AssertionError("only called under vmap")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, call: _MappedCall, *tensors: Tensor) -> Any:
-        outputs = call.lowered(info.batch_size, in_dims[1:], tensors)
-        return outputs, (0,) * len(outputs)
+            parameters = {
+                name: self.plain(tensor, expands)
+                for name, tensor in own.items()
+                if name not in buffers
+            }
+            children = {
+                name: None if child is None else self.twin(child)
+                for name, child in layer._modules.items()
+            }
+            twin: nn.Module = object.__new__(type(layer))
+            attributes = {k: v for k, v in vars(layer).items() if k not in parameters}
+            twin.__dict__ = {
+                **attributes,
+                "_buffers": buffers,
+                "_parameters": {**layer._parameters, **parameters},
+                "_modules": children,
+            }
+            self._twins[layer] = twin
+        return self._twins[layer]
 
 
 def _own_tensors(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors that a layer's methods read from it, by name."""
     for own in (layer._parameters, layer._buffers, vars(layer)):
         yield from ((name, value) for name, value in own.items() if isinstance(value, Tensor))
-
-
-def _twin(layer: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
-    """Return a shallow copy of a layer with other tensors."""
-    twin: nn.Module = object.__new__(type(layer))
-    twin.__dict__.update(vars(layer))
-    buffers = {name: tensors.pop(name, None) for name in layer._buffers}
-    twin.__dict__.update(
-        _buffers=buffers, _parameters={**layer._parameters, **tensors}, _modules=layer._modules
-    )
-    for name in tensors:
-        twin.__dict__.pop(name, None)
-    return twin
-
-
-def _first(tensor: Tensor, axis: int | None, expand: int | None) -> Tensor:
-    """Move the mapped axis to the front, or insert one of `expand` slices if there is none."""
-    if axis is not None:
-        return tensor.movedim(axis, 0)
-    return tensor if expand is None else tensor.expand(expand, *tensor.shape)

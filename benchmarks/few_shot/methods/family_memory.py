@@ -26,6 +26,7 @@ class FamilyMemory(MetaTrainedMethod):
         memory_options: options of the memory, except for the sizes of keys and values.
         training: settings of the meta-training.
         unit_keys: whether keys are scaled to length 1.
+        in_order: whether the examples of a support set are written one after the other.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class FamilyMemory(MetaTrainedMethod):
         training: Training,
         memory_options: dict[str, Any] | None = None,
         unit_keys: bool = False,
+        in_order: bool = False,
         **family: Any,
     ) -> None:
         super().__init__(problem, label, **family)
@@ -48,7 +50,7 @@ class FamilyMemory(MetaTrainedMethod):
         model = MemoryModel(
             encoder, store, regression=self.family.classes is None, unit_keys=unit_keys
         )
-        self.prepare(MemoryLearner(model).to(problem.device), training, encoder)
+        self.prepare(MemoryLearner(model, in_order=in_order).to(problem.device), training, encoder)
 
     def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
         encoder: nn.Module = self.learner.module.encoder

@@ -34,6 +34,7 @@ MEMORIES: dict[str, dict[str, Any]] = {
     "adding": {
         "memory": "delta",
         "memory_options": {"features": "unit", "gate": 0.9},
+        "in_order": True,
         "steps": 5,
     },
 }

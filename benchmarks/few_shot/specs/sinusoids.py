@@ -77,6 +77,7 @@ def entries(training: Training, memory_steps: int) -> tuple[Entry, ...]:
                 "steps": WRITES,
                 "memory": "delta",
                 "memory_options": {"features": "unit", "gate": 0.9},
+                "in_order": True,
                 "training": memory_training,
             },
         ),
