@@ -18,7 +18,7 @@ import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 # isort: split
 from benchmarks import report
 from benchmarks.algorithmic import table as algorithmic
-from benchmarks.speed import adaptation, loading, memory, meta_step, user_meta_step
+from benchmarks.speed import adaptation, decoder, loading, memory, meta_step, user_meta_step
 from l2l_rnn.files import replacing
 from l2l_rnn.tasksets import list_tasksets
 
@@ -131,10 +131,12 @@ def few_shot(name: str, column: str | None = None) -> str:
 
 
 def user_models() -> str:
-    """Format the speed of users' models, if it has been measured."""
-    if not path_of("user-models").exists():
-        return "Not measured yet."
-    return user_meta_step.table(read("user-models"))
+    """Format the speed of users' models, and the targets that it misses."""
+    result = read("user-models")
+    missed = [f"- {line}" for line in user_meta_step.missed_targets(result)]
+    return "\n".join(
+        [user_meta_step.table(result), *(["", "Below target:", "", *missed] if missed else [])]
+    )
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -150,6 +152,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "memory-tasks": lambda: algorithmic.table(read("memory-tasks"), each=True),
     "speed": lambda: meta_step.table(read("speed")),
     "user-models": user_models,
+    "decoder": lambda: decoder.table(read("decoder")),
     "memory-speed": lambda: memory.table(read("memory-speed")),
     "adaptation": lambda: adaptation.table(read("adaptation")),
     "loading": lambda: loading.table(read("loading")),

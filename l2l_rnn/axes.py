@@ -64,6 +64,11 @@ def mark_task_axis(module: nn.Module, names: Iterable[str]) -> None:
     vars(module)["_names_with_task_axis"] = marked  # clones keep it, and copies do
 
 
+def unmark_task_axis(module: nn.Module) -> None:
+    """Note that no parameter, buffer or attribute of a module has a task axis any more."""
+    vars(module).pop("_names_with_task_axis", None)
+
+
 def expand_parameters(module: nn.Module, tasks: int, some: Container[str] | None = None) -> None:
     """Add the leading axis `N` to the parameters of a module, in place.
 

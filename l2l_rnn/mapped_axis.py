@@ -19,9 +19,10 @@ from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from l2l_rnn.axes import knows_tasks, transforms_are_active
+from l2l_rnn.axes import knows_tasks
 
 _functorch: Any = torch._C._functorch
+_transforms_are_active = torch._C._are_functorch_transforms_active  # the call must be cheap
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -63,7 +64,7 @@ def takes_mapped_axis(
     def decorator(method: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(method)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if is_compiling() or not transforms_are_active() or not _is_single_vmap():
+            if is_compiling() or not _transforms_are_active() or not _is_single_vmap():
                 return method(*args, **kwargs)
             module, *given = args
             if not isinstance(module, nn.Module) or not _maps(module):

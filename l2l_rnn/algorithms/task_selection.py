@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from learn2learn.utils import clone_module
+from torch import Tensor
 
+from l2l_rnn.algorithms.inner_loop.kept_state import places_with_task_axis
+from l2l_rnn.algorithms.inner_loop.nested_values import map_tensors
 from l2l_rnn.algorithms.maml import MAML
-from l2l_rnn.axes import replace_parameters
+from l2l_rnn.axes import unmark_task_axis
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
@@ -16,6 +19,7 @@ def select_task(learner: MAML, task: int) -> Any:
     """Return the learner of one of the N tasks of a learner, without the task axis.
 
     Use it to evaluate, save or deploy what one task has learned. Gradients flow back to `learner`.
+    State that the model keeps between calls is that of the task.
 
     Args:
         learner: a learner from `clone(tasks=N)`.
@@ -43,12 +47,15 @@ def select_task(learner: MAML, task: int) -> Any:
         raise ArgumentError("select_task: the learner has no task axis; use it as it is")
     task = check_int("select_task", "task", task, least=0, most=learner.tasks - 1)
     one: MAML = clone_module(learner)
-    has_axis = {
-        parameter
-        for name, parameter in one.module.named_parameters()
-        if parameter.dim() > learner._start[name].dim()
-    }
-    replace_parameters(one.module, lambda p: p[task] if p in has_axis else p)
+    selected: dict[Tensor, Tensor] = {}  # tied parameters stay tied
+
+    def select(tensor: Tensor) -> Tensor:
+        return selected.setdefault(tensor, tensor[task])
+
+    for _, own, name in places_with_task_axis(one.module):
+        own[name] = map_tensors(select, own[name])
+    for child in one.module.modules():
+        unmark_task_axis(child)
     one.tasks = None
     one._velocity = {name: v[task] for name, v in learner._velocity.items()}
     one._pending = {name: gradient[task] for name, gradient in learner._pending.items()}

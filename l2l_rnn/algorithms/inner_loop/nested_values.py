@@ -84,3 +84,23 @@ def tensors_in(value: Any) -> list[Tensor]:
 def with_tensors(value: Any, tensors: list[Tensor]) -> Any:
     """Return a nested value with other tensors, which are taken from the front of a list."""
     return map_tensors(lambda _: tensors.pop(0), value)
+
+
+def check_leaves(who: str, value: Any) -> None:
+    """Check that no leaf of a nested value is an object that holds tensors.
+
+    Raises:
+        ArgumentTypeError: there is one, such as a `torch.distributions.Distribution`.
+    """
+
+    def check(leaf: Any) -> None:
+        held = () if isinstance(leaf, Tensor) else getattr(leaf, "__dict__", {}).items()
+        names = [name for name, part in held if isinstance(part, Tensor)]
+        if names:
+            raise ArgumentTypeError(
+                f"{who}: results and kept attributes must be tensors, or tuples, lists, "
+                f"dictionaries and dataclasses of tensors, got a {type(leaf).__name__} that holds "
+                f"{', '.join(names)}; return these tensors, or clone() one task at a time"
+            )
+
+    map_leaves(check, value)

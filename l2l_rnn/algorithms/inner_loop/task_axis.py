@@ -27,7 +27,12 @@ from l2l_rnn.algorithms.inner_loop.kept_state import (
     stack_changes,
     stack_values,
 )
-from l2l_rnn.algorithms.inner_loop.nested_values import map_tensors, tensors_in, with_tensors
+from l2l_rnn.algorithms.inner_loop.nested_values import (
+    check_leaves,
+    map_tensors,
+    tensors_in,
+    with_tensors,
+)
 from l2l_rnn.algorithms.inner_loop.running_statistics import RunningStatistics
 from l2l_rnn.axes import knows_tasks
 from l2l_rnn.errors import ArgumentTypeError, L2LRNNError, ShapeError
@@ -97,6 +102,8 @@ class TaskCalls:
 
         Raises:
             ShapeError: an argument, or a value that the module keeps, lacks the task axis.
+            ArgumentTypeError: the result, or a value that the module keeps, is an object that holds
+                tensors.
         """
         if knows_tasks(module):
             return function(module, *args, **kwargs)
@@ -200,7 +207,9 @@ class _Run:
             recorder = Recorder(self.module)
             try:
                 result = self.function(self.module, *args, **kwargs)
-                return result, recorder.changes()
+                changes = recorder.changes()
+                check_leaves(self.who, (result, [value for _, value in changes]))
+                return result, changes
             finally:
                 recorder.undo()
 

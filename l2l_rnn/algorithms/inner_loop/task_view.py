@@ -10,15 +10,18 @@ from torch import nn
 
 from l2l_rnn.axes import knows_tasks
 
+# Their methods, such as `eval` and `state_dict`, do not compute anything for one task.
+_NOT_OF_ONE_TASK = (nn.Module, nn.ModuleList, nn.ModuleDict, nn.Sequential)
+
 Call = Callable[..., Any]  # called with a function, its module and the other arguments
 
 
 def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
     """Return an attribute of a module with parameters `(N, …)`, as one task would see it.
 
-    A method becomes a function that runs for each task, a property is computed for each task, and a
-    submodule becomes a `TaskView` if it does not know the task axis. Everything else is returned
-    unchanged.
+    A method becomes a function that runs for each task, unless torch's modules have it. A property
+    is computed for each task. A submodule becomes a `TaskView` if it does not know the task axis.
+    Everything else is returned unchanged.
 
     Args:
         call: runs a function for each task: `call(function, module, *args, **kwargs)`.
@@ -33,6 +36,9 @@ def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
 def _view(call: Call, value: Any) -> Any:
     owner = getattr(value, "__self__", None)
     if isinstance(owner, nn.Module) and hasattr(value, "__func__") and not knows_tasks(owner):
+        name = value.__name__
+        if name != "forward" and any(hasattr(kind, name) for kind in _NOT_OF_ONE_TASK):
+            return value
         return functools.wraps(value)(functools.partial(call, value.__func__, owner))
     if isinstance(value, nn.Module) and not knows_tasks(value):
         return TaskView(call, value)

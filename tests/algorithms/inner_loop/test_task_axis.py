@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from l2l_rnn.algorithms import ANIL, MAML
+from l2l_rnn.algorithms import ANIL, MAML, select_task
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.nn import LSTM, LayerNorm, Linear, convert
 
@@ -111,11 +111,22 @@ def test_submodules():
     close(many.head(z), [one.head(z[n]) for n, one in enumerate(singles)])
     close(many.norm(z), [one.norm(z[n]) for n, one in enumerate(singles)])
     close(many.head[2](z), [one.head[2](z[n]) for n, one in enumerate(singles)])
+    close(many.head.forward(z), many.head(z))
     for k, layer in enumerate(many.layers):
         close(layer(y), [one.layers[k](y[n]) for n, one in enumerate(singles)])
     assert len(many.layers) == 2
     assert many.head[2].weight.shape == (TASKS, WAYS, 4)
     assert "Linear" in repr(many.head)
+
+
+def test_methods_of_torch_modules_are_plain():
+    many = make().clone(tasks=TASKS)
+    many.norm.eval()
+    assert not many.module.norm.training
+    many.norm.train()
+    assert many.module.norm.training
+    assert many.head.state_dict()["2.weight"].shape == (TASKS, WAYS, 4)
+    assert [p.shape[0] for p in many.head.parameters()] == [TASKS] * 4
 
 
 def test_properties():
@@ -457,3 +468,30 @@ def test_learners_with_kept_state_can_be_copied_and_pickled():
         many(x)
     expected = copy.deepcopy(many)(x)
     close(pickle.loads(pickle.dumps(many))(x), list(expected))
+
+
+def test_a_selected_task_is_the_learner_of_that_task():
+    many, singles, x = adapted(make(Stateful), steps=2)
+    for n, single in enumerate(singles):
+        one = select_task(many, n)
+        torch.testing.assert_close(one.hidden, single.hidden)
+        torch.testing.assert_close(one.mean, single.mean)
+        torch.testing.assert_close(one(x[n]), single(x[n]), rtol=1e-10, atol=1e-12)
+        again = one.clone(tasks=TASKS)
+        assert again.module.lstm.weight_ih_l0.shape[0] == TASKS
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["result", "attribute"])
+def test_an_object_that_holds_tensors_raises(kept):
+    class Probabilistic(Model):
+        def forward(self, x):
+            y = super().forward(x)
+            scores = torch.distributions.Normal(y, y.exp())
+            if kept:
+                self.scores = scores
+            return y if kept else {"scores": scores}
+
+    many = make(Probabilistic).clone(tasks=TASKS)
+    with pytest.raises(ArgumentTypeError, match="got a Normal that holds loc, scale; return these"):
+        many(inputs())
+    assert "scores" not in vars(many.module)
