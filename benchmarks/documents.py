@@ -130,9 +130,9 @@ def few_shot(name: str, column: str | None = None) -> str:
     return "\n".join([table, "", *notes])
 
 
-def user_models() -> str:
+def user_models(name: str) -> str:
     """Format the speed of users' models, and the targets that it misses."""
-    result = read("user-models")
+    result = read(name)
     missed = [f"- {line}" for line in user_meta_step.missed_targets(result)]
     return "\n".join(
         [user_meta_step.table(result), *(["", "Below target:", "", *missed] if missed else [])]
@@ -151,7 +151,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "languages_by_instance": lambda: few_shot("languages_by_instance"),
     "memory-tasks": lambda: algorithmic.table(read("memory-tasks"), each=True),
     "speed": lambda: meta_step.table(read("speed")),
-    "user-models": user_models,
+    "user-models": lambda: user_models("user-models"),
+    "user-models-keep-memory": lambda: user_models("user-models-keep-memory"),
     "decoder": lambda: decoder.table(read("decoder")),
     "memory-speed": lambda: memory.table(read("memory-speed")),
     "adaptation": lambda: adaptation.table(read("adaptation")),

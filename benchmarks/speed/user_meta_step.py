@@ -8,6 +8,8 @@
 - tasks: `clone(tasks=16)` of the same model;
 - declared: `clone(tasks=16)` of an axis-agnostic version that declares `task_axis = True`.
 
+With `--keep-memory`, glibc's malloc keeps freed memory instead of returning it to the system.
+
 It prints a table of medians and quartiles and saves the seconds of all rounds as JSON. A ratio is
 the median over the rounds of the ratio within a round, so a change in the machine's load affects
 both of its terms.
@@ -16,7 +18,9 @@ both of its terms.
 from __future__ import annotations
 
 import dataclasses
+import os
 import statistics
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -37,6 +41,8 @@ from benchmarks.speed.user_tasks import MODELS, UserModel, draw, mean_loss
 from l2l_rnn.algorithms import MAML
 
 LR = 0.1
+# Otherwise glibc returns large tensors to the system, and each new one costs page faults.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**31), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 FULL = (Sizes(), Sizes(batch=5))
 QUICK = (Sizes(tasks=2, batch=2, steps=4, features=2, hidden=3, vocab=5, target_steps=2),)
 NAMES = ("learn2learn", "loop", "tasks", "declared")
@@ -170,7 +176,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=[*MODELS], default=[*MODELS], help=text)
     text = "numbers of threads (default: 1 2)"
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="T", help=text)
+    text = "let glibc's malloc keep freed memory, for all contestants (Linux)"
+    parser.add_argument("--keep-memory", action="store_true", help=text)
     options = timing.parse(parser, arguments)
+    if options.keep_memory and not KEEP_MEMORY.items() <= os.environ.items():
+        command = [sys.executable, "-m", "benchmarks.speed.user_meta_step"]
+        command += sys.argv[1:] if arguments is None else arguments
+        return subprocess.run(command, env={**os.environ, **KEEP_MEMORY}, check=False).returncode
     if min(options.threads) < 1:
         parser.error(f"--threads must be at least 1, got {min(options.threads)}")
     warnings.simplefilter("ignore")  # learn2learn's clones of torch's layers warn in every call
@@ -179,6 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         "threads": options.threads,
         "compiled": l2l_rnn.functional.compiled(),
         "repeats": options.repeats,
+        "keeps_memory": options.keep_memory,
         "rows": [],
     }
     for sizes in QUICK if options.quick else FULL:
@@ -192,7 +205,9 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n" + table(result))
     for line in [] if options.quick else missed_targets(result):
         print(f"target missed: {line}")
-    timing.write("user-models", options, result)
+    timing.write(
+        "user-models-keep-memory" if options.keep_memory else "user-models", options, result
+    )
     return 0
 
 

@@ -103,7 +103,7 @@ def test_the_document_copes_with_a_missing_result(tmp_path, monkeypatch):
     assert documents.user_models() == user_meta_step.table(result)
 
 
-@pytest.mark.parametrize("path", [*timing.RESULTS.glob("user-models-full.json")])
+@pytest.mark.parametrize("path", [*timing.RESULTS.glob("user-models*-full.json")])
 def test_the_published_result_is_complete_and_names_missed_targets(path):
     result = json.loads(path.read_text("utf-8"))
     assert {row["work"]["model"] for row in result["rows"]} == {*MODELS}
