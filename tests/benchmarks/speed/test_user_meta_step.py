@@ -95,12 +95,14 @@ def test_missed_targets_are_named():
     assert all("threads: 2" in line for line in lines)
 
 
-def test_the_document_copes_with_a_missing_result(tmp_path, monkeypatch):
+def test_the_document_names_missed_targets(tmp_path, monkeypatch):
     monkeypatch.setattr(documents, "path_of", lambda name: tmp_path / f"{name}.json")
-    assert documents.user_models() == "Not measured yet."
-    result = {"rows": [row(learn2learn=[3.0], loop=[2.0], tasks=[1.0], declared=[1.0])]}
-    (tmp_path / "user-models.json").write_text(json.dumps(result))
-    assert documents.user_models() == user_meta_step.table(result)
+    for loop, missed in ((2.0, 0), (0.5, 1)):
+        result = {"rows": [row(learn2learn=[3.0], loop=[loop], tasks=[1.0], declared=[1.0])]}
+        (tmp_path / "user-models.json").write_text(json.dumps(result))
+        text = documents.user_models("user-models")
+        assert text.startswith(user_meta_step.table(result))
+        assert text.count("times as fast as loop") == missed
 
 
 @pytest.mark.parametrize("path", [*timing.RESULTS.glob("user-models*-full.json")])
