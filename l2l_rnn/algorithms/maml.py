@@ -19,6 +19,7 @@ from l2l_rnn.algorithms.inner_loop.checks import (
     unchanged_error,
 )
 from l2l_rnn.algorithms.inner_loop.gradients import add_gradients, clip_gradients, inner_gradients
+from l2l_rnn.algorithms.inner_loop.hooks import rebind_hooks
 from l2l_rnn.algorithms.inner_loop.regularizers import ProximalRegularizer
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
 from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers, names_to_expand
@@ -179,6 +180,7 @@ class MAML(SavedInnerLoop, l2l.algorithms.MAML):
             tasks = check_tasks(f"{type(self).__name__}.clone", tasks, self.tasks)
             check_layers(f"{type(self).__name__}.clone", self.module)
         learner: MAML = clone_module(self)  # the whole learner: a subclass may own parameters
+        rebind_hooks(self, learner)
         for name, flag in {
             "first_order": first_order,
             "allow_unused": allow_unused,

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from l2l_rnn.algorithms.inner_loop.regularizers import ProximalRegularizer
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
+from l2l_rnn.axes import mark_task_axis
 from l2l_rnn.errors import ArgumentError, ShapeError
 
 # Begins the names in a state dict of what a learner adapted besides its parameters.
@@ -84,6 +85,7 @@ class SavedLearner(nn.Module):
         error_msgs: list[str],
     ) -> None:
         who, own = f"{type(self).__name__}.load_state_dict", prefix + PREFIX
+        expand_buffers(self, getattr(self, "tasks", None), state_dict, prefix)
         for name, value in self.state_dict(keep_vars=True).items():
             given = state_dict.get(prefix + name)
             if isinstance(given, Tensor) and not name.startswith(PREFIX):
@@ -238,3 +240,26 @@ def usable(tensor: Tensor) -> Tensor:
         return tensor
     with outside_inference_mode():
         return tensor.clone()
+
+
+def expand_buffers(
+    module: nn.Module, tasks: int | None, saved: Mapping[str, Any], prefix: str
+) -> None:
+    """Add the task axis to buffers that have it in a state dict, because a model assigned them.
+
+    Args:
+        module: a learner.
+        tasks: `N`, or None for a learner without a task axis.
+        saved: the state dict.
+        prefix: begins the names of the learner's tensors in it.
+    """
+    for path, child in module.named_modules() if tasks is not None else ():
+        for name, buffer in child._buffers.items():
+            given = saved.get(f"{prefix}{path}.{name}" if path else f"{prefix}{name}")
+            if (
+                buffer is not None
+                and isinstance(given, Tensor)
+                and given.shape == (tasks, *buffer.shape)
+            ):
+                child._buffers[name] = buffer.expand_as(given).clone()
+                mark_task_axis(child, {name})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from l2l_rnn.algorithms.inner_loop.nested_values import (
     with_tensors,
 )
 from l2l_rnn.axes import mark_task_axis, names_with_task_axis
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.errors import ArgumentTypeError, ShapeError
 
 # Attributes of every module, which are not the model's own.
 _INTERNAL = frozenset([*vars(nn.Module()), "_names_with_task_axis"])
@@ -118,10 +119,11 @@ def keep(changes: Changes, tensors: list[Tensor]) -> None:
 def stack_values(who: str, values: list[Any]) -> Any:
     """Stack the tensors of one nested value per task: `(…)` -> `(N, …)`.
 
-    Numbers that differ between tasks become a tensor `(N,)`.
+    Numbers that differ between tasks become a tensor `(N,)`, and numpy arrays are stacked.
 
     Raises:
         ShapeError: the values of the tasks differ in their structure or in a shape.
+        ArgumentTypeError: the tasks have different texts.
     """
 
     def stack(*leaves: Any) -> Any:
@@ -129,6 +131,13 @@ def stack_values(who: str, values: list[Any]) -> Any:
             return torch.stack(leaves)
         if all(isinstance(leaf, (int, float)) for leaf in leaves) and len(set(leaves)) > 1:
             return torch.tensor(leaves)
+        if all(isinstance(leaf, np.ndarray) for leaf in leaves):
+            return np.stack(leaves)
+        if isinstance(leaves[0], (str, bytes)) and any(leaf != leaves[0] for leaf in leaves):
+            raise ArgumentTypeError(
+                f"{who}: a result that is text must be the same for all tasks, got {leaves[0]!r} "
+                "and others; return tensors, or clone() one task at a time"
+            )
         return leaves[0]
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -87,13 +87,18 @@ def with_tensors(value: Any, tensors: list[Tensor]) -> Any:
 
 
 def check_leaves(who: str, value: Any) -> None:
-    """Check that no leaf of a nested value is an object that holds tensors.
+    """Check that no leaf of a nested value is an iterator or an object that holds tensors.
 
     Raises:
         ArgumentTypeError: there is one, such as a `torch.distributions.Distribution`.
     """
 
     def check(leaf: Any) -> None:
+        if isinstance(leaf, Iterator):
+            raise ArgumentTypeError(
+                f"{who}: results and kept attributes must not be iterators, got a "
+                f"{type(leaf).__name__}; return a list"
+            )
         held = () if isinstance(leaf, Tensor) else getattr(leaf, "__dict__", {}).items()
         names = [name for name, part in held if isinstance(part, Tensor)]
         if names:

@@ -8,15 +8,18 @@ by task, after a warning.
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+import l2l_rnn
 from l2l_rnn.algorithms.inner_loop.kept_state import (
     Changes,
     Place,
@@ -120,6 +123,7 @@ class TaskCalls:
             if isinstance(error, (torch.cuda.OutOfMemoryError, L2LRNNError)):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason += _origin(error)
         generators.restore()
         result = run.one_by_one()  # raises the error of one task, if that fails too
         self._one_by_one.add(key)
@@ -177,7 +181,7 @@ class _Run:
                 tensor.expand(self.tasks, *tensor.shape) for tensor in one_task(own, self.given)
             ]
         else:
-            with statistics, _without_vmap_warnings():
+            with statistics, _without_vmap_warnings(), _without_fast_attention():
                 tensors = list(vmap(one_task, axes, randomness="different")(own, self.given))
         statistics.combine()
         result = with_tensors(result, tensors)
@@ -236,6 +240,28 @@ def _without_vmap_warnings() -> Iterator[None]:
         yield
     finally:
         functorch._set_vmap_fallback_warning_enabled(True)
+
+
+@contextmanager
+def _without_fast_attention() -> Iterator[None]:
+    """Turn off the kernels of torch's attention in evaluation mode, which have no derivatives.
+
+    torch turns them off by itself for tensors that require gradients, but vmap hides this.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(before and not torch.is_grad_enabled())
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _origin(error: BaseException) -> str:
+    """Return the last line of the user's code in a traceback, as `" (file:line)"`."""
+    packages = [Path(module.__file__ or "").parent for module in (torch, l2l_rnn)]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not any(Path(f.filename).is_relative_to(p) for p in packages)]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
 class _GeneratorStates:

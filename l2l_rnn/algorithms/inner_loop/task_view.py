@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,15 +14,22 @@ from l2l_rnn.axes import knows_tasks
 # Their methods, such as `eval` and `state_dict`, do not compute anything for one task.
 _NOT_OF_ONE_TASK = (nn.Module, nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
+_FUNCTIONS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    functools.partial,
+)
+
 Call = Callable[..., Any]  # called with a function, its module and the other arguments
 
 
 def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
     """Return an attribute of a module with parameters `(N, …)`, as one task would see it.
 
-    A method becomes a function that runs for each task, unless torch's modules have it. A property
-    is computed for each task. A submodule becomes a `TaskView` if it does not know the task axis.
-    Everything else is returned unchanged.
+    A method or function becomes one that runs for each task, unless torch's modules have it. A
+    property is computed for each task. A submodule becomes a `TaskView` if it does not know the
+    task axis. Everything else is returned unchanged.
 
     Args:
         call: runs a function for each task: `call(function, module, *args, **kwargs)`.
@@ -30,10 +38,10 @@ def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
     """
     if not knows_tasks(module) and isinstance(getattr(type(module), name, None), property):
         return call(lambda one: getattr(one, name), module)
-    return _view(call, getattr(module, name))
+    return _view(call, getattr(module, name), module)
 
 
-def _view(call: Call, value: Any) -> Any:
+def _view(call: Call, value: Any, module: nn.Module) -> Any:
     owner = getattr(value, "__self__", None)
     if isinstance(owner, nn.Module) and hasattr(value, "__func__") and not knows_tasks(owner):
         name = value.__name__
@@ -42,6 +50,12 @@ def _view(call: Call, value: Any) -> Any:
         return functools.wraps(value)(functools.partial(call, value.__func__, owner))
     if isinstance(value, nn.Module) and not knows_tasks(value):
         return TaskView(call, value)
+    if isinstance(value, _FUNCTIONS):  # a static or class method, or a function that was assigned
+
+        def run(_: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            return value(*args, **kwargs)
+
+        return functools.partial(call, functools.update_wrapper(run, value), module)
     return value
 
 
@@ -69,11 +83,11 @@ class TaskView:
 
     def __getitem__(self, key: Any) -> Any:
         parts: Any = self.module
-        return _view(self._call, parts[key])
+        return _view(self._call, parts[key], self.module)
 
     def __iter__(self) -> Iterator[Any]:
         parts: Any = self.module
-        return (_view(self._call, part) for part in parts)
+        return (_view(self._call, part, self.module) for part in parts)
 
     def __len__(self) -> int:
         parts: Any = self.module

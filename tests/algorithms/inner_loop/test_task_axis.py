@@ -3,9 +3,11 @@
 import collections
 import copy
 import dataclasses
+import functools
 import pickle
 import typing
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -495,3 +497,112 @@ def test_an_object_that_holds_tensors_raises(kept):
     with pytest.raises(ArgumentTypeError, match="got a Normal that holds loc, scale; return these"):
         many(inputs())
     assert "scores" not in vars(many.module)
+
+
+class Helpers(Model):
+    """Functions that are not methods of the instance."""
+
+    def __init__(self):
+        super().__init__()
+        self.assigned = nn.functional.mse_loss
+        self.partial = functools.partial(nn.functional.mse_loss, reduction="sum")
+
+    @staticmethod
+    def static(a, b):
+        return nn.functional.mse_loss(a, b)
+
+    @classmethod
+    def of_class(cls, a, b):
+        return nn.functional.mse_loss(a, b)
+
+
+@pytest.mark.parametrize("name", ["static", "of_class", "assigned", "partial"])
+def test_functions_run_for_each_task(name):
+    many, single = make(Helpers).clone(tasks=TASKS), make(Helpers).clone()
+    a, b = inputs(TASKS, BATCH, WAYS), 2 * inputs(TASKS, BATCH, WAYS)
+    expected = [getattr(single, name)(one, other) for one, other in zip(a, b, strict=True)]
+    close(getattr(many, name)(a, b), expected)
+
+
+class Hooked(Model):
+    """Collects activations with a method as a hook."""
+
+    def __init__(self, attribute):
+        super().__init__()
+        self.attribute, self.seen, self.last = attribute, {}, None
+        self.lstm.register_forward_hook(self.keep)
+
+    def keep(self, module, given, outputs):
+        if self.attribute:
+            self.last = outputs[0]
+        else:
+            self.seen["lstm"] = outputs[0]
+
+    def forward(self, x):
+        self.lstm(x)
+        return (self.last if self.attribute else self.seen["lstm"]).mean(1)
+
+
+@pytest.mark.parametrize("attribute", [False, True], ids=["dictionary", "attribute"])
+def test_hooks_that_are_methods_store_in_the_clone(attribute):
+    maml, x = make(lambda: Hooked(attribute)), inputs()
+    maml.module(x[0])
+    many = maml.clone(tasks=TASKS)
+    for given in (x, 2 * x):
+        close(many(given), [maml.clone()(one) for one in given])
+
+
+def test_attention_in_evaluation_mode():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(x)
+
+    maml, x = make(Attention, first_order=True), inputs(TASKS, BATCH, STEPS, 4)
+    maml.eval()
+    before = torch.backends.mha.get_fastpath_enabled()
+    many, singles = maml.clone(tasks=TASKS), [maml.clone() for _ in range(TASKS)]
+    many.adapt(many(x).square().mean((1, 2, 3)))
+    for single, one in zip(singles, x, strict=True):
+        single.adapt(single(one).square().mean())
+    close(many(x), [single(one) for single, one in zip(singles, x, strict=True)])
+    assert torch.backends.mha.get_fastpath_enabled() == before
+
+
+def test_assigned_buffers_can_be_saved_and_loaded():
+    maml, x = make(Stateful), inputs()
+    many = maml.clone(tasks=TASKS)
+    many(x)
+    restored = maml.clone(tasks=TASKS)
+    restored.load_state_dict(many.state_dict())
+    torch.testing.assert_close(restored.mean, many.mean)
+    restored(x)
+    assert restored.mean.shape == (TASKS, 4)
+
+
+class Texts(Branching):
+    def labels(self, x):
+        return ["yes" if value > 0 else "no" for value in self.lstm(x)[0].sum((1, 2))]
+
+    def array(self, x):
+        return self.lstm(x)[0].detach().numpy()
+
+    def steps(self, x):
+        yield self.lstm(x)[0]
+
+
+def test_results_that_are_no_tensors():
+    maml, x = make(Texts), inputs()
+    many = maml.clone(tasks=TASKS)
+    with pytest.warns(UserWarning, match=rf"task by task.*{Path(__file__).name}:\d+"):
+        array = many.array(x)
+    assert array.shape == (TASKS, BATCH, STEPS, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ArgumentTypeError, match="text must be the same for all tasks"):
+            many.labels(x)
+    with pytest.raises(ArgumentTypeError, match="must not be iterators, got a generator"):
+        many.steps(x)
