@@ -148,10 +148,9 @@ class MAML(SavedInnerLoop, l2l.algorithms.MAML):
         return self._task_calls.call(function, module, args, kwargs, self.tasks or 1)
 
     def __getattr__(self, name: str) -> Any:
-        value = super().__getattr__(name)  # learn2learn's: attributes of the learner or its model
-        own = (self._parameters, self._buffers, self._modules)
+        own = [self.__dict__.get(f"_{kind}", {}) for kind in ("parameters", "buffers", "modules")]
         if self.__dict__.get("tasks") is None or any(name in values for values in own):
-            return value
+            return super().__getattr__(name)  # learn2learn's: of the learner or its model
         return view_for_tasks(self._for_each_task, self.module, name)
 
     @outside_inference_mode()

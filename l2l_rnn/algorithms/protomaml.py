@@ -205,6 +205,11 @@ class ProtoMAML(MAML):
             ]
         )
 
+    def _select(self, task: int) -> None:
+        super()._select(task)
+        self._present = None if self._present is None else self._present[task]
+        self._last = None
+
     def _adaptation(self) -> dict[str, Tensor]:
         held = super()._adaptation()
         return held if self._present is None else {**held, "present": self._present}

@@ -157,6 +157,16 @@ class SavedInnerLoop(SavedLearner):
     _pending: dict[str, Tensor]
     _start: dict[str, Tensor]
 
+    def _select(self, task: int) -> None:
+        """Select what one of N tasks has adapted; the parameters are already those of the task."""
+        self._velocity = {name: velocity[task] for name, velocity in self._velocity.items()}
+        self._pending = {name: gradient[task] for name, gradient in self._pending.items()}
+        own = dict(self.module.named_parameters())
+        self._start = {
+            name: start[task] if name in own and start.dim() > own[name].dim() else start
+            for name, start in self._start.items()
+        }
+
     def _adaptation(self) -> dict[str, Tensor]:
         groups = {"velocity": self._velocity, "pending": self._pending}
         adapted = self.steps_taken or self._pending

@@ -57,6 +57,5 @@ def select_task(learner: MAML, task: int) -> Any:
     for child in one.module.modules():
         unmark_task_axis(child)
     one.tasks = None
-    one._velocity = {name: v[task] for name, v in learner._velocity.items()}
-    one._pending = {name: gradient[task] for name, gradient in learner._pending.items()}
+    one._select(task)
     return one

@@ -31,7 +31,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = x.flatten(weight.dim() - 2, -2)  # (N, rows, F)
     y = rows @ contiguous_gradients(weight.mT)
     if bias is not None:
-        y = y + bias.unsqueeze(-2)
+        y = y + bias.unsqueeze(-2).to(y.dtype)
     return y.reshape(*x.shape[:-1], weight.shape[-2])
 
 

@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import ANIL, MAML, MAMLPlusPlus, MetaSGD, ProtoNet, Reptile, select_task
+from l2l_rnn.algorithms import (
+    ANIL,
+    MAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    ProtoMAML,
+    ProtoNet,
+    Reptile,
+    select_task,
+)
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
@@ -77,3 +86,17 @@ def test_bad_arguments():
     for other in (learner.module, ProtoNet(SequenceEncoder(input_size=3), ways=2)):
         with pytest.raises(ArgumentTypeError, match="learner must be a MAML learner"):
             select_task(other, 0)
+
+
+def test_a_task_of_protomaml():
+    torch.manual_seed(0)
+    proto = ProtoMAML(SequenceClassifier(2, input_size=3), lr=0.1)
+    many, x = proto.clone(tasks=3), torch.randn(3, 4, 5, 3)
+    y = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]])  # some classes are absent
+    many.write(x, y)
+    for n in range(3):
+        single = proto.clone()
+        single.write(x[n], y[n], ways=2)
+        one = select_task(many, n)
+        torch.testing.assert_close(one(x[n]), single(x[n]), rtol=1e-4, atol=1e-4)
+        one.adapt(one(x[n]).square().mean())

@@ -354,3 +354,25 @@ def test_another_number_of_tasks(kind):
         cell(torch.zeros(TASKS, 2, 5))
     with pytest.raises(ShapeError, match=r"hx must have shape \(3, 2, 4\), got \(2, 4\)"):
         cell(torch.zeros(TASKS, 2, 3), kind.state(2, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("name", ["GRUCell", "LSTMCell"])
+def test_second_derivatives_of_the_biases_alone(name):
+    """With one sequence, the cotangent of a bias must not be used as memory."""
+    torch.manual_seed(0)
+    cell = getattr(l2l_rnn.nn, name)(3, 4)
+    cell.weight_ih.requires_grad_(False)
+    cell.weight_hh.requires_grad_(False)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        cell, state = cell.to(dtype), None
+        for x in torch.linspace(-1, 1, 9, dtype=dtype).reshape(3, 1, 3):
+            state = cell(x, state)
+        h = state[0] if isinstance(state, tuple) else state
+        biases = [cell.bias_ih, cell.bias_hh]
+        first = torch.autograd.grad(h.pow(3).sum(), biases, create_graph=True)
+        v = torch.linspace(-1, 1, first[0].numel(), dtype=dtype)
+        second = torch.autograd.grad(first, biases, [v, v])
+        assert torch.equal(v, torch.linspace(-1, 1, first[0].numel(), dtype=dtype))
+        results.append([t.double() for t in (*first, *second)])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)

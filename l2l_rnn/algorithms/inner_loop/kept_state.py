@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms.inner_loop.nested_values import (
+    contents,
     map_leaves,
     map_tensors,
     tensors_in,
@@ -64,15 +64,17 @@ class Recorder:
 
     def __init__(self, module: nn.Module) -> None:
         self._before: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]] = []
-        self._containers: dict[tuple[int, str], tuple[Any, list[Tensor]]] = {}
+        self._copies: dict[int, tuple[Any, list[Any]]] = {}  # by the id of a copied container
+        memo: dict[int, Any] = {}  # modules may share a container
         for child in module.modules():
             for own in (child._parameters, child._buffers, vars(child)):
                 self._before.append((child, own, dict(own)))
-            for name, value in _own_attributes(child):
-                if isinstance(value, (list, dict)) and len(value) <= _LONGEST:
-                    copied = map_tensors(lambda tensor: tensor, value)
-                    self._containers[id(vars(child)), name] = copied, tensors_in(copied)
-                    vars(child)[name] = copied
+            for name, value in list(vars(child).items()):
+                if name not in _INTERNAL and _is_searched(value):
+                    if id(value) not in memo:
+                        memo[id(value)] = map_tensors(lambda tensor: tensor, value)
+                    copied = vars(child)[name] = memo[id(value)]
+                    self._copies[id(copied)] = copied, contents(copied)
 
     def undo(self) -> None:
         """Restore every attribute, parameter and buffer."""
@@ -86,32 +88,49 @@ class Recorder:
         for child, own, before in self._before:
             if own is child._parameters:
                 continue
-            for name, value in own.items():
-                if own is vars(child) and name in _INTERNAL:
+            internal = _INTERNAL if own is vars(child) else frozenset[str]()
+            for name in [*own, *(name for name in before if name not in own)]:
+                value = own.get(name, DELETED)
+                if name in internal or value is before.get(name, DELETED):
                     continue
-                container, tensors = self._containers.get((id(own), name), (_ABSENT, []))
-                if value is before.get(name, _ABSENT):
-                    continue
-                if value is not container or not _are_same(tensors_in(value), tensors):
+                copied, content = self._copies.get(id(value), (DELETED, []))
+                if value is not copied or not _are_same(contents(value), content):
                     found.append(((child, own, name), value))
         return found
 
 
-_ABSENT = object()
+DELETED = object()
+"""Stands for the value of an attribute that a call has deleted."""
 
 
-def _own_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    return ((name, value) for name, value in list(vars(module).items()) if name not in _INTERNAL)
+def _is_searched(value: Any) -> bool:
+    """Return whether an attribute may hold tensors that a call changes in place."""
+    if not isinstance(value, (list, dict)):
+        return False
+    if len(value) <= _LONGEST:
+        return True
+    first = next(iter(value.values() if isinstance(value, dict) else value))
+    return isinstance(first, (Tensor, tuple, list, dict))
 
 
-def _are_same(some: list[Tensor], others: list[Tensor]) -> bool:
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+def _are_same(some: list[Any], others: list[Any]) -> bool:
+    return len(some) == len(others) and all(
+        a is b or (type(a) is type(b) and not isinstance(a, Tensor) and a == b)
+        for a, b in zip(some, others, strict=True)
+    )
 
 
 def keep(changes: Changes, tensors: list[Tensor]) -> None:
     """Store changed values, with other tensors `(N, …)`, in a tree of modules."""
+    made: dict[int, Any] = {}
     for (child, own, name), value in changes:
-        own[name] = with_tensors(value, tensors)
+        if value is DELETED:
+            own.pop(name, None)
+            continue
+        # Tensors that are the same for all tasks must not share their memory either.
+        new = with_tensors(value, tensors)
+        new = map_tensors(lambda t: t.clone() if t.numel() and 0 in t.stride() else t, new)
+        own[name] = made.setdefault(id(value), new) if isinstance(value, (list, dict)) else new
         if tensors_in(value):
             mark_task_axis(child, {name})
 
@@ -127,9 +146,12 @@ def stack_values(who: str, values: list[Any]) -> Any:
     """
 
     def stack(*leaves: Any) -> Any:
+        if len({type(leaf) for leaf in leaves}) > 1 and not all(map(_is_number, leaves)):
+            kinds = sorted({type(leaf).__name__ for leaf in leaves})
+            raise ValueError(f"the results are {' and '.join(kinds)}")
         if all(isinstance(leaf, Tensor) for leaf in leaves):
             return torch.stack(leaves)
-        if all(isinstance(leaf, (int, float)) for leaf in leaves) and len(set(leaves)) > 1:
+        if all(map(_is_number, leaves)) and len(set(leaves)) > 1:
             return torch.tensor(leaves)
         if all(isinstance(leaf, np.ndarray) for leaf in leaves):
             return np.stack(leaves)
@@ -147,6 +169,10 @@ def stack_values(who: str, values: list[Any]) -> Any:
             f"{who}: all tasks must give results of the same shapes, got different ones ({error}); "
             "pad them, or clone() one task at a time"
         ) from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
 
 
 def stack_changes(who: str, changes: list[Changes]) -> tuple[Changes, list[Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,8 +39,10 @@ def map_leaves(function: Callable[..., Any], value: Any, *others: Any) -> Any:
         made: Any = tuple(map(mapped, *_same_length(value, *others)))
         return type(value)(*made) if hasattr(value, "_fields") else made
     if isinstance(value, list):
-        return list(map(mapped, *_same_length(value, *others)))
-    if isinstance(value, dict):
+        made = copy.copy(value)
+        made[:] = map(mapped, *_same_length(value, *others))
+        return made
+    if isinstance(value, (dict, UserDict)):
         made = copy.copy(value)  # keeps the order and the type, such as OrderedDict
         _same_length(value, *others)
         made.update({key: mapped(value[key], *(each[key] for each in others)) for key in value})
@@ -106,6 +109,37 @@ def check_leaves(who: str, value: Any) -> None:
                 f"{who}: results and kept attributes must be tensors, or tuples, lists, "
                 f"dictionaries and dataclasses of tensors, got a {type(leaf).__name__} that holds "
                 f"{', '.join(names)}; return these tensors, or clone() one task at a time"
+            )
+
+    map_leaves(check, value)
+
+
+def contents(value: Any) -> list[Any]:
+    """Return the leaves of a nested value, with the keys and the types of its containers."""
+    if isinstance(value, (list, tuple)):
+        return [type(value), len(value), *(leaf for part in value for leaf in contents(part))]
+    if isinstance(value, (dict, UserDict)):
+        return [type(value), *value, *(leaf for part in value.values() for leaf in contents(part))]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [value, *(leaf for part in vars(value).values() for leaf in contents(part))]
+    return [value]
+
+
+def check_inputs(who: str, value: Any, tasks: int) -> None:
+    """Check that no leaf of the arguments is an object that holds a tensor `(N, …)`.
+
+    Raises:
+        ArgumentTypeError: there is one. Its tensors could not be split into those of the tasks.
+    """
+
+    def check(leaf: Any) -> None:
+        held = () if isinstance(leaf, Tensor) else getattr(leaf, "__dict__", {}).items()
+        names = [n for n, part in held if isinstance(part, Tensor) and part.shape[:1] == (tasks,)]
+        if names:
+            raise ArgumentTypeError(
+                f"{who}: inputs must be tensors, or tuples, lists, dictionaries and dataclasses of "
+                f"tensors, got a {type(leaf).__name__} that holds {', '.join(names)} of N={tasks} "
+                "tasks; pass these tensors"
             )
 
     map_leaves(check, value)

@@ -62,6 +62,8 @@ class RunningStatistics:
             self.places, self._shared, self.copies, strict=True
         ):
             calls = self._calls[layer]
+            if not calls:
+                continue
             kept = (1 - layer.momentum) ** calls if layer.momentum is not None else None
             if kept is None:  # the mean over all calls so far; the layer counts N of them as one
                 seen: Any = layer.num_batches_tracked.item()

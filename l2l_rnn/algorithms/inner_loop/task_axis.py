@@ -31,6 +31,7 @@ from l2l_rnn.algorithms.inner_loop.kept_state import (
     stack_values,
 )
 from l2l_rnn.algorithms.inner_loop.nested_values import (
+    check_inputs,
     check_leaves,
     map_tensors,
     tensors_in,
@@ -78,6 +79,7 @@ class TaskCalls:
     def __init__(self, who: str) -> None:
         self.who = who
         self._one_by_one: set[tuple[str, str, bool]] = set()  # what vmap could not run
+        self._mapped: set[tuple[str, str, bool]] = set()  # what it has run
 
     def call(
         self,
@@ -108,8 +110,9 @@ class TaskCalls:
             ArgumentTypeError: the result, or a value that the module keeps, is an object that holds
                 tensors.
         """
-        if knows_tasks(module):
+        if knows_tasks(module) and not _has_hooks(module):
             return function(module, *args, **kwargs)
+        check_inputs(self.who, (args, kwargs), tasks)
         map_tensors(lambda tensor: self._check(tensor, tasks), (args, kwargs))
         run = _Run(self.who, function, module, (args, kwargs), tasks)
         name = getattr(function, "__qualname__", type(function).__name__)
@@ -117,14 +120,21 @@ class TaskCalls:
         if key in self._one_by_one:
             return run.one_by_one()
         generators = _GeneratorStates(run.given)
+        before = None if key in self._mapped else _Snapshot(module)
         try:
-            return run.mapped()
+            if any(m._backward_hooks or m._backward_pre_hooks for m in module.modules()):
+                raise RuntimeError("backward hooks do not see the tensors of a mapped function")
+            result = run.mapped()
+            self._mapped.add(key)
+            return result
         except RuntimeError as error:
             if isinstance(error, (torch.cuda.OutOfMemoryError, L2LRNNError)):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             reason += _origin(error)
         generators.restore()
+        if before is not None:
+            before.restore()
         result = run.one_by_one()  # raises the error of one task, if that fails too
         self._one_by_one.add(key)
         warnings.warn(
@@ -222,9 +232,11 @@ class _Run:
 def _replaced(places: list[Place], values: list[Any]) -> Iterator[None]:
     """Put other values into the places, for the duration of a context."""
     before = [own[name] for _, own, name in places]
+    shared: dict[int, Any] = {}  # modules may share a list or a dictionary
     try:
-        for (_, own, name), value in zip(places, values, strict=True):
-            own[name] = value
+        for (_, own, name), old, value in zip(places, before, values, strict=True):
+            contained = isinstance(old, (list, dict))
+            own[name] = shared.setdefault(id(old), value) if contained else value
         yield
     finally:
         for (_, own, name), value in zip(places, before, strict=True):
@@ -262,6 +274,36 @@ def _origin(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not any(Path(f.filename).is_relative_to(p) for p in packages)]
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Return whether a module has hooks of the user's, which are written for one task."""
+    return any(
+        not getattr(hook, "__module__", "").startswith("l2l_rnn.")
+        for child in module.modules()
+        for hook in (*child._forward_hooks.values(), *child._forward_pre_hooks.values())
+    )
+
+
+class _Snapshot:
+    """Copies of the tensors that a module keeps, to undo changes in place of a failed call."""
+
+    def __init__(self, module: nn.Module) -> None:
+        kept = [
+            tensor
+            for child in module.modules()
+            for value in (*child._buffers.values(), *vars(child).values())
+            if isinstance(value, Tensor | tuple | list)
+            for tensor in tensors_in(value)
+            if not tensor.is_inference()
+        ]
+        self._copies = [(tensor, tensor._version, tensor.detach().clone()) for tensor in kept]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        for tensor, version, copied in self._copies:
+            if tensor._version != version:
+                tensor.detach().copy_(copied)
 
 
 class _GeneratorStates:

@@ -11,9 +11,6 @@ from torch import nn
 
 from l2l_rnn.axes import knows_tasks
 
-# Their methods, such as `eval` and `state_dict`, do not compute anything for one task.
-_NOT_OF_ONE_TASK = (nn.Module, nn.ModuleList, nn.ModuleDict, nn.Sequential)
-
 _FUNCTIONS = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -27,7 +24,7 @@ Call = Callable[..., Any]  # called with a function, its module and the other ar
 def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
     """Return an attribute of a module with parameters `(N, …)`, as one task would see it.
 
-    A method or function becomes one that runs for each task, unless torch's modules have it. A
+    A method or function becomes one that runs for each task, unless it is torch's own. A
     property is computed for each task. A submodule becomes a `TaskView` if it does not know the
     task axis. Everything else is returned unchanged.
 
@@ -44,8 +41,7 @@ def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
 def _view(call: Call, value: Any, module: nn.Module) -> Any:
     owner = getattr(value, "__self__", None)
     if isinstance(owner, nn.Module) and hasattr(value, "__func__") and not knows_tasks(owner):
-        name = value.__name__
-        if name != "forward" and any(hasattr(kind, name) for kind in _NOT_OF_ONE_TASK):
+        if value.__func__.__module__.startswith("torch.") and value.__name__ != "forward":
             return value
         return functools.wraps(value)(functools.partial(call, value.__func__, owner))
     if isinstance(value, nn.Module) and not knows_tasks(value):
@@ -80,6 +76,24 @@ class TaskView:
         if name.startswith("__") or name in ("_call", "module"):  # while it is copied or unpickled
             raise AttributeError(name)
         return view_for_tasks(self._call, self.module, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("_call", "module"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.module, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.module, name)
+
+    def values(self) -> list[Any]:
+        """Return the parts of a `torch.nn.ModuleDict`."""
+        return [part for _, part in self.items()]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return the names and parts of a `torch.nn.ModuleDict`."""
+        parts: Any = self.module
+        return [(name, _view(self._call, part, self.module)) for name, part in parts.items()]
 
     def __getitem__(self, key: Any) -> Any:
         parts: Any = self.module

@@ -228,7 +228,7 @@ def _part_tangent(
     if v is not None:
         a = _affine(x, v, vb)
     elif vb is not None:
-        a = vb.unsqueeze(-2).expand_as(like).contiguous()
+        a = _copy(vb.unsqueeze(-2).expand_as(like))  # the passes write into it
     elif vx is not None:
         return _affine(vx, weight, None)
     else:

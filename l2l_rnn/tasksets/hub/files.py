@@ -212,7 +212,8 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
             )
         if not os.path.isfile(path):
             raise DataError(
-                f"from_hf: dataset must be an existing file, got {path}; correct the path"
+                f"from_hf: dataset must be an existing regular file, got {path}; correct the path, "
+                "or copy it to a file"
             )
     kinds = sorted({path.suffix for path in paths})
     if len(kinds) > 1:

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import functools
 import pickle
+import types
 import typing
 import warnings
 from pathlib import Path
@@ -606,3 +607,180 @@ def test_results_that_are_no_tensors():
             many.labels(x)
     with pytest.raises(ArgumentTypeError, match="must not be iterators, got a generator"):
         many.steps(x)
+
+
+class Kept(nn.Module):
+    """A weight, and state of several kinds that each call changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(1.5))
+        self.v = nn.Parameter(torch.ones(2))
+        self.register_buffer("buffer", torch.zeros(2))
+        self.h, self.counts, self.history = None, {"calls": 0}, History()
+        self.shared = self.parts = None
+
+    @property
+    def product(self):
+        return self.v @ self.v
+
+    def update(self, x):  # a name that torch's containers have too
+        return x - x.mean(0)
+
+    def reset(self, x):
+        self.h = torch.zeros_like(x)
+
+    def in_place(self, x):
+        self.h += x.detach()
+        return self.h * self.w
+
+    def branching(self, x):
+        self.h += x.detach()
+        return self.h * self.w if x.sum() < 1e9 else x
+
+    def counting(self, x):
+        self.counts["calls"] += 1
+        return x * self.w * self.counts["calls"]
+
+    def caching(self, x):
+        if hasattr(self, "cache"):
+            x = x + self.cache
+            del self.cache
+        else:
+            self.cache = x
+        return x * self.w
+
+    def subclass(self, x):
+        self.history.append(x * self.w)
+        return self.history.last()
+
+    def long(self, x):
+        for _ in range(1500):
+            self.history.append(x * self.w)
+        return torch.stack(list(self.history)).sum(0)
+
+    def choosing(self, x):
+        return x * self.w if x.sum() > 0 else None
+
+
+class History(list):
+    def last(self):
+        return self[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["update", "in_place", "branching", "counting", "caching", "subclass", "long"]
+)
+def test_state_of_every_kind_belongs_to_one_task(name):
+    maml, x = make(Kept), inputs(TASKS, BATCH, 2)
+    many, singles = maml.clone(tasks=TASKS), [copy.deepcopy(maml).clone() for _ in range(TASKS)]
+    many.reset(x)
+    for n, single in enumerate(singles):
+        single.reset(x[n])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some run task by task
+        for _ in range(4):
+            got = getattr(many, name)(x)
+            close(got, [getattr(single, name)(x[n]) for n, single in enumerate(singles)])
+
+
+def test_modules_that_share_a_dictionary():
+    class Part(nn.Module):
+        def __init__(self, context):
+            super().__init__()
+            self.context, self.linear = context, nn.Linear(2, 2)
+
+        def forward(self, x):
+            x = self.linear(x) + self.context.get("x", 0)
+            self.context["x"] = x
+            return x
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            context = {}
+            self.one, self.two = Part(context), Part(context)
+
+        def forward(self, x):
+            return self.two(self.one(x))
+
+    maml, x = make(Both), inputs(TASKS, BATCH, 2)
+    many, singles = maml.clone(tasks=TASKS), [copy.deepcopy(maml).clone() for _ in range(TASKS)]
+    for _ in range(3):
+        close(many(x), [single(x[n]) for n, single in enumerate(singles)])
+
+
+def test_a_tensor_for_some_tasks_only_raises():
+    x = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, 1.0]]).double()
+    with pytest.raises(ShapeError, match="the results are NoneType and Tensor"):
+        make(Kept).clone(tasks=TASKS).choosing(x)
+
+
+def test_a_property_that_needs_one_task():
+    many = make(Kept).clone(tasks=TASKS)
+    close(many.product, [torch.tensor(2.0).double()] * TASKS)
+
+
+def test_setting_attributes_of_a_part():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.parts = Kept(), nn.ModuleDict({"a": nn.Linear(2, 2)})
+
+    many, x = make(Outer).clone(tasks=TASKS), inputs(TASKS, BATCH, 2)
+    many.inner.reset(x)
+    many.inner.h = None
+    assert many.module.inner.h is None
+    del many.inner.h
+    assert not hasattr(many.module.inner, "h")
+    (part,) = many.parts.values()
+    ((name, same),) = many.parts.items()
+    assert name == "a"
+    close(part(x), [make(Outer).clone().parts["a"](one) for one in x])
+    assert torch.equal(part(x), same(x))
+
+
+def test_user_hooks_see_one_task():
+    for build in (lambda: nn.Sequential(Linear(2, 2), nn.Tanh()), Model):
+        model = build()
+        layer = model[0] if isinstance(model, nn.Sequential) else model.head[0]
+        layer.register_forward_hook(lambda module, given, y: y - y.mean(0))
+        maml = MAML(model.double().eval(), lr=0.5)
+        x = inputs(TASKS, BATCH, 2) if isinstance(model, nn.Sequential) else inputs()
+        close(maml.clone(tasks=TASKS)(x), [maml.clone()(one) for one in x])
+
+
+def test_backward_hooks_run():
+    maml, x = make(Model), inputs()
+    maml.module.head[0].register_full_backward_hook(lambda module, dx, dy: (0 * dx[0],))
+    with pytest.warns(UserWarning, match="backward hooks"):
+        got = maml.clone(tasks=TASKS)(x)
+    got.sum().backward()
+    assert not maml.module.lstm.weight_ih_l0.grad.any()
+    assert maml.module.head[2].bias.grad.any()
+
+
+def test_an_input_object_that_holds_the_tasks_raises():
+    many = make(ManyInputs).clone(tasks=TASKS)
+    given = types.SimpleNamespace(scores=inputs(TASKS, 1, WAYS))
+    with pytest.raises(ArgumentTypeError, match="a SimpleNamespace that holds scores of N=3"):
+        many({"x": inputs(TASKS, BATCH, FEATURES)}, 1.0, given)
+    shared = types.SimpleNamespace(scores=torch.ones(1, WAYS).double())  # not (N, …): shared
+    many({"x": inputs(TASKS, BATCH, FEATURES)}, 1.0, shared)
+    batch = collections.UserDict(x=inputs(TASKS, BATCH, FEATURES))
+    close(many(batch, 1.0)[0], many({"x": batch["x"]}, 1.0)[0].unbind())
+
+
+def test_statistics_of_a_layer_that_was_not_called():
+    class Unused(Model):
+        def __init__(self):
+            super().__init__()
+            self.norm.momentum = None
+
+        def scores(self, x):
+            return self.head(self.lstm(x)[0].mean(1))
+
+    maml = make(Unused)
+    before = maml.module.norm.running_var.clone()
+    maml.clone(tasks=TASKS).scores(inputs())
+    assert torch.equal(maml.module.norm.running_var, before)
