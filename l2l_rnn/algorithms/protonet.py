@@ -202,17 +202,13 @@ class ProtoNet(SavedLearner, BaseLearner):
                 f"{who}: the saved learner has prototypes of {ways} classes, this learner has "
                 f"ways={self.ways}; create it with ways={ways}"
             )
-        held = saved["sums"].shape[:-2]
-        if self.tasks is not None and held != (self.tasks,):
-            raise ShapeError(
-                f"{who}: the saved learner holds {f'N={held[0]} tasks' if held else 'one task'}, "
-                f"this learner holds N={self.tasks} tasks; load it into a clone() like it"
-            )
         floats = (p for p in self.module.parameters() if p.is_floating_point())
         like = next(floats, saved["sums"])
         self._sums, self._counts = (
             saved[n].to(like.device, like.dtype) for n in ("sums", "counts")
         )
+        held = self._sums.shape[:-2]
+        self.tasks = held[0] if len(held) == 1 else None  # those of the saved learner
         self._last = None
 
 

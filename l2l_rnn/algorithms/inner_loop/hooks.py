@@ -18,7 +18,8 @@ def rebind_hooks(original: nn.Module, clone: nn.Module) -> None:
         original: the cloned module.
         clone: its clone, with the same tree of modules, whose hooks are replaced.
     """
-    twins = dict(zip(original.modules(), clone.modules(), strict=True))
+    every = (m.named_modules(remove_duplicate=False) for m in (original, clone))
+    twins = {own: other for (_, own), (_, other) in zip(*every, strict=True)}
     for module in clone.modules():
         for name, hooks in list(vars(module).items()):
             if not name.endswith("_hooks") or not isinstance(hooks, dict) or not hooks:

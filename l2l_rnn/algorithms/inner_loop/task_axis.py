@@ -38,6 +38,7 @@ from l2l_rnn.algorithms.inner_loop.nested_values import (
     with_tensors,
 )
 from l2l_rnn.algorithms.inner_loop.running_statistics import RunningStatistics
+from l2l_rnn.algorithms.inner_loop.snapshots import GeneratorStates, Snapshot
 from l2l_rnn.axes import knows_tasks
 from l2l_rnn.errors import ArgumentTypeError, L2LRNNError, ShapeError
 from l2l_rnn.nn.conversion import is_convertible
@@ -119,8 +120,8 @@ class TaskCalls:
         key = type(module).__qualname__, name, module.training
         if key in self._one_by_one:
             return run.one_by_one()
-        generators = _GeneratorStates(run.given)
-        before = None if key in self._mapped else _Snapshot(module)
+        generators = GeneratorStates(run.given)
+        before = None if key in self._mapped else Snapshot(module)
         try:
             if any(m._backward_hooks or m._backward_pre_hooks for m in module.modules()):
                 raise RuntimeError("backward hooks do not see the tensors of a mapped function")
@@ -279,44 +280,7 @@ def _origin(error: BaseException) -> str:
 def _has_hooks(module: nn.Module) -> bool:
     """Return whether a module has hooks of the user's, which are written for one task."""
     return any(
-        not getattr(hook, "__module__", "").startswith("l2l_rnn.")
+        not (getattr(hook, "__module__", None) or "").startswith("l2l_rnn.")
         for child in module.modules()
         for hook in (*child._forward_hooks.values(), *child._forward_pre_hooks.values())
     )
-
-
-class _Snapshot:
-    """Copies of the tensors that a module keeps, to undo changes in place of a failed call."""
-
-    def __init__(self, module: nn.Module) -> None:
-        kept = [
-            tensor
-            for child in module.modules()
-            for value in (*child._buffers.values(), *vars(child).values())
-            if isinstance(value, Tensor | tuple | list)
-            for tensor in tensors_in(value)
-            if not tensor.is_inference()
-        ]
-        self._copies = [(tensor, tensor._version, tensor.detach().clone()) for tensor in kept]
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        for tensor, version, copied in self._copies:
-            if tensor._version != version:
-                tensor.detach().copy_(copied)
-
-
-class _GeneratorStates:
-    """The states of torch's random number generators, to repeat a call."""
-
-    def __init__(self, tensors: list[Tensor]) -> None:
-        self._cpu = torch.get_rng_state()
-        devices = {tensor.device for tensor in tensors if tensor.is_cuda}
-        if devices and torch.cuda.is_current_stream_capturing():
-            devices = set()
-        self._cuda = {device: torch.cuda.get_rng_state(device) for device in devices}
-
-    def restore(self) -> None:
-        torch.set_rng_state(self._cpu)
-        for device, state in self._cuda.items():
-            torch.cuda.set_rng_state(state, device)

@@ -41,7 +41,7 @@ def view_for_tasks(call: Call, module: nn.Module, name: str) -> Any:
 def _view(call: Call, value: Any, module: nn.Module) -> Any:
     owner = getattr(value, "__self__", None)
     if isinstance(owner, nn.Module) and hasattr(value, "__func__") and not knows_tasks(owner):
-        if value.__func__.__module__.startswith("torch.") and value.__name__ != "forward":
+        if (value.__func__.__module__ or "").startswith("torch.") and value.__name__ != "forward":
             return value
         return functools.wraps(value)(functools.partial(call, value.__func__, owner))
     if isinstance(value, nn.Module) and not knows_tasks(value):

@@ -212,8 +212,7 @@ def _files(name: str, given: Any, columns: Iterable[str]) -> DatasetSplit:
             )
         if not os.path.isfile(path):
             raise DataError(
-                f"from_hf: dataset must be an existing regular file, got {path}; correct the path, "
-                "or copy it to a file"
+                f"from_hf: dataset must be an existing file, got {path}; correct the path"
             )
     kinds = sorted({path.suffix for path in paths})
     if len(kinds) > 1:
