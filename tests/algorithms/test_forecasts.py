@@ -69,7 +69,7 @@ def test_learners_train_on_the_batches_of_a_loader(make, learn):
         loss.mean().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
         optimizer.step()
-        losses.append(float(loss.mean()))
+        losses.append(loss.detach().mean().item())
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
 
 

@@ -24,6 +24,9 @@ from l2l_rnn.nn import (
 )
 from tests.nn.comparison import close
 
+# torch's compiler and exporters warn of many things, more in each release.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 TRACED = {
     "RNN": lambda **o: CELLS["rnn"](3, 4, **o),
     "RNN-relu": lambda **o: CELLS["rnn"](3, 4, nonlinearity="relu", **o),
@@ -37,7 +40,6 @@ OPTIONS = [
     {"bias": False, "bidirectional": True},
 ]
 STEP_CELLS = (RNNCell, GRUCell, LSTMCell)
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
 
 
 def trace(model, *inputs, **options):
