@@ -7,7 +7,7 @@ from l2l_rnn.errors import ExportError
 from l2l_rnn.memory import LAYERS, STORES, MemoryLayer
 
 # torch's compiler and exporters warn of many things, more in each release.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error::l2l_rnn.errors.ConversionWarning")
 MAKE = {name: lambda kind=kind: kind(3, 6) for name, kind in LAYERS.items()} | {
     name: lambda kind=kind: MemoryLayer(3, kind(4, 2)) for name, kind in STORES.items()
 }

@@ -28,7 +28,7 @@ CASES = [
     *((cell, two, "last", "steps") for two in (0, 1) for cell in ("lstm", "gru", "rnn")),
 ]
 # torch's compiler and exporters warn of many things, more in each release.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error::l2l_rnn.errors.ConversionWarning")
 
 
 def build(cell, two, pooling, kind, **options):

@@ -25,7 +25,7 @@ from l2l_rnn.nn import (
 from tests.nn.comparison import close
 
 # torch's compiler and exporters warn of many things, more in each release.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error::l2l_rnn.errors.ConversionWarning")
 
 TRACED = {
     "RNN": lambda **o: CELLS["rnn"](3, 4, **o),
