@@ -41,6 +41,7 @@ _SUBMODULES = (
     "models",
     "nn",
     "tasksets",
+    "training",
 )
 __all__ = ["__version__", *_SUBMODULES]
 

@@ -10,7 +10,7 @@ from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.memory_learner import MemoryLearner
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
 from l2l_rnn.algorithms.partial import ANIL, BOIL
-from l2l_rnn.algorithms.priors import GaussianPrior
+from l2l_rnn.algorithms.priors import EnsemblePrior, GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
 from l2l_rnn.algorithms.reptile import Reptile
@@ -21,6 +21,7 @@ __all__ = [
     "BOIL",
     "MAML",
     "Encoded",
+    "EnsemblePrior",
     "GaussianPrior",
     "GradientTransform",
     "LearnedLR",

@@ -28,9 +28,11 @@ from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.saving import SavedInnerLoop, outside_inference_mode
 from l2l_rnn.axes import expand_parameters
 from l2l_rnn.checks import check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentTypeError
 
 
+@configurable
 class MAML(SavedInnerLoop, l2l.algorithms.MAML):
     """Learn an initialization `theta` from which a few gradient steps solve a task.
 

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms.inner_loop.learning_rates import PerTensorLR
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.checks import check_number
+from l2l_rnn.configuration import configurable
 
 
+@configurable
 class MAMLPlusPlus(MAML):
     """MAML with three changes that stabilize its training.
 

@@ -27,6 +27,7 @@ from l2l_rnn.algorithms.memory_holder import MemoryHolder, usable_state
 from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.checks import check_choice, check_int, check_tensor
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.models import MemoryModel
 
@@ -35,6 +36,7 @@ from l2l_rnn.models import MemoryModel
 WRITES = 3
 
 
+@configurable
 class MemoryLearner(MemoryHolder, BaseLearner):
     """Adapt to a task by writing to a memory.
 

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from l2l_rnn.algorithms.inner_loop.learning_rates import PerElementLR
 from l2l_rnn.algorithms.maml import MAML
+from l2l_rnn.configuration import configurable
 
 
+@configurable
 class MetaSGD(MAML):
     """Learn an initialization `theta` and learning rates `alpha` of the same shape.
 

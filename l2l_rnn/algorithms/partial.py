@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms.inner_loop.selection import adapted_names
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError
 
 
@@ -21,6 +22,7 @@ def _check_options(who: str, options: dict[str, Any]) -> None:
         )
 
 
+@configurable
 class ANIL(MAML):
     """MAML that adapts only the head in the inner loop ("almost no inner loop").
 
@@ -60,6 +62,7 @@ class ANIL(MAML):
         super().__init__(model, lr, adapts=head, **options)
 
 
+@configurable
 class BOIL(MAML):
     """MAML that adapts everything but the head ("body only update in inner loop").
 

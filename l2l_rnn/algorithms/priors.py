@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from l2l_rnn.checks import check_int, check_number
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.configuration import configurable
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
+@configurable
 class GaussianPrior(nn.Module):
     """Model classes as Gaussians with a shared covariance and normally distributed means.
 
@@ -148,3 +153,41 @@ class GaussianPrior(nn.Module):
         expected, variance = total * gain, 1 + gain
         squares = (z.unsqueeze(-2) - expected.unsqueeze(-3)).square() / variance.unsqueeze(-3)
         return -(squares + variance.log().unsqueeze(-3)).sum(-1) / 2
+
+
+@configurable
+class EnsemblePrior(nn.Module):
+    """Sum the scores of one prior for each encoder of a `models.EncoderEnsemble`.
+
+    The encoders' vectors are taken as independent given the class.
+
+    Args:
+        priors: one `GaussianPrior` for each encoder, in the same order.
+
+    Shapes:
+        forward: as `GaussianPrior`, where E is the sum of the priors' sizes.
+
+    Raises:
+        ArgumentTypeError: a prior is not a `GaussianPrior`.
+
+    Example:
+        >>> prior = EnsemblePrior([GaussianPrior(4), GaussianPrior(6)])
+        >>> prior(torch.randn(3, 10), torch.zeros(2, 10), torch.zeros(2, 1)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, priors: Sequence[GaussianPrior]) -> None:
+        super().__init__()
+        if not priors or not all(isinstance(prior, GaussianPrior) for prior in priors):
+            raise ArgumentTypeError(
+                "EnsemblePrior: priors must be GaussianPriors, got "
+                f"{[type(prior).__name__ for prior in priors]}; pass one for each encoder"
+            )
+        self.priors: Any = nn.ModuleList(priors)
+        self.sizes = [len(prior.mean) for prior in priors]
+
+    def forward(self, vectors: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+        """Score vectors for each class; arguments and shapes as in `GaussianPrior`."""
+        parts = zip(vectors.split(self.sizes, -1), sums.split(self.sizes, -1), strict=True)
+        scores = [p(v, s, counts) for p, (v, s) in zip(self.priors, parts, strict=True)]
+        return torch.stack(scores).sum(0)

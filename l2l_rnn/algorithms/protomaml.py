@@ -18,9 +18,11 @@ from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.saving import outside_inference_mode, usable
 from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentTypeError
 
 
+@configurable
 class ProtoMAML(MAML):
     """MAML with a linear head that starts from the class means of the support set.
 

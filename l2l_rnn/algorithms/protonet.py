@@ -17,9 +17,11 @@ from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
 from l2l_rnn.algorithms.priors import GaussianPrior
 from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode, usable
 from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError, ShapeError
 
 
+@configurable
 class ProtoNet(SavedLearner, BaseLearner):
     """Classify by the nearest class mean in a learned space.
 

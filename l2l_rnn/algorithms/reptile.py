@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms.inner_loop.gradients import squared_norm
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.algorithms.maml import MAML
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError
 
 
+@configurable
 class Reptile(MAML):
     """Learn an initialization `theta` that is close to the adapted parameters of every task.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import bounded_softplus
 from l2l_rnn.functional.memory.heads import DNCHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
@@ -55,6 +56,7 @@ class DNCState(NamedTuple):
 
 
 @LAYERS.register("dnc")
+@configurable
 class DNC(ControllerMemory[DNCState], RingStore[DNCState]):
     """A differentiable neural computer: an NTM with allocation of free slots and temporal links.
 

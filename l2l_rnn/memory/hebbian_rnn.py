@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.fast_weights import hebbian_rule
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.recurrent_memory import LAYERS, RecurrentMemory
@@ -33,6 +34,7 @@ class HebbianRNNState(NamedTuple):
 
 
 @LAYERS.register("hebbian-rnn")
+@configurable
 class HebbianRNN(RecurrentMemory[HebbianRNNState]):
     """A recurrent network that attends to its recent past, `A_t = lambda A_{t-1} + eta h_t h_t^T`.
 

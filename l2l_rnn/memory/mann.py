@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_choice, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.functional.memory.addressing import bounded_exp, one_hot
 from l2l_rnn.functional.memory.heads import MANNHeads
@@ -51,6 +52,7 @@ class MANNState(NamedTuple):
 
 
 @LAYERS.register("mann")
+@configurable
 class MANN(ControllerMemory[MANNState], LeastUsedStore[MANNState]):
     """A recurrent layer that writes to the least used slots of its memory (LRUA).
 

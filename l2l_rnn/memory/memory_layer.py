@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentTypeError
 from l2l_rnn.memory.memory import State, leading_axis
 from l2l_rnn.memory.recurrent_memory import RecurrentMemory
 from l2l_rnn.memory.store import Store
 
 
+@configurable
 class MemoryLayer(RecurrentMemory[State]):
     """A recurrent layer that reads and writes a store at every step.
 

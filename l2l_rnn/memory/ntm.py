@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import bounded_softplus
 from l2l_rnn.functional.memory.heads import NTMHeads
 from l2l_rnn.memory.controller_memory import ControllerMemory
@@ -57,6 +58,7 @@ class NTMState(NamedTuple):
 
 
 @LAYERS.register("ntm")
+@configurable
 class NTM(ControllerMemory[NTMState], RingStore[NTMState]):
     """A Neural Turing Machine: a controller that steers read and write heads on M slots.
 

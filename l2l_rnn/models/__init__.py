@@ -2,6 +2,7 @@
 
 from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder
+from l2l_rnn.models.ensemble import EncoderEnsemble
 from l2l_rnn.models.memory_model import MemoryModel
 
-__all__ = ["MemoryModel", "SequenceClassifier", "SequenceEncoder"]
+__all__ = ["EncoderEnsemble", "MemoryModel", "SequenceClassifier", "SequenceEncoder"]

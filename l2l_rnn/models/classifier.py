@@ -7,10 +7,12 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.nn import Linear
 
 
+@configurable
 class SequenceClassifier(nn.Module):
     """Classify sequences with a `SequenceEncoder` and a linear head.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from l2l_rnn.axes import readable_values
 from l2l_rnn.checks import check_int, check_number, check_tensor
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.layer_calls import NotScripted
@@ -34,6 +35,7 @@ for _name, _pooling in {
     POOLINGS.register(_name)(_pooling)
 
 
+@configurable
 class SequenceEncoder(NotScripted):
     """Encode each sequence as one vector: embed tokens, run a recurrence, pool the valid steps.
 

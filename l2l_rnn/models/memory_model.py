@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentTypeError
 from l2l_rnn.functional.memory.addressing import unit_vectors
 from l2l_rnn.memory import Store
@@ -30,6 +31,7 @@ class Lookup(NamedTuple):
     outputs: Tensor
 
 
+@configurable
 class MemoryModel(nn.Module):
     """Compute `y = s r(k) + g(f(x))`, where `r(k)` is the value that a store reads for key `k`.
 

@@ -10,11 +10,13 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.axes import readable_values
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 from l2l_rnn.functional.layer_calls import HasTorchCounterpart, layer_call
 from l2l_rnn.mapped_axis import takes_mapped_axis
 
 
+@configurable
 class Linear(HasTorchCounterpart, nn.Linear):
     """Affine map `y = x W^T + b`; with parameters `(N, …)`, each task has its own `W` and `b`.
 
@@ -52,6 +54,7 @@ class Linear(HasTorchCounterpart, nn.Linear):
         return functional.linear(input, self.weight, self.bias)
 
 
+@configurable
 class Embedding(HasTorchCounterpart, nn.Embedding):
     """Learned vectors, one per token id; with a weight `(N, …)`, each task has its own table.
 
@@ -122,6 +125,7 @@ class Embedding(HasTorchCounterpart, nn.Embedding):
         return rows
 
 
+@configurable
 class LayerNorm(HasTorchCounterpart, nn.LayerNorm):
     """Layer normalization `y = (x - mean) / sqrt(var + eps) * w + b`.
 

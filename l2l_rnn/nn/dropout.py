@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.checks import check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ShapeError
 
 
+@configurable
 class LearnedDropout(nn.Module):
     """Dropout with a learned rate: the masks are nearly 0 or 1, so that the rate has a gradient.
 

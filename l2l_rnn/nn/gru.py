@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.layer_calls import HasTorchCounterpart
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
 @CELLS.register("gru")
+@configurable
 class GRU(RecurrentLayer, HasTorchCounterpart):
     """Gated recurrent unit network.
 

@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
 @CELLS.register("lru")
+@configurable
 class LRU(RecurrentLayer):
     """Linear recurrent unit network: a linear recurrence with complex states and real outputs.
 

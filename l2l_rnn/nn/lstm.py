@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn import functional
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.affine import product_type
 from l2l_rnn.functional.compiled_code import operations_are_watched
 from l2l_rnn.functional.layer_calls import HasTorchCounterpart
@@ -20,6 +21,7 @@ _FEW = 8  # sequences; see `LSTM._run_fused`
 
 
 @CELLS.register("lstm")
+@configurable
 class LSTM(RecurrentLayer, HasTorchCounterpart):
     """Long short-term memory network.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn import functional
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.contiguous import join_columns
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
@@ -36,6 +37,7 @@ class _Minimal(RecurrentLayer):
 
 
 @CELLS.register("mingru")
+@configurable
 class MinGRU(_Minimal):
     """Minimal gated recurrent unit network.
 
@@ -70,6 +72,7 @@ class MinGRU(_Minimal):
 
 
 @CELLS.register("minlstm")
+@configurable
 class MinLSTM(_Minimal):
     """Minimal long short-term memory network.
 

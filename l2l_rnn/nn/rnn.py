@@ -10,12 +10,14 @@ from torch import Tensor
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.layer_calls import HasTorchCounterpart
 from l2l_rnn.functional.recurrence.weights import State
 from l2l_rnn.nn.recurrent_layer import CELLS, RecurrentLayer
 
 
 @CELLS.register("rnn")
+@configurable
 class RNN(RecurrentLayer, HasTorchCounterpart):
     """Simple recurrent network: `h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`.
 

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import AdaptationError
 
 
+@configurable
 class MetaCurvature(GradientTransform):
     """Multiply each gradient by a learned square matrix along each of its axes.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms.inner_loop.checks import check_lr, listed
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.checks import check_int, check_tensor
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError
 
 
@@ -38,6 +39,7 @@ class LearnedLR(GradientTransform):
         return self.lr_at(step, index) * gradient
 
 
+@configurable
 class PerTensorLR(LearnedLR):
     """One positive learning rate per parameter tensor and inner step.
 
@@ -49,6 +51,7 @@ class PerTensorLR(LearnedLR):
         steps: number of inner steps with their own learning rates; later steps use the last one.
 
     Attributes:
+        steps: as given.
         log_lr: `a`, the logarithms of the learning rates, `(steps, tensors)`.
 
     Raises:
@@ -67,7 +70,7 @@ class PerTensorLR(LearnedLR):
 
     def __init__(self, model: nn.Module, lr: float, steps: int = 1) -> None:
         super().__init__(model, lr)
-        steps = check_int("PerTensorLR", "steps", steps)
+        self.steps = steps = check_int("PerTensorLR", "steps", steps)
         start = next(model.parameters()).new_full((steps, len(self.names)), math.log(float(lr)))
         self.log_lr = nn.Parameter(start)
 
@@ -75,6 +78,7 @@ class PerTensorLR(LearnedLR):
         return self.log_lr[min(step, len(self.log_lr) - 1), index].exp()
 
 
+@configurable
 class PerElementLR(LearnedLR):
     """One learning rate, of either sign, per element of each parameter, as in Meta-SGD.
 

@@ -7,9 +7,11 @@ import math
 from torch import Tensor, nn
 
 from l2l_rnn.checks import check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import AdaptationError
 
 
+@configurable
 class ProximalRegularizer(nn.Module):
     """L2 penalty toward the initialization, with one learned strength per parameter tensor.
 

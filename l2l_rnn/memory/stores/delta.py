@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from l2l_rnn import functional
 from l2l_rnn.checks import check_choice, check_int, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import unit_vectors
 from l2l_rnn.functional.memory.fast_weights import delta_rule, delta_rule_of_set
 from l2l_rnn.memory.memory import leading_axis
@@ -26,6 +27,7 @@ class DeltaState(NamedTuple):
 
 
 @STORES.register("delta")
+@configurable
 class DeltaFastWeights(FastWeights[DeltaState]):
     """Fast weights with corrective writes, `W_t = W_{t-1} + b_t (v_t - W_{t-1} p_t) p_t^T`.
 

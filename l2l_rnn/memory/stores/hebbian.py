@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.fast_weights import hebbian_rule
 from l2l_rnn.memory.store import STORES, FastWeights
 
@@ -23,6 +24,7 @@ class HebbianState(NamedTuple):
 
 
 @STORES.register("hebbian")
+@configurable
 class HebbianFastWeights(FastWeights[HebbianState]):
     """Fast weights that add outer products, `A_t = lambda A_{t-1} + eta v_t k_t^T`.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_choice
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import bounded_exp, masked_softmax
 from l2l_rnn.memory.store import STORES
 from l2l_rnn.memory.stores.item_store import ItemState, ItemStore
@@ -19,6 +20,7 @@ _SHARPNESS = {"dot": None, "cosine": 10.0, "distance": 1.0}
 
 
 @STORES.register("key-value")
+@configurable
 class KeyValueMemory(ItemStore):
     """Slots of keys and values: `p_i = softmax_i(A q . A k_i)`, and the read is `sum_i p_i v_i`.
 

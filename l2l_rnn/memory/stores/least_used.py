@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import one_hot
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES
@@ -79,6 +80,7 @@ class LeastUsedStore(KeyedSlots[AnyState]):
 
 
 @STORES.register("least-used")
+@configurable
 class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
     """Slots of keys and values, written to the least used slot.
 

@@ -8,12 +8,14 @@ from torch.nn import functional as F
 
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import masked_softmax
 from l2l_rnn.memory.store import STORES
 from l2l_rnn.memory.stores.item_store import ItemState, ItemStore
 
 
 @STORES.register("memory-network")
+@configurable
 class MemoryNetwork(ItemStore):
     """Read in several hops: `p_i = softmax_i(u . m_i)`, `u <- u + sum_i p_i c_i`, result `W u`.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from l2l_rnn import functional
 from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_int, check_number
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import bounded_exp, masked_softmax
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES, SlotStore
@@ -88,6 +89,7 @@ class RingStore(KeyedSlots[AnyState]):
 
 
 @STORES.register("slot-memory")
+@configurable
 class SlotMemory(RingStore[SlotState]):
     """Slots of keys and values, written in turn.
 

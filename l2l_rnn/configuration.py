@@ -1,0 +1,207 @@
+"""Configurations: how objects were constructed, as JSON, and how to construct them again."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.registry import Registry
+
+Class = TypeVar("Class", bound=type)
+
+CONFIGURABLE: Registry[type] = Registry("configurable class")
+
+
+def configurable(cls: Class) -> Class:
+    """Let `configuration_of` describe the instances of a class, and `build` construct them.
+
+    Decorate the classes of your own models to save them with their architecture. The decorator
+    registers the class by its name, and each instance remembers the arguments of its constructor.
+    An instance of a subclass that is not decorated has no configuration.
+
+    Raises:
+        ArgumentError: another class with this name is registered.
+
+    Example:
+        >>> @configurable
+        ... class Head(nn.Module):
+        ...     def __init__(self, size, *, bias=True):
+        ...         super().__init__()
+        >>> configuration_of(Head(3))
+        {'class': 'Head', 'arguments': {'size': 3}}
+    """
+    CONFIGURABLE.register(cls.__name__)(cls)
+    constructor: Callable[..., None] = vars(cls).get("__init__", cls.__init__)  # type: ignore[misc]
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        constructor(self, *args, **kwargs)
+        if type(self) is cls:
+            given = dict(signature.bind(self, *args, **kwargs).arguments)
+            given.pop(next(iter(signature.parameters)))
+            for parameter in signature.parameters.values():
+                if parameter.kind is parameter.VAR_KEYWORD:
+                    given |= given.pop(parameter.name, {})
+            object.__setattr__(self, "_arguments", {n: _recorded(v) for n, v in given.items()})
+
+    cls.__init__ = init  # type: ignore[misc]
+    return cls
+
+
+def configuration_of(instance: object) -> dict[str, Any]:
+    """Return the class and the constructor's arguments of an object, as JSON.
+
+    A part that the object still holds under the name of the argument, such as an encoder, is
+    described as it is now.
+
+    Returns:
+        `{"class": name, "arguments": {...}}`, or `{"unknown": name}` if the class is not
+        `configurable`; parts of it are described likewise.
+
+    Example:
+        >>> configuration_of(nn.Linear(2, 3))
+        {'unknown': 'torch.nn.modules.linear.Linear'}
+    """
+    cls = type(instance)
+    arguments = vars(instance).get("_arguments") if hasattr(instance, "__dict__") else None
+    if arguments is None or CONFIGURABLE.get(cls.__name__) is not cls:
+        return {"unknown": f"{cls.__module__}.{cls.__qualname__}"}
+    found = dict(arguments)
+    parts: dict[str, Any] = vars(instance).get("_modules", {})
+    for name, parameter in inspect.signature(cls).parameters.items():
+        held = parts.get(name)
+        if held is None and name == "model":  # learn2learn's learners hold it as `module`
+            held = parts.get("module")
+        if held is not None and _is_part(found.get(name, parameter.default)):
+            found[name] = configuration_of(held)
+    return {"class": cls.__name__, "arguments": found}
+
+
+def build(configuration: dict[str, Any], model: nn.Module | None = None) -> Any:
+    """Construct the object that a configuration describes.
+
+    Only classes that are registered by `configurable` are constructed.
+
+    Args:
+        configuration: the return value of `configuration_of`.
+        model: stands for a part whose class is not configurable, such as a user's own model.
+
+    Raises:
+        UnknownNameError: a class is not registered.
+        ArgumentError: a part is not configurable and `model` is None, or an argument is invalid.
+
+    Example:
+        >>> build(configuration_of(nn.Linear(2, 3)), model=nn.Linear(2, 3))
+        Linear(in_features=2, out_features=3, bias=True)
+    """
+    return _built(configuration, model)
+
+
+def unknown_parts(configuration: Any) -> Iterator[str]:
+    """Yield the names of the classes in a configuration that `build` cannot construct."""
+    if isinstance(configuration, dict):
+        if set(configuration) == {"unknown"}:
+            yield str(configuration["unknown"])
+        else:
+            for value in configuration.values():
+                yield from unknown_parts(value)
+    elif isinstance(configuration, list):
+        for value in configuration:
+            yield from unknown_parts(value)
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """List where two JSON values differ, as `path: one value, other value`.
+
+    Example:
+        >>> differences({"lr": 0.1, "steps": 5}, {"lr": 0.2, "steps": 5})
+        ['lr: 0.1, 0.2']
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = []
+        for name in [*one, *(name for name in other if name not in one)]:
+            inner = f"{path}.{name}" if path else str(name)
+            if name not in one or name not in other:
+                values = [_shown(side[name]) if name in side else "none" for side in (one, other)]
+                found.append(f"{inner}: {values[0]}, {values[1]}")
+            else:
+                found += differences(one[name], other[name], inner)
+        return found
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [text for i, (a, b) in pairs for text in differences(a, b, f"{path}[{i}]")]
+    return [] if one == other else [f"{path or 'value'}: {_shown(one)}, {_shown(other)}"]
+
+
+def _is_part(recorded: Any) -> bool:
+    """Tell whether an argument is a part whose description may have changed since."""
+    return recorded is None or isinstance(recorded, dict)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _recorded(value: Any) -> Any:
+    """Return an argument as JSON."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_recorded(one) for one in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, torch.device):  # a configuration is the same on every device
+        return None
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _recorded(one) for key, one in value.items()}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy
+        return value.item()
+    return configuration_of(value)
+
+
+def _built(value: Any, model: nn.Module | None) -> Any:
+    if isinstance(value, list):
+        return [_built(one, model) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"unknown"}:
+        if model is None:
+            raise ArgumentError(
+                f"build: the class {value['unknown']} must be configurable, got one that is not; "
+                "pass an instance as model=, or decorate the class with "
+                "l2l_rnn.configuration.configurable"
+            )
+        return model
+    if set(value) == {"dtype"}:
+        dtype = getattr(torch, str(value["dtype"]), None)
+        if not isinstance(dtype, torch.dtype):
+            raise ArgumentError(f"build: dtype must be one of torch's, got {value['dtype']!r}")
+        return dtype
+    if set(value) != {"class", "arguments"}:
+        return {key: _built(one, model) for key, one in value.items()}
+    cls = CONFIGURABLE[value["class"]]
+    if not isinstance(value["arguments"], dict):
+        raise ArgumentTypeError(
+            f"build: the arguments of {value['class']} must be a dict, got "
+            f"{type(value['arguments']).__name__}; save the object again"
+        )
+    arguments = {name: _built(one, model) for name, one in value["arguments"].items()}
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ArgumentError(
+            f"build: the arguments of {value['class']} must be those of its constructor, got "
+            f"{', '.join(arguments)} ({error}); install the version of l2l_rnn that saved them"
+        ) from error

@@ -1,0 +1,106 @@
+"""Configurations: objects are described as JSON and constructed again."""
+
+import json
+
+import pytest
+import torch
+
+from l2l_rnn.algorithms import (
+    ANIL,
+    MAML,
+    EnsemblePrior,
+    GaussianPrior,
+    MAMLPlusPlus,
+    MemoryLearner,
+    MetaSGD,
+    PerTensorLR,
+    ProtoMAML,
+    ProtoNet,
+    Reptile,
+)
+from l2l_rnn.configuration import build, configurable, configuration_of, differences, unknown_parts
+from l2l_rnn.errors import ArgumentError, UnknownNameError
+from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory
+from l2l_rnn.models import EncoderEnsemble, MemoryModel, SequenceClassifier, SequenceEncoder
+
+
+def classifier():
+    return SequenceClassifier(3, input_size=2, hidden_size=5, pooling="max")
+
+
+def encoder():
+    return SequenceEncoder(vocab_size=9, hidden_size=4, bidirectional=True)
+
+
+LEARNERS = {
+    "MAML": lambda: MAML(classifier(), lr=0.1, momentum=0.5),
+    "learned": lambda: ProtoMAML(model := classifier(), PerTensorLR(model, 0.1, steps=2)),
+    "MAML++": lambda: MAMLPlusPlus(classifier(), 0.1, steps=3, max_grad_norm=1.0),
+    "MetaSGD": lambda: MetaSGD(classifier(), 0.2),
+    "ANIL": lambda: ANIL(classifier(), torch.tensor(0.1)),
+    "Reptile": lambda: Reptile(classifier(), 0.1),
+    "ProtoNet": lambda: ProtoNet(encoder(), 3),
+    "ensemble": lambda: ProtoNet(
+        EncoderEnsemble([encoder(), encoder()]),
+        ways=3,
+        prior=EnsemblePrior([GaussianPrior(8), GaussianPrior(8, shrinkage=0.7)]),
+    ),
+    "memory": lambda: MemoryLearner(MemoryModel(encoder(), KeyValueMemory(8, 3), unit_keys=True)),
+    "hybrid": lambda: MemoryLearner(
+        MemoryModel(encoder(), DeltaFastWeights(8, 3)), lr=0.1, adapts=["log_scale"]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
+def test_a_learner_is_built_again_from_json(make):
+    learner = make()
+    configuration = json.loads(json.dumps(configuration_of(learner)))
+    assert not list(unknown_parts(configuration))
+    twin = build(configuration)
+    assert type(twin) is type(learner)
+    assert configuration_of(twin) == configuration
+    shapes = {name: value.shape for name, value in learner.state_dict().items()}
+    assert {name: value.shape for name, value in twin.state_dict().items()} == shapes
+
+
+def test_a_prior_set_later_is_described():
+    learner = ProtoNet(encoder(), 3)
+    learner.prior = GaussianPrior(8, shrinkage=0.9)
+    prior = configuration_of(learner)["arguments"]["prior"]
+    assert prior == {"class": "GaussianPrior", "arguments": {"size": 8, "shrinkage": 0.9}}
+
+
+def test_the_model_of_a_user_stands_for_its_unknown_class():
+    model = torch.nn.Linear(3, 2)
+    configuration = configuration_of(MAML(model, 0.1))
+    assert list(unknown_parts(configuration)) == ["torch.nn.modules.linear.Linear"]
+    with pytest.raises(ArgumentError, match="model="):
+        build(configuration)
+    assert build(configuration, model).module is model
+
+
+def test_a_subclass_is_not_taken_for_its_parent():
+    class Own(SequenceEncoder):
+        pass
+
+    assert "unknown" in configuration_of(Own(input_size=2))
+
+
+def test_only_registered_classes_are_built():
+    with pytest.raises(UnknownNameError, match="configurable class"):
+        build({"class": "os.system", "arguments": {"command": "true"}})
+    with pytest.raises(ArgumentError, match="constructor"):
+        build({"class": "SequenceEncoder", "arguments": {"command": "true"}})
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ArgumentError, match="already registered"):
+        configurable(type("SequenceEncoder", (), {}))
+
+
+def test_differences_name_each_path():
+    one = configuration_of(classifier())
+    other = configuration_of(SequenceClassifier(4, input_size=2, hidden_size=5))
+    assert differences(one, other) == ["arguments.ways: 3, 4", "arguments.pooling: 'max', none"]
+    assert differences([1, {"a": 2}], [1, {"a": 3}]) == ["[1].a: 2, 3"]
