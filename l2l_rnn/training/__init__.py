@@ -6,6 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from l2l_rnn.training.adaptation import adapted
+from l2l_rnn.training.evaluation import (
+    Comparison,
+    Curve,
+    Evaluation,
+    adaptation_curve,
+    compare,
+    confidence_interval,
+    evaluate,
+    shots_curve,
+)
 
 if TYPE_CHECKING:
     from l2l_rnn.training.meta_learning import MetaLearning
@@ -17,7 +27,19 @@ _LAZY = {
     "TaskData": "l2l_rnn.training.task_data",
 }
 
-__all__ = ["MetaLearning", "TaskData", "adapted"]
+__all__ = [
+    "Comparison",
+    "Curve",
+    "Evaluation",
+    "MetaLearning",
+    "TaskData",
+    "adaptation_curve",
+    "adapted",
+    "compare",
+    "confidence_interval",
+    "evaluate",
+    "shots_curve",
+]
 
 
 def __getattr__(name: str) -> Any:
