@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from benchmarks.few_shot.progress import TrainingBar
 from benchmarks.few_shot.spec import Training
 
 
@@ -92,7 +92,7 @@ def run_training(
     best_state = copy.deepcopy(module.state_dict())
     recent: deque[tuple[float, float]] = deque(maxlen=50)
     start = time.perf_counter()
-    bar = tqdm(total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True)
+    bar = TrainingBar(label, training, tasks_per_step)
 
     def record() -> None:
         """Validate, save the parameters if they are the best, and add a point to the history."""
