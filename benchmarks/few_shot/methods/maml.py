@@ -57,6 +57,12 @@ class ProtoMAMLMethod(ClassificationMethod):
         lr = PerTensorLR(classifier, inner_lr, inner_steps)
         self.maml = ProtoMAML(classifier, lr, first_order=first_order)
 
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        metric = options.get("metric")
+        earlier = {} if metric is None else ProtoNetMethod.trainings(metric)
+        return earlier | super().trainings(options)
+
     def train(self) -> History:
         earlier = History()
         if self.metric is not None:

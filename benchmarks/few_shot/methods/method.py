@@ -13,6 +13,7 @@ from benchmarks.few_shot.problems.classification_problem import (
     ClassificationProblem,
     EvaluationTasks,
 )
+from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy
@@ -31,6 +32,16 @@ class Method(ABC):
     def __init__(self, problem: Any, label: str) -> None:
         self.problem = problem
         self.label = label
+
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        """Return the trainings that a method with these options does, by key.
+
+        Methods share the trainings with equal keys. The default is the option `training`, shared
+        with no other method.
+        """
+        training = options.get("training")
+        return {} if training is None else {f"{cls.__name__} {options}": training}
 
     def train(self) -> History | None:
         """Train and return the history. The default does nothing."""
