@@ -16,6 +16,8 @@ from l2l_rnn.training.evaluation import (
     evaluate,
     shots_curve,
 )
+from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
+from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
 
 if TYPE_CHECKING:
     from l2l_rnn.training.meta_learning import MetaLearning
@@ -31,13 +33,20 @@ __all__ = [
     "Comparison",
     "Curve",
     "Evaluation",
+    "Inputs",
     "MetaLearning",
+    "SeriesInputs",
     "TaskData",
+    "TextInputs",
     "adaptation_curve",
     "adapted",
     "compare",
     "confidence_interval",
     "evaluate",
+    "load_user",
+    "load_users",
+    "save_user",
+    "save_users",
     "shots_curve",
 ]
 
