@@ -18,6 +18,7 @@ from l2l_rnn.training.evaluation import (
 )
 
 if TYPE_CHECKING:
+    from l2l_rnn.training.fitting import fit, make_trainer
     from l2l_rnn.training.meta_learning import MetaLearning
     from l2l_rnn.training.task_data import TaskData
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "MetaLearning": "l2l_rnn.training.meta_learning",
     "TaskData": "l2l_rnn.training.task_data",
+    "fit": "l2l_rnn.training.fitting",
+    "make_trainer": "l2l_rnn.training.fitting",
 }
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "compare",
     "confidence_interval",
     "evaluate",
+    "fit",
+    "make_trainer",
     "shots_curve",
 ]
 
