@@ -17,9 +17,12 @@ from l2l_rnn.training.evaluation import (
     shots_curve,
 )
 from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
+from l2l_rnn.training.pretrained import Pretrained
+from l2l_rnn.training.saved.locations import list_pretrained
 from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
 
 if TYPE_CHECKING:
+    from l2l_rnn.training.fitting import fit, make_trainer
     from l2l_rnn.training.meta_learning import MetaLearning
     from l2l_rnn.training.task_data import TaskData
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "MetaLearning": "l2l_rnn.training.meta_learning",
     "TaskData": "l2l_rnn.training.task_data",
+    "fit": "l2l_rnn.training.fitting",
+    "make_trainer": "l2l_rnn.training.fitting",
 }
 
 __all__ = [
@@ -35,6 +40,7 @@ __all__ = [
     "Evaluation",
     "Inputs",
     "MetaLearning",
+    "Pretrained",
     "SeriesInputs",
     "TaskData",
     "TextInputs",
@@ -43,8 +49,11 @@ __all__ = [
     "compare",
     "confidence_interval",
     "evaluate",
+    "fit",
+    "list_pretrained",
     "load_user",
     "load_users",
+    "make_trainer",
     "save_user",
     "save_users",
     "shots_curve",

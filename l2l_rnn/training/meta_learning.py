@@ -17,7 +17,16 @@ from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 from l2l_rnn.optional import require
 from l2l_rnn.training.adaptation import Loss
 from l2l_rnn.training.distributed import check_world_size, sum_over_ranks
-from l2l_rnn.training.learning_settings import (
+from l2l_rnn.training.learning.gradients import Slices, loss_with_gradients
+from l2l_rnn.training.learning.non_finite import (
+    blamed_tasks,
+    copied_buffers,
+    non_finite_suppressed,
+    restore_buffers,
+)
+from l2l_rnn.training.learning.objective import PerTask, query_losses
+from l2l_rnn.training.learning.saved_settings import SavedSettings
+from l2l_rnn.training.learning.settings import (
     MakeOptimizer,
     MakeScheduler,
     check_settings,
@@ -25,15 +34,6 @@ from l2l_rnn.training.learning_settings import (
     made_optimizer,
     made_scheduler,
 )
-from l2l_rnn.training.meta_gradients import Slices, loss_with_gradients
-from l2l_rnn.training.non_finite import (
-    blamed_tasks,
-    copied_buffers,
-    non_finite_suppressed,
-    restore_buffers,
-)
-from l2l_rnn.training.objective import PerTask, query_losses
-from l2l_rnn.training.saved_settings import SavedSettings
 
 lightning: Any = require(
     "pytorch_lightning", extra="training", purpose="l2l_rnn.training.MetaLearning"

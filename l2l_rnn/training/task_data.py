@@ -14,9 +14,10 @@ from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskBatch, TaskLoader
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.optional import require
+from l2l_rnn.training.checkpoints.settings import check_settings
 from l2l_rnn.training.distributed import share
-from l2l_rnn.training.problems import Problems, check_same
-from l2l_rnn.training.task_streams import EvaluationBatches, TrainingStream
+from l2l_rnn.training.learning.problems import Problems
+from l2l_rnn.training.learning.streams import EvaluationBatches, TrainingStream
 
 _SPLITS = ("train", "validation", "test")
 
@@ -219,7 +220,7 @@ class TaskData(lightning.LightningDataModule):
             )
         module = None if self.trainer is None else self.trainer.lightning_module
         if not hasattr(module, "settings"):  # MetaLearning compares these settings with its own
-            check_same("TaskData", state_dict["settings"], self.settings())
+            check_settings(state_dict["settings"], self.settings())
         state = {name: value for name, value in state_dict.items() if name != "settings"}
         if self._stream is None:
             self._restored = state or None

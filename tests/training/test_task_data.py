@@ -9,8 +9,8 @@ import torch
 from l2l_rnn.data import SequenceDataset, TaskLoader
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.training.distributed import share
+from l2l_rnn.training.learning.streams import EvaluationBatches
 from l2l_rnn.training.task_data import TaskData
-from l2l_rnn.training.task_streams import EvaluationBatches
 from tests.training.conftest import QUIET
 
 
@@ -182,8 +182,8 @@ def test_other_settings_are_refused_with_all_differences(tasksets):
     state = task_data(tasksets).state_dict()
     with pytest.raises(ArgumentError) as caught:
         task_data(tasksets, tasks=5, seed=3).load_state_dict(state)
-    assert "tasks: 4, 5" in str(caught.value)
-    assert "seed: 0, 3" in str(caught.value)
+    assert "tasks=5 instead of 4" in str(caught.value)
+    assert "seed=3 instead of 0" in str(caught.value)
     with pytest.raises(ArgumentTypeError):
         task_data(tasksets).load_state_dict({})
 

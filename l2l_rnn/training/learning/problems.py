@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from l2l_rnn.configuration import differences
 from l2l_rnn.errors import ArgumentError, L2LRNNError
 
 
@@ -58,22 +56,3 @@ positive integer, got 0; (2) shots must be a positive integer, got -1
             texts = [str(error).removeprefix(f"{self.who}: ") for error in self.found]
             listed = "; ".join(f"({n}) {text}" for n, text in enumerate(texts, 1))
             raise ArgumentError(f"{self.who}: {len(texts)} settings are invalid: {listed}")
-
-
-def check_same(who: str, saved: dict[str, Any], now: dict[str, Any]) -> None:
-    """Check that training is resumed with the settings of its checkpoint.
-
-    Args:
-        who: begins the error message.
-        saved, now: settings as JSON; names that were not saved are not compared.
-
-    Raises:
-        ArgumentError: settings differ; the message lists all of them.
-    """
-    names = [name for name in now if name in saved]
-    found = differences({n: saved[n] for n in names}, {n: now[n] for n in names})
-    if found:
-        raise ArgumentError(
-            f"{who}: settings must be those of the checkpoint, got other values (saved, now): "
-            f"{'; '.join(found)}; use the same settings, or start a new training"
-        )

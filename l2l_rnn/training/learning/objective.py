@@ -31,32 +31,34 @@ class PerTask:
         self.function, self.who = function, who
         self._takes_tasks: bool | None = None
 
-    def __call__(self, outputs: Tensor, targets: Tensor, **options: Any) -> Tensor:
+    def __call__(self, outputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
         if self._takes_tasks is None:
-            self._takes_tasks = self._probe(outputs, targets, options)
+            self._takes_tasks = self._probe(outputs, targets, mask)
         if self._takes_tasks:
-            values = self.function(outputs, targets, **options)
-        else:
-            each = range(len(outputs))
-            parts = [{name: value[n] for name, value in options.items()} for n in each]
-            called = [self.function(outputs[n], targets[n], **parts[n]) for n in each]
-            values = torch.stack([torch.as_tensor(value).reshape(()) for value in called])
-        return values
+            masks: dict[str, Any] = {} if mask is None else {"mask": mask}
+            return self.function(outputs, targets, **masks)
+        values = []
+        for n in range(len(outputs)):
+            rows = slice(None) if mask is None else mask[n]
+            value: Any = self.function(outputs[n][rows], targets[n][rows])
+            values.append(torch.as_tensor(value, device=outputs.device).reshape(()))
+        return torch.stack(values)
 
-    def _probe(self, outputs: Tensor, targets: Tensor, options: dict[str, Any]) -> bool:
+    def _probe(self, outputs: Tensor, targets: Tensor, mask: Tensor | None) -> bool:
         """Tell whether the function returns `(2,)` for two copies of the first task."""
         with torch.no_grad():
-            twice = [torch.stack([part[0], part[0]]) for part in (outputs, targets)]
-            doubled = {n: torch.stack([v[0], v[0]]) for n, v in options.items()}
+            parts = {"mask": mask} if mask is not None else {}
+            twice = {name: torch.stack([part[0], part[0]]) for name, part in parts.items()}
+            both = [torch.stack([part[0], part[0]]) for part in (outputs, targets)]
             try:
-                values: Any = self.function(*twice, **doubled)
+                values: Any = self.function(*both, **twice)
             except (RuntimeError, ValueError, IndexError, TypeError):
-                values = None  # one that does not know the task axis, such as torch's
+                values = None  # it does not know the task axis, such as torch's
             if isinstance(values, Tensor) and values.shape == (2,):
                 return True
-            alone = {name: value[0] for name, value in options.items()}
-            one: Any = self.function(outputs[0], targets[0], **alone)
-        if torch.as_tensor(one).numel() != 1:
+            rows = slice(None) if mask is None else mask[0]
+            one = torch.as_tensor(self.function(outputs[0][rows], targets[0][rows]))
+        if one.numel() != 1:
             raise ShapeError(
                 f"MetaLearning: {self.who} must return one value per task, got shape "
                 f"{tuple(one.shape)} for a single task; average it over the examples"
@@ -100,6 +102,7 @@ def query_losses(
     x, y = batch.query_x, batch.query_y
     loss = default_loss(y) if loss is None else loss
     score = default_score(y) if score is None else score
+    mask: dict[str, Any] = {} if batch.query_mask is None else {"mask": batch.query_mask}
     options: dict[str, Any] = {}
     if isinstance(learner, PlainMAML):
         first_order = first_order if training else True
@@ -108,7 +111,7 @@ def query_losses(
 
     def after_step(step: int, copy: Any) -> None:
         if step_weights is not None and step < len(step_weights) and step_weights[step - 1]:
-            weighted.append(step_weights[step - 1].to(x.device) * loss(copy(x), y))
+            weighted.append(step_weights[step - 1].to(x.device) * loss(copy(x), y, **mask))
 
     # Without a task axis, `adapted` calls the loss with one task at a time.
     each = isinstance(loss, PerTask) and not isinstance(learner, MAML | ProtoNet | MemoryLearner)
@@ -119,22 +122,23 @@ def query_losses(
         tasks=len(batch),
         steps=steps,
         loss=loss.function if each else loss,  # type: ignore[attr-defined]
+        mask=batch.support_mask,
         after_step=None if step_weights is None else after_step,
         **options,
     )
     if training and isinstance(learner, Reptile):
         distances = copy.distance()
         with torch.no_grad():
-            return distances, score(copy(x), y)
+            return distances, score(copy(x), y, **mask)
     with torch.set_grad_enabled(training):
         outputs = copy(x)
-        losses = loss(outputs, y)
+        losses = loss(outputs, y, **mask)
         if step_weights is not None:
             losses = sum(weighted, step_weights[-1].to(x.device) * losses)
     with torch.no_grad():
-        return losses, score(outputs, y)
+        return losses, score(outputs, y, **mask)
 
 
-def default_score(y: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+def default_score(y: Tensor) -> Callable[..., Tensor]:
     """Return the accuracy for integer targets, and the mean squared error for others."""
     return mean_squared_error if y.is_floating_point() else accuracy

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from l2l_rnn.configuration import configuration_of
-from l2l_rnn.training.learning_settings import named
-from l2l_rnn.training.problems import check_same
+from l2l_rnn.training.checkpoints.settings import (
+    ENTRY,
+    add_settings,
+    check_settings,
+    saved_settings,
+)
+from l2l_rnn.training.learning.settings import named
 
 
 class SavedSettings:
@@ -42,11 +47,9 @@ class SavedSettings:
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the settings to a checkpoint; Lightning calls it."""
-        checkpoint["l2l_rnn"] = {
-            "settings": self._all_settings(),
-            "skipped_steps": self.skipped_steps,
-            "tasks_per_slice": self.slices.size,
-        }
+        add_settings(checkpoint, self._all_settings())
+        checkpoint[ENTRY]["skipped_steps"] = self.skipped_steps
+        checkpoint[ENTRY]["tasks_per_slice"] = self.slices.size
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the settings with those of a checkpoint; Lightning calls it.
@@ -55,14 +58,15 @@ class SavedSettings:
             ArgumentError: settings differ; the message lists all of them. Validation and test
                 compare the learner alone.
         """
-        saved = checkpoint.get("l2l_rnn", {})
-        now = self._all_settings()
-        if self._trainer is None or self.trainer.state.fn != "fit":
-            now = {"learner": now["learner"]}
-        check_same("MetaLearning", saved.get("settings", {}), now)
-        self.skipped_steps = int(saved.get("skipped_steps", 0))
+        saved, now = saved_settings(checkpoint), self._all_settings()
+        if saved is not None and self._trainer is not None and self.trainer.state.fn == "fit":
+            check_settings(saved, now)
+        elif saved is not None and "learner" in saved:
+            check_settings({"learner": saved["learner"]}, {"learner": now["learner"]})
+        held = checkpoint.get(ENTRY, {})
+        self.skipped_steps = int(held.get("skipped_steps", 0))
         if self.slices.automatic:
-            self.slices.size = saved.get("tasks_per_slice")
+            self.slices.size = held.get("tasks_per_slice")
 
     def _all_settings(self) -> dict[str, Any]:
         """Return the settings, and those of a `TaskData`."""

@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError
-from l2l_rnn.training.meta_gradients import BatchLoss, Slices
+from l2l_rnn.training.learning.gradients import BatchLoss, Slices
 
 # In messages of the learners about the values of losses, gradients and memories.
 _NOT_FINITE = re.compile(r"\b(nan|inf|infinite|finite)\b", re.IGNORECASE)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms import MAMLPlusPlus, MemoryLearner, ProtoNet, Reptile
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
-from l2l_rnn.training.meta_gradients import Slices
-from l2l_rnn.training.problems import Problems
+from l2l_rnn.training.learning.gradients import Slices
+from l2l_rnn.training.learning.problems import Problems
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 MakeScheduler = Callable[[torch.optim.Optimizer], Any]
