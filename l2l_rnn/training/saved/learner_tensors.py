@@ -190,7 +190,7 @@ def check_learner(who: str, learner: Any) -> None:
         isinstance(learner, nn.Module)
         and hasattr(learner, "clone")
         and hasattr(learner, "adapt")
-        and isinstance(getattr(learner, "module", None), nn.Module)
+        and isinstance(learner._modules.get("module"), nn.Module)
     ):
         raise ArgumentTypeError(
             f"{who}: learner must be a learner with clone() and adapt(), got "
