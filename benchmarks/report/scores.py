@@ -7,10 +7,11 @@ from the best, with its own `mean` and `ci95`. Results of older runs have no `di
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from torch import Tensor
+
+from l2l_rnn.training import confidence_interval
 
 Score = dict[str, Any]
 Method = dict[str, Any]
@@ -22,13 +23,8 @@ def interval(scores: Tensor) -> Score:
     Args:
         scores: the score on each task, `(N,)`.
     """
-    count = len(scores)
-    std = scores.double().std().item() if count > 1 else 0.0
-    return {
-        "mean": scores.double().mean().item(),
-        "ci95": 1.96 * std / math.sqrt(count),
-        "tasks": count,
-    }
+    mean, ci95 = confidence_interval(scores)
+    return {"mean": mean, "ci95": ci95, "tasks": len(scores)}
 
 
 def score_text(percent: bool, score: Score, sign: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -190,6 +191,16 @@ class TaskLoader(Iterator[TaskBatch]):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copying and pickling, without the background thread."""
         return {**vars(self), "_stream": None}
+
+    def restarted(self) -> TaskLoader:
+        """Return an endless loader of the same tasks, at the start of its stream.
+
+        This loader keeps its own position.
+        """
+        loader = copy.copy(self)
+        loader._state = Generator().manual_seed(self.seed).get_state()
+        loader.batches, loader._batch = None, 0
+        return loader
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the stream after the last returned batch.

@@ -88,12 +88,30 @@ class OneByOne(Draw):
         if taskset.num_tasks == -1:
             return sample_task(taskset)
         # A fixed task is drawn on first use, and must not depend on when that happens.
-        number = random.randrange(taskset.num_tasks)
+        number = self._number()
         if number not in taskset.sampled_descriptions:
             _seed_all(f"{self.seed} task {number}")
             taskset.sampled_descriptions[number] = taskset.sample_task_description()
         _seed_all(f"{seed} again")
         return sample_task(taskset, number)
+
+    def _number(self) -> int:
+        """Choose one of a fixed number of tasks, with Python's global generator."""
+        return random.randrange(self.taskset.num_tasks)
+
+
+class EachOnce(OneByOne):
+    """Draws the tasks of a task set with a fixed number of tasks in order, each once."""
+
+    first = 0
+
+    def __call__(self, generator: Generator) -> TaskBatch:
+        self._numbers = iter(range(self.first, self.first + self.tasks))
+        self.first += self.tasks
+        return super().__call__(generator)
+
+    def _number(self) -> int:
+        return next(self._numbers)
 
 
 def _seed_all(seed: str) -> None:
