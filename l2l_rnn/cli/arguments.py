@@ -33,7 +33,7 @@ class Output:
 
 def read(
     who: str, summary: str, groups: Sequence[type], examples: str, arguments: Sequence[str]
-) -> list[Any]:
+) -> tuple[list[Any], set[str]]:
     """Return the settings that the arguments and YAML files of a command give.
 
     Args:
@@ -46,7 +46,7 @@ def read(
         arguments: the arguments after the command.
 
     Returns:
-        One instance of each group.
+        One instance of each group, and the names of the settings that are not defaults.
 
     Raises:
         UsageError: an argument is unknown or has a wrong type.
@@ -77,8 +77,11 @@ def read(
         )
         if rest:
             parser.add_argument(rest, nargs="*", type=str, help=_help_of(group, rest))
-    found = parser.parse_args(rewritten(arguments, kinds))
-    return [group(**{f.name: _plain(found[f.name]) for f in fields(group)}) for group in groups]
+    typed = rewritten(arguments, kinds)
+    found = parser.parse_args(typed)
+    given = parser.parse_args(typed, defaults=False)
+    settings = [group(**{f.name: _plain(found[f.name]) for f in fields(group)}) for group in groups]
+    return settings, {name for name in kinds if given.get(name) is not None}
 
 
 def _help_of(group: type, name: str) -> str:

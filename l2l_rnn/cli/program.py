@@ -6,13 +6,13 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from l2l_rnn.cli import signals
 from l2l_rnn.cli.output import log, show
 from l2l_rnn.cli.usage import (
     CLOSED_PIPE,
@@ -71,37 +71,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     name = given[0] if given and given[0] in COMMANDS else ""
     who = f"l2l-rnn {name}".rstrip()
-    with _signals() as received, _plain_warnings(debug):
+    with signals.handled(), _plain_warnings(debug):
         try:
             code = _run(given)
             sys.stdout.flush()
             return code
-        except UsageError as error:
-            code, message = USAGE, f"{error}\nRun '{who} --help' for the flags and examples."
-        except UnknownNameError as error:
-            code, message = USAGE, str(error)
-        except KeyboardInterrupt:
-            code, message = INTERRUPTED, "interrupted"
-        except Terminated:
-            code, message = TERMINATED, "terminated"
-        except BrokenPipeError:
-            _discard_stdout()
-            return CLOSED_PIPE
-        except SystemExit as end:
-            code, message = _code_of(end, received), ""
-        except (L2LRNNError, OSError, MemoryError) as error:
-            code, message = ERROR, str(error) or type(error).__name__
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            code, message = (
-                ERROR,
-                f"unexpected error: {text}\nRun it with --debug for the traceback.",
-            )
-        if debug and code not in (0, INTERRUPTED, TERMINATED):
-            traceback.print_exc()
+        except BaseException as error:
+            if isinstance(error, BrokenPipeError):
+                _discard_stdout()
+            code, message = _outcome(error, who)
+            if debug and not signals.received and not isinstance(error, SystemExit):
+                traceback.print_exc()
     if message:
-        log(f"{who}: {message}")
+        log(f"{who}: {message.removeprefix(f'{name}: ')}")
     return code
+
+
+def _outcome(error: BaseException, who: str) -> tuple[int, str]:
+    """Return the exit code and the message for an exception.
+
+    After a signal, any exception counts as the signal's: a library that is being imported may have
+    caught the first one.
+    """
+    signal_came = signals.received[-1] if signals.received else None
+    if signal_came == signal.SIGTERM or isinstance(error, Terminated):
+        return TERMINATED, "terminated"
+    if signal_came == signal.SIGINT or isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, BrokenPipeError):
+        return CLOSED_PIPE, ""
+    if isinstance(error, SystemExit):
+        code = 0 if error.code is None else error.code
+        return (code, "") if isinstance(code, int) else (ERROR, str(code))
+    if isinstance(error, UsageError):
+        return USAGE, f"{error}\nRun '{who} --help' for the flags and examples."
+    if isinstance(error, UnknownNameError):
+        return USAGE, str(error)
+    if isinstance(error, (L2LRNNError, OSError, MemoryError)):
+        return ERROR, str(error) or type(error).__name__
+    text = f"{type(error).__name__}: {error}"
+    return ERROR, f"unexpected error: {text}\nRun it with --debug for the traceback."
 
 
 def _run(given: list[str]) -> int:
@@ -110,7 +119,7 @@ def _run(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
-        print(_HELP.format(commands="\n".join(lines), codes=EXIT_CODES).rstrip())
+        show(_HELP.format(commands="\n".join(lines), codes=EXIT_CODES).rstrip())
         return 0 if given else USAGE
     if given[0] == "--version":
         show(f"l2l-rnn {__version__}")
@@ -125,28 +134,9 @@ def _run(given: list[str]) -> int:
     from l2l_rnn.cli.arguments import read
 
     command: Any = importlib.import_module(f"l2l_rnn.cli.commands.{module}")
-    groups = read(f"l2l-rnn {name}", summary, command.GROUPS, command.EXAMPLES, rest)
-    return int(command.run(*groups))
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Turn SIGTERM into `Terminated`, and yield a list of the signals that came."""
-    received: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    groups, names = read(f"l2l-rnn {name}", summary, command.GROUPS, command.EXAMPLES, rest)
+    given = {"given": names} if name == "fit" else {}
+    return int(command.run(*groups, **given))
 
 
 @contextmanager
@@ -166,13 +156,6 @@ def _plain_warnings(debug: bool) -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = show
-
-
-def _code_of(end: SystemExit, received: list[int]) -> int:
-    """Return the exit code of a SystemExit; Lightning raises one after a signal."""
-    if received:
-        return TERMINATED if received[-1] == signal.SIGTERM else INTERRUPTED
-    return end.code if isinstance(end.code, int) else 0 if end.code is None else ERROR
 
 
 def _discard_stdout() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
 from l2l_rnn.cli.installation import missing_of_extras, versions
 from l2l_rnn.cli.output import show, show_json
@@ -48,6 +49,7 @@ def run(checks: Checks, output: Output) -> int:
         "compiled_code": _compiled_code(),
         "derivatives": [] if checks.quick else _derivatives(),
     }
+    signals.check()
     report["ok"] = all(check["passed"] for check in report["derivatives"])
     if output.json:
         show_json(report)

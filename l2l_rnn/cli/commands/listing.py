@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+import l2l_rnn
 from l2l_rnn.cli.arguments import Output
 from l2l_rnn.cli.catalog import catalog
 from l2l_rnn.cli.output import show, show_json, show_table
 from l2l_rnn.cli.usage import UsageError
+from l2l_rnn.files import read_json
 from l2l_rnn.registry import hint
+
+_WEIGHTS = Path(l2l_rnn.__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -77,5 +82,11 @@ def _card(card: dict[str, Any] | None) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def _pretrained() -> dict[str, Any]:
-    return {}
+def _pretrained() -> dict[str, str]:
+    """Return the bundled models with their descriptions, without an import of torch."""
+    found = {}
+    for config in sorted(_WEIGHTS.glob("*/config.json")):
+        content = read_json("list", config)
+        lines = str(content.get("description") or "").strip().splitlines()
+        found[config.parent.name] = lines[0] if lines else ""
+    return found
