@@ -13,7 +13,11 @@ from torch.nn import functional as F
 
 from benchmarks.few_shot.methods.adam import adam_on_support
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.methods.protonet import fitted_prior, prototype_scores
+from benchmarks.few_shot.methods.protonet import (
+    fitted_prior,
+    prototype_learner,
+    prototype_scores,
+)
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
@@ -180,11 +184,12 @@ class PretrainedPrior(ClassificationMethod):
             for number in range(self.members)
         ]
         self.encoders = [encoder for encoder, _ in trained]
-        self.priors = [
+        priors = [
             fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
+        self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
         return combined([history for _, history in trained])
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        return prototype_scores(self.encoders, self.priors, batch, self.problem.spec.ways)
+        return prototype_scores(self.learner, batch)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet
+from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
-from l2l_rnn.training.adaptation import EachTask, Loss, adapted, default_loss, own_steps
+from l2l_rnn.training.adaptation import Loss, adapted, default_loss, own_steps
 from l2l_rnn.training.evaluation.evaluation import Evaluation
 from l2l_rnn.training.evaluation.isolation import evaluating
 from l2l_rnn.training.evaluation.metrics import Score
@@ -178,37 +178,43 @@ class Run:
 
     def _outputs(self, batch: TaskBatch) -> list[Tensor]:
         """Return the outputs for the queries after each number of steps."""
-        found: dict[int, Tensor] = {}
-        if 0 in self.after:
-            found[0] = self._predict(self._unadapted(len(batch)), batch.query_x)
-        if self.after != [0]:
-            with torch.set_grad_enabled(takes_gradients(self.learner)):
-                copy = self._adapted(batch, found)
-            found.setdefault(self.after[-1], self._predict(copy, batch.query_x))
-        return [found[min(k, max(found))] for k in self.after]
+        x, y, queries, mask = batch.support_x, batch.support_y, batch.query_x, batch.support_mask
+        if isinstance(self.learner, (MAML, ProtoNet, MemoryLearner)):
+            return self._outputs_of(x, y, queries, mask, len(batch))
+        masks = [None] * len(batch) if mask is None else mask
+        each = [self._outputs_of(*task, None) for task in zip(x, y, queries, masks, strict=True)]
+        return [torch.stack(outputs) for outputs in zip(*each, strict=True)]
 
-    def _adapted(self, batch: TaskBatch, found: dict[int, Tensor]) -> Any:
-        """Return adapted clones, and record the outputs after the steps before the last."""
+    def _outputs_of(
+        self, x: Tensor, y: Tensor, queries: Tensor, mask: Tensor | None, tasks: int | None
+    ) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
 
         def record(step: int, learner: Any) -> None:
             if step in self.after:
-                found[step] = self._predict(learner, batch.query_x)
+                found[step] = self._predict(learner, queries)
 
-        return adapted(
-            self.learner,
-            batch.support_x,
-            batch.support_y,
-            tasks=len(batch),
-            steps=self.after[-1],
-            loss=self.loss,
-            mask=batch.support_mask,
-            after_step=record if len(self.after) > 1 else None,
-        )
-
-    def _unadapted(self, tasks: int) -> Any:
-        if isinstance(self.learner, (MAML, ProtoNet, MemoryLearner)):
-            return self.learner.clone(tasks=tasks)
-        return EachTask([self.learner.clone() for _ in range(tasks)])
+        masks: dict[str, Any] = {} if mask is None else {"mask": mask}
+        if 0 in self.after:
+            copy: Any = self.learner.clone(**({} if tasks is None else {"tasks": tasks}))
+            if isinstance(copy, ProtoMAML):
+                copy.write(x, y, **masks)
+            record(0, copy)
+        if self.after[-1] > 0:
+            with torch.set_grad_enabled(takes_gradients(self.learner)):
+                copy = adapted(
+                    self.learner,
+                    x,
+                    y,
+                    tasks=tasks,
+                    steps=self.after[-1],
+                    loss=self.loss,
+                    after_step=record if len(self.after) > 1 else None,
+                    **masks,
+                )
+            found.setdefault(self.after[-1], self._predict(copy, queries))
+        # A ProtoNet adapts once, whatever the number of steps.
+        return [found[k] if k in found else found[self.after[-1]] for k in self.after]
 
     @staticmethod
     def _predict(learner: Any, x: Tensor) -> Tensor:

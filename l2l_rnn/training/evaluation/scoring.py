@@ -11,7 +11,7 @@ from l2l_rnn.algorithms.inner_loop.checks import listed
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 from l2l_rnn.training.evaluation.metrics import METRICS, Score
-from l2l_rnn.training.evaluation.tasks import EvaluationTasks, check_tasks
+from l2l_rnn.training.evaluation.tasks import EvaluationTasks, check_tasks, has_classes
 
 
 class Scorer:
@@ -27,7 +27,7 @@ class Scorer:
         self, who: str, drawn: EvaluationTasks, score: str | Score | Sequence[str | Score] | None
     ) -> None:
         y, family = drawn.first.query_y, drawn.family
-        self.classes = y.ndim == 2 and not (y.is_floating_point() or y.is_complex())
+        self.classes = has_classes(y)
         check_tasks(who, drawn.first, self.classes)
         if score is None:
             score = "accuracy" if self.classes else "mse" if family is None else "error"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ class EvaluationTasks:
     Args:
         who: begins error messages.
         taskset, shots, tasks, ways, queries, seed: as in `evaluate`.
+        first_shots: keeps only the first support examples of each class, or of each task if there
+            are no classes; None keeps all.
         options: other arguments of a `TaskLoader`.
 
     Attributes:
@@ -44,6 +47,8 @@ class EvaluationTasks:
         ways: Any,
         queries: Any,
         seed: int,
+        *,
+        first_shots: int | None = None,
         **options: Any,
     ) -> None:
         self.count = check_int(who, "tasks", tasks)
@@ -55,7 +60,7 @@ class EvaluationTasks:
         if isinstance(batches, Sequence) and batches and isinstance(batches[0], TaskBatch):
             _check_none(who, "task batches", given)
             self.count = min(self.count, sum(map(len, batches)))
-            blocks = iter(batches)
+            blocks: Iterator[TaskBatch] = iter(batches)
             self.settings |= {"taskset": "task batches", "seed": None}
         elif isinstance(taskset, TaskLoader):
             _check_none(who, "a TaskLoader", given)
@@ -68,6 +73,9 @@ class EvaluationTasks:
                     "batches, got None; set it, for example shots=5"
                 )
             blocks = self._blocks(taskset, shots, queries, ways, seed, options)
+        if first_shots is not None:
+            self.settings["shots"] = first_shots
+            blocks = (first_support(block, first_shots) for block in blocks)
         self.first = next(blocks)
         self._blocks_left: Iterator[TaskBatch] = blocks
         self._digest = hashlib.blake2b(digest_size=16)
@@ -153,6 +161,43 @@ class EvaluationTasks:
                     rows = part if mask is None else part[mask[n]]
                     self._digest.update(f"{tuple(rows.shape)} {rows.dtype}".encode())
                     self._digest.update(_bytes(rows))
+
+
+def has_classes(y: Tensor) -> bool:
+    """Tell whether targets are classes: one integer for each example."""
+    return y.ndim == 2 and not (y.is_floating_point() or y.is_complex())
+
+
+def first_support(batch: TaskBatch, shots: int) -> TaskBatch:
+    """Return the tasks with the first support examples of each class.
+
+    Args:
+        batch: the tasks.
+        shots: support examples per class, or per task if the targets are not classes. A class with
+            fewer examples keeps them all.
+
+    Example:
+        >>> x, y = torch.arange(6).view(1, 6, 1), torch.tensor([[0, 0, 1, 1, 1, 0]])
+        >>> first_support(TaskBatch(x, y, x, y), 2).support_x.flatten()
+        tensor([0, 1, 2, 3])
+    """
+    y, mask = batch.support_y, batch.support_mask
+    real = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device) if mask is None else mask
+    before = real.unsqueeze(1).expand(-1, y.shape[1], -1).tril(-1)  # (N, B, B)
+    if has_classes(y):
+        before = before & (y.unsqueeze(2) == y.unsqueeze(1))
+    kept = real & (before.sum(-1) < shots)
+    counts = kept.sum(1)
+    rows = (~kept).long().argsort(dim=1, stable=True)[:, : int(counts.max())]
+    task = torch.arange(len(batch), device=y.device).unsqueeze(1)
+    places = batch.support_indices
+    return replace(
+        batch,
+        support_x=batch.support_x[task, rows],
+        support_y=y[task, rows],
+        support_indices=None if places is None else places[task, rows],
+        support_mask=None if bool((counts == counts[0]).all()) else kept[task, rows],
+    )
 
 
 def check_tasks(who: str, batch: TaskBatch, classes: bool) -> None:
