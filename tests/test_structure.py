@@ -21,7 +21,7 @@ FLOORS = [
     {"algorithms", "tasksets"},
     {"training"},
     {"analysis", "estimators"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 
 

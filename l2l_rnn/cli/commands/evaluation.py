@@ -1,0 +1,130 @@
+"""`l2l-rnn evaluate`: the scores of a saved model on test tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from l2l_rnn.cli import signals
+from l2l_rnn.cli.arguments import Output
+from l2l_rnn.cli.contradictions import check_data, out_of_range, unknown_names
+from l2l_rnn.cli.output import log, show, show_json, show_table
+from l2l_rnn.cli.settings import DataSettings
+from l2l_rnn.cli.usage import refuse
+
+
+@dataclass(frozen=True)
+class Model:
+    """Model.
+
+    Args:
+        model: folder of a saved model, name of a bundled one, or id on the Hugging Face Hub
+    """
+
+    positional: ClassVar[bool] = True
+    model: str
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Evaluation.
+
+    Args:
+        shots: labeled examples of each class; several give one row each
+        tasks: test tasks
+        ways: classes of a task
+        queries: examples of each class to predict
+        adaptation_steps: gradient steps or writes; those of the model by default
+        scores: scores of classes: accuracy, f1, ece, brier, nll; of values: error, mse, mae
+        split: which part of the tasks; test by default, and all texts for --data
+        compare: another model; prints the paired difference on the same tasks
+        seed: seed of the tasks
+        device: cpu, gpu, cuda:N or mps
+    """
+
+    shots: list[int] | int = 5
+    tasks: int = 600
+    ways: int = 5
+    queries: int = 10
+    adaptation_steps: int | None = None
+    scores: list[str] | str | None = None
+    split: Literal["train", "validation", "test", "all"] | None = None
+    compare: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
+GROUPS = (Model, DataSettings, EvaluationSettings, Output)
+EXAMPLES = """
+  l2l-rnn evaluate languages --taskset languages --shots 1,5 --tasks 600
+  l2l-rnn evaluate posts-model --data new-posts.csv --text text --label label
+  l2l-rnn evaluate posts-model --data posts.csv --text text --label label --split test
+  l2l-rnn evaluate one-model --taskset intents --compare another-model
+  l2l-rnn evaluate languages --taskset languages --scores accuracy f1 ece --json
+"""
+
+
+def run(model: Model, data: DataSettings, settings: EvaluationSettings, output: Output) -> int:
+    """Print the scores for each number of shots."""
+    shots = [settings.shots] if isinstance(settings.shots, int) else settings.shots
+    problems = [*check_data(data), *unknown_names(taskset=data.taskset), *out_of_range(settings)]
+    if settings.split == "all" and data.data is None:
+        problems.append("--split all is only for --data")
+    if data.tokenizer is not None:
+        problems.append("--tokenizer is not a setting of evaluate: the model has its own")
+    refuse(problems)
+    log("importing torch")
+    from l2l_rnn.cli.devices import usable_device
+    from l2l_rnn.cli.evaluation import evaluated
+    from l2l_rnn.training import compare
+
+    signals.check()
+    device = usable_device(settings.device)
+    results = []
+    for number in shots:
+        names = [model.model] if settings.compare is None else [model.model, settings.compare]
+        found = {}
+        for name in names:
+            log(f"evaluating {name} with {number} shots on {settings.tasks} tasks")
+            found[name] = evaluated(name, data, settings, number, device)
+        paired = compare(*found.values()) if len(found) == 2 else None
+        results.append((number, found, paired))
+    if output.json:
+        show_json([_as_json(*result) for result in results])
+    else:
+        _show(results)
+    return 0
+
+
+def _as_json(shots: int, found: dict[str, Any], paired: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "shots": shots,
+        "models": {name: evaluation.to_json() for name, evaluation in found.items()},
+    }
+    if paired is not None:
+        result["difference"] = {
+            "score": paired.score,
+            "mean": paired.mean,
+            "ci95": paired.ci95,
+            "significant": paired.significant,
+        }
+    return result
+
+
+def _show(results: list[Any]) -> None:
+    rows = [
+        (name, shots, evaluation.tasks, *_cells(evaluation))
+        for shots, found, _ in results
+        for name, evaluation in found.items()
+    ]
+    first = next(iter(results[0][1].values()))
+    show_table(rows, ("model", "shots", "tasks", *first.summary(), "ms per task"))
+    for shots, found, paired in results:
+        if paired is not None:
+            first_name, second_name = found
+            show(f"{first_name} minus {second_name}, {shots} shots: {paired}")
+
+
+def _cells(evaluation: Any) -> list[str]:
+    scores = [f"{one['mean']:.3f} ± {one['ci95']:.3f}" for one in evaluation.summary().values()]
+    return [*scores, f"{1000 * evaluation.seconds_per_task:.1f}"]
