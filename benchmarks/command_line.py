@@ -88,6 +88,12 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         metavar="METHOD[,METHOD...]",
         help="run these methods; '*' stands for any text, as in 'LSTM*'; --resume adds the others",
     )
+    run.add_argument(
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="save the learner of the only method, for l2l_rnn.training.Pretrained",
+    )
     earlier = run.add_mutually_exclusive_group()
     earlier.add_argument(
         "--resume",
@@ -147,6 +153,7 @@ def _run(options: argparse.Namespace) -> int:
         why = f"not writable ({error.strerror}); choose another folder"
         raise ArgumentError(f"--out {options.out}: {why}") from error
     how = {"only": options.only, "resume": options.resume, "restart": options.restart}
+    how["save"] = options.save
     try:
         runner.run(spec, form, options.seed, device, options.out, **how)
     except ArgumentError:
@@ -164,7 +171,7 @@ def _continuation(options: argparse.Namespace) -> str:
     """Return the command that continues a run."""
     words = ["run", options.name]
     words += ["--quick"] * options.quick + ["--full"] * options.full
-    given = {"seed": 0, "device": "cpu", "only": "*", "out": RESULTS}
+    given = {"seed": 0, "device": "cpu", "only": "*", "out": RESULTS, "save": None}
     for name, default in given.items():
         value: Any = getattr(options, name)
         if value != default:

@@ -15,6 +15,7 @@ import torch
 from benchmarks import report
 from benchmarks.few_shot.problems.problem import Problem, seed_everything
 from benchmarks.few_shot.progress import Progress
+from benchmarks.few_shot.saving import check_can_save, save_learner
 from benchmarks.few_shot.selection import selected
 from benchmarks.few_shot.shared_trainings import SharedTrainings
 from benchmarks.few_shot.spec import Entry, Spec
@@ -34,6 +35,7 @@ def run(
     only: str = "*",
     resume: bool = False,
     restart: bool = False,
+    save: Path | None = None,
 ) -> dict[str, Any]:
     """Run a spec, print its table, save its JSON and figure, and return the result.
 
@@ -49,14 +51,18 @@ def run(
         only: the methods to run, see `selected`.
         resume: whether to keep the methods that an earlier run has finished.
         restart: whether to discard them.
+        save: folder for the learner of the only chosen method; None does not save it.
 
     Raises:
         ArgumentError: another run is writing to the folder; an earlier run had other settings; or
             there is an earlier run, and neither `resume` nor `restart` is set.
         UnknownNameError: `only` has an unknown method.
+        ArgumentError: the chosen methods do not have one learner to save.
         OSError: the folder is not writable.
     """
     chosen = selected(spec.entries[form], only)
+    if save is not None:
+        check_can_save(chosen)
     out.mkdir(parents=True, exist_ok=True)
     with report.only_writer(out / f"{spec.name}-{form}.json"):
         files = UnfinishedResult(out, spec.name, form)
@@ -64,7 +70,7 @@ def run(
         experiment = Experiment(spec, form, seed, device, files)
         if earlier is not None:
             experiment.continue_from(earlier)
-        experiment.run(chosen)
+        experiment.run(chosen, save)
         return experiment.report(out)
 
 
@@ -108,19 +114,24 @@ class Experiment:
         self.result["methods"] = earlier["methods"]
         self.start -= earlier["seconds"]
 
-    def run(self, chosen: tuple[Entry, ...]) -> None:
-        """Train and evaluate the chosen methods that are not in the result yet."""
+    def run(self, chosen: tuple[Entry, ...], save: Path | None = None) -> None:
+        """Train and evaluate the chosen methods that are not in the result yet.
+
+        Args:
+            chosen: the methods.
+            save: folder for the learner of the only one; None does not save it.
+        """
         self._save()
         todo = [entry for entry in chosen if entry.label in self.result["unfinished"]]
         left = TimeLeft(time_limits(todo, self.problem.shared.is_saved))
         progress = Progress(left, len(chosen))
         for entry in todo:
             with progress.method(entry.label):
-                row = self._measure(entry, progress)
+                row = self._measure(entry, progress, save)
             self.result["methods"].append(row)
             self._save()
 
-    def _measure(self, entry: Entry, progress: Progress) -> dict[str, Any]:
+    def _measure(self, entry: Entry, progress: Progress, save: Path | None) -> dict[str, Any]:
         """Train and evaluate one method, and return its row of the result."""
         problem = self.problem
         seed_everything(problem.seed)
@@ -141,7 +152,7 @@ class Experiment:
             for column, interval in intervals.items()
         )
         print(f"{entry.label}: {shown}", flush=True)
-        return {
+        row = {
             **_settings(entry),
             "scores": intervals,
             "task_scores": {column: values.tolist() for column, values in scores.items()},
@@ -150,6 +161,10 @@ class Experiment:
             "training": history.to_json() if history else None,
             **_plain(method.details()),
         }
+        if save is not None:
+            save_learner(method, entry, row, self.result["form"], save)
+            print(f"Saved the learner in {save}", flush=True)
+        return row
 
     def _save(self) -> None:
         """Save the result, with the methods in the order of the spec."""

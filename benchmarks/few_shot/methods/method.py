@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -57,9 +57,18 @@ class Method(ABC):
 
 
 class ClassificationMethod(Method):
-    """A method of few-shot classification."""
+    """A method of few-shot classification.
+
+    Attributes:
+        has_learner: whether `train` sets `learner`, which can be saved.
+        learner: the trained learner.
+        adaptation_steps: its steps or writes for a test task; None uses the learner's own number.
+    """
 
     problem: ClassificationProblem
+    has_learner: ClassVar[bool] = False
+    learner: Any
+    adaptation_steps: int | None = None
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:

@@ -38,6 +38,8 @@ class ProtoNetMethod(ClassificationMethod):
         prior_examples: maximum number of examples per training class to fit the prior.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: ClassificationProblem,

@@ -183,6 +183,8 @@ class PretrainedPrior(TransferMethod):
         prior_examples: maximum number of examples per training class to fit the prior.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: ClassificationProblem,
