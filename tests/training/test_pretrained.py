@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import l2l_rnn
-from l2l_rnn.algorithms import ANIL, MAML, ProtoNet
+from l2l_rnn.algorithms import ANIL, MAML, MetaSGD, PerTensorLR, ProtoNet
 from l2l_rnn.configuration import CONFIGURABLE, configurable
 from l2l_rnn.data import CharacterVocabulary
 from l2l_rnn.errors import (
@@ -418,6 +418,25 @@ def test_contradicting_arguments(options, error, match):
         Pretrained(**{"learner": make("ProtoNet"), **options})
     with pytest.raises(ArgumentError, match="series of 2 channels, got token ids"):
         Pretrained(ProtoNet(SequenceEncoder(input_size=2), 2), TEXTS)
+
+
+def test_learners_that_their_arguments_do_not_describe(tmp_path):
+    learned = MAML(classifier(), torch.nn.Parameter(torch.tensor(0.1)))
+    with pytest.raises(ArgumentError, match=r"\(learner, arguments\): lr: \(\), none"):
+        Pretrained(learned).save_pretrained(tmp_path / "model")
+    changed = make("MAML")
+    changed.module.head = torch.nn.Linear(5, 7)
+    with pytest.raises(ArgumentError, match=r"head\.weight: \(7, 5\), \(3, 5\)"):
+        Pretrained(changed).save_pretrained(tmp_path / "model")
+    rates = MetaSGD(model := classifier(), lrs=[torch.ones_like(p) for p in model.parameters()])
+    with pytest.raises(ArgumentError, match="numbers instead of tensors"):
+        Pretrained(rates).save_pretrained(tmp_path / "model")
+    model = torch.nn.Linear(4, 3)
+    of_one = MAML(model, PerTensorLR(model, 0.1))  # one class in two places
+    Pretrained(of_one).save_pretrained(tmp_path / "model")
+    loaded = Pretrained.from_pretrained(tmp_path / "model", model=torch.nn.Linear(4, 3)).learner
+    x = torch.randn(2, 4)
+    assert torch.equal(loaded(x), of_one(x))
 
 
 def test_devices_that_are_missing_are_named(folder):
