@@ -107,7 +107,7 @@ def train(
         with signals.deferred(functools.partial(_stop, trainer)):
             trainer.fit(module, data, ckpt_path=None if start is None else str(start))
         best = folder / CHECKPOINTS / _BEST
-        score = trainer.checkpoint_callback.best_model_score
+        score: Any = getattr(trainer.checkpoint_callback, "best_model_score", None)
         validated = progress.history[-1]["step"] if progress.history else -1
         if validated != trainer.global_step:  # the last steps were not a whole epoch
             last = trainer.validate(module, data, verbose=False)[0]["val_score"]
