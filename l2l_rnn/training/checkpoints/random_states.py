@@ -72,7 +72,7 @@ class RandomStates(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._trainer: pl.Trainer | None = None
+        self.trainer: pl.Trainer | None = None
         self._pending: dict[str, Any] | None = None
 
     @property
@@ -82,12 +82,12 @@ class RandomStates(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Forget what an earlier stage loaded."""
-        self._trainer, self._pending = trainer, None
+        self.trainer, self._pending = trainer, None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all processes; all must call it."""
         own = random_states()
-        trainer = self._trainer
+        trainer = self.trainer
         if trainer is None or trainer.world_size == 1:
             return {"ranks": [own]}
         return {"ranks": _gathered(trainer, own)}
