@@ -200,7 +200,7 @@ def test_masked_batches():
     ]
     batch = TaskBatch.joined(single)
     scores = ("accuracy", "f1", "ece", "brier", "nll")
-    for name in ("MAML", "learn2learn"):
+    for name in ("MAML", "learn2learn", "hybrid", "ProtoNet", "ProtoMAML", "memory"):
         learner = LEARNERS[name]()
         together = evaluate(learner, batch, score=scores, steps=2)
         for n, task in enumerate(single):
