@@ -13,6 +13,7 @@ Subpackages:
 - `l2l_rnn.data`: datasets, vocabularies, task batches and the `TaskLoader`.
 - `l2l_rnn.functional`: the recurrences, losses and addressing functions as pure functions.
 - `l2l_rnn.analysis`: gradient flow, memory traces, and the examples behind a prediction.
+- `l2l_rnn.estimators`: few-shot classifiers with scikit-learn's interface: fit, predict, save.
 - `l2l_rnn.errors`: the exceptions, with the base class `L2LRNNError`.
 
 Subpackages are imported at first use, so that `import l2l_rnn` is fast.
@@ -36,6 +37,7 @@ _SUBMODULES = (
     "analysis",
     "data",
     "errors",
+    "estimators",
     "functional",
     "memory",
     "models",
