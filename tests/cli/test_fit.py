@@ -12,8 +12,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from l2l_rnn.cli import main, progress
-from l2l_rnn.cli.learners import LEARNERS
+from l2l_rnn.cli import main
+from l2l_rnn.cli.fitting import progress
+from l2l_rnn.cli.fitting.learners import LEARNERS
 from l2l_rnn.training import Pretrained
 
 ROOT = Path(__file__).parents[2]

@@ -72,7 +72,7 @@ def test_a_file_that_does_not_exist_and_a_folder(tmp_path):
 
 @pytest.mark.parametrize("value", ["", "  ", None, float("nan")])
 def test_missing_values_are_named_by_row(value):
-    with pytest.raises(DataError, match="row 2 of a.csv must have a value in the column 'text'"):
+    with pytest.raises(DataError, match=r"row 2 of a\.csv must have a value in the column 'text'"):
         check_present("me", "a.csv", "text", ["a", "b", value])
 
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.contradictions import check_data, out_of_range, unknown_names
+from l2l_rnn.cli.fitting.contradictions import check_data, out_of_range, unknown_names
+from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.output import log, show, show_json, show_table
-from l2l_rnn.cli.settings import DataSettings
 from l2l_rnn.cli.usage import refuse
 
 
@@ -74,8 +74,8 @@ def run(model: Model, data: DataSettings, settings: EvaluationSettings, output: 
         problems.append("--tokenizer is not a setting of evaluate: the model has its own")
     refuse(problems)
     log("importing torch")
-    from l2l_rnn.cli.devices import usable_device
-    from l2l_rnn.cli.evaluation import evaluated
+    from l2l_rnn.cli.installation.devices import usable_device
+    from l2l_rnn.cli.saved_models.evaluation import evaluated
     from l2l_rnn.training import compare
 
     signals.check()

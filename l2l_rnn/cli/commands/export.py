@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.contradictions import out_of_range
+from l2l_rnn.cli.fitting.contradictions import out_of_range
 from l2l_rnn.cli.output import log, show, show_json
 from l2l_rnn.cli.usage import UsageError, refuse
 
@@ -61,7 +61,7 @@ def run(settings: ExportSettings, output: Output) -> int:
         raise UsageError("--to is missing: name the file or folder to write")
     refuse(list(out_of_range(settings)))
     log("importing torch")
-    from l2l_rnn.cli.exports import write_export
+    from l2l_rnn.cli.saved_models.exports import write_export
 
     signals.check()
     result = write_export(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from l2l_rnn.cli.settings import DataSettings
+from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.usage import UsageError
 from l2l_rnn.errors import DataError, UnknownNameError
 from l2l_rnn.tasksets import BenchmarkTasksets, TaskFamily, from_hf, get_tasksets, tasksets_of
@@ -62,7 +62,7 @@ def open_tasks(
         DataError: the data cannot be read, or has too few classes or texts.
         UsageError: the task set has inputs or targets that no learner of `fit` takes.
     """
-    counts = {
+    counts: dict[str, Any] = {
         "train_ways": train_ways,
         "train_samples": shots + queries,
         "test_ways": ways,
@@ -99,7 +99,7 @@ def open_tasks(
 
 
 def _named(
-    name: str, counts: dict[str, int], root: str, options: dict[str, Any], pipeline: Any
+    name: str, counts: dict[str, Any], root: str, options: dict[str, Any], pipeline: Any
 ) -> BenchmarkTasksets:
     if pipeline is not None and "vocabulary" not in options:
         with contextlib.suppress(UnknownNameError):  # a task set without texts

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
-from l2l_rnn.cli.settings import EncoderSettings, LearnerSettings
+from l2l_rnn.cli.fitting.settings import EncoderSettings, LearnerSettings
 from l2l_rnn.cli.usage import UsageError, refuse
 from l2l_rnn.registry import hint
 
