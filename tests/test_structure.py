@@ -21,7 +21,8 @@ FLOORS = [
     {"algorithms", "tasksets"},
     {"training"},
     {"analysis", "estimators"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 
 

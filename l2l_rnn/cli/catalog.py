@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from l2l_rnn.cli.learners import LEARNERS
+from l2l_rnn.cli.fitting.learners import LEARNERS
 from l2l_rnn.cli.output import show
 
 FILE = Path(__file__).with_name("catalog.json")

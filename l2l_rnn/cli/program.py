@@ -135,8 +135,8 @@ def _run(given: list[str]) -> int:
 
     command: Any = importlib.import_module(f"l2l_rnn.cli.commands.{module}")
     groups, names = read(f"l2l-rnn {name}", summary, command.GROUPS, command.EXAMPLES, rest)
-    given = {"given": names} if name == "fit" else {}
-    return int(command.run(*groups, **given))
+    options: dict[str, Any] = {"given": names} if name == "fit" else {}
+    return int(command.run(*groups, **options))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 def read_columns(who: str, path: str, needed: Sequence[str], wanted: Sequence[str] = ()) -> Any:
-    """Return columns of a file as lists, by name.
+    r"""Return columns of a file as lists, by name.
 
     Args:
         who: begins error messages.
@@ -37,7 +37,7 @@ def read_columns(who: str, path: str, needed: Sequence[str], wanted: Sequence[st
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "a.csv"
-        ...     _ = file.write_text("text,label\\nhello,en\\n")
+        ...     _ = file.write_text("text,label\nhello,en\n")
         ...     read_columns("me", str(file), ["text"], ["label", "author"])
         {'text': ['hello'], 'label': ['en']}
     """

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2l_rnn.cli import derivatives, installation, main
-from l2l_rnn.cli.derivatives import check_derivatives
+from l2l_rnn.cli import main
+from l2l_rnn.cli.installation import derivatives, packages
+from l2l_rnn.cli.installation.derivatives import check_derivatives
 from l2l_rnn.nn import LSTM
 
 ROOT = Path(__file__).parents[2]
@@ -100,9 +101,9 @@ def test_a_missing_extra_comes_with_the_command(monkeypatch, capsys):
 def test_extras_come_from_the_metadata_or_the_checkout(metadata, extras, monkeypatch):
     def requires(name):
         if metadata is None:
-            raise installation.PackageNotFoundError(name)
+            raise packages.PackageNotFoundError(name)
         return metadata
 
-    monkeypatch.setattr(installation, "requires", requires)
-    found = installation.missing_of_extras()
+    monkeypatch.setattr(packages, "requires", requires)
+    found = packages.missing_of_extras()
     assert "hub" in found if extras is None else found == extras

@@ -6,7 +6,7 @@ import pytest
 
 from l2l_rnn import algorithms
 from l2l_rnn.cli import catalog, main
-from l2l_rnn.cli.learners import LEARNERS
+from l2l_rnn.cli.fitting.learners import LEARNERS
 from l2l_rnn.tasksets import list_tasksets
 
 

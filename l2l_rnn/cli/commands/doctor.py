@@ -11,7 +11,7 @@ from typing import Any
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.installation import missing_of_extras, versions
+from l2l_rnn.cli.installation.packages import missing_of_extras, versions
 from l2l_rnn.cli.output import show, show_json
 
 
@@ -102,7 +102,7 @@ def _compiled_code() -> dict[str, dict[str, Any]]:
 
 
 def _derivatives() -> list[dict[str, Any]]:
-    from l2l_rnn.cli.derivatives import check_derivatives
+    from l2l_rnn.cli.installation.derivatives import check_derivatives
 
     start = time.perf_counter()
     found = [{**check._asdict(), "passed": check.passed} for check in check_derivatives()]

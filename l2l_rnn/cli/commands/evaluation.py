@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.contradictions import check_data, out_of_range, unknown_names
+from l2l_rnn.cli.fitting.contradictions import check_data, out_of_range, unknown_names
+from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.output import log, show, show_json, show_table
-from l2l_rnn.cli.settings import DataSettings
 from l2l_rnn.cli.usage import refuse
 
 
@@ -74,20 +74,20 @@ def run(model: Model, data: DataSettings, settings: EvaluationSettings, output: 
         problems.append("--tokenizer is not a setting of evaluate: the model has its own")
     refuse(problems)
     log("importing torch")
-    from l2l_rnn.cli.devices import usable_device
-    from l2l_rnn.cli.evaluation import evaluated
+    from l2l_rnn.cli.installation.devices import usable_device
+    from l2l_rnn.cli.saved_models.evaluation import evaluated
     from l2l_rnn.training import compare
 
     signals.check()
     device = usable_device(settings.device)
+    names = [model.model] if settings.compare is None else [model.model, settings.compare]
     results = []
     for number in shots:
-        names = [model.model] if settings.compare is None else [model.model, settings.compare]
-        found = {}
+        found = []
         for name in names:
             log(f"evaluating {name} with {number} shots on {settings.tasks} tasks")
-            found[name] = evaluated(name, data, settings, number, device)
-        paired = compare(*found.values()) if len(found) == 2 else None
+            found.append((name, evaluated(name, data, settings, number, device)))
+        paired = None if len(found) == 1 else compare(found[0][1], found[1][1])
         results.append((number, found, paired))
     if output.json:
         show_json([_as_json(*result) for result in results])
@@ -96,18 +96,14 @@ def run(model: Model, data: DataSettings, settings: EvaluationSettings, output: 
     return 0
 
 
-def _as_json(shots: int, found: dict[str, Any], paired: Any) -> dict[str, Any]:
+def _as_json(shots: int, found: list[Any], paired: Any) -> dict[str, Any]:
     result: dict[str, Any] = {
         "shots": shots,
-        "models": {name: evaluation.to_json() for name, evaluation in found.items()},
+        "models": [{"model": name, **evaluation.to_json()} for name, evaluation in found],
     }
     if paired is not None:
-        result["difference"] = {
-            "score": paired.score,
-            "mean": paired.mean,
-            "ci95": paired.ci95,
-            "significant": paired.significant,
-        }
+        names = ("score", "mean", "ci95", "significant")
+        result["difference"] = {name: getattr(paired, name) for name in names}
     return result
 
 
@@ -115,14 +111,13 @@ def _show(results: list[Any]) -> None:
     rows = [
         (name, shots, evaluation.tasks, *_cells(evaluation))
         for shots, found, _ in results
-        for name, evaluation in found.items()
+        for name, evaluation in found
     ]
-    first = next(iter(results[0][1].values()))
-    show_table(rows, ("model", "shots", "tasks", *first.summary(), "ms per task"))
+    scores = results[0][1][0][1].summary()
+    show_table(rows, ("model", "shots", "tasks", *scores, "ms per task"))
     for shots, found, paired in results:
         if paired is not None:
-            first_name, second_name = found
-            show(f"{first_name} minus {second_name}, {shots} shots: {paired}")
+            show(f"{found[0][0]} minus {found[1][0]}, {shots} shots: {paired}")
 
 
 def _cells(evaluation: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.contradictions import out_of_range
+from l2l_rnn.cli.fitting.contradictions import out_of_range
 from l2l_rnn.cli.output import log, show, show_json
 from l2l_rnn.cli.usage import UsageError, refuse
 
@@ -23,7 +23,7 @@ class ExportSettings:
         to: file or folder to write; it must not exist
         dtype: type of the numbers in the format pretrained
         batch: sequences in a call, fixed in the format torch_export
-        length: steps of a sequence, fixed in the format torch_export; the model's longest by default
+        length: steps of a sequence, fixed in torch_export; the model's longest by default
     """
 
     positional: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class ExportSettings:
 
 GROUPS = (ExportSettings, Output)
 EXAMPLES = """
-  l2l-rnn export posts-model --to posts                             # to hand on, without checkpoints
+  l2l-rnn export posts-model --to posts                             # without checkpoints
   l2l-rnn export posts-model --to posts-half --dtype float16
   l2l-rnn export posts-model --format torchscript --to encoder.pt
   l2l-rnn export languages --format onnx --to encoder.onnx          # needs the package onnx
@@ -61,7 +61,7 @@ def run(settings: ExportSettings, output: Output) -> int:
         raise UsageError("--to is missing: name the file or folder to write")
     refuse(list(out_of_range(settings)))
     log("importing torch")
-    from l2l_rnn.cli.exports import write_export
+    from l2l_rnn.cli.saved_models.exports import write_export
 
     signals.check()
     result = write_export(

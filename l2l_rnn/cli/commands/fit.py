@@ -9,22 +9,22 @@ from typing import Any
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.contradictions import check_settings
-from l2l_rnn.cli.output import log, show, show_json
-from l2l_rnn.cli.run_folder import (
+from l2l_rnn.cli.fitting.contradictions import check_settings
+from l2l_rnn.cli.fitting.run_folder import (
     check_new,
     locked,
     resumed,
     saved_settings,
     write_settings,
 )
-from l2l_rnn.cli.settings import (
+from l2l_rnn.cli.fitting.settings import (
     DataSettings,
     EncoderSettings,
     FolderSettings,
     LearnerSettings,
     TrainingSettings,
 )
+from l2l_rnn.cli.output import log, show, show_json
 
 GROUPS = (DataSettings, LearnerSettings, EncoderSettings, TrainingSettings, FolderSettings, Output)
 EXAMPLES = """
@@ -57,7 +57,7 @@ def run(*groups: Any, given: Collection[str]) -> int:
 def _import() -> None:
     """Import torch and Lightning before the folder is touched."""
     log("importing torch")
-    importlib.import_module("l2l_rnn.cli.training_run")
+    importlib.import_module("l2l_rnn.cli.fitting.training_run")
     signals.check()
 
 
@@ -77,11 +77,11 @@ def _run(path: Any, groups: Any, output: Output, *, saved_before: bool) -> int:
     data, learner_settings, encoder, training, *_ = groups
     import torch
 
-    from l2l_rnn.cli.devices import usable_device
-    from l2l_rnn.cli.learners import make_learner
-    from l2l_rnn.cli.results import is_finished, save_run
-    from l2l_rnn.cli.tasks import open_tasks
-    from l2l_rnn.cli.training_run import train
+    from l2l_rnn.cli.fitting.learners import make_learner
+    from l2l_rnn.cli.fitting.results import is_finished, save_run
+    from l2l_rnn.cli.fitting.tasks import open_tasks
+    from l2l_rnn.cli.fitting.training_run import train
+    from l2l_rnn.cli.installation.devices import usable_device
 
     device = usable_device(training.device)
     if saved_before and is_finished(path):
@@ -118,7 +118,7 @@ def _run(path: Any, groups: Any, output: Output, *, saved_before: bool) -> int:
 
 
 def _report(path: Any, output: Output) -> int:
-    from l2l_rnn.cli.results import result_of
+    from l2l_rnn.cli.fitting.results import result_of
 
     result = result_of(path)
     if output.json:

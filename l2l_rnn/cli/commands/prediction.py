@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from l2l_rnn.cli import signals
 from l2l_rnn.cli.arguments import Output
-from l2l_rnn.cli.contradictions import out_of_range
+from l2l_rnn.cli.fitting.contradictions import out_of_range
 from l2l_rnn.cli.output import finite, log
 from l2l_rnn.cli.rows import names_of
 from l2l_rnn.cli.usage import refuse
@@ -82,7 +82,7 @@ def run(model: Model, settings: PredictionSettings, output: Output) -> int:
         problems.append(f"--json and --out {settings.out} contradict each other")
     refuse(problems)
     log("importing torch")
-    from l2l_rnn.cli.predictions import predictions
+    from l2l_rnn.cli.saved_models.predictions import predictions
 
     signals.check()
     found = predictions(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +138,7 @@ def _torch_export(module: nn.Module, path: Path, examples: list[Tensor]) -> floa
     except (RuntimeError, ValueError, TypeError) as error:
         raise _failed("torch_export", error) from error
     with replacing(path, "wb") as file:
-        torch.export.save(program, file)
+        torch.export.save(program, cast(io.BytesIO, file))
     return _error(torch.export.load(path).module(), module, examples)
 
 

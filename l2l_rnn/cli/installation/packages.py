@@ -18,7 +18,7 @@ PACKAGES = (
     "jsonargparse",
 )
 _NOT_FOR_USERS = ("benchmarks", "peers", "dev")
-_SETUP = Path(__file__).parents[2] / "setup.cfg"
+_SETUP = Path(__file__).parents[3] / "setup.cfg"
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 _NAME = re.compile(r"[\w.-]+")
 
@@ -51,7 +51,7 @@ def missing_of_extras() -> dict[str, list[str]]:
 
     Example:
         >>> sorted(missing_of_extras())[:2]
-        ['hub', 'plots']
+        ['control', 'hub']
     """
     return {
         extra: sorted({name for name in _names(lines) if installed_version(name) is None})

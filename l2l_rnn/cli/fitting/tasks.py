@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from l2l_rnn.cli.settings import DataSettings
+from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.usage import UsageError
 from l2l_rnn.errors import DataError, UnknownNameError
 from l2l_rnn.tasksets import BenchmarkTasksets, TaskFamily, from_hf, get_tasksets, tasksets_of
@@ -61,7 +62,12 @@ def open_tasks(
         DataError: the data cannot be read, or has too few classes or texts.
         UsageError: the task set has inputs or targets that no learner of `fit` takes.
     """
-    counts = (train_ways, shots + queries, ways, shots + queries)
+    counts: dict[str, Any] = {
+        "train_ways": train_ways,
+        "train_samples": shots + queries,
+        "test_ways": ways,
+        "test_samples": shots + queries,
+    }
     if data.taskset is not None:
         options = data.taskset_options or {}
         try:
@@ -86,19 +92,19 @@ def open_tasks(
             drop_small=data.drop_small,
             root=data.root,
         )
-        tasksets = tasksets_of(sources, *counts)
+        tasksets = tasksets_of(sources, **counts)
     except DataError as error:
         raise _with_flags(error) from error
     return _described(tasksets, ", ".join(files), max(ways, train_ways))
 
 
 def _named(
-    name: str, counts: tuple[int, ...], root: str, options: dict[str, Any], pipeline: Any
+    name: str, counts: dict[str, Any], root: str, options: dict[str, Any], pipeline: Any
 ) -> BenchmarkTasksets:
     if pipeline is not None and "vocabulary" not in options:
         with contextlib.suppress(UnknownNameError):  # a task set without texts
-            return get_tasksets(name, *counts, root=root, vocabulary=pipeline, **options)
-    return get_tasksets(name, *counts, root=root, **options)
+            return get_tasksets(name, **counts, root=root, vocabulary=pipeline, **options)
+    return get_tasksets(name, **counts, root=root, **options)
 
 
 def files_of(data: Sequence[str] | str | None) -> list[str]:
@@ -108,8 +114,9 @@ def files_of(data: Sequence[str] | str | None) -> list[str]:
 
 def _with_flags(error: DataError) -> DataError:
     """Return an error of the Python interface in the words of the command line."""
-    text = str(error)
+    text = re.sub("^(from_hf|tasksets_of|get_tasksets): ", "", str(error))
     for argument, flag in (
+        ("the argument splits= of from_hf or from_arrays", "--splits"),
         ("drop_small=True", "--drop_small"),
         ("drop_empty=True", "--drop_empty"),
         ("text_column", "--text"),

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 
 from l2l_rnn.cli.catalog import catalog
-from l2l_rnn.cli.learners import LEARNERS
-from l2l_rnn.cli.settings import (
+from l2l_rnn.cli.fitting.learners import LEARNERS
+from l2l_rnn.cli.fitting.settings import (
     DataSettings,
     EncoderSettings,
     FolderSettings,

@@ -50,7 +50,7 @@ class LearnerSettings:
         inner_lr: learning rate of adaptation; 0.1 by default
         inner_steps: gradient steps of adaptation, or writes of the learner memory; 3 by default
         first_order: ignore second derivatives
-        learner_options: other arguments of the learner's class, such as --learner_options.momentum 0.9
+        learner_options: arguments of the learner's class, such as --learner_options.momentum 0.9
     """
 
     learner: str = "protonet"

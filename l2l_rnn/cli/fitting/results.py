@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
+from l2l_rnn.cli.fitting.settings import TrainingSettings
+from l2l_rnn.cli.fitting.tasks import Tasks
 from l2l_rnn.cli.output import log
-from l2l_rnn.cli.settings import TrainingSettings
-from l2l_rnn.cli.tasks import Tasks
 from l2l_rnn.files import read_json, write_json
 from l2l_rnn.training import Pretrained, SeriesInputs, TextInputs, evaluate
 

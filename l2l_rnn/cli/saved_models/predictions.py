@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from l2l_rnn.cli.devices import usable_device
+from l2l_rnn.cli.installation.devices import usable_device
 from l2l_rnn.cli.output import log
 from l2l_rnn.cli.rows import check_present, joined, read_columns
 from l2l_rnn.errors import DataError
@@ -109,7 +109,7 @@ def _rows(classifier: Any, inputs: list[Any], explain: int) -> dict[str, Any]:
         if why is not None:
             row["explanation"] = [
                 {
-                    "row": e.index,
+                    "row": e.number,
                     "text": e.example,
                     "label": str(e.label),
                     "weight": float(e.weight),

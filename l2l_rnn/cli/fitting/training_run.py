@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from l2l_rnn.cli import signals
+from l2l_rnn.cli.fitting.progress import Progress
+from l2l_rnn.cli.fitting.run_folder import CHECKPOINTS
+from l2l_rnn.cli.fitting.settings import TrainingSettings
+from l2l_rnn.cli.fitting.tasks import Tasks
 from l2l_rnn.cli.output import log
-from l2l_rnn.cli.progress import Progress
-from l2l_rnn.cli.run_folder import CHECKPOINTS
-from l2l_rnn.cli.settings import TrainingSettings
-from l2l_rnn.cli.tasks import Tasks
 from l2l_rnn.optional import require
 from l2l_rnn.training.checkpoints import SafeCheckpointIO
 from l2l_rnn.training.fitting import make_trainer, newest_checkpoint
@@ -107,7 +107,7 @@ def train(
         with signals.deferred(functools.partial(_stop, trainer)):
             trainer.fit(module, data, ckpt_path=None if start is None else str(start))
         best = folder / CHECKPOINTS / _BEST
-        score = trainer.checkpoint_callback.best_model_score
+        score: Any = getattr(trainer.checkpoint_callback, "best_model_score", None)
         validated = progress.history[-1]["step"] if progress.history else -1
         if validated != trainer.global_step:  # the last steps were not a whole epoch
             last = trainer.validate(module, data, verbose=False)[0]["val_score"]

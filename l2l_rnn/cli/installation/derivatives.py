@@ -68,7 +68,7 @@ def _second_order(layer: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
     parameters = tuple(layer.parameters())
     loss = layer(x)[0].sin().sum()
     gradients = torch.autograd.grad(loss, parameters, create_graph=True)
-    return torch.autograd.grad(sum(g.square().sum() for g in gradients), parameters)
+    return torch.autograd.grad(_dot(gradients, gradients), parameters)
 
 
 def _float64() -> Check:

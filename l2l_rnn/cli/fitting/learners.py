@@ -6,7 +6,7 @@ import inspect
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
-from l2l_rnn.cli.settings import EncoderSettings, LearnerSettings
+from l2l_rnn.cli.fitting.settings import EncoderSettings, LearnerSettings
 from l2l_rnn.cli.usage import UsageError, refuse
 from l2l_rnn.registry import hint
 
@@ -70,7 +70,8 @@ def make_learner(
         regression: whether targets are values.
 
     Raises:
-        UsageError: the learner has only classes, or an option does not exist.
+        UsageError: the learner has only classes, an option does not exist, or there is nothing to
+            embed.
         ArgumentError: an option has an invalid value.
     """
     from l2l_rnn import algorithms
@@ -80,9 +81,11 @@ def make_learner(
     if regression and not kind.regression:
         fit = ", ".join(name for name, one in LEARNERS.items() if one.regression)
         raise UsageError(f"the targets are values, and {settings.learner} has classes; use {fit}")
+    if vocab_size is None and encoder.embedding_size is not None:
+        raise UsageError("--embedding_size is only for texts, and the tasks have series; omit it")
     size = 64 if encoder.embedding_size is None else encoder.embedding_size
-    shape = {**asdict(encoder), "embedding_size": size}
-    inputs = {"vocab_size": vocab_size, "input_size": input_size}
+    shape: dict[str, Any] = {**asdict(encoder), "embedding_size": size}
+    inputs: dict[str, Any] = {"vocab_size": vocab_size, "input_size": input_size}
     cls = getattr(algorithms, kind.cls)
     steps = kind.steps if settings.inner_steps is None else settings.inner_steps
     arguments: dict[str, Any] = {}

@@ -10,7 +10,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from l2l_rnn.configuration import differences
 from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.files import read_json, write_json
 
@@ -115,6 +114,8 @@ def resumed(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
 differ (saved, given):
           lr: 0.1, 0.2
     """
+    from l2l_rnn.configuration import differences  # imports torch
+
     fixed = {name: value for name, value in given.items() if name not in FREE}
     found = differences({name: saved.get(name) for name in fixed}, fixed)
     if found:

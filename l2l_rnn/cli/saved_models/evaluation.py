@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from l2l_rnn.algorithms import ProtoNet
+from l2l_rnn.cli.fitting.settings import DataSettings
+from l2l_rnn.cli.fitting.tasks import files_of, open_tasks
 from l2l_rnn.cli.rows import check_present, joined, names_of, read_columns
-from l2l_rnn.cli.settings import DataSettings
-from l2l_rnn.cli.tasks import files_of, open_tasks
 from l2l_rnn.data import SequenceDataset
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.training import Evaluation, Pretrained, SeriesInputs, TextInputs, evaluate
@@ -29,6 +30,8 @@ def evaluated(name: str, data: DataSettings, settings: Any, shots: int, device: 
         DataError: the tasks cannot be drawn.
     """
     model = Pretrained.from_pretrained(name, device=device)
+    if isinstance(model.learner, ProtoNet):  # it takes any number of classes
+        model.learner.ways = max(model.learner.ways, settings.ways)
     tasks: Any
     ways = None
     if data.data is not None and settings.split in (None, "all"):
