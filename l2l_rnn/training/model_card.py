@@ -47,7 +47,7 @@ def model_card(content: Mapping[str, Any], name: str) -> ModelCard:
         f"# {title}",
         content.get("description") or "A few-shot learner.",
         _what(content),
-        f"## How to use\n\n```python\n{_example(content, name)}\n```",
+        f"## How to use\n\n```python\n{_example(content, name)}\n```" + _estimator(content, name),
         _results(rows),
         _training(content),
         _limits(content),
@@ -62,7 +62,8 @@ class _Row:
         self.score, self.mean, self.ci95, self.settings = score, mean, ci95, settings
 
     def cells(self) -> list[str]:
-        found = [str(self.settings.get(key, "")) for key in ("taskset", "ways", "shots", "tasks")]
+        values = [self.settings.get(key) for key in ("taskset", "ways", "shots", "tasks")]
+        found = ["" if value is None else str(value) for value in values]
         return [*found, self.score.replace("_", " "), f"{self.mean:.3f} ± {self.ci95:.3f}"]
 
     def result(self, kind: str) -> EvalResult:
@@ -101,7 +102,8 @@ def _kind_of_inputs(content: Mapping[str, Any]) -> str:
 
 
 def _what(content: Mapping[str, Any]) -> str:
-    kind = str(content["learner"].get("class", content["learner"].get("unknown", "learner")))
+    learner = content["learner"]
+    kind = str(learner.get("class") or learner.get("unknown", "learner")).rpartition(".")[2]
     what = _KINDS.get(kind, _GRADIENTS)
     steps = content.get("steps")
     text = f"The learner is a `{kind}`: given a few labeled examples, it {what}."
@@ -129,6 +131,15 @@ def _example(content: Mapping[str, Any], name: str) -> str:
         f"print(learner({read}).argmax(-1))",
     ]
     return "\n".join([*heads, *lines])
+
+
+def _estimator(content: Mapping[str, Any], name: str) -> str:
+    if not content.get("inputs") or any(unknown_parts(content["learner"])):
+        return ""
+    return (
+        "\n\n`l2l_rnn.estimators.FewShotClassifier.from_pretrained"
+        f'("{name}")` has the interface of scikit-learn: `fit`, `predict`, `predict_proba`.'
+    )
 
 
 def _results(rows: Sequence[_Row]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from l2l_rnn.checks import check_choice, check_int
 from l2l_rnn.configuration import configuration_of
-from l2l_rnn.errors import ArgumentTypeError, DataError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.functional import binary_cross_entropy, cross_entropy, mean_squared_error
 from l2l_rnn.training.adaptation import adapted
 from l2l_rnn.training.inputs import Inputs
@@ -120,8 +120,14 @@ class Pretrained(
         self.loss = None if loss is None else check_choice(who, "loss", loss, LOSSES)
         self.settings: dict[str, Any] = dict(settings or {})
         self.evaluation: list[dict[str, Any]] = [
-            dict(one.to_json() if hasattr(one, "to_json") else one) for one in evaluation
+            one.to_json() if hasattr(one, "to_json") else one for one in evaluation
         ]
+        if not all(isinstance(one, dict) for one in self.evaluation):
+            raise ArgumentTypeError(
+                f"{who}: evaluation must be a list of evaluations, got "
+                f"{[type(one).__name__ for one in self.evaluation]}; pass those of "
+                "training.evaluate"
+            )
         self.description = str(description)
         self.license = license
         self.tags = list(map(str, tags))
@@ -173,7 +179,8 @@ class Pretrained(
             dtype: type of the floating-point weights in the file: `"float32"`, or `"float16"` or
                 `"bfloat16"` for half the size. They are loaded as float32.
             push_to_hub, repo_id, push_to_hub_kwargs: as in `huggingface_hub.ModelHubMixin`.
-            config, model_card_kwargs: ignored; huggingface_hub passes them.
+            model_card_kwargs: arguments of `generate_model_card`.
+            config: ignored; huggingface_hub passes it.
 
         Returns:
             The address of the commit if `push_to_hub` is True, else None.
@@ -191,12 +198,25 @@ class Pretrained(
         content = self._content()
         with replacing_folder(who, path) as beside:
             write_model(who, beside, tensors, tied, content, dtype)
-            card = str(self.generate_model_card(name=path.name))
+            card = str(self.generate_model_card(**{"name": path.name, **(model_card_kwargs or {})}))
             (beside / CARD).write_text(card, encoding="utf-8")
         if push_to_hub:
             options = {"repo_id": repo_id or path.name, **push_to_hub_kwargs}
-            return str(self.push_to_hub(**options))
+            return self.push_to_hub(**options)
         return None
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Publish the learner on the Hugging Face Hub.
+
+        Args:
+            repo_id: the id of the model, `"owner/name"`.
+            options: as in `huggingface_hub.ModelHubMixin.push_to_hub`.
+
+        Returns:
+            The address of the commit.
+        """
+        card = {"name": repo_id, **(options.pop("model_card_kwargs", None) or {})}
+        return str(super().push_to_hub(repo_id, model_card_kwargs=card, **options))
 
     def generate_model_card(self, *args: Any, name: str | None = None, **kwargs: Any) -> ModelCard:
         """Return the model card, made from the evaluations and the description.
@@ -267,7 +287,7 @@ class Pretrained(
         learner.load_state_dict(tensors)
         found.learner.eval()
         if device is not None:
-            found.learner.to(device)
+            _move(who, found.learner, device)
         return found
 
     def _content(self) -> dict[str, Any]:
@@ -276,3 +296,13 @@ class Pretrained(
             "inputs": None if self.inputs is None else self.inputs.to_json(),
             **{key: getattr(self, key) for key in _KEPT},
         }
+
+
+def _move(who: str, learner: nn.Module, device: torch.device | str) -> None:
+    try:
+        learner.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ArgumentError(
+            f"{who}: device must be one that this machine has, got {device!r} "
+            f"({str(error).splitlines()[0][:200]}); omit it, or see torch.cuda.is_available()"
+        ) from error

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import l2l_rnn
-from l2l_rnn.algorithms import ANIL, MAML, ProtoNet
+from l2l_rnn.algorithms import ANIL, MAML, MetaSGD, PerTensorLR, ProtoNet
 from l2l_rnn.configuration import CONFIGURABLE, configurable
 from l2l_rnn.data import CharacterVocabulary
 from l2l_rnn.errors import (
@@ -266,6 +267,7 @@ def test_an_existing_learner_or_model_is_filled(tmp_path):
             Pretrained.from_pretrained(tmp_path / "model", model=wrong)
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_outputs(tmp_path):
     model = Pretrained(make("ensemble"), TEXTS)
     model.save_pretrained(tmp_path / "model")
@@ -408,6 +410,7 @@ def test_only_float32_learners_that_have_not_adapted_are_saved(tmp_path):
         ({"steps": 0}, ArgumentError, "steps"),
         ({"loss": "own"}, UnknownNameError, "loss"),
         ({"classes": "abc"}, ArgumentTypeError, "one str"),
+        ({"evaluation": [0.8]}, ArgumentTypeError, "float"),
     ],
 )
 def test_contradicting_arguments(options, error, match):
@@ -415,6 +418,50 @@ def test_contradicting_arguments(options, error, match):
         Pretrained(**{"learner": make("ProtoNet"), **options})
     with pytest.raises(ArgumentError, match="series of 2 channels, got token ids"):
         Pretrained(ProtoNet(SequenceEncoder(input_size=2), 2), TEXTS)
+
+
+def test_learners_that_their_arguments_do_not_describe(tmp_path):
+    learned = MAML(classifier(), torch.nn.Parameter(torch.tensor(0.1)))
+    with pytest.raises(ArgumentError, match=r"\(learner, arguments\): lr: \(\), none"):
+        Pretrained(learned).save_pretrained(tmp_path / "model")
+    changed = make("MAML")
+    changed.module.head = torch.nn.Linear(5, 7)
+    with pytest.raises(ArgumentError, match=r"head\.weight: \(7, 5\), \(3, 5\)"):
+        Pretrained(changed).save_pretrained(tmp_path / "model")
+    rates = MetaSGD(model := classifier(), lrs=[torch.ones_like(p) for p in model.parameters()])
+    with pytest.raises(ArgumentError, match="numbers instead of tensors"):
+        Pretrained(rates).save_pretrained(tmp_path / "model")
+    model = torch.nn.Linear(4, 3)
+    of_one = MAML(model, PerTensorLR(model, 0.1))  # one class in two places
+    Pretrained(of_one).save_pretrained(tmp_path / "model")
+    loaded = Pretrained.from_pretrained(tmp_path / "model", model=torch.nn.Linear(4, 3)).learner
+    x = torch.randn(2, 4)
+    assert torch.equal(loaded(x), of_one(x))
+
+
+def test_devices_that_are_missing_are_named(folder):
+    for device in ("nowhere", "cuda:99"):
+        with pytest.raises(ArgumentError, match=f"device.*{device}"):
+            Pretrained.from_pretrained(folder, device=device)
+
+
+def test_an_interrupted_move_is_explained(folder):
+    folder.rename(folder.with_name(".model.0123456789abcdef"))
+    with pytest.raises(DataError, match=r"interrupted save has moved to .*\.model\.0123"):
+        Pretrained.from_pretrained(folder)
+
+
+def test_two_savers_of_one_folder(tmp_path):
+    models = [Pretrained(make("ProtoNet")), Pretrained(make("MAML"))]
+
+    def save(model):
+        for _ in range(15):
+            model.save_pretrained(tmp_path / "model")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(save, models))
+    assert type(Pretrained.from_pretrained(tmp_path / "model").learner) in (ProtoNet, MAML)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_settings_that_are_no_json_are_refused(tmp_path):
@@ -478,6 +525,7 @@ def test_a_learner_is_published_with_its_card(tmp_path, monkeypatch):
 
         def upload_folder(self, folder_path, **options):
             uploaded.update(options, files=sorted(os.listdir(folder_path)))
+            uploaded["card"] = (Path(folder_path) / "README.md").read_text()
             return "address"
 
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
@@ -486,6 +534,7 @@ def test_a_learner_is_published_with_its_card(tmp_path, monkeypatch):
         model.save_pretrained(tmp_path / "m", repo_id="owner/name", push_to_hub=True) == "address"
     )
     assert uploaded["repo_id"] == "owner/name"
+    assert 'from_pretrained("owner/name")' in uploaded["card"]
     assert uploaded["files"] == FILES
 
 
@@ -521,7 +570,7 @@ PATHS = [
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(path=st.sampled_from(PATHS), value=JSON, consistent=st.booleans())
 def test_misleading_configurations_give_our_errors(folder, path, value, consistent):

@@ -148,6 +148,8 @@ class SeriesInputs(Inputs):
 def _holds_text(raw: Any) -> bool:
     if isinstance(raw, (str, bytes)):
         return True
+    if is_frame(raw) and raw.shape[1] == 1:
+        raw = raw.iloc[:, 0]
     if isinstance(raw, (list, tuple)):
         return any(isinstance(one, (str, bytes)) for one in raw)
     kind = getattr(getattr(raw, "dtype", None), "kind", "")

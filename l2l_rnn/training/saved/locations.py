@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -56,6 +57,12 @@ def find_model(who: str, name: str | os.PathLike[str], hub: dict[str, Any]) -> P
             raise DataError(
                 f"{who}: name must be a folder with {CONFIG}, got {folder} without; pass the "
                 "folder that save_pretrained wrote"
+            )
+        left = list(folder.parent.glob(f".{glob.escape(folder.name)}.*/{CONFIG}"))
+        if text and left:
+            raise DataError(
+                f"{who}: name must be an existing folder, got {folder}, which an interrupted save "
+                f"has moved to {left[0].parent}; rename that one"
             )
         known = ", ".join(list_pretrained()) or "none"
         raise UnknownNameError(
