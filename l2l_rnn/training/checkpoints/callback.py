@@ -16,6 +16,7 @@ from l2l_rnn.optional import require
 from l2l_rnn.training.checkpoints.checkpoint_io import SafeCheckpointIO
 from l2l_rnn.training.checkpoints.folder import BEST, LAST, RunFolder
 from l2l_rnn.training.checkpoints.loops import (
+    begin_next_epoch,
     check_logged,
     ends_epoch,
     is_active,
@@ -160,6 +161,7 @@ class Checkpoints(ModelCheckpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count steps and time."""
         self._random_states.on_train_start(trainer, pl_module)
+        begin_next_epoch(trainer)
         self._last_step = self._saved_step = trainer.global_step
         self._last_time, self._due = time.monotonic(), False
         device = trainer.strategy.root_device
@@ -176,8 +178,9 @@ class Checkpoints(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time to."""
-        if trainer.fit_loop.restarting:  # Lightning would skip schedulers at the end of this epoch
-            trainer.fit_loop.restarting = False
+        # Lightning would skip schedulers at the end of this epoch. (Without the underscore, it
+        # stays True if there is a number of steps, and it changes validation.)
+        trainer.fit_loop._restarting = False
         step = trainer.global_step
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them
