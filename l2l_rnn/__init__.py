@@ -35,6 +35,7 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     "algorithms",
     "analysis",
+    "configuration",
     "data",
     "errors",
     "estimators",
@@ -45,7 +46,8 @@ _SUBMODULES = (
     "tasksets",
     "training",
 )
-__all__ = ["__version__", *_SUBMODULES]
+# `from l2l_rnn import *` leaves out the estimators, which need an extra.
+__all__ = ["__version__", *(name for name in _SUBMODULES if name != "estimators")]
 
 # learn2learn imports gym, which prints a deprecation notice to stderr unless this module is empty.
 _no_notices = ModuleType("gym_notices.notices")
