@@ -126,7 +126,7 @@ def test_a_damaged_network_is_trained_again(small, unbroken, tmp_path):
 def test_finished_methods_are_not_overwritten_by_mistake(small, tmp_path):
     small.run(tmp_path, only="metric")
     before = partial(tmp_path)
-    with pytest.raises(ArgumentError, match=r"has 1 finished methods .* add --resume .*--restart"):
+    with pytest.raises(ArgumentError, match=r"has 1 of 5 methods, .* add --resume .*--restart"):
         small.run(tmp_path)
     assert partial(tmp_path) == before
     result = small.run(tmp_path, seed=1, restart=True, only="metric")
