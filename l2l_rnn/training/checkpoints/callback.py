@@ -176,8 +176,9 @@ class Checkpoints(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time to."""
-        if trainer.fit_loop.restarting:  # Lightning would skip schedulers at the end of this epoch
-            trainer.fit_loop.restarting = False
+        # Lightning would skip schedulers at the end of an epoch in which it restarts. The setter
+        # without an underscore would make the loops inside restart again.
+        trainer.fit_loop._restarting = False
         step = trainer.global_step
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them
