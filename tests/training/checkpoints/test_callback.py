@@ -269,9 +269,12 @@ def test_a_poisoned_checkpoint_is_refused(tmp_path):
 def test_a_checkpoint_with_another_state_of_the_callback_is_refused(tmp_path):
     fit(tmp_path / "run", max_epochs=1)
     checkpoint = read_checkpoint("me", tmp_path / "run" / "last.ckpt")
-    for change in ({"random_states": 3}, {"plateau": 1}, {"metrics": None}, None):
-        state = checkpoint["callbacks"]["l2l_rnn.Checkpoints"]
-        changed = {} if change is None else state | change
+    state = checkpoint["callbacks"]["l2l_rnn.Checkpoints"]
+    for change in (
+        *({"random_states": 3}, {"random_states": {"ranks": [{}]}}, {"plateau": 1}),
+        *({"metrics": None}, {"metrics": {"a": 1}}, {"best_model_score": "x"}, None),
+    ):
+        changed = {"monitor": None} if change is None else state | change
         callbacks = {"l2l_rnn.Checkpoints": changed}
         write_checkpoint("me", tmp_path / "other.ckpt", checkpoint | {"callbacks": callbacks})
         with pytest.raises(DataError, match="use another checkpoint"):
