@@ -177,7 +177,8 @@ class Checkpoints(ModelCheckpoint):
     ) -> None:
         """Save if it is time to."""
         if trainer.fit_loop.restarting:  # Lightning would skip schedulers at the end of this epoch
-            trainer.fit_loop.restarting = False
+            # Its property would turn True again if steps are limited, and cut validation short.
+            trainer.fit_loop._restarting = False
         step = trainer.global_step
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them
