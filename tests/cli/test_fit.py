@@ -335,6 +335,7 @@ def test_patience_ends_the_training(tmp_path, tiny, capsys):
     assert json.loads(capsys.readouterr().out)["training_steps"] == 9
 
 
+@pytest.mark.slow
 def test_output_is_clean(tmp_path, tiny):
     """The real command: JSON alone on stdout, no colors, no warnings of other packages."""
     done = subprocess.run(
