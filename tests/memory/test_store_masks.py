@@ -104,7 +104,7 @@ def test_empty_sets_change_nothing(store):
         close(method(start, keys[:, :0], values[:, :0], mask[:, :0]), start)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
 @given(
     masks=st.lists(st.lists(st.booleans(), min_size=8, max_size=8), min_size=1, max_size=4),
     seed=st.integers(0, 99),
