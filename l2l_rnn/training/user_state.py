@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML, ProtoNet
-from l2l_rnn.algorithms.saving import SavedLearner
+from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode
 from l2l_rnn.axes import mark_task_axis
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, L2LRNNError, ShapeError
 from l2l_rnn.training.saved.learner_tensors import (
@@ -29,6 +30,9 @@ def save_user(learner: nn.Module, base: nn.Module | None = None) -> bytes:
     that gradient steps have changed, with their velocity. What all users share is not saved.
     `load_user` gives a learner with the same outputs, to the last bit, also in another process.
 
+    Save and load learners in evaluation mode if the model has running statistics, which change in
+    training mode.
+
     The bytes are safetensors with a digest of the base learner, so that a state is never loaded
     into another model. Attributes that a model assigns in a call, such as hidden states, are not
     saved, unless they are buffers.
@@ -43,7 +47,6 @@ def save_user(learner: nn.Module, base: nn.Module | None = None) -> bytes:
         ArgumentError: `learner` is not a clone of `base`.
 
     Example:
-        >>> import torch
         >>> from l2l_rnn.algorithms import ProtoNet
         >>> base = ProtoNet(nn.Identity(), ways=2)
         >>> learner = base.clone()
@@ -111,9 +114,10 @@ def load_user(base: Any, data: bytes) -> Any:
     """
     who = "load_user"
     check_learner(who, base)
-    saved = read_user(who, data)
-    _check_base(who, base, [saved])
-    return _loaded(who, base, saved)
+    with outside_inference_mode(), torch.enable_grad():  # so that it can adapt later, outside
+        saved = read_user(who, data)
+        _check_base(who, base, [saved])
+        return _loaded(who, base, saved)
 
 
 def load_users(base: Any, users: Iterable[bytes]) -> Any:
@@ -133,7 +137,6 @@ def load_users(base: Any, users: Iterable[bytes]) -> Any:
         ShapeError: the states have different shapes, and the learner is not a `ProtoNet`.
 
     Example:
-        >>> import torch
         >>> from l2l_rnn.algorithms import ProtoNet
         >>> base, users = ProtoNet(nn.Identity(), ways=2), []
         >>> for value in (0.0, 1.0):
@@ -148,6 +151,12 @@ def load_users(base: Any, users: Iterable[bytes]) -> Any:
     check_learner(who, base)
     if isinstance(users, (bytes, bytearray, memoryview)):
         raise ArgumentTypeError(f"{who}: users must be a list of bytes, got one; pass [data]")
+    with outside_inference_mode(), torch.enable_grad():
+        return _loaded(who, base, _together(who, base, users))
+
+
+def _together(who: str, base: Any, users: Iterable[bytes]) -> UserState:
+    """Read the states of users, and put them on a task axis."""
     states = [read_user(who, data, f"user {n}") for n, data in enumerate(users)]
     if not states:
         raise ArgumentError(f"{who}: expected the state of at least one user, got none; pass some")
@@ -158,7 +167,7 @@ def load_users(base: Any, users: Iterable[bytes]) -> Any:
                 "one with save_users"
             )
     _check_base(who, base, states)
-    return _loaded(who, base, stacked(who, base, states))
+    return stacked(who, base, states)
 
 
 def _state_of(who: str, learner: nn.Module, base: nn.Module | None) -> UserState:
@@ -172,6 +181,9 @@ def _state_of(who: str, learner: nn.Module, base: nn.Module | None) -> UserState
         # The initialization is that of the base.
         state = {name: t for name, t in kept.items() if not name.startswith("start.")}
     tasks: Any = getattr(learner, "tasks", None)
+    if isinstance(learner, ProtoNet) and tasks is None and "sums" in state:
+        sums = state["sums"]  # it takes any leading axis as that of tasks
+        tasks = len(sums) if sums.dim() == 3 else None
     return UserState(type(learner).__name__, of_base, unknown, tasks, state, tensors)
 
 

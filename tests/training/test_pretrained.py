@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import l2l_rnn
-from l2l_rnn.algorithms import ANIL, MAML, ProtoNet
+from l2l_rnn.algorithms import ANIL, MAML, MetaSGD, PerTensorLR, ProtoNet
 from l2l_rnn.configuration import CONFIGURABLE, configurable
 from l2l_rnn.data import CharacterVocabulary
 from l2l_rnn.errors import (
@@ -38,7 +38,8 @@ from l2l_rnn.training import (
     save_user,
 )
 from l2l_rnn.training.saved import locations
-from l2l_rnn.training.saved.tensors import digest, from_bytes, to_bytes
+from l2l_rnn.training.saved.model_files import _described
+from l2l_rnn.training.saved.tensors import from_bytes, to_bytes
 from tests.training.learners import LEARNERS, classifier, support
 
 TEXTS = TextInputs(CharacterVocabulary(["abcdefg"]), max_length=6)
@@ -353,8 +354,8 @@ def test_a_failed_save_changes_nothing(folder, monkeypatch):
         (lambda f: edit(f, format_version=None), "format version 1, got None"),
         (lambda f: edit(f, versions={"torch": "2"}), "versions of l2l_rnn, torch, learn2learn"),
         (lambda f: edit(f, classes=None), "'classes'"),
-        (lambda f: edit(f, steps=0), "steps"),
-        (lambda f: edit(f, loss="own"), "unknown loss 'own'"),
+        (lambda f: edit(f, steps=3), "one of .*steps.* has changed"),
+        (lambda f: edit(f, settings={"a": [1.6]}), "has changed"),
         (lambda f: edit(f, inputs=None), "saved with the weights"),
         (lambda f: edit(f, learner={"class": "ProtoNet", "arguments": {}}), "has changed"),
     ],
@@ -418,6 +419,25 @@ def test_contradicting_arguments(options, error, match):
         Pretrained(**{"learner": make("ProtoNet"), **options})
     with pytest.raises(ArgumentError, match="series of 2 channels, got token ids"):
         Pretrained(ProtoNet(SequenceEncoder(input_size=2), 2), TEXTS)
+
+
+def test_learners_that_their_arguments_do_not_describe(tmp_path):
+    learned = MAML(classifier(), torch.nn.Parameter(torch.tensor(0.1)))
+    with pytest.raises(ArgumentError, match=r"\(learner, arguments\): lr: \(\), none"):
+        Pretrained(learned).save_pretrained(tmp_path / "model")
+    changed = make("MAML")
+    changed.module.head = torch.nn.Linear(5, 7)
+    with pytest.raises(ArgumentError, match=r"head\.weight: \(7, 5\), \(3, 5\)"):
+        Pretrained(changed).save_pretrained(tmp_path / "model")
+    rates = MetaSGD(model := classifier(), lrs=[torch.ones_like(p) for p in model.parameters()])
+    with pytest.raises(ArgumentError, match="numbers instead of tensors"):
+        Pretrained(rates).save_pretrained(tmp_path / "model")
+    model = torch.nn.Linear(4, 3)
+    of_one = MAML(model, PerTensorLR(model, 0.1))  # one class in two places
+    Pretrained(of_one).save_pretrained(tmp_path / "model")
+    loaded = Pretrained.from_pretrained(tmp_path / "model", model=torch.nn.Linear(4, 3)).learner
+    x = torch.randn(2, 4)
+    assert torch.equal(loaded(x), of_one(x))
 
 
 def test_devices_that_are_missing_are_named(folder):
@@ -569,8 +589,7 @@ def test_misleading_configurations_give_our_errors(folder, path, value, consiste
             content = value
         if consistent and isinstance(content, dict) and isinstance(content.get("weights"), dict):
             tensors, metadata = from_bytes("test", before[1], "file")
-            described = {name: content[name] for name in ("learner", "inputs")}
-            data = to_bytes(tensors, {**metadata, "describes": digest(described, {})})
+            data = to_bytes(tensors, {**metadata, "describes": _described(content)})
             weights.write_bytes(data)
             if path != ("weights", "sha256"):
                 content["weights"]["sha256"] = hashlib.sha256(data).hexdigest()

@@ -202,6 +202,35 @@ def test_buffers_that_a_model_assigns_are_saved_with_a_base():
     assert torch.equal(loaded(x), learner(x))
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", ["MAML", "ProtoMAML", "ProtoNet", "key-value", "all hybrid"])
+def test_a_state_loaded_without_gradients_can_adapt_later(name, mode):
+    base = make(name)
+    x, y = support()
+    learner = adapted(base, x, y)
+    data = save_user(learner, base)
+    with mode():
+        loaded = load_user(base, data)
+        both = load_users(base, [data, data])
+        assert torch.equal(loaded(x), learner(x))
+        assert save_user(loaded, base) == data
+    y = (y + 1) % 3  # other labels than before
+    for one, inputs, labels in ((loaded, x, y), (both, x.expand(2, -1, -1), y.expand(2, -1))):
+        before = one(inputs).detach()
+        one.adapt(torch.nn.functional.cross_entropy(one(inputs).flatten(0, -2), labels.flatten()))
+        assert not torch.equal(one(inputs), before)
+
+
+def test_a_leading_axis_of_prototypes_is_that_of_tasks():
+    base = make("ProtoNet")
+    x, y = support(tasks=3)
+    learner = base.clone()  # without tasks=
+    learner.write(x, y)
+    users = save_users(learner)
+    assert torch.equal(load_users(base, users)(x), learner(x))
+    assert torch.equal(load_user(base, save_user(learner))(x), learner(x))
+
+
 def test_tied_parameters_stay_tied():
     class Tied(torch.nn.Module):
         def __init__(self):

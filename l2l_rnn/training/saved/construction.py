@@ -113,10 +113,11 @@ def _with_model(
 
 
 def check_savable(who: str, learner: Any) -> None:
-    """Check that a learner is one that has not adapted, in float32.
+    """Check that a learner has not adapted, is in float32, and can be constructed again.
 
     Raises:
-        ArgumentError: it holds tasks, has adapted, or has other floating-point numbers.
+        ArgumentError: it holds tasks, has adapted, has other floating-point numbers, or its
+            arguments do not describe it.
     """
     if getattr(learner, "tasks", None) is not None:
         raise ArgumentError(
@@ -135,3 +136,26 @@ def check_savable(who: str, learner: Any) -> None:
                 f"{who}: the learner must be float32, got {tensor.dtype} in {name}; convert it "
                 "with learner.float()"
             )
+    _check_description(who, learner)
+
+
+def _check_description(who: str, learner: nn.Module) -> None:
+    """Check that the configuration of a learner gives its tensors, so that it can be loaded."""
+    configuration = configuration_of(learner)
+    unknown = {name.rpartition(".")[2] for name in unknown_parts(configuration)}
+    wrong = sorted(unknown - {type(module).__name__ for module in learner.modules()})
+    if wrong or len(unknown) > 1:
+        raise ArgumentError(
+            f"{who}: at most one part of the learner may be of a class that is not configurable, "
+            f"and it must be a module, got {', '.join(sorted(unknown))}; decorate the classes with "
+            "l2l_rnn.configuration.configurable, and pass numbers instead of tensors"
+        )
+    if unknown:
+        return  # the user passes an instance
+    with torch.random.fork_rng(devices=[]):
+        found = tensor_differences(build(configuration).state_dict(), learner.state_dict())
+    if found:
+        raise ArgumentError(
+            f"{who}: the learner must have the tensors that its arguments give, but these differ "
+            f"(learner, arguments): {'; '.join(found[:10])}; construct it with its final parts"
+        )
