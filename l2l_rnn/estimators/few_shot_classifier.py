@@ -253,10 +253,15 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         save_folder(folder, self)
 
     @classmethod
-    def load(cls, folder: str | Path) -> FewShotClassifier:
+    def load(cls, folder: str | Path, *, model: Any = None) -> FewShotClassifier:
         """Return the classifier that `save` saved.
+
+        Args:
+            folder: the folder.
+            model: as in `Pretrained.from_pretrained`: an instance of your own model class, if it is
+                not `configurable`.
 
         Raises:
             DataError: the folder does not hold one, or a file is damaged.
         """
-        return load_folder(folder, cls())
+        return load_folder(folder, cls(), model)

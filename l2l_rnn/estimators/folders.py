@@ -64,7 +64,7 @@ def save_folder(folder: str | Path, classifier: Any) -> None:
             path.unlink()
 
 
-def load_folder(folder: str | Path, classifier: Any) -> Any:
+def load_folder(folder: str | Path, classifier: Any, own: Any = None) -> Any:
     """Fill a classifier with what `save_folder` saved.
 
     Raises:
@@ -80,7 +80,7 @@ def load_folder(folder: str | Path, classifier: Any) -> Any:
             f"{content.get('format')!r:.60}, version {content.get('version')!r:.20}; save the "
             "classifier again, or install the version of l2l_rnn that saved it"
         )
-    model = Pretrained.from_pretrained(folder / _MODEL)
+    model = Pretrained.from_pretrained(folder / _MODEL, model=own)
     try:
         options, columns = content["options"], content["columns"]
         classifier.set_params(model=model, **{name: options[name] for name in _OPTIONS})

@@ -159,20 +159,20 @@ def grown(
     numbers = numbered(labels, names)
     added = np.bincount(numbers, minlength=len(names))
     added[: len(before.counts)] += np.array(before.counts, dtype=added.dtype)
-    new = Examples(raw, x, torch.from_numpy(numbers))
-    examples = new
-    if before.batches and (kind.refits or keep_examples):
-        if before.examples is not None:
-            examples = before.examples.joined(new)
-        elif kind.refits:
-            raise ArgumentError(
-                f"{who}: this learner adapts to all examples again when there are more, but they "
-                "were not kept; set keep_examples=True, or use a ProtoNet or a MemoryLearner"
-            )
-        else:
-            keep_examples = False
-    device = device_of(kind.learner)
     with outside_inference_mode():
+        new = examples = Examples(raw, x, torch.from_numpy(numbers))
+        if before.batches and (kind.refits or keep_examples):
+            if before.examples is not None:
+                examples = before.examples.joined(new)
+            elif kind.refits:
+                raise ArgumentError(
+                    f"{who}: this learner adapts to all examples again when there are more, but "
+                    "they were not kept; set keep_examples=True, or use a ProtoNet or a "
+                    "MemoryLearner"
+                )
+            else:
+                keep_examples = False
+        device = device_of(kind.learner)
         if before.learner is None or kind.refits:
             learner = kind.fitted(who, examples.x.to(device), examples.y.to(device), len(names))
         else:

@@ -162,29 +162,32 @@ class UserDatabase:
         connection = self._connection()
         with self._errors():
             kind = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
             tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if tables and kind != _APPLICATION:
             raise DataError(
                 f"{self.who}: {self.path} must be a new file or a store of users, got a database "
                 "of another program; choose another path"
             )
-        self._use_log(connection)
-        with self.writing(), self._errors():
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
-                raise DataError(
-                    f"{self.who}: {self.path} must have the format version {_VERSION}, got "
-                    f"{version}; install the version of l2l_rnn that wrote it"
-                )
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            for table in _TABLES:
-                connection.execute(table)
+        if version > _VERSION:
+            raise DataError(
+                f"{self.who}: {self.path} must have the format version {_VERSION}, got {version}; "
+                "install the version of l2l_rnn that wrote it"
+            )
+        if not tables:
+            self._use_log(connection)
+            with self.writing(), self._errors():
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                for table in _TABLES:
+                    connection.execute(table)
+                if not connection.execute("SELECT about FROM model").fetchall():
+                    connection.execute("INSERT INTO model VALUES (?)", (json.dumps(model),))
+        with self._errors():
             rows = connection.execute("SELECT about FROM model").fetchall()
-            if not rows:
-                connection.execute("INSERT INTO model VALUES (?)", (json.dumps(model),))
-        if rows:
-            self._check_model(rows[0][0], model)
+        if len(rows) != 1:
+            raise self._damaged(ValueError(f"{len(rows)} models"))
+        self._check_model(rows[0][0], model)
 
     def _use_log(self, connection: sqlite3.Connection) -> None:
         """Switch to the write-ahead log; SQLite does not wait for others that do so now."""

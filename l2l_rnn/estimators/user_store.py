@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet
+from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
 from l2l_rnn.checks import check_number
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.estimators.explanation import SupportExample
@@ -153,7 +153,9 @@ class UserStore:
         inputs = {user: read_inputs(who, self.model, X)[0] for user, X in queries.items()}
         users = {u: Personal.of(who, row.described, None, None) for u, row in rows.items()}
         found: dict[str, Labels] = {}
-        for some in _chunks(inputs):
+        # Heads of different sizes cannot be stacked.
+        sized = isinstance(self._kind.learner, ProtoMAML)
+        for some in _chunks(inputs, {u: len(one.names) * sized for u, one in users.items()}):
             for user, reading in self._read(some, rows, users, inputs).items():
                 one = self._holding(users[user])
                 one._check_fitted(who)
@@ -302,14 +304,13 @@ def _checked_name(who: str, user: object) -> str:
     return user
 
 
-def _chunks(inputs: Mapping[str, Tensor]) -> Iterator[list[str]]:
-    """Split users into groups with similar numbers of inputs, each of a bounded size."""
-    order = sorted(inputs, key=lambda user: len(inputs[user]))
+def _chunks(inputs: Mapping[str, Tensor], groups: Mapping[str, int]) -> Iterator[list[str]]:
+    """Split users into parts of one group and similar numbers of inputs, each of a bounded size."""
+    order = sorted(inputs, key=lambda user: (groups[user], len(inputs[user])))
     some: list[str] = []
     for user in order:
-        if some and (
-            len(some) >= _MOST_USERS or (len(some) + 1) * len(inputs[user]) > _MOST_INPUTS
-        ):
+        full = (len(some) + 1) * len(inputs[user]) > _MOST_INPUTS or len(some) >= _MOST_USERS
+        if some and (full or groups[user] != groups[some[0]]):
             yield some
             some = []
         some.append(user)
