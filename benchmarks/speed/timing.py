@@ -14,7 +14,9 @@ import torch
 
 from benchmarks import report
 from benchmarks.few_shot.runner import device_name, versions
+from l2l_rnn.errors import L2LRNNError
 from l2l_rnn.files import write_json
+from l2l_rnn.training import Pretrained
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -108,6 +110,14 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     if options.quick:
         options.repeats = 1
     return options
+
+
+def check_model(parser: argparse.ArgumentParser, name: str) -> None:
+    """Exit with an error message if there is no saved model with this name."""
+    try:
+        Pretrained.from_pretrained(name)
+    except L2LRNNError as error:
+        parser.error(f"--model: {error}")
 
 
 def environment(device: torch.device | None = None) -> dict[str, Any]:
