@@ -7,10 +7,12 @@ from the best, with its own `mean` and `ci95`. Results of older runs have no `di
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from l2l_rnn.training import confidence_interval
 
 Score = dict[str, Any]
 Method = dict[str, Any]
@@ -22,13 +24,8 @@ def interval(scores: Tensor) -> Score:
     Args:
         scores: the score on each task, `(N,)`.
     """
-    count = len(scores)
-    std = scores.double().std().item() if count > 1 else 0.0
-    return {
-        "mean": scores.double().mean().item(),
-        "ci95": 1.96 * std / math.sqrt(count),
-        "tasks": count,
-    }
+    mean, ci95 = confidence_interval(scores)
+    return {"mean": mean, "ci95": ci95, "tasks": len(scores)}
 
 
 def score_text(percent: bool, score: Score, sign: str = "") -> str:
@@ -45,26 +42,28 @@ def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:
     return groups
 
 
-def add_differences(
-    methods: list[Method], scores: dict[str, dict[str, Tensor]], *, lower_is_better: bool
-) -> None:
+def add_differences(methods: list[Method], *, lower_is_better: bool) -> None:
     """Add to each score the paired difference from the best method of its column and variant.
 
     Every method is evaluated on the same tasks, so the interval of the paired difference is
     narrower than the intervals of the two means suggest.
 
     Args:
-        methods: the methods of a result, modified in place.
-        scores: score on each task, `(N,)`, by label and column.
+        methods: the methods of a result, modified in place; `task_scores` of each has its score on
+            each task, by column.
         lower_is_better: whether scores are errors.
     """
     for group in variants(methods).values():
         for column in group[0]["scores"]:
             best = best_of(group, column, lower_is_better)
+            best["scores"][column].pop("difference", None)  # from the best of fewer methods
             for method in group:
                 if method is not best:
-                    own, other = (scores[m["label"]][column] for m in (method, best))
-                    paired = interval(own.double() - other.double())
+                    own, other = (
+                        torch.tensor(m["task_scores"][column], dtype=torch.float64)
+                        for m in (method, best)
+                    )
+                    paired = interval(own - other)
                     del paired["tasks"]
                     method["scores"][column]["difference"] = paired
 

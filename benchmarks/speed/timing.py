@@ -13,10 +13,8 @@ from typing import Any
 import torch
 
 from benchmarks import report
-from benchmarks.few_shot.runner import device_name, versions
-from l2l_rnn.errors import L2LRNNError
+from benchmarks.machine import device_name, versions
 from l2l_rnn.files import write_json
-from l2l_rnn.training import Pretrained
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -76,16 +74,19 @@ def _synchronize(device: torch.device | None) -> None:
         torch.cuda.synchronize(device)
 
 
-def make_parser(name: str, description: str | None, repeats: int) -> argparse.ArgumentParser:
+def make_parser(
+    name: str, description: str | None, repeats: int, package: str = "benchmarks.speed"
+) -> argparse.ArgumentParser:
     """Return a parser with the options `--quick`, `--repeats` and `--out`.
 
     Args:
-        name: the benchmark's module in `benchmarks.speed`.
+        name: the benchmark's module.
         description: printed by `--help`.
         repeats: the default of `--repeats`.
+        package: the package of the module.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m benchmarks.speed.{name}",
+        prog=f"python -m {package}.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -110,14 +111,6 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     if options.quick:
         options.repeats = 1
     return options
-
-
-def check_model(parser: argparse.ArgumentParser, name: str) -> None:
-    """Exit with an error message if there is no saved model with this name."""
-    try:
-        Pretrained.from_pretrained(name)
-    except L2LRNNError as error:
-        parser.error(f"--model: {error}")
 
 
 def environment(device: torch.device | None = None) -> dict[str, Any]:

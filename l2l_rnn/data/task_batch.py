@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +27,15 @@ class TaskBatch:
         support_indices, query_indices: positions of the examples in the dataset that they were
             drawn from, so `dataset[int(batch.query_indices[n, b])]` is the example in row b of task
             n; None for generated tasks, which have no dataset.
+        support_mask, query_mask: True where a row is an example. Rows of padding fill up tasks with
+            fewer examples than the largest one of the batch; they repeat an example of their task,
+            and learners, losses and scores ignore them. None if every row is an example.
 
     Shapes:
         support_x `(N, B, S)` or `(N, B, S, F)` and support_y `(N, B)`, with B = ways * shots;
         query_x and query_y likewise, with B = ways * queries. For tasks without classes, support_y
         is `(N, B, …)` with B = shots, and query_y likewise with B = queries. support_indices and
-        query_indices `(N, B)` int64.
+        query_indices `(N, B)` int64; support_mask and query_mask `(N, B)` bool.
 
     Example:
         >>> x, y = torch.arange(4).view(1, 4, 1), torch.tensor([[0, 1, 0, 1]])
@@ -47,6 +51,8 @@ class TaskBatch:
     query_y: Tensor
     support_indices: Tensor | None = None
     query_indices: Tensor | None = None
+    support_mask: Tensor | None = None
+    query_mask: Tensor | None = None
 
     def __len__(self) -> int:
         """Return `N`."""
@@ -84,27 +90,70 @@ class TaskBatch:
         """Return the tasks from `start` up to, but not including, `stop`."""
         return self._map(lambda part: part[start:stop])
 
+    @classmethod
+    def joined(cls, batches: Sequence[TaskBatch]) -> TaskBatch:
+        """Return the tasks of several batches as one batch.
+
+        Support or query sets of different sizes are padded to the largest one, with masks.
+
+        Args:
+            batches: at least one batch, all of sequences of one shape.
+
+        Raises:
+            DataError: there are no batches, or their sequences or targets differ in shape.
+
+        Example:
+            >>> x, y = torch.ones(1, 3, 5), torch.zeros(1, 3)
+            >>> few = TaskBatch(x[:, :1], y[:, :1], x, y)
+            >>> TaskBatch.joined([few, TaskBatch(x, y, x, y)]).support_mask
+            tensor([[ True, False, False],
+                    [ True,  True,  True]])
+        """
+        if len(batches) == 1:
+            return batches[0]
+        shapes = [[part.shape[2:] for part in batch] for batch in batches]
+        if not batches or any(shape != shapes[0] for shape in shapes):
+            raise DataError(
+                "TaskBatch.joined: expected batches of sequences of one shape, got "
+                f"{[list(map(tuple, shape)) for shape in shapes]}; pad the sequences"
+            )
+        parts: dict[str, Any] = {}
+        for side in ("support", "query"):
+            counts = [getattr(batch, f"{side}_x").shape[1] for batch in batches]
+            for name in (f"{side}_x", f"{side}_y", f"{side}_indices"):
+                own = [getattr(batch, name) for batch in batches]
+                given = all(part is not None for part in own)
+                parts[name] = _rows_joined(own, max(counts)) if given else None
+            masks = [getattr(batch, f"{side}_mask") for batch in batches]
+            parts[f"{side}_mask"] = None
+            if len(set(counts)) > 1 or any(mask is not None for mask in masks):
+                every = [
+                    getattr(batch, f"{side}_x").new_ones(1, dtype=torch.bool) for batch in batches
+                ]
+                whole = [
+                    one.expand(len(batch), count) if mask is None else mask
+                    for one, batch, count, mask in zip(every, batches, counts, masks, strict=True)
+                ]
+                pads = [(0, max(counts) - count) for count in counts]
+                parts[f"{side}_mask"] = torch.cat(list(map(torch.nn.functional.pad, whole, pads)))
+        return cls(**parts)
+
     def first_queries(self, count: int, each: int) -> TaskBatch:
         """Return the batch with the first `count` of every `each` rows of the query sets."""
 
         def first(part: Tensor) -> Tensor:
             return part.unflatten(1, (-1, each))[:, :, :count].flatten(1, 2)
 
-        return TaskBatch(
-            self.support_x,
-            self.support_y,
-            first(self.query_x),
-            first(self.query_y),
-            self.support_indices,
-            None if self.query_indices is None else first(self.query_indices),
-        )
+        query = {n: getattr(self, n) for n in ("query_x", "query_y", "query_indices", "query_mask")}
+        chosen: dict[str, Any] = {n: p if p is None else first(p) for n, p in query.items()}
+        return replace(self, **chosen)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> TaskBatch:
-        indices = self.support_indices, self.query_indices
-        return TaskBatch(
-            *map(function, self),
-            *(None if part is None else function(part) for part in indices),
-        )
+        parts: dict[str, Any] = {}
+        for field in fields(self):
+            part = getattr(self, field.name)
+            parts[field.name] = None if part is None else function(part)
+        return TaskBatch(**parts)
 
     @classmethod
     def from_tasks(
@@ -168,6 +217,16 @@ class TaskBatch:
             parts += [x[rows, chosen], y[rows, chosen]]
             found.append(None if places is None else places[rows, chosen])
         return cls(*parts, *found)
+
+
+def _rows_joined(parts: Sequence[Tensor], rows: int) -> Tensor:
+    """Join parts `(N, B, …)` after repeating the first row of each task up to `rows` rows."""
+    return torch.cat(
+        [
+            torch.cat([part, part[:, :1].expand(-1, rows - part.shape[1], *part.shape[2:])], 1)
+            for part in parts
+        ]
+    )
 
 
 def _stacked(indices: Sequence[Tensor | Sequence[int]], x: Tensor) -> Tensor:

@@ -7,31 +7,39 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn.axes import readable_values
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 # torch ignores labels of -100 by default and would count their loss as 0.
 _NO_LABEL = torch.iinfo(torch.int64).min
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compute each task's mean cross-entropy `-1/B sum_b log softmax(logits_b)[label_b]`.
 
     Args:
         logits: class scores.
         labels: the class of each sequence, from 0 to `C - 1`.
+        mask: True where a row is a sequence and False where it is padding, which changes neither
+            the loss nor its gradient, whatever its values; None if there is no padding.
 
     Shapes:
-        logits `(…, B, C)`, labels `(…, B)` -> `(…)`: a scalar, or `(N,)` with a task axis.
+        logits `(…, B, C)`, labels and mask `(…, B)` -> `(…)`: a scalar, or `(N,)` with a task axis;
+        0 for a task without sequences.
 
     Raises:
-        ShapeError: the labels do not have the shape of the logits without their last axis.
+        ShapeError: the labels or the mask do not have the shape of the logits without their last
+            axis.
+        ArgumentTypeError: the mask is not a bool tensor.
         ArgumentError: a label is out of range (checked on a CPU only).
 
     Example:
         >>> cross_entropy(torch.zeros(3, 4, 2), torch.zeros(3, 4, dtype=torch.long)).shape
         torch.Size([3])
     """
-    _check(logits, labels, "cross_entropy")
+    _check(logits, labels, mask, "cross_entropy")
+    if mask is not None:
+        logits = torch.where(mask.unsqueeze(-1), logits, 0.0)
+        labels = torch.where(mask, labels, 0)
     try:
         losses = F.cross_entropy(
             logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=_NO_LABEL
@@ -43,10 +51,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
             f"cross_entropy: labels must be from 0 to {logits.shape[-1] - 1} for "
             f"C={logits.shape[-1]} classes, got {found}; check the labels, or set ways"
         ) from error
-    return losses.reshape(labels.shape).mean(-1)
+    return masked_mean(losses.reshape(labels.shape), mask)
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+def accuracy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compute each task's accuracy: the fraction of sequences for which the label scores highest.
 
     Arguments, shapes and errors are the same as for `cross_entropy`.
@@ -55,22 +63,26 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
         >>> accuracy(torch.eye(2), torch.tensor([0, 0])).item()
         0.5
     """
-    _check(logits, labels, "accuracy")
-    return (logits.argmax(-1) == labels).to(logits.dtype).mean(-1)
+    _check(logits, labels, mask, "accuracy")
+    return masked_mean((logits.argmax(-1) == labels).to(logits.dtype), mask)
 
 
-def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
+def mean_squared_error(predictions: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compute each task's mean squared error over its sequences and values.
 
     Args:
         predictions: the model's outputs.
         targets: the correct values.
+        mask: as in `cross_entropy`.
 
     Shapes:
-        both `(…, B, values)` -> `(…)`: a scalar, or `(N,)` with a task axis.
+        predictions and targets `(…, B, values)`, mask `(…, B)` -> `(…)`: a scalar, or `(N,)` with a
+        task axis; 0 for a task without sequences.
 
     Raises:
-        ShapeError: the targets do not have the shape of the predictions.
+        ShapeError: the targets do not have the shape of the predictions, or the mask does not have
+            it without the last axis.
+        ArgumentTypeError: the mask is not a bool tensor.
 
     Example:
         >>> mean_squared_error(torch.zeros(3, 4, 1), torch.ones(3, 4, 1))
@@ -81,7 +93,11 @@ def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
             f"mean_squared_error: targets must have shape {tuple(predictions.shape)}, like the "
             f"predictions, got {tuple(targets.shape)}; reshape one of them"
         )
-    return (predictions - targets).square().mean((-2, -1))
+    if mask is None:
+        return (predictions - targets).square().mean((-2, -1))
+    check_mask("mean_squared_error", mask, predictions.shape[:-1])
+    errors = torch.where(mask.unsqueeze(-1), predictions - targets, 0.0)
+    return masked_mean(errors.square().mean(-1), mask)
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -121,9 +137,50 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.where(known, losses, 0.0).sum(axes) / known.sum(axes).clamp(min=1)
 
 
-def _check(logits: Tensor, labels: Tensor, who: str) -> None:
+def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute the mean over the last axis, without padding; 0 where everything is padding.
+
+    Args:
+        values: one value for each row. Values of padding change nothing, even if they are NaN.
+        mask: False where a row is padding; None if there is no padding.
+
+    Shapes:
+        both `(…, B)` -> `(…)`.
+
+    Example:
+        >>> masked_mean(torch.tensor([1.0, 3.0, torch.nan]), torch.tensor([True, True, False]))
+        tensor(2.)
+    """
+    if mask is None:
+        return values.mean(-1)
+    return torch.where(mask, values, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
+
+
+def check_mask(who: str, mask: Tensor, shape: torch.Size) -> None:
+    """Check that a mask is a bool tensor of a shape.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+        ShapeError: it has another shape.
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ArgumentTypeError(
+            f"{who}: mask must be a bool tensor, True where a row is a sequence, got {came}; "
+            "convert it with .bool()"
+        )
+    if mask.shape != shape:
+        raise ShapeError(
+            f"{who}: mask must have shape {tuple(shape)}, one value per sequence, got "
+            f"{tuple(mask.shape)}; pass batch.support_mask or batch.query_mask"
+        )
+
+
+def _check(logits: Tensor, labels: Tensor, mask: Tensor | None, who: str) -> None:
     if logits.shape[:-1] != labels.shape:
         raise ShapeError(
             f"{who}: labels must have shape {tuple(logits.shape[:-1])} for logits "
             f"{tuple(logits.shape)}, got {tuple(labels.shape)}; pass one label per sequence"
         )
+    if mask is not None:
+        check_mask(who, mask, labels.shape)

@@ -121,6 +121,11 @@ def indexed(tasks, shots=1, queries=None, by_class=None):
     return TaskBatch.from_tasks(given, shots, queries, by_class=by_class, indices=x)
 
 
+def masked(batch):
+    support, query = batch.support_indices % 5 > 0, batch.query_indices % 7 > 0
+    return dataclasses.replace(batch, support_mask=support, query_mask=query)
+
+
 def test_a_batch_unpacks_into_four_tensors():
     batch = indexed(3)
     support_x, support_y, query_x, query_y = batch
@@ -176,7 +181,7 @@ def test_indices_must_match_the_examples(indices):
 
 
 def test_slice_and_to():
-    batch = indexed(5)
+    batch = masked(indexed(5))
     part = batch.slice(1, 3)
     assert len(part) == 2
     assert same(part.query_x, batch.query_x[1:3])
@@ -234,7 +239,7 @@ def test_a_batch_is_immutable():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_chunks_concatenate_to_the_batch(size):
-    batch = indexed(5)
+    batch = masked(indexed(5))
     chunks = list(batch.chunks(size))
     assert [len(chunk) for chunk in chunks] == [size] * (5 // size) + [5 % size] * (5 % size > 0)
     for field in FIELDS:
@@ -245,3 +250,38 @@ def test_chunks_concatenate_to_the_batch(size):
 def test_bad_chunk_sizes_are_rejected(size):
     with pytest.raises(ArgumentError, match="size must be a positive integer"):
         next(batch_of(2).chunks(size))
+
+
+def test_the_first_queries_keep_their_masks():
+    batch = masked(indexed(3, shots=2))
+    few = batch.first_queries(2, 3)
+    assert torch.equal(few.query_mask, few.query_indices % 7 > 0)
+    assert few.support_mask is batch.support_mask
+
+
+def test_batches_of_one_size_join_without_masks():
+    whole = indexed(7)
+    joined = TaskBatch.joined([whole.slice(0, 3), whole.slice(3, 7)])
+    assert joined.support_mask is None is joined.query_mask
+    for field in FIELDS[:6]:
+        assert torch.equal(getattr(joined, field), getattr(whole, field))
+
+
+def test_batches_of_other_sizes_join_with_padding():
+    few, many = indexed(2, shots=1), indexed(3, shots=3)
+    joined = TaskBatch.joined([few, masked(many), few])
+    assert len(joined) == 7
+    assert joined.support_mask.sum(1).tolist()[:2] == [3, 3]
+    assert torch.equal(joined.support_mask[2:5], many.support_indices % 5 > 0)
+    for n, own in [(0, few.slice(0, 1)), (6, few.slice(1, 2))]:
+        rows = joined.support_mask[n]
+        assert torch.equal(joined.support_x[n][rows], own.support_x[0])
+        assert torch.equal(joined.query_indices[n][joined.query_mask[n]], own.query_indices[0])
+        assert (joined.support_x[n][~rows] == own.support_x[0, 0]).all()  # repeats an example
+
+
+def test_batches_of_other_sequences_do_not_join():
+    batch = indexed(2)
+    longer = dataclasses.replace(batch, query_x=batch.query_x.repeat(1, 1, 2))
+    with pytest.raises(DataError, match=r"^TaskBatch\.joined: .* one shape"):
+        TaskBatch.joined([batch, longer])

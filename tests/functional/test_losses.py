@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from l2l_rnn import functional
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 TASKS = 2
 
@@ -64,3 +64,45 @@ def test_bits_of_another_shape(shapes):
 def test_labels_of_another_shape(loss, shape):
     with pytest.raises(ShapeError, match=rf"^{loss.__name__}: labels must have shape \(2, 5\)"):
         loss(torch.zeros(2, 5, 3), torch.zeros(shape).long())
+
+
+MASKED = {
+    "cross_entropy": (lambda: torch.randn(TASKS, 6, 3), lambda: torch.randint(0, 3, (TASKS, 6))),
+    "accuracy": (lambda: torch.randn(TASKS, 6, 3), lambda: torch.randint(0, 3, (TASKS, 6))),
+    "mean_squared_error": (lambda: torch.randn(TASKS, 6, 2), lambda: torch.randn(TASKS, 6, 2)),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_padding_changes_neither_loss_nor_gradient(name):
+    function = getattr(functional, name)
+    outputs, targets = (make() for make in MASKED[name])
+    mask = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 0, 1, 1, 0]]).bool()
+    bad = outputs.masked_fill(~mask.unsqueeze(-1), torch.nan).requires_grad_()
+    if not targets.is_floating_point():
+        targets = targets.masked_fill(~mask, -7)
+    else:
+        targets = targets.masked_fill(~mask.unsqueeze(-1), torch.nan)
+    losses = function(bad, targets, mask)
+    for n in range(TASKS):
+        alone = outputs[n][mask[n]].requires_grad_()
+        loss = function(alone, targets[n][mask[n]])
+        torch.testing.assert_close(losses[n], loss)
+        if name != "accuracy":
+            (wanted,) = torch.autograd.grad(loss, alone)
+            (gradient,) = torch.autograd.grad(losses[n], bad, retain_graph=True)
+            torch.testing.assert_close(gradient[n][mask[n]], wanted)
+            assert not gradient[n][~mask[n]].any()
+    assert function(bad, targets, torch.zeros_like(mask)).tolist() == [0, 0]
+    assert torch.equal(
+        function(outputs, targets.nan_to_num().clamp_min(0)),
+        function(outputs, targets.nan_to_num().clamp_min(0), None),
+    )
+
+
+def test_masks_of_another_shape_or_type():
+    logits, labels = torch.zeros(2, 3, 4), torch.zeros(2, 3, dtype=torch.long)
+    with pytest.raises(ShapeError, match=r"cross_entropy: mask must have shape \(2, 3\)"):
+        functional.cross_entropy(logits, labels, torch.ones(3, dtype=torch.bool))
+    with pytest.raises(ArgumentTypeError, match="mask must be a bool tensor"):
+        functional.mean_squared_error(logits, logits, torch.ones(2, 3))

@@ -20,7 +20,7 @@ from l2l_rnn.training.saved.tensors import digest, from_bytes, to_bytes
 
 FORMAT, VERSION = "l2l_rnn.Pretrained", 1
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_DESCRIBED = ("learner", "inputs")  # what the weights belong to
+_DESCRIBED = ("learner", "inputs", "classes", "steps", "loss", "settings")
 
 
 def versions() -> dict[str, str]:
@@ -67,24 +67,21 @@ def write_model(
                 f"{who}: {name} must fit into {dtype}, got numbers up to "
                 f"{float(tensor.abs().max()):.3g}; save as float32"
             )
-    described = {name: content[name] for name in _DESCRIBED}
-    metadata = {"format": "pt", "l2l_rnn": FORMAT, "describes": digest(described, {})}
-    if tied:
-        metadata["tied"] = json.dumps(dict(tied))
-    data = to_bytes(stored, metadata)
-    weights = {"file": WEIGHTS, "dtype": dtype, "sha256": hashlib.sha256(data).hexdigest()}
-    head = {"format": FORMAT, "format_version": VERSION}
     try:
-        write_json(
-            folder / CONFIG,
-            {**head, **content, "versions": versions(), "weights": weights},
-            indent=2,
-        )
+        content = json.loads(json.dumps(dict(content), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"{who}: settings and evaluations must be JSON with finite numbers, got something else "
             f"({error}); convert them"
         ) from error
+    metadata = {"format": "pt", "l2l_rnn": FORMAT, "describes": _described(content)}
+    if tied:
+        metadata["tied"] = json.dumps(dict(tied))
+    data = to_bytes(stored, metadata)
+    weights = {"file": WEIGHTS, "dtype": dtype, "sha256": hashlib.sha256(data).hexdigest()}
+    head = {"format": FORMAT, "format_version": VERSION}
+    entries = {**head, **content, "versions": versions(), "weights": weights}
+    write_json(folder / CONFIG, entries, indent=2)
     with replacing(folder / WEIGHTS, "wb") as file:
         file.write(data)
 
@@ -156,11 +153,10 @@ def read_weights(who: str, folder: Path, content: Mapping[str, Any]) -> dict[str
             "another learner; copy or download the folder again"
         )
     tensors, metadata = from_bytes(who, data, str(path))
-    described = {name: content[name] for name in _DESCRIBED}
-    if metadata.get("describes") != digest(described, {}):
+    if metadata.get("describes") != _described(content):
         raise DataError(
-            f"{who}: {folder / CONFIG} must be the one that was saved with the weights, but its "
-            f"{' or '.join(_DESCRIBED)} has changed; copy or download the folder again"
+            f"{who}: {folder / CONFIG} must be the one that was saved with the weights, but one of "
+            f"{', '.join(_DESCRIBED)} has changed; copy or download the folder again"
         )
     found = {}
     for name, tensor in tensors.items():
@@ -178,3 +174,8 @@ def read_weights(who: str, folder: Path, content: Mapping[str, Any]) -> dict[str
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{who}: {path} must name tied tensors, got others; save again") from error
     return found
+
+
+def _described(content: Mapping[str, Any]) -> str:
+    """Return the digest of what the outputs depend on besides the weights."""
+    return digest({name: content[name] for name in _DESCRIBED}, {})

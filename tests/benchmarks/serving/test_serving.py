@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import serving, timing, user_store
+from benchmarks.serving import first_answer, user_store
+from benchmarks.speed import timing
 from l2l_rnn.algorithms import ProtoNet
 from l2l_rnn.models import SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
@@ -34,7 +35,7 @@ def test_users_differ_and_have_five_names_of_five_languages():
 
 
 def test_tasks_are_names_of_their_languages():
-    tasks, others = serving.draw(3)
+    tasks, others = first_answer.draw(3)
     source = get_tasksets("languages").test.source
     named = {}
     for text, label in zip(source.texts, np.asarray(source.labels), strict=True):
@@ -60,11 +61,11 @@ def test_a_quick_run_of_the_store(tmp_path, capsys, folder):
 
 
 @pytest.mark.slow
-def test_a_quick_run_of_serving(tmp_path, capsys, folder):
-    assert serving.main(["--quick", "--out", str(tmp_path), "--model", folder]) == 0
-    result = json.loads((tmp_path / "serving-quick.json").read_text())
+def test_a_quick_run_of_first_answers(tmp_path, capsys, folder):
+    assert first_answer.main(["--quick", "--out", str(tmp_path), "--model", folder]) == 0
+    result = json.loads((tmp_path / "first_answer-quick.json").read_text())
     out = capsys.readouterr().out
-    assert serving.table(result) in out
+    assert first_answer.table(result) in out
     assert 0.2 < result["accuracy"]["mean"] <= 1
     assert result["unknown"]["area"]["other scripts"] == 1
     steps = result["first"]
@@ -72,20 +73,20 @@ def test_a_quick_run_of_serving(tmp_path, capsys, folder):
     assert sum(steps[p] for p in parts) == pytest.approx(steps["first answer"])
 
 
-@pytest.mark.parametrize("benchmark", [serving, user_store])
+@pytest.mark.parametrize("benchmark", [first_answer, user_store])
 def test_an_unknown_model(benchmark, tmp_path, capsys):
     with pytest.raises(SystemExit):
         benchmark.main(["--quick", "--out", str(tmp_path), "--model", "no-such-model"])
     assert "no-such-model" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["serving", "user_store"])
+@pytest.mark.parametrize("name", ["first_answer", "user_store"])
 def test_published_results_meet_their_targets(name):
     path = Path(timing.RESULTS) / f"{name}-full.json"
     if not path.exists():
         pytest.skip("not published yet")
     result = json.loads(path.read_text())
-    if name == "serving":
+    if name == "first_answer":
         assert result["first"]["first answer"] < 10
         assert result["later"]["one answer"] < 0.01
         assert result["work"]["users"] >= 600

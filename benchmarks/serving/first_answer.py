@@ -1,6 +1,6 @@
 """Time to the first answer in a new process, and to answers for later users.
 
-`python -m benchmarks.speed.serving` starts new processes. Each one imports `l2l_rnn.estimators`,
+`python -m benchmarks.serving.first_answer` starts new processes. Each one imports `l2l_rnn.estimators`,
 loads the model `languages`, fits it to 25 names of five unseen languages and predicts 50 names. The
 last process goes on with further users, who have other languages and names:
 
@@ -135,13 +135,14 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark from the command line and return the exit status."""
+    from benchmarks.serving import models
     from benchmarks.speed import timing
 
-    parser = timing.make_parser("serving", __doc__, repeats=5)
-    parser.add_argument("--model", default="languages", help="name or folder (default: languages)")
+    parser = timing.make_parser("first_answer", __doc__, repeats=5, package="benchmarks.serving")
+    models.add_model_option(parser)
     parser.add_argument("--users", type=int, default=600, metavar="N", help="(default: 600)")
     options = timing.parse(parser, arguments)
-    timing.check_model(parser, options.model)
+    models.check_model(parser, options.model)
     users = 3 if options.quick else options.users
     tasks, others = draw(users)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
@@ -151,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
         work = {"model": options.model, "tasks": tasks if last else tasks[:1], "later": last}
         work["others"] = others if last else []
         run = subprocess.run(
-            [sys.executable, "-m", "benchmarks.speed.serving", "--child"],
+            [sys.executable, "-m", "benchmarks.serving.first_answer", "--child"],
             input=json.dumps(work),
             capture_output=True,
             text=True,
@@ -180,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{100 * accuracy['half_interval']:.1f}%. Area under the ROC curve of the unknown score: "
         + ", ".join(f"{name} {area:.2f}" for name, area in result["unknown"]["area"].items())
     )
-    timing.write("serving", options, result)
+    timing.write("first_answer", options, result)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Time of answers for one of 10,000 users whose states are on disk.
 
-`python -m benchmarks.speed.user_store` adds users to a `UserStore`, each with five names of five
+`python -m benchmarks.serving.user_store` adds users to a `UserStore`, each with five names of five
 languages, for two kinds of personal state:
 
 - prototypes: the class means of the model `languages`;
@@ -32,6 +32,7 @@ import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 import numpy as np
 import torch
 
+from benchmarks.serving import models
 from benchmarks.speed import timing
 from l2l_rnn.algorithms import MemoryLearner
 from l2l_rnn.estimators import FewShotClassifier, UserStore
@@ -157,11 +158,11 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark from the command line and return the exit status."""
-    parser = timing.make_parser("user_store", __doc__, repeats=500)
-    parser.add_argument("--model", default="languages", help="name or folder (default: languages)")
+    parser = timing.make_parser("user_store", __doc__, repeats=500, package="benchmarks.serving")
+    models.add_model_option(parser)
     parser.add_argument("--users", type=int, default=10_000, metavar="N", help="(default: 10000)")
     options = timing.parse(parser, arguments)
-    timing.check_model(parser, options.model)
+    models.check_model(parser, options.model)
     users = draw(20 if options.quick else options.users)
     states: dict[str, Callable[[], Pretrained]] = {
         "prototypes": lambda: Pretrained.from_pretrained(options.model),

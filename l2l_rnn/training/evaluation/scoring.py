@@ -1,0 +1,100 @@
+"""Scoring of predictions by name, with checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.algorithms.inner_loop.checks import listed
+from l2l_rnn.data import TaskBatch
+from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
+from l2l_rnn.training.evaluation.metrics import METRICS, Score
+from l2l_rnn.training.evaluation.tasks import EvaluationTasks, check_tasks, has_classes
+
+
+class Scorer:
+    """Computes the scores of predictions by name.
+
+    Args:
+        who: begins error messages.
+        drawn: the tasks.
+        score: as in `evaluate`.
+    """
+
+    def __init__(
+        self, who: str, drawn: EvaluationTasks, score: str | Score | Sequence[str | Score] | None
+    ) -> None:
+        y, family = drawn.first.query_y, drawn.family
+        self.classes = has_classes(y)
+        check_tasks(who, drawn.first, self.classes)
+        if score is None:
+            score = "accuracy" if self.classes else "mse" if family is None else "error"
+        chosen = [score] if isinstance(score, str) or callable(score) else list(score)
+        if not chosen:
+            raise ArgumentError(f"{who}: score must name a score, got {score!r}; leave it out")
+        self.functions: dict[str, Score] = {}
+        for one in chosen:
+            if callable(one):
+                self.functions[getattr(one, "__name__", type(one).__name__)] = one
+            elif one == "error" and family is not None:
+                self.functions[one] = by_task(family.error)
+            else:
+                metric = METRICS[one]
+                if metric.of_classes != self.classes:
+                    known = [n for n, m in METRICS.items() if m.of_classes == self.classes]
+                    known += [] if family is None else ["error"]
+                    kinds = "classes" if metric.of_classes else "numbers"
+                    raise ArgumentError(
+                        f"{who}: score {one!r} needs targets that are {kinds}, got {y.dtype} "
+                        f"targets of shape {tuple(y.shape[1:])}; use {' or '.join(known)}"
+                    )
+                self.functions[one] = metric.function
+
+    def __call__(self, who: str, outputs: Tensor, batch: TaskBatch, first: int) -> list[Tensor]:
+        """Return each score of each task, `(N,)`; `first` is the number of the first task.
+
+        Raises:
+            AdaptationError: an output or a score is NaN or infinite.
+            ShapeError: a score does not have one value for each task.
+        """
+        y, mask, found = batch.query_y, batch.query_mask, []
+        bad = outputs.isnan().flatten(2).any(-1)
+        _check_finite(who, "outputs", (bad if mask is None else bad & mask).any(1), first)
+        for name, function in self.functions.items():
+            values = function(outputs, y, mask)
+            if not isinstance(values, Tensor) or values.shape != (len(batch),):
+                came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+                raise ShapeError(
+                    f"{who}: score {name!r} must return one value for each of {len(batch)} tasks, "
+                    f"({len(batch)},), got {came}; take means over rows, not over tasks"
+                )
+            _check_finite(who, f"scores {name!r}", ~values.isfinite(), first)
+            found.append(values.detach().double().cpu())
+        return found
+
+
+def by_task(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Let a function of outputs and targets take a mask, one task at a time."""
+
+    def masked(outputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return function(outputs, targets)
+        return torch.cat(
+            [
+                function(one[rows].unsqueeze(0), target[rows].unsqueeze(0))
+                for one, target, rows in zip(outputs, targets, mask, strict=True)
+            ]
+        )
+
+    return masked
+
+
+def _check_finite(who: str, what: str, bad: Tensor, first: int) -> None:
+    which = (first + bad.nonzero().flatten()).tolist()
+    if which:
+        raise AdaptationError(
+            f"{who}: the {what} of task {listed(which)} are NaN or infinite; lower lr, take fewer "
+            "steps, or check the inputs"
+        )
