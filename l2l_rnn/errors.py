@@ -48,5 +48,13 @@ class ExportError(L2LRNNError, RuntimeError):
     """A tool of torch cannot take a layer; the message says what to do instead."""
 
 
+class CheckpointError(L2LRNNError, OSError):
+    """A checkpoint cannot be written; the state of training and earlier checkpoints are intact."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint is skipped or cannot be restored in full; the message says which, and why."""
+
+
 class ConversionWarning(UserWarning):
     """A recurrent layer stays as it is in a converted model; the message says which, and why."""

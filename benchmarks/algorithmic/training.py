@@ -17,6 +17,7 @@ from benchmarks.algorithmic.loss_monitor import BestWeights, LossMonitor
 from benchmarks.algorithmic.networks import NETWORKS, build
 from benchmarks.algorithmic.settings import Settings
 from benchmarks.algorithmic.tasks import Task, evaluate, optimum
+from benchmarks.loop import StepTraining, fit
 from benchmarks.sizes import parameter_count
 
 _AVERAGED_EVERY = 10  # steps between updates of the averaged weights
@@ -52,6 +53,127 @@ def half_cosine(final: float, progress: float) -> float:
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
+class AlgorithmTraining(StepTraining):
+    """Trains a network on random sequences of a task, and evaluates it at regular intervals.
+
+    Args:
+        task, settings, every, result, on_point: as in `train`.
+    """
+
+    automatic_optimization = False
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        every: int,
+        result: dict[str, Any],
+        on_point: Callable[[dict[str, Any]], None],
+    ) -> None:
+        super().__init__(build(settings, task.family))
+        self.task, self.settings, self.every = task, settings, every
+        self.result, self.on_point = result, on_point
+        self.generator = Generator().manual_seed(settings.seed)
+        self.averaged = None
+        if settings.ema_decay:
+            decay = settings.ema_decay**_AVERAGED_EVERY
+            self.averaged = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.monitor = LossMonitor(task.converged_below, settings.batch)
+        self.level = task.first_level if settings.curriculum else task.last_level
+        self.clipped, self.taken, self.seen = 0, 0, 0
+        self.recent_norm = math.inf  # norm of the gradient, smoothed over recent steps
+        self.start = time.perf_counter()
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated: the averaged one, if weights are averaged."""
+        return self.module if self.averaged is None else self.averaged.module
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        settings = self.settings
+        optimizer = torch.optim.Adam(
+            self.module.parameters(),
+            settings.lr,
+            (0.9, settings.beta2),
+            settings.epsilon,
+            foreach=True,
+        )
+        parts = [self.module, optimizer]
+        if self.averaged is not None:
+            parts.append(self.averaged)
+        self.best = BestWeights(settings.restore_above, settings.batch, *parts)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _lr_factor(self, step: int) -> float:
+        progress = min(1, step / self.settings.steps)
+        return self.best.lr_factor * half_cosine(self.settings.final_lr_ratio, progress)
+
+    def training_step(self, batch: int) -> None:
+        step, settings = batch + 1, self.settings
+        sequences = self.task.at_level(self.level).sequences(settings.batch, self.generator)
+        outputs, _ = self.module(sequences.inputs)
+        mask = sequences.mask
+        loss = binary_cross_entropy_with_logits(outputs[mask], sequences.targets[mask])
+        nats = loss.item()
+        if not nats < settings.skip_below:  # also true if nats is NaN
+            self._update(loss)
+        if self.averaged is not None and step % _AVERAGED_EVERY == 1:
+            self.averaged.update_parameters(self.module)
+        self.seen = step * settings.batch
+        self.monitor.add(nats, self.seen)
+        self.best.update(self.monitor)
+        self.lr_schedulers().step()
+        advances = settings.curriculum and self.monitor.smoothed < settings.advance_below
+        if advances and self.level < self.task.last_level:
+            self.level += 1
+            self.monitor.restart()
+        if step == settings.steps:
+            self.result["ended"] = "done"
+        elif time.perf_counter() - self.start > 60 * settings.minutes:
+            self.result["ended"] = "out of time"
+            self.trainer.should_stop = True
+        elif self.seen % self.every < settings.batch:
+            count = min(_INTERIM_SEQUENCES, settings.evaluation_sequences)
+            self.record(evaluate(self.evaluated, self.task, count, _INTERIM_SEED))
+            self.clipped = self.taken = 0
+
+    def _update(self, loss: Tensor) -> None:
+        """Take a step along the gradient, clipped to its recent norm."""
+        settings, optimizer = self.settings, self.optimizers(use_pl_optimizer=False)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        limit = min(settings.clip, settings.relative_clip * self.recent_norm)
+        norm = clip_grad_norm_(self.module.parameters(), limit)
+        check_finite(settings.memory, self.seen, self.module, loss, norm)
+        length = min(norm.item(), limit)
+        recent = self.recent_norm
+        self.recent_norm = length if recent == math.inf else 0.98 * recent + 0.02 * length
+        self.clipped += bool(norm > limit)
+        optimizer.step()
+        self.taken += 1
+
+    def record(self, measures: dict[str, Any]) -> None:
+        """Add an evaluation to the result."""
+        result, monitor = self.result, self.monitor
+        result["seconds"] = round(time.perf_counter() - self.start, 1)
+        result["sequences"] = self.seen
+        result["converged_at"], result["max_climb"] = monitor.converged_at, monitor.climb
+        result["restored"] = self.best.restored
+        point = {
+            "sequences": self.seen,
+            "seconds": result["seconds"],
+            "loss": monitor.smoothed,
+            "best_loss": monitor.best,
+            "max_climb": monitor.climb,
+            "clipped": self.clipped / max(1, self.taken),
+            "level": self.level,
+            **measures,
+        }
+        result["points"].append(point)
+        self.on_point(point)
+
+
 def train(
     task: Task,
     settings: Settings,
@@ -74,99 +196,22 @@ def train(
         on_point: called with the measures of each evaluation.
     """
     torch.manual_seed(settings.seed)
-    generator = Generator().manual_seed(settings.seed)
-    model = build(settings, task.family)
-    averaged = None
-    if settings.ema_decay:
-        averaged = AveragedModel(
-            model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay**_AVERAGED_EVERY)
-        )
-    evaluated = model if averaged is None else averaged.module
-    optimizer = torch.optim.Adam(
-        model.parameters(), settings.lr, (0.9, settings.beta2), settings.epsilon, foreach=True
-    )
-    parts = [model, optimizer] if averaged is None else [model, optimizer, averaged]
-    best = BestWeights(settings.restore_above, settings.batch, *parts)
-
-    def lr_factor(step: int) -> float:
-        progress = min(1, step / settings.steps)
-        return best.lr_factor * half_cosine(settings.final_lr_ratio, progress)
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_factor)
+    training = AlgorithmTraining(task, settings, every, result, on_point)
     result |= {
         "network": NETWORKS[settings.memory].description,
-        "parameters": parameter_count(model),
+        "parameters": parameter_count(training.module),
         "converged_below": task.converged_below,
         "ended": "interrupted",
         "points": [],
     }
-    monitor, clipped, taken, seen = LossMonitor(task.converged_below, settings.batch), 0, 0, 0
-    level = task.first_level if settings.curriculum else task.last_level
-    recent_norm = math.inf  # norm of the gradient, smoothed over recent steps
-    start = time.perf_counter()
-
-    def record(measures: dict[str, Any]) -> None:
-        result["seconds"] = round(time.perf_counter() - start, 1)
-        result["sequences"] = seen
-        result["converged_at"], result["max_climb"] = monitor.converged_at, monitor.climb
-        result["restored"] = best.restored
-        point = {
-            "sequences": seen,
-            "seconds": result["seconds"],
-            "loss": monitor.smoothed,
-            "best_loss": monitor.best,
-            "max_climb": monitor.climb,
-            "clipped": clipped / max(1, taken),
-            "level": level,
-            **measures,
-        }
-        result["points"].append(point)
-        on_point(point)
-
     try:
-        for step in range(1, settings.steps + 1):
-            batch = task.at_level(level).sequences(settings.batch, generator)
-            outputs, _ = model(batch.inputs)
-            loss = binary_cross_entropy_with_logits(outputs[batch.mask], batch.targets[batch.mask])
-            nats = loss.item()
-            if not nats < settings.skip_below:  # also true if nats is NaN
-                optimizer.zero_grad()
-                loss.backward()
-                limit = min(settings.clip, settings.relative_clip * recent_norm)
-                norm = clip_grad_norm_(model.parameters(), limit)
-                check_finite(settings.memory, seen, model, loss, norm)
-                length = min(norm.item(), limit)
-                recent_norm = (
-                    length if recent_norm == math.inf else 0.98 * recent_norm + 0.02 * length
-                )
-                clipped += bool(norm > limit)
-                optimizer.step()
-                taken += 1
-            if averaged is not None and step % _AVERAGED_EVERY == 1:
-                averaged.update_parameters(model)
-            seen = step * settings.batch
-            monitor.add(nats, seen)
-            best.update(monitor)
-            schedule.step()
-            advances = settings.curriculum and monitor.smoothed < settings.advance_below
-            if advances and level < task.last_level:
-                level += 1
-                monitor.restart()
-            if step < settings.steps and time.perf_counter() - start > 60 * settings.minutes:
-                result["ended"] = "out of time"
-                break
-            if seen % every < settings.batch and step < settings.steps:
-                count = min(_INTERIM_SEQUENCES, settings.evaluation_sequences)
-                record(evaluate(evaluated, task, count, _INTERIM_SEED))
-                clipped = taken = 0
-        else:
-            result["ended"] = "done"
+        fit(training, settings.steps)
     except KeyboardInterrupt:
         result["ended"] = "interrupted"
     except Diverged as error:
         result["ended"], result["diverged"] = "diverged", str(error)
-    measures = evaluate(evaluated, task, settings.evaluation_sequences, _FINAL_SEED)
-    record(measures)
+    measures = evaluate(training.evaluated, task, settings.evaluation_sequences, _FINAL_SEED)
+    training.record(measures)
     result |= measures
     result["optimum"] = optimum(task, settings.evaluation_sequences, _FINAL_SEED)
     goals = {name: one.goal for name, one in task.evaluations.items() if one.goal is not None}
@@ -175,4 +220,4 @@ def train(
         result["reached"] = all(
             measures["wrong_bits"][name] <= goal for name, goal in goals.items()
         )
-    return evaluated
+    return training.evaluated

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
+from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
-from tqdm import tqdm
+from torch.optim import Optimizer
 
+from benchmarks.few_shot.progress import TrainingBar
 from benchmarks.few_shot.spec import Training
+from benchmarks.loop import StepTraining, fit
 
 
 @dataclass
@@ -87,65 +90,120 @@ def run_training(
         tasks_per_step: number of tasks per step, for the progress bar.
         lower_is_better: whether scores are errors.
     """
-    optimizer = torch.optim.Adam(module.parameters(), training.lr)
-    history = History()
-    best_state = copy.deepcopy(module.state_dict())
-    recent: deque[tuple[float, float]] = deque(maxlen=50)
-    start = time.perf_counter()
-    bar = tqdm(total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True)
+    steps = MethodTraining(module, training, loss_of_step)
+    with TrainingBar(label, training, tasks_per_step) as bar:
+        best = BestOnValidation(validate, lower_is_better, bar, tasks_per_step)
+        fit(steps, training.steps, (best,))
+    module.load_state_dict(best.state)
+    steps.history.seconds = steps.seconds
+    return steps.history
 
-    def record() -> None:
-        """Validate, save the parameters if they are the best, and add a point to the history."""
-        nonlocal best_state
-        validation = validate()
-        sign = -1 if lower_is_better else 1
+
+class MethodTraining(StepTraining):
+    """Adam with a cosine schedule and clipped gradients; steps without a finite one are skipped.
+
+    Args:
+        module, training, loss_of_step: as in `run_training`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        training: Training,
+        loss_of_step: Callable[[int, float], tuple[Tensor, Tensor]],
+    ) -> None:
+        super().__init__(module)
+        self.settings, self.loss_of_step = training, loss_of_step
+        self.history = History()
+        self.recent: deque[tuple[float, float]] = deque(maxlen=50)
+        self.progress = 0.0
+        self.start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the start."""
+        return time.perf_counter() - self.start
+
+    def configure_optimizers(self) -> Optimizer:
+        return torch.optim.Adam(self.module.parameters(), self.settings.lr)
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
+        self.progress = batch / self.settings.steps
+        elapsed = self.seconds / (60 * self.settings.minutes)
+        if elapsed > self.progress + 0.1:  # too slow to finish; base the learning rate on time
+            self.history.paced_by_clock, self.progress = True, elapsed
+        self.history.ended_early = elapsed >= 1
+        return -1 if self.history.ended_early else None  # -1 ends the training
+
+    def training_step(self, step: int) -> Tensor:
+        for group in self.optimizers(use_pl_optimizer=False).param_groups:
+            group["lr"] = self.settings.lr * (1 + math.cos(math.pi * self.progress)) / 2
+        loss, score = self.loss_of_step(step, self.progress)
+        self.recent.append((loss.item(), score.item()))
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip)
+        if not norm.isfinite():
+            optimizer.zero_grad()  # without gradients, the optimizer does nothing
+            self.history.skipped += 1
+
+
+class BestOnValidation(Callback):
+    """Validates at regular steps, and keeps the parameters with the best score.
+
+    Args:
+        validate, lower_is_better, tasks_per_step: as in `run_training`.
+        bar: the progress bar.
+
+    Attributes:
+        state: the state dict with the best score.
+    """
+
+    def __init__(
+        self,
+        validate: Callable[[], float],
+        lower_is_better: bool,
+        bar: TrainingBar,
+        tasks_per_step: int,
+    ) -> None:
+        self.validate, self.sign = validate, -1 if lower_is_better else 1
+        self.bar, self.tasks_per_step = bar, tasks_per_step
+
+    def on_train_start(self, trainer: Trainer, module: MethodTraining) -> None:
+        self._record(module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: MethodTraining, outputs: Any, batch: int, batch_idx: int
+    ) -> None:
+        module.history.steps = batch + 1
+        self.bar.update(self.tasks_per_step)
+        if (batch + 1) % module.settings.validate_every == 0:
+            self._record(module)
+
+    def on_train_end(self, trainer: Trainer, module: MethodTraining) -> None:
+        if module.history.points[-1]["step"] < module.history.steps:
+            self._record(module)
+
+    def _record(self, module: MethodTraining) -> None:
+        """Validate, keep the parameters if they are the best, and add a point to the history."""
+        history, validation = module.history, self.validate()
         finite = math.isfinite(validation)
-        if finite and (history.best is None or sign * validation >= sign * history.best):
+        better = history.best is None or self.sign * validation >= self.sign * history.best
+        if not history.points or (finite and better):
+            self.state = copy.deepcopy(module.module.state_dict())
+        if finite and better:
             history.best = validation
-            best_state = copy.deepcopy(module.state_dict())
-        means = [sum(values) / len(recent) for values in zip(*recent, strict=True)]
+        means = [sum(values) / len(module.recent) for values in zip(*module.recent, strict=True)]
         loss, score = [m if math.isfinite(m) else None for m in means] or [None, None]
         history.points.append(
             {
                 "step": history.steps,
-                "seconds": time.perf_counter() - start,
+                "seconds": module.seconds,
                 "loss": loss,
                 "score": score,
                 "validation": validation if finite else None,
             }
         )
         shown = {"loss": loss, "score": score, "val": validation}
-        bar.set_postfix(
-            {name: f"{value:.3f}" for name, value in shown.items() if value is not None}
-        )
-
-    with bar:
-        record()
-        for step in range(training.steps):
-            progress = step / training.steps
-            elapsed = (time.perf_counter() - start) / (60 * training.minutes)
-            if elapsed > progress + 0.1:  # too slow to finish, so base the learning rate on time
-                history.paced_by_clock, progress = True, elapsed
-            history.ended_early = elapsed >= 1
-            if history.ended_early:
-                break
-            for group in optimizer.param_groups:
-                group["lr"] = training.lr * (1 + math.cos(math.pi * progress)) / 2
-            loss, score = loss_of_step(step, progress)
-            optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(module.parameters(), training.clip)
-            if norm.isfinite():
-                optimizer.step()
-            else:
-                history.skipped += 1
-            recent.append((loss.item(), score.item()))
-            history.steps = step + 1
-            bar.update(tasks_per_step)
-            if (step + 1) % training.validate_every == 0:
-                record()
-        if history.points[-1]["step"] < history.steps:
-            record()
-    module.load_state_dict(best_state)
-    history.seconds = time.perf_counter() - start
-    return history
+        self.bar.set_postfix({name: f"{v:.3f}" for name, v in shown.items() if v is not None})

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks import report
-from benchmarks.few_shot.runner import device_name, versions
+from benchmarks.machine import device_name, versions
 from l2l_rnn.files import write_json
 
 RESULTS = Path(__file__).parents[1] / "results"

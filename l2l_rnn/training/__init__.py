@@ -1,5 +1,10 @@
 """Training, evaluation and saving of learners."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from l2l_rnn.training.adaptation import adapted
 from l2l_rnn.training.evaluation import (
     Comparison,
@@ -11,15 +16,51 @@ from l2l_rnn.training.evaluation import (
     evaluate,
     shots_curve,
 )
+from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
+from l2l_rnn.training.pretrained import Pretrained
+from l2l_rnn.training.saved.locations import list_pretrained
+from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
+
+if TYPE_CHECKING:
+    from l2l_rnn.training.fitting import fit, make_trainer
+    from l2l_rnn.training.meta_learning import MetaLearning
+    from l2l_rnn.training.task_data import TaskData
+
+# Loaded at first use, because they import Lightning.
+_LAZY = {
+    "MetaLearning": "l2l_rnn.training.meta_learning",
+    "TaskData": "l2l_rnn.training.task_data",
+    "fit": "l2l_rnn.training.fitting",
+    "make_trainer": "l2l_rnn.training.fitting",
+}
 
 __all__ = [
     "Comparison",
     "Curve",
     "Evaluation",
+    "Inputs",
+    "MetaLearning",
+    "Pretrained",
+    "SeriesInputs",
+    "TaskData",
+    "TextInputs",
     "adaptation_curve",
     "adapted",
     "compare",
     "confidence_interval",
     "evaluate",
+    "fit",
+    "list_pretrained",
+    "load_user",
+    "load_users",
+    "make_trainer",
+    "save_user",
+    "save_users",
     "shots_curve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,9 +15,11 @@ from benchmarks.few_shot.problems.classification_problem import (
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
-from l2l_rnn.algorithms import GaussianPrior, ProtoNet
+from l2l_rnn.algorithms import EnsemblePrior, GaussianPrior, ProtoNet
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
+from l2l_rnn.models import EncoderEnsemble
+from l2l_rnn.training import adapted
 
 
 class ProtoNetMethod(ClassificationMethod):
@@ -36,6 +38,8 @@ class ProtoNetMethod(ClassificationMethod):
         prior_examples: maximum number of examples per training class to fit the prior.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: ClassificationProblem,
@@ -52,31 +56,40 @@ class ProtoNetMethod(ClassificationMethod):
         self.model, self.training, self.class_weight = model, training, class_weight
         self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
         self.encoders: list[nn.Module] = []
-        self.priors: list[GaussianPrior | None] = []
+
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        model, training = options["model"], options["training"]
+        class_weight, members = options.get("class_weight", 0.0), options.get("members", 1)
+        return {_key(model, training, class_weight, n): training for n in range(members)}
 
     def train(self) -> History:
         trained = [self._member(number) for number in range(self.members)]
         self.encoders = [encoder for encoder, _ in trained]
-        self.priors = [
+        priors = [
             None
             if self.shrinkage is None
             else fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
+        self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
         return combined([history for _, history in trained])
 
     def _member(self, number: int) -> tuple[nn.Module, History]:
-        """Train an encoder, or return it from the problem's memo."""
-        key = ("prototypical", str(self.model), self.training, self.class_weight, number)
-        if key not in self.problem.memo:
-            seed = self.problem.seed + number
+        """Return an encoder and its history; entries with the same training share both."""
+        seed = self.problem.seed + number
+
+        def make() -> nn.ModuleList:
             seed_everything(seed)
-            tasks = self.problem.training_tasks(self.training, seed)
             encoder = self.problem.encoder(**self.model)
             head = nn.Linear(encoder.output_size, len(self.problem.train.classes))
-            both = nn.ModuleList([encoder, head]).to(self.problem.device)
-            self.encoders, self.priors = [encoder], [None]
-            history = run_training(
+            return nn.ModuleList([encoder, head]).to(self.problem.device)
+
+        def train(both: nn.ModuleList) -> History:
+            encoder, head = both
+            tasks = self.problem.training_tasks(self.training, seed)
+            self.learner = prototype_learner([encoder], [None], self.problem.spec.ways)
+            return run_training(
                 both,
                 self.training,
                 lambda step, progress: self._loss(encoder, head, tasks.batch(step, progress)),
@@ -84,8 +97,10 @@ class ProtoNetMethod(ClassificationMethod):
                 label=self.label if self.members == 1 else f"{self.label}: {number + 1}",
                 tasks_per_step=self.training.tasks,
             )
-            self.problem.memo[key] = (encoder, history)
-        return self.problem.memo[key]
+
+        key = _key(self.model, self.training, self.class_weight, number)
+        both, history = self.problem.shared.get(key, make, train)
+        return both[0], history
 
     def _loss(
         self, encoder: nn.Module, head: nn.Linear, batches: tuple[TaskBatch, TaskBatch]
@@ -104,24 +119,30 @@ class ProtoNetMethod(ClassificationMethod):
         return loss, accuracy(scores.detach(), batch.query_y).mean()
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        return prototype_scores(self.encoders, self.priors, batch, self.problem.spec.ways)
+        return prototype_scores(self.learner, batch)
 
 
-def prototype_scores(
-    encoders: list[nn.Module],
-    priors: Sequence[GaussianPrior | None],
-    batch: TaskBatch,
-    ways: int,
-) -> Tensor:
-    """Compute the scores of the queries by class means, summed over the encoders."""
-    total = torch.zeros((), device=batch.query_x.device)
-    for encoder, prior in zip(encoders, priors, strict=True):
-        encoder.eval()
-        with torch.no_grad():
-            learner = ProtoNet(encoder, ways, prior).clone(tasks=len(batch))
-            learner.write(batch.support_x, batch.support_y)
-            total = total + learner(batch.query_x)
-    return total
+def _key(model: dict[str, Any], training: Training, class_weight: float, number: int) -> str:
+    """Return the key of an encoder in the problem's shared trainings."""
+    return f"prototypical {model} {training} {class_weight} {number}"
+
+
+def prototype_learner(
+    encoders: list[nn.Module], priors: Sequence[GaussianPrior | None], ways: int
+) -> ProtoNet:
+    """Return a ProtoNet that sums the scores of encoders with their priors, or without any."""
+    encoder = encoders[0] if len(encoders) == 1 else EncoderEnsemble(encoders)
+    found = [prior for prior in priors if prior is not None]
+    prior = EnsemblePrior(found) if len(found) > 1 else found[0] if found else None
+    return ProtoNet(encoder, ways, prior)
+
+
+def prototype_scores(learner: ProtoNet, batch: TaskBatch) -> Tensor:
+    """Compute the scores of the queries by the class means of the support sets."""
+    learner.eval()
+    with torch.no_grad():
+        copy = adapted(learner, batch.support_x, batch.support_y, tasks=len(batch))
+        return copy(batch.query_x)
 
 
 def fitted_prior(

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.protonet import ProtoNetMethod, prototype_learner
 from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
@@ -63,8 +63,8 @@ def test_entries_with_the_same_training_share_the_encoder_but_not_the_prior():
     prior = ProtoNetMethod(problem, "prior", model=MODEL, training=TRAINING, shrinkage=0.5)
     assert plain.train() == prior.train()
     assert prior.encoders[0] is plain.encoders[0]
-    assert plain.priors == [None]
-    assert prior.priors[0].variances.max() > 0
+    assert plain.learner.prior is None
+    assert prior.learner.prior.variances.max() > 0
     (batch,) = problem.evaluation_tasks("test", 5, 6).batches(6, CPU)
     scores = prior.predict(batch)
     assert scores.shape == (*batch.query_y.shape, 5)
@@ -82,7 +82,7 @@ def test_the_scores_of_an_ensemble_are_summed(problem):
     assert not torch.equal(first.embedding.weight, second.embedding.weight)
     (batch,) = problem.evaluation_tasks("test", 5, 6).batches(6, CPU)
     alone = ProtoNetMethod(problem, "alone", **options)
-    alone.encoders, alone.priors = [second], two.priors[1:]
+    alone.learner = prototype_learner([second], two.learner.prior.priors[1:], SPEC.ways)
     torch.testing.assert_close(two.predict(batch), one.predict(batch) + alone.predict(batch))
 
 

@@ -1,0 +1,1 @@
+"""Parts of `MetaLearning` and `TaskData`."""
