@@ -56,7 +56,7 @@ class Interruption:
     @property
     def message(self) -> str:
         """What was saved, and how to continue."""
-        return f"{self.saved} {self.advice}".strip()
+        return f"{self.saved}\n{self.advice}".strip()
 
     @property
     def status(self) -> int:

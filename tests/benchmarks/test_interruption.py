@@ -103,7 +103,7 @@ def test_a_signal_ends_a_run_cleanly(number, moment, pause, start, tmp_path):
         saved = f"1 of 7 methods are finished and saved in {path}: from scratch."
         assert json.loads(path.read_text())["methods"][0]["label"] == "from scratch"
     again = f"python -m benchmarks run sinusoids --full --seed 3 --out {tmp_path} --resume"
-    assert lines[-1] == f"Interrupted by {number.name}. {saved} Continue with: {again}"
+    assert lines[-2:] == [f"Interrupted by {number.name}. {saved}", f"Continue with: {again}"]
     assert not [path for path in tmp_path.iterdir() if ".json." in path.name]  # half-written files
 
 
@@ -117,7 +117,7 @@ def test_a_signal_during_evaluation_and_a_second_run_before_it(start, tmp_path, 
     assert refused.value.code == 2
     assert f"another run is writing to {tmp_path}/languages-default.json" in capsys.readouterr().err
     assert command.end(TERM) == 143
-    assert "0 of 9 methods are finished. Continue with: " in command.printed
+    assert "0 of 9 methods are finished.\nContinue with: " in command.printed
     assert command.printed.endswith(f"--only 'TF-IDF*' --out {tmp_path} --resume\n")
 
 
@@ -250,7 +250,7 @@ def test_the_handler_is_never_swallowed(script, printed, number):
     )
     assert ended.returncode == 128 + number
     assert ended.stdout == printed.format(128 + number)
-    assert ended.stderr == f"\nInterrupted by {number.name}. All is saved. Go on.\n"
+    assert ended.stderr == f"\nInterrupted by {number.name}. All is saved.\nGo on.\n"
 
 
 def test_a_background_job_keeps_ignoring_ctrl_c():
