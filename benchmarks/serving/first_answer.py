@@ -1,8 +1,8 @@
 """Time to the first answer in a new process, and to answers for later users.
 
-`python -m benchmarks.serving.first_answer` starts new processes. Each one imports `l2l_rnn.estimators`,
-loads the model `languages`, fits it to 25 names of five unseen languages and predicts 50 names. The
-last process goes on with further users, who have other languages and names:
+`python -m benchmarks.serving.first_answer` starts new processes. Each one imports
+`l2l_rnn.estimators`, loads the model `languages`, fits it to 25 names of five unseen languages and
+predicts 50 names. The last process goes on with further users, who have other languages and names:
 
 - fit: adapt to a user's 25 names;
 - one answer: predict one name;
