@@ -94,24 +94,14 @@ class UserDatabase:
         """
         columns = "name, described, state, digest, " + ("examples" if examples else "NULL")
         found: dict[str, UserRow] = {}
-        for start in range(0, len(names), _MOST_NAMES):
-            some = names[start : start + _MOST_NAMES]
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT {columns} FROM users WHERE name IN ({marks})"
-            with self._errors():
-                rows = self._connection().execute(query, some).fetchall()
-            for name, described, state, digest, kept in rows:
-                row = UserRow(described, state, kept)
-                known, last = digest[:16], digest[16:]
-                if known != _digest(described.encode(), state) or (
-                    examples and last != (b"" if kept is None else _digest(kept))
-                ):
-                    raise DataError(
-                        f"{self.who}: the state of user {name!r:.60} in {self.path} must be "
-                        "complete, got damaged bytes; restore the file from a backup, or remove "
-                        "the user"
-                    )
-                found[name] = row
+        with self._reading() as connection:
+            for start in range(0, len(names), _MOST_NAMES):
+                some = names[start : start + _MOST_NAMES]
+                marks = ", ".join("?" * len(some))
+                query = f"SELECT {columns} FROM users WHERE name IN ({marks})"
+                with self._errors():
+                    rows = connection.execute(query, some).fetchall()
+                found |= {row[0]: self._checked(*row, examples=examples) for row in rows}
         return found
 
     def write(self, name: str, row: UserRow) -> None:
@@ -156,6 +146,39 @@ class UserDatabase:
             for connection in self._connections:
                 connection.close()
         self._connections, self._local = [], threading.local()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Let the queries of the block see one state of the file."""
+        connection = self._connection()
+        inside = connection.in_transaction
+        with self._errors():
+            if not inside:
+                connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            if not inside:
+                connection.execute("ROLLBACK")
+
+    def _checked(
+        self,
+        name: str,
+        described: str,
+        state: bytes,
+        digest: bytes,
+        kept: bytes | None,
+        *,
+        examples: bool,
+    ) -> UserRow:
+        """Return a row whose digests fit."""
+        last = b"" if kept is None else _digest(kept)
+        if digest[:16] != _digest(described.encode(), state) or (examples and digest[16:] != last):
+            raise DataError(
+                f"{self.who}: the state of user {name!r:.60} in {self.path} must be complete, got "
+                "damaged bytes; restore the file from a backup, or remove the user"
+            )
+        return UserRow(described, state, kept)
 
     def _create(self, model: dict[str, str]) -> None:
         self._process = os.getpid()
@@ -228,6 +251,7 @@ class UserDatabase:
                     self.path, self.timeout, isolation_level=None, check_same_thread=False
                 )
                 found.execute("PRAGMA synchronous = FULL")
+                found.execute("PRAGMA secure_delete = ON")  # overwrites what is removed
             self._local.connection = found
             self._connections.append(found)
         return found

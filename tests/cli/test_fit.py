@@ -35,7 +35,10 @@ def test_the_folder_holds_a_model_with_a_card_and_an_evaluation(model):
     assert loaded.settings["training_steps"] == 6
     assert len(loaded.classes) == 6  # of ten, by the shares of the splits
     assert loaded.evaluation[0]["settings"]["shots"] == 2
-    assert "accuracy" in (model / "README.md").read_text()
+    card = (model / "README.md").read_text()
+    assert "accuracy" in card
+    assert "# protonet" in card
+    assert ".model" not in card
     result = json.loads((model / "result.json").read_text())
     assert len(result["evaluation"]["per_task"]["accuracy"]) == 6
     history = json.loads((model / "history.json").read_text())["validations"]

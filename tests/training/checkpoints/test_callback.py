@@ -41,6 +41,7 @@ from tests.training.checkpoints.problem import (
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning"),  # of Lightning
     pytest.mark.filterwarnings("ignore:.*Checkpoint directory"),
 ]
 

@@ -15,6 +15,7 @@ from tests.training.checkpoints.problem import Module, Stream, loaders, seed, tr
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning"),  # of Lightning
     pytest.mark.filterwarnings("ignore:.*sync_dist=True"),
     pytest.mark.filterwarnings("ignore:.*fork"),
 ]
