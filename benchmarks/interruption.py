@@ -34,6 +34,7 @@ class Interruption:
         self.received: int | None = None
         self.raises = False
         self._held = self._pending = False
+        self._process = os.getpid()
 
     def install(self) -> None:
         """Handle the signals from now on, except those that the parent process ignores."""
@@ -55,7 +56,7 @@ class Interruption:
     @property
     def message(self) -> str:
         """What was saved, and how to continue."""
-        return f"{self.saved} {self.advice}".strip()
+        return f"{self.saved}\n{self.advice}".strip()
 
     @property
     def status(self) -> int:
@@ -63,7 +64,9 @@ class Interruption:
         return 128 + (self.received or signal.SIGINT)
 
     def end(self) -> None:
-        """Print the message and end the process."""
+        """Print the message and end the process; a forked process ends without the message."""
+        if os.getpid() != self._process:
+            os._exit(self.status)
         name = signal.Signals(self.received or signal.SIGINT).name
         with contextlib.suppress(Exception):  # a signal may arrive while the stream is in use
             sys.stdout.flush()

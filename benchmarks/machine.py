@@ -27,7 +27,7 @@ def device_of(name: str) -> torch.device:
     chosen = _gpu() if name == "gpu" else name
     try:
         device = torch.device(chosen)
-        torch.zeros(1, device=device).add(1)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first_line = str(error).splitlines()[0]
         raise ArgumentError(f"torch cannot use it ({first_line}); choose cpu or gpu") from error
@@ -39,9 +39,9 @@ def _gpu() -> str:
         return "cuda"
     if torch.backends.mps.is_available():
         return "mps"
-    reason = "finds none; check the driver with nvidia-smi"
+    reason = "finds no GPU; check the driver with nvidia-smi"
     if torch.version.cuda is None and torch.version.hip is None:
-        reason = "is built without CUDA; install a build with CUDA from https://pytorch.org"
+        reason = "is built without CUDA; install a build for your GPU from https://pytorch.org"
     raise ArgumentError(f"torch {torch.__version__} {reason}, or use --device cpu")
 
 

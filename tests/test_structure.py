@@ -20,7 +20,8 @@ FLOORS = [
     {"models", "data"},
     {"algorithms", "tasksets"},
     {"training"},
-    {"analysis", "estimators"},
+    {"analysis"},
+    {"estimators"},
     {"cli"},
     {"__main__"},
 ]

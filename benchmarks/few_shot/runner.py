@@ -67,14 +67,14 @@ def run(
     with report.only_writer(out / f"{spec.name}-{form}.json"):
         files = UnfinishedResult(out, spec.name, form)
         earlier = files.earlier(resume=resume, restart=restart)
-        experiment = Experiment(spec, form, seed, device, files)
+        experiment = ExperimentRun(spec, form, seed, device, files)
         if earlier is not None:
             experiment.continue_from(earlier)
         experiment.run(chosen, save)
         return experiment.report(out)
 
 
-class Experiment:
+class ExperimentRun:
     """A run of an experiment, with the result so far.
 
     Args:

@@ -7,7 +7,9 @@ from typing import Any
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.spec import ClassificationSpec, Entry
+from l2l_rnn.data import SourceTaskset
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.estimators import calibrate_unknown
 from l2l_rnn.tasksets import list_tasksets
 from l2l_rnn.training import Evaluation, Pretrained
 
@@ -58,7 +60,7 @@ def save_learner(
         for column in problem.columns
     ]
     card = list_tasksets()[spec.taskset]
-    Pretrained(
+    model = Pretrained(
         method.learner,
         problem.inputs,
         classes=problem.train.classes,
@@ -71,4 +73,8 @@ def save_learner(
         ),
         license="mit",
         tags=[spec.taskset],
-    ).save_pretrained(folder, dtype="float16")
+    )
+    shots = max(spec.shots)
+    unseen = SourceTaskset(problem.validation, spec.ways, shots + spec.queries)
+    calibrate_unknown(model, unseen, shots, seed=problem.seed)
+    model.save_pretrained(folder, dtype="float16")

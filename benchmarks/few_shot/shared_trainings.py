@@ -80,11 +80,11 @@ class SharedTrainings:
             return None
         try:
             with safe_open(self._path(key), framework="pt") as file:
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError:
             return None
-        if metadata["key"] != key:
+        if metadata.get("key") != key:
             return None
         network.load_state_dict(tensors)
         return History(**json.loads(metadata["history"]))

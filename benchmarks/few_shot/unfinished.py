@@ -13,6 +13,8 @@ from l2l_rnn.files import read_json, write_json
 # What a result records besides its methods, and what determines their scores.
 SETTINGS = ("spec", "form", "seed", "test_tasks", "device", "threads", "versions", "data")
 
+KEYS = ("unfinished", "seconds")
+
 
 class UnfinishedResult:
     """Result of a run that can be continued.
@@ -45,9 +47,10 @@ class UnfinishedResult:
         """
         found = None if restart or not self.path.exists() else self._read()
         if found is not None and found["methods"] and not resume:
+            done, total = len(found["methods"]), len(found["methods"]) + len(found["unfinished"])
             raise ArgumentError(
-                f"{self.path} has {len(found['methods'])} finished methods of an earlier run; add "
-                "--resume to continue it, or --restart to discard them"
+                f"{self.path} has {done} of {total} methods, from an earlier run; add --resume to "
+                "continue it, or --restart to discard it"
             )
         if not resume or found is None:
             self.remove()
@@ -71,7 +74,7 @@ class UnfinishedResult:
         except DataError as error:
             raise DataError(f"{self.path} is damaged ({error.__cause__ or error}); {fix}") from None
         rows = found.get("methods")
-        complete = isinstance(rows, list) and all(name in found for name in (*SETTINGS, "seconds"))
+        complete = isinstance(rows, list) and all(name in found for name in (*SETTINGS, *KEYS))
         if not complete or not all("task_scores" in row for row in rows):
             raise DataError(f"{self.path} was written by another version; {fix}")
         return found

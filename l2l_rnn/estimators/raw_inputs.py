@@ -68,10 +68,10 @@ def _is_rectangle(X: Any) -> bool:
 
 
 def _dense(who: str, X: Any) -> Any:
-    if X is None or isinstance(X, (int, float, complex)):
+    if not hasattr(X, "__len__") and not hasattr(X, "__array__"):
         raise ArgumentTypeError(
             f"{who}: X must be a list, an array or a data frame of inputs, got "
-            f"{type(X).__name__}; pass a list"
+            f"{type(X).__name__}; pass list(X)"
         )
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise ArgumentTypeError(

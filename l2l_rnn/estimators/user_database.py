@@ -94,24 +94,14 @@ class UserDatabase:
         """
         columns = "name, described, state, digest, " + ("examples" if examples else "NULL")
         found: dict[str, UserRow] = {}
-        for start in range(0, len(names), _MOST_NAMES):
-            some = names[start : start + _MOST_NAMES]
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT {columns} FROM users WHERE name IN ({marks})"
-            with self._errors():
-                rows = self._connection().execute(query, some).fetchall()
-            for name, described, state, digest, kept in rows:
-                row = UserRow(described, state, kept)
-                known, last = digest[:16], digest[16:]
-                if known != _digest(described.encode(), state) or (
-                    examples and last != (b"" if kept is None else _digest(kept))
-                ):
-                    raise DataError(
-                        f"{self.who}: the state of user {name!r:.60} in {self.path} must be "
-                        "complete, got damaged bytes; restore the file from a backup, or remove "
-                        "the user"
-                    )
-                found[name] = row
+        with self._reading() as connection:
+            for start in range(0, len(names), _MOST_NAMES):
+                some = names[start : start + _MOST_NAMES]
+                marks = ", ".join("?" * len(some))
+                query = f"SELECT {columns} FROM users WHERE name IN ({marks})"
+                with self._errors():
+                    rows = connection.execute(query, some).fetchall()
+                found |= {row[0]: self._checked(*row, examples=examples) for row in rows}
         return found
 
     def write(self, name: str, row: UserRow) -> None:
@@ -157,34 +147,70 @@ class UserDatabase:
                 connection.close()
         self._connections, self._local = [], threading.local()
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Let the queries of the block see one state of the file."""
+        connection = self._connection()
+        inside = connection.in_transaction
+        with self._errors():
+            if not inside:
+                connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            if not inside:
+                connection.execute("ROLLBACK")
+
+    def _checked(
+        self,
+        name: str,
+        described: str,
+        state: bytes,
+        digest: bytes,
+        kept: bytes | None,
+        *,
+        examples: bool,
+    ) -> UserRow:
+        """Return a row whose digests fit."""
+        last = b"" if kept is None else _digest(kept)
+        if digest[:16] != _digest(described.encode(), state) or (examples and digest[16:] != last):
+            raise DataError(
+                f"{self.who}: the state of user {name!r:.60} in {self.path} must be complete, got "
+                "damaged bytes; restore the file from a backup, or remove the user"
+            )
+        return UserRow(described, state, kept)
+
     def _create(self, model: dict[str, str]) -> None:
         self._process = os.getpid()
         connection = self._connection()
         with self._errors():
             kind = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
             tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if tables and kind != _APPLICATION:
             raise DataError(
                 f"{self.who}: {self.path} must be a new file or a store of users, got a database "
                 "of another program; choose another path"
             )
-        self._use_log(connection)
-        with self.writing(), self._errors():
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
-                raise DataError(
-                    f"{self.who}: {self.path} must have the format version {_VERSION}, got "
-                    f"{version}; install the version of l2l_rnn that wrote it"
-                )
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            for table in _TABLES:
-                connection.execute(table)
+        if version > _VERSION:
+            raise DataError(
+                f"{self.who}: {self.path} must have the format version {_VERSION}, got {version}; "
+                "install the version of l2l_rnn that wrote it"
+            )
+        if not tables:
+            self._use_log(connection)
+            with self.writing(), self._errors():
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                for table in _TABLES:
+                    connection.execute(table)
+                if not connection.execute("SELECT about FROM model").fetchall():
+                    connection.execute("INSERT INTO model VALUES (?)", (json.dumps(model),))
+        with self._errors():
             rows = connection.execute("SELECT about FROM model").fetchall()
-            if not rows:
-                connection.execute("INSERT INTO model VALUES (?)", (json.dumps(model),))
-        if rows:
-            self._check_model(rows[0][0], model)
+        if len(rows) != 1:
+            raise self._damaged(ValueError(f"{len(rows)} models"))
+        self._check_model(rows[0][0], model)
 
     def _use_log(self, connection: sqlite3.Connection) -> None:
         """Switch to the write-ahead log; SQLite does not wait for others that do so now."""
@@ -225,6 +251,7 @@ class UserDatabase:
                     self.path, self.timeout, isolation_level=None, check_same_thread=False
                 )
                 found.execute("PRAGMA synchronous = FULL")
+                found.execute("PRAGMA secure_delete = ON")  # overwrites what is removed
             self._local.connection = found
             self._connections.append(found)
         return found

@@ -19,7 +19,6 @@ from l2l_rnn.estimators.learner_kinds import Reading
 from l2l_rnn.estimators.personal import Personal, device_of, grown, padded_to, trimmed
 from l2l_rnn.estimators.raw_inputs import read_inputs
 from l2l_rnn.estimators.user_database import UserDatabase, UserRow
-from l2l_rnn.registry import hint
 from l2l_rnn.training import load_user, load_users, save_user
 from l2l_rnn.training.saved.learner_tensors import digest_of_base
 from l2l_rnn.training.saved.tensors import digest
@@ -285,9 +284,9 @@ class UserStore:
         }
 
     def _unknown_user(self, who: str, user: str) -> UnknownNameError:
+        # Similar names are not listed, because an error message must not show other users.
         return UnknownNameError(
-            f"{who}: unknown user {user!r:.60}{hint(user, self._database.names())} The store holds "
-            f"{len(self)} users; see users()"
+            f"{who}: unknown user {user!r:.60}; the store holds {len(self)} others, see users()"
         )
 
 

@@ -17,7 +17,7 @@ from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
 from l2l_rnn.optional import require
 from l2l_rnn.training.adaptation import Loss
 from l2l_rnn.training.distributed import check_world_size, sum_over_ranks
-from l2l_rnn.training.learning.gradients import Slices, loss_with_gradients
+from l2l_rnn.training.learning.gradients import MetaGradients, Slices, loss_with_gradients
 from l2l_rnn.training.learning.non_finite import (
     blamed_tasks,
     copied_buffers,
@@ -161,7 +161,9 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
             losses and scores, `(N,)` each.
         """
         training = self.training
-        weights = self._step_weights() if training else None
+        weights = None
+        if training and isinstance(self.learner, MAMLPlusPlus):
+            weights = self.learner.step_weights(self.progress)
         return query_losses(
             self.learner,
             batch,
@@ -178,12 +180,10 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
         batch = _as_batch(batch)
         parameters = [p for p in self.parameters() if p.requires_grad]
         buffers = copied_buffers(self)
-        found, loss, score, finite = None, 0.0, 0.0, False
+        found = None
         with non_finite_suppressed():  # the error is raised again, for its task
             found = self.slices.run(batch, self.batch_loss, parameters)
-            loss, score, finite = found.sums()
-        totals = [len(batch), loss, score, not finite] if finite else [len(batch), 0, 0, 1]
-        total = sum_over_ranks([float(value) for value in totals], self.device)
+        total = self._totals(found)
         if found is None or total[3]:
             try:
                 self._refuse(batch, parameters, "train")
@@ -254,11 +254,6 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
             total = int(self._total_steps)
         return min(1.0, self.trainer.global_step / total)
 
-    def _step_weights(self) -> Tensor | None:
-        if not isinstance(self.learner, MAMLPlusPlus):
-            return None
-        return self.learner.step_weights(self.progress)
-
     def _evaluate(self, prefix: str, batch: TaskBatch) -> None:
         # Lightning disables gradients here, by default with inference_mode.
         with torch.inference_mode(False), torch.enable_grad():
@@ -266,14 +261,27 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
             found = None
             with non_finite_suppressed():
                 found = self.slices.run(batch, self.batch_loss)
-            if found is None or not found.losses.isfinite().all():
+            finite = found is not None and bool(found.losses.isfinite().all())
+            total = self._totals(found if finite else None)
+            if total[3]:
                 bad = self._refuse(batch, (), prefix)
                 good = [n for n in range(len(batch)) if n not in bad]
-                if not good:
-                    return
-                found = self.slices.run(batch._map(lambda part: part[good]), self.batch_loss)
-        values = {f"{prefix}_loss": found.losses.mean(), f"{prefix}_score": found.scores.mean()}
-        self._log(values, len(found.losses), on_epoch=True, sync_dist=self._processes() > 1)
+                kept = batch._map(lambda part: part[good])
+                total = self._totals(self.slices.run(kept, self.batch_loss) if good else None)
+        if total[0]:
+            values = {"loss": total[1] / total[0], "score": total[2] / total[0]}
+            # Values are the same on all processes. Lightning's own mean over them rounds counts.
+            options = {"on_epoch": True, "sync_dist": self._processes() > 1}
+            self._log({f"{prefix}_{n}": v for n, v in values.items()}, int(total[0]), **options)
+
+    def _totals(self, found: MetaGradients | None) -> list[float]:
+        """Return tasks, losses, scores and failures, summed over all processes."""
+        values = [0.0, 0.0, 0.0, 1.0]
+        if found is not None:
+            loss, score, finite = found.sums()
+            if finite:
+                values = [float(len(found.losses)), loss, score, 0.0]
+        return sum_over_ranks(values, self.device)
 
     def _refuse(self, batch: TaskBatch, parameters: Sequence[Tensor], prefix: str) -> list[int]:
         """Raise an error that names the tasks that are not finite, or warn and return them."""
@@ -281,9 +289,7 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
         name = f"task {{}} of a {prefix} batch".format
         if hasattr(data, "task_name") and prefix == "train":
             name = data.task_name
-        what, bad = blamed_tasks(
-            batch, self.batch_loss, parameters, name, everywhere=prefix == "train"
-        )
+        what, bad = blamed_tasks(batch, self.batch_loss, parameters, name)
         if not self.skip_nonfinite:
             raise AdaptationError(
                 "MetaLearning: loss and gradient of every task must be finite, got "

@@ -64,6 +64,7 @@ def test_a_derivative_that_is_nan_does_not_pass():
     assert not derivatives.Check("x", float("nan"), 1.0).passed
 
 
+@pytest.mark.slow
 def test_it_says_why_compiled_code_is_off():
     done = subprocess.run(
         [sys.executable, "-m", "l2l_rnn", "doctor", "--quick", "--json"],

@@ -31,6 +31,7 @@ def test_the_page_shows_every_command():
     assert len(PAGE.splitlines()) <= 100
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_its_first_command_to_the_last(
     posts, tmp_path, tiny, capsys, monkeypatch
 ):

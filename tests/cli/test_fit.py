@@ -35,7 +35,10 @@ def test_the_folder_holds_a_model_with_a_card_and_an_evaluation(model):
     assert loaded.settings["training_steps"] == 6
     assert len(loaded.classes) == 6  # of ten, by the shares of the splits
     assert loaded.evaluation[0]["settings"]["shots"] == 2
-    assert "accuracy" in (model / "README.md").read_text()
+    card = (model / "README.md").read_text()
+    assert "accuracy" in card
+    assert "# protonet" in card
+    assert ".model" not in card
     result = json.loads((model / "result.json").read_text())
     assert len(result["evaluation"]["per_task"]["accuracy"]) == 6
     history = json.loads((model / "history.json").read_text())["validations"]
@@ -335,6 +338,7 @@ def test_patience_ends_the_training(tmp_path, tiny, capsys):
     assert json.loads(capsys.readouterr().out)["training_steps"] == 9
 
 
+@pytest.mark.slow
 def test_output_is_clean(tmp_path, tiny):
     """The real command: JSON alone on stdout, no colors, no warnings of other packages."""
     done = subprocess.run(

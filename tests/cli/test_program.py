@@ -123,6 +123,23 @@ def test_it_runs_in_a_thread(capsys):
     assert codes == [0]
 
 
+@pytest.mark.parametrize("module", ["l2l_rnn", "l2l_rnn.cli"])
+def test_it_runs_as_a_module(module):
+    command = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("l2l-rnn ")
+
+
+def test_without_jsonargparse_it_says_what_to_install():
+    script = (
+        "import sys\nsys.modules['jsonargparse'] = None\n"
+        "from l2l_rnn.cli import main\nassert main(['--help']) == 0\nsys.exit(main(['list']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install jsonargparse (it is in the extra 'cli' of l2l_rnn)" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_importing_ends_it_cleanly(number):
     ready = "import sys; sys.stderr.write('ready\\n'); sys.stderr.flush()"

@@ -364,6 +364,8 @@ def test_pipelines():
         (["abc", "efg"], [0.0, np.nan], ValueError, "NaN"),
         (["abc", "efg"], ["ann", None], ArgumentTypeError, "NoneType"),
         (None, ["ann"], ArgumentTypeError, "NoneType"),
+        (3, ["ann"], ArgumentTypeError, "got int"),
+        ((text for text in ["abc", "efg"]), ["ann", "bob"], ArgumentTypeError, r"list\(X\)"),
     ],
 )
 def test_bad_examples(X, y, error, match):

@@ -180,6 +180,36 @@ def test_examples_are_stored_only_if_asked(tmp_path):
         store.explain("a", ["abc"])
 
 
+def test_removed_users_leave_no_bytes(tmp_path):
+    path = tmp_path / "users.db"
+    with UserStore(path, make_model("prior"), keep_examples=True) as store:
+        store.partial_fit("somebody", ["abcabcabc", "efg"], ["ann", "bob"])
+        store.partial_fit("other", *texts())
+        assert b"abcabcabc" in path.with_name("users.db-wal").read_bytes()
+        store.remove("somebody")
+    assert not path.with_name("users.db-wal").exists()
+    assert b"abcabcabc" not in path.read_bytes()
+    assert b"somebody" not in path.read_bytes()
+
+
+def test_errors_do_not_show_other_users(tmp_path):
+    store = UserStore(tmp_path / "users.db", make_model("prior"))
+    store.partial_fit("secret-1", *texts())
+    with pytest.raises(UnknownNameError) as found:
+        store.predict("secret-2", ["abc"])
+    assert "secret-1" not in str(found.value)
+
+
+def test_more_users_than_one_query_takes(tmp_path):
+    store = UserStore(tmp_path / "users.db", make_model("protonet"))
+    users = {f"user {n}": (["abc", "efg"], ["ann", "bob"]) for n in range(520)}
+    store.partial_fit_many(users)
+    answers = store.predict_many({user: ["abc"] * (1 + n % 2) for n, user in enumerate(users)})
+    assert list(answers) == list(users)
+    assert all(set(labels) == {"ann"} for labels in answers.values())
+    assert store.predict_many({}) == {}
+
+
 def test_gradient_learners_need_examples(tmp_path):
     with pytest.raises(ArgumentError, match="keep_examples must be True for a MAML"):
         UserStore(tmp_path / "users.db", make_model("maml"))

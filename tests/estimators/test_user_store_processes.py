@@ -1,12 +1,12 @@
 """Several processes on one store, some of them killed."""
 
+import itertools
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+import warnings
 
 import numpy as np
 import pytest
@@ -16,53 +16,75 @@ from l2l_rnn.estimators import FewShotClassifier, UserStore
 from tests.estimators.models import make_model, texts
 
 pytestmark = pytest.mark.filterwarnings("ignore::l2l_rnn.estimators.UnknownInputWarning")
-ROOT = Path(__file__).parents[2]
+NAMES = ("ann", "bob", "cid")
 
 
 @pytest.fixture
 def start():
-    started = []
+    """A function that runs `work(path, say, *arguments)` in another process.
 
-    def start(path, *arguments):
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("store_process.py")), path, *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    `say(text)` sends a line. Processes are forked, because an import takes seconds.
+    """
+    started, ends = [], []
+
+    def start(work, path, *arguments):
+        reader, writer = os.pipe()
+
+        def run():
+            os.close(reader)
+            work(path, lambda line: os.write(writer, f"{line}\n".encode()), *arguments)
+
+        process = multiprocessing.get_context("fork").Process(target=run)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # a fork of a process with threads
+            process.start()
+        os.close(writer)
         started.append(process)
-        return process
+        ends.append(open(reader, encoding="utf-8"))  # noqa: SIM115
+        return process, ends[-1]
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.join()
+    for file in ends:
+        file.close()
 
 
-def wait_until_ready(process):
-    assert process.stdout.readline() == "ready\n"
+def add(path, say, name, count):
+    """Add examples of one user, one at a time."""
+    with UserStore(path, make_model("prior"), keep_examples=True) as store:
+        for number in range(count):
+            store.partial_fit("shared", [f"{name}{'ab'[number % 2]}"], [name])
 
 
-def end(process, code=0):
-    process.communicate(timeout=60)
-    assert process.returncode == code
+def add_forever(path, say):
+    """Add examples and users until killed, and say the number of each call that has returned."""
+    store, (X, y) = UserStore(path, make_model("prior"), keep_examples=True), texts(each=2)
+    for number in itertools.count():
+        store.partial_fit("user", [X[number % len(X)]], [y[number % len(X)]])
+        store.partial_fit_many({f"a{number}": (X, y), f"b{number}": (X, y)})
+        say(number)
 
 
-@pytest.mark.slow
+def hold(path, say):
+    """Hold the right to write until killed."""
+    with UserStore(path, make_model("prior"))._database.writing():
+        say("holding")
+        time.sleep(600)
+
+
 def test_three_processes_add_examples_of_one_user(start, tmp_path):
     path = tmp_path / "users.db"
-    processes = [start(path, "add", name, "40") for name in ("ann", "bob", "cid")]
-    for process in processes:
-        wait_until_ready(process)
-    for process in processes:
-        end(process)
+    for process, _ in [start(add, path, name, 40) for name in NAMES]:
+        process.join()
+        assert process.exitcode == 0
     store = UserStore(path, make_model("prior"), keep_examples=True)
     classifier = store.classifier("shared", examples=True)
     assert classifier.counts_.tolist() == [40, 40, 40]  # no update was lost
     kept = classifier._personal.examples
     labels = classifier._personal.names[kept.y.numpy()]
-    for name in ("ann", "bob", "cid"):  # those of each process are in its order
+    for name in NAMES:  # those of each process are in its order
         assert [raw[-1] for raw, label in zip(kept.raw, labels, strict=True) if label == name] == [
             "a",
             "b",
@@ -74,23 +96,23 @@ def test_three_processes_add_examples_of_one_user(start, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_killed_processes_lose_nothing_that_was_acknowledged(start, tmp_path):
     path, draw, reached = tmp_path / "users.db", random.Random(0), []
     X, _ = texts(each=2)
     expected = 0
-    for _ in range(4):
-        process = start(path, "forever")
-        wait_until_ready(process)
-        for _ in range(draw.randint(1, 6)):
-            done = int(process.stdout.readline())
+    for _ in range(15):
+        process, lines = start(add_forever, path)
+        done = -1
+        for _ in range(draw.randint(0, 6)):
+            done = int(lines.readline())
         time.sleep(draw.random() / 50)
-        process.send_signal(signal.SIGKILL)
-        lines = process.communicate(timeout=60)[0].split("\n")
-        done = max([done, *map(int, lines[:-1])])  # the last line may be cut off
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        done = max([done, *map(int, lines.read().split())])
         reached.append(done)
         store = UserStore(path, make_model("prior"), keep_examples=True)
-        count = int(store.classifier("user").counts_.sum())
+        count = len(store) and int(store.classifier("user").counts_.sum())
         assert count - expected in (done + 1, done + 2)  # the last one may not be acknowledged
         expected = count
         for number in range(done + 1):
@@ -99,6 +121,8 @@ def test_killed_processes_lose_nothing_that_was_acknowledged(start, tmp_path):
         assert {f"b{name[1:]}" for name in names if name[0] == "a"} == {
             name for name in names if name[0] == "b"
         }  # a call is there as a whole or not at all
+        if not count:
+            continue
         # The state is that of the examples.
         classifier = store.classifier("user", examples=True)
         kept = classifier._personal.examples
@@ -111,18 +135,15 @@ def test_killed_processes_lose_nothing_that_was_acknowledged(start, tmp_path):
     assert max(reached) > 0
 
 
-@pytest.mark.slow
 def test_a_process_that_writes_for_too_long(start, tmp_path):
     path = tmp_path / "users.db"
     UserStore(path, make_model("prior")).close()
-    process = start(path, "hold")
-    wait_until_ready(process)
-    assert process.stdout.readline() == "holding\n"
-    store = UserStore.__new__(UserStore)
+    process, lines = start(hold, path)
+    assert lines.readline() == "holding\n"
     with pytest.raises(TimeoutError, match=r"free within 0\.1 s"):
-        store.__init__(path, make_model("prior"), timeout=0.1)
-    process.send_signal(signal.SIGKILL)
-    end(process, -signal.SIGKILL)
+        UserStore(path, make_model("prior"), timeout=0.1).partial_fit("a", *texts())
+    process.kill()
+    process.join()
     store = UserStore(path, make_model("prior"), timeout=0.1)
     store.partial_fit("a", *texts())
     assert len(store) == 1

@@ -1,62 +1,10 @@
-"""Small learners and task sets that the tests of training share."""
+"""Fixtures of the tests of training."""
 
-import learn2learn as l2l
 import pytest
 import torch
 
-from l2l_rnn.algorithms import (
-    ANIL,
-    BOIL,
-    MAML,
-    MAMLPlusPlus,
-    MemoryLearner,
-    MetaSGD,
-    ProtoMAML,
-    ProtoNet,
-    Reptile,
-)
-from l2l_rnn.memory import DeltaFastWeights
-from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
-
-WAYS = 3
-
-
-def _model(vocab_size):
-    return SequenceClassifier(WAYS, vocab_size=vocab_size, hidden_size=8)
-
-
-def _encoder(vocab_size):
-    return SequenceEncoder(vocab_size=vocab_size, hidden_size=8)
-
-
-def _memory_model(vocab_size):
-    return MemoryModel(_encoder(vocab_size), DeltaFastWeights(8, WAYS))
-
-
-LEARNERS = {
-    "MAML": lambda size: MAML(_model(size), 0.1),
-    "first order": lambda size: MAML(_model(size), 0.1, first_order=True),
-    "MAML++": lambda size: MAMLPlusPlus(_model(size), 0.1, steps=2),
-    "MetaSGD": lambda size: MetaSGD(_model(size), 0.1),
-    "ANIL": lambda size: ANIL(_model(size), 0.1),
-    "BOIL": lambda size: BOIL(_model(size), 0.1),
-    "Reptile": lambda size: Reptile(_model(size), 0.1),
-    "ProtoMAML": lambda size: ProtoMAML(_model(size), 0.1),
-    "ProtoNet": lambda size: ProtoNet(_encoder(size), WAYS),
-    "memory": lambda size: MemoryLearner(_memory_model(size)),
-    "hybrid": lambda size: MemoryLearner(_memory_model(size), lr=0.1),
-    "learn2learn": lambda size: l2l.algorithms.MAML(_model(size), 0.1),
-}
-# Options of a Trainer that writes nothing.
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_checkpointing": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-}
+from tests.training.cases import LEARNERS, WAYS
 
 
 @pytest.fixture(scope="session")

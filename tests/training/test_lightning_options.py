@@ -10,11 +10,12 @@ from learn2learn.algorithms.lightning import LightningANIL, LightningMAML
 from learn2learn.utils.lightning import EpisodicBatcher
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
 
 from l2l_rnn.models import SequenceClassifier
 from l2l_rnn.training.meta_learning import MetaLearning
 from l2l_rnn.training.task_data import TaskData
-from tests.training.conftest import LEARNERS, QUIET, WAYS
+from tests.training.cases import LEARNERS, QUIET, WAYS
 
 SGD = functools.partial(torch.optim.SGD, lr=0.5)
 
@@ -36,39 +37,19 @@ def weights_of(module):
     return torch.cat([p.detach().flatten() for p in module.learner.parameters()])
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
 def test_accumulated_batches_equal_a_large_batch(make_learner, tasksets):
-    large = MetaLearning(make_learner().double(), optimizer=SGD)
-    fit(large, task_data(tasksets, tasks=8), max_steps=1, precision="64-true")
-    small = MetaLearning(make_learner().double(), optimizer=SGD)
     data = task_data(tasksets, tasks=8)
-
-    class Halves(TaskData):
-        def train_dataloader(self):
-            return [half for half in data.batch(0).chunks(4)] and _Halves(data)
-
-    trainer = fit(
-        small,
-        Halves(tasksets, tasks=8, shots=2),
-        max_steps=1,
-        accumulate_grad_batches=2,
-        precision="64-true",
-        limit_val_batches=0,
-    )
+    halves = [vars(half) for half in data.batch(0).chunks(4)]
+    loader = DataLoader([tuple(half.values())[:4] for half in halves], batch_size=None)
+    large = MetaLearning(make_learner().double(), optimizer=SGD)
+    fit(large, data, max_steps=1, precision="64-true")
+    small = MetaLearning(make_learner().double(), optimizer=SGD)
+    options = {"accumulate_grad_batches": 2, "precision": "64-true", "max_steps": 1}
+    trainer = fit(small, loader, limit_val_batches=0, log_every_n_steps=1, **options)
     assert trainer.global_step == 1
     torch.testing.assert_close(weights_of(small), weights_of(large), rtol=1e-9, atol=1e-12)
-
-
-class _Halves:
-    def __init__(self, data):
-        self.data = data
-
-    def __len__(self):
-        return 2
-
-    def __iter__(self):
-        from l2l_rnn.training.learning.streams import _for_trainer
-
-        return map(_for_trainer, self.data.batch(0).chunks(4))
 
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
@@ -104,7 +85,7 @@ def test_double_precision_trains(make_learner, tasksets):
 
 def test_loggers_and_checkpoints(make_learner, tasksets, tmp_path):
     loggers = [CSVLogger(tmp_path, name="csv"), TensorBoardLogger(tmp_path, name="board")]
-    checkpoint = ModelCheckpoint(tmp_path, monitor="val_loss", filename="best")
+    checkpoint = ModelCheckpoint(tmp_path / "saved", monitor="val_loss", filename="best")
     fit(
         MetaLearning(make_learner()),
         task_data(tasksets),
@@ -141,6 +122,7 @@ def test_a_time_limit_stops(make_learner, tasksets):
     assert 0 < trainer.global_step < 10_000
 
 
+@pytest.mark.filterwarnings("ignore:You called `self.log")
 @pytest.mark.parametrize("kind", [LightningMAML, LightningANIL])
 def test_modules_of_learn2learn_train_on_our_tasks(kind, tasksets):
     model = SequenceClassifier(WAYS, vocab_size=tasksets.vocab_size, hidden_size=8)

@@ -18,7 +18,7 @@ from l2l_rnn.models import MemoryModel
 from l2l_rnn.tasksets import Sinusoids, tasksets_of
 from l2l_rnn.training.meta_learning import MetaLearning
 from l2l_rnn.training.task_data import TaskData
-from tests.training.conftest import LEARNERS, QUIET
+from tests.training.cases import LEARNERS, QUIET
 
 SGD = functools.partial(torch.optim.SGD, lr=0.5)
 

@@ -11,7 +11,7 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.training.distributed import share
 from l2l_rnn.training.learning.streams import EvaluationBatches
 from l2l_rnn.training.task_data import TaskData
-from tests.training.conftest import QUIET
+from tests.training.cases import QUIET
 
 
 class Recorder(pl.LightningModule):

@@ -69,12 +69,12 @@ def save_run(
         evaluation=[evaluation],
         description=f"Trained on {tasks.name} with `l2l-rnn fit`.",
     )
-    beside = folder / _BESIDE
-    shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(folder / _BESIDE, ignore_errors=True)
+    beside = folder / _BESIDE / folder.absolute().name  # the model card has the name of its folder
     model.save_pretrained(beside)
     for name in _FILES:
         (beside / name).replace(folder / name)
-    beside.rmdir()
+    shutil.rmtree(folder / _BESIDE)
     result = {
         "text": str(evaluation),
         "tasks": tasks.name,

@@ -178,8 +178,8 @@ class Checkpoints(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time to."""
-        # Lightning would skip schedulers at the end of this epoch. (Without the underscore, it
-        # stays True if there is a number of steps, and it changes validation.)
+        # Lightning would skip schedulers at the end of an epoch in which it restarts. The setter
+        # without an underscore would make the loops inside restart again.
         trainer.fit_loop._restarting = False
         step = trainer.global_step
         if step == self._last_step:
@@ -286,15 +286,21 @@ class Checkpoints(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, if the same metric is monitored, and the random states."""
         try:
-            score, self._metrics = state_dict["best_model_score"], dict(state_dict["metrics"])
-            self._scheduler_steps = [(int(at), metric) for at, metric in state_dict["plateau"]]
+            score, metrics = state_dict["best_model_score"], dict(state_dict["metrics"])
+            steps = [(int(at), metric) for at, metric in state_dict["plateau"]]
             monitored = (state_dict["monitor"], state_dict["mode"])
+            tensors = [*metrics.values(), *(metric for _, metric in steps)]
+            if not all(
+                isinstance(found, Tensor) for found in tensors + [score] * (score is not None)
+            ):
+                raise TypeError("metrics that are not tensors")
             self._random_states.load_state_dict(state_dict["random_states"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"{_WHO}: the state in a checkpoint must be that of state_dict(), got {error!r}; "
                 "use another checkpoint"
             ) from error
+        self._metrics, self._scheduler_steps = metrics, steps
         self.best_model_score = score if monitored == (self.monitor, self.mode) else None
         best = self.run_folder.path / BEST
         self.best_model_path = "" if self.best_model_score is None else str(best)

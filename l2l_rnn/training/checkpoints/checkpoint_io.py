@@ -32,7 +32,8 @@ class SafeCheckpointIO(CheckpointIO):
     `Trainer.save_checkpoint` and of `Trainer.fit(ckpt_path=…)`. A checkpoint is one safetensors
     file; everything but the tensors is JSON in its metadata. It is written beside its target,
     flushed to the disk and moved into place, so that a crash leaves the earlier file. Its checksum
-    is verified when it is loaded. A checkpoint of `torch.save` is refused.
+    is verified when it is loaded. A checkpoint of `torch.save` is refused. Lightning's
+    `load_from_checkpoint` calls `torch.load` and cannot read these files: pass `ckpt_path`.
 
     Values are restored exactly, with their types: tensors of all dtypes, numpy arrays and
     scalars, bytes, tuples, sets, integers of any size, and floats including nan. Tensors that

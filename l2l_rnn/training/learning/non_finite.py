@@ -22,20 +22,20 @@ def blamed_tasks(
     batch_loss: BatchLoss,
     parameters: Sequence[Tensor],
     name: Callable[[int], str],
-    everywhere: bool,
 ) -> tuple[str, list[int]]:
-    """Name the tasks that are not finite, each with a reason, for a message; and list them.
+    """Name the tasks that are not finite, each with a reason, and list those of this process.
+
+    All processes must call it; the names are those of all.
 
     Args:
         batch: the tasks.
         batch_loss: returns losses and scores of tasks.
         parameters: parameters whose gradients are checked too; none checks the losses alone.
         name: names a task of the batch by its index.
-        everywhere: whether to include the tasks of all processes, which all must call this.
     """
     reasons = _reasons(batch, batch_loss, parameters)
     found = [f"{name(n)}: {why}" for n, why in reasons.items()]
-    if everywhere and distributed.is_available() and distributed.is_initialized():
+    if distributed.is_available() and distributed.is_initialized():
         every: list[list[str]] = [[] for _ in range(distributed.get_world_size())]
         distributed.all_gather_object(every, found)
         found = [text for part in every for text in part]

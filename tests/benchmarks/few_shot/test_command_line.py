@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import command_line
 from benchmarks.experiments import EXPERIMENTS
+from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned
 from benchmarks.few_shot.specs import SPECS
 from benchmarks.few_shot.time_left import time_limits
 from l2l_rnn.tasksets import list_tasksets
@@ -100,6 +101,29 @@ def test_an_unwritable_directory_is_reported_before_training(tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert "not writable" in error_of(capsys, "run", "languages", "--quick", "--out", blocked)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (ArithmeticError("the scores are not finite"), "the scores are not finite"),
+    ],
+)
+def test_a_failure_says_how_to_continue(error, message, tmp_path, capsys, monkeypatch):
+    def fail(self, column):
+        raise error
+
+    monkeypatch.setattr(FamilyFineTuned, "evaluate", fail)
+    words = ["run", "sinusoids", "--quick", "--only", "from scratch,pre*", "--out", str(tmp_path)]
+    assert command_line.main(words) == 1
+    path = tmp_path / "sinusoids-quick-partial.json"
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        f"python -m benchmarks: error: {message}",
+        f"1 of 7 methods are finished and saved in {path}: from scratch.",
+        "Continue with: python -m benchmarks run sinusoids --quick --only 'from scratch,pre*' "
+        f"--out {tmp_path} --resume",
+    ]
 
 
 @pytest.mark.parametrize("name", COMMITTED)

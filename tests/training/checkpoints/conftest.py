@@ -1,5 +1,6 @@
 """Disks that are full or read-only."""
 
+import contextlib
 import subprocess
 
 import pytest
@@ -22,10 +23,15 @@ def small_disk(tmp_path):
 
 
 @pytest.fixture
-def remount(small_disk):
-    """A function that remounts the disk with an option, such as `"ro"`."""
+def read_only(small_disk):
+    """A context in which the disk cannot be written to, though files on it may be open."""
 
-    def remount(option):
-        subprocess.run(["mount", "-o", f"remount,{option}", str(small_disk)], check=True)
+    @contextlib.contextmanager
+    def context():
+        folder = str(small_disk)
+        subprocess.run(["mount", "--bind", folder, folder], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+        subprocess.run(["umount", "-l", folder], check=True)
 
-    return remount
+    return context

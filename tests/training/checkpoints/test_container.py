@@ -264,10 +264,9 @@ def test_a_full_disk_leaves_the_earlier_file(small_disk):
     write_checkpoint("me", small_disk / "a.ckpt", {"w": torch.ones(2**15)})
 
 
-def test_a_read_only_disk_leaves_the_earlier_file(small_disk, remount):
+def test_a_read_only_disk_leaves_the_earlier_file(small_disk, read_only):
     before = write(small_disk / "a.ckpt")
-    remount("ro")
-    with pytest.raises(CheckpointError, match="Read-only file system"):
+    with read_only(), pytest.raises(CheckpointError, match="Read-only file system"):
         write_checkpoint("me", small_disk / "a.ckpt", VALUE)
     assert (small_disk / "a.ckpt").read_bytes() == before
 

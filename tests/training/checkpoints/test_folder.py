@@ -157,9 +157,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
             RunFolder(path).lock("me")
 
 
-def test_a_read_only_folder_is_named(small_disk, remount):
-    remount("ro")
-    with pytest.raises(CheckpointError, match=r"disk.*Read-only file system"):
+def test_a_read_only_folder_is_named(small_disk, read_only):
+    with read_only(), pytest.raises(CheckpointError, match=r"disk.*Read-only file system"):
         RunFolder(small_disk).lock("me")
 
 
