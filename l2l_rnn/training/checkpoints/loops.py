@@ -92,6 +92,12 @@ def begin_next_epoch(trainer: pl.Trainer) -> None:
             part.reset_restart_stage()
 
 
+def end_restart(trainer: pl.Trainer) -> None:
+    """End a restart after its first batch, or schedulers are skipped at the end of the epoch."""
+    # The setter without an underscore would make the loops inside restart again.
+    trainer.fit_loop._restarting = False
+
+
 def steps_due(trainer: pl.Trainer, interval: str) -> list[tuple[int, Tensor]]:
     """Return the `ReduceLROnPlateau` schedulers that are about to be updated, with their metric.
 
