@@ -1,6 +1,5 @@
 """Files that are damaged, or made to run code, are never trusted, and errors say what they are."""
 
-import json
 import os
 import pickle
 import random
@@ -11,13 +10,8 @@ import torch
 
 from benchmarks.faults import problem
 from benchmarks.faults.kill_and_resume import compare
-from l2l_rnn.algorithms import ProtoNet
-from l2l_rnn.data import CharacterVocabulary
-from l2l_rnn.errors import ArgumentError, CheckpointWarning, DataError, L2LRNNError
-from l2l_rnn.estimators import FewShotClassifier, UserStore
-from l2l_rnn.models import SequenceEncoder
-from l2l_rnn.training import Pretrained, TextInputs, load_user
-from l2l_rnn.training.checkpoints import SafeCheckpointIO, latest_good
+from l2l_rnn.errors import CheckpointWarning, DataError, L2LRNNError
+from l2l_rnn.training.checkpoints import SafeCheckpointIO
 from l2l_rnn.training.checkpoints.container import write_checkpoint
 from l2l_rnn.training.fitting import newest_checkpoint
 

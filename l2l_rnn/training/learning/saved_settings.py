@@ -69,9 +69,9 @@ class SavedSettings:
         if not isinstance(held, dict):
             held = {"skipped_steps": None}
         skipped, size = held.get("skipped_steps", 0), held.get("tasks_per_slice")
-        if type(skipped) is not int or not (size is None or type(size) is int and size > 0):
+        if type(skipped) is not int or not (size is None or (type(size) is int and size > 0)):
             raise DataError(
-                "MetaLearning: a checkpoint must have numbers of skipped steps and tasks per slice, "
+                "MetaLearning: a checkpoint must have counts of skipped steps and tasks per slice, "
                 f"got {skipped!r:.40} and {size!r:.40}; use another checkpoint"
             )
         self.skipped_steps = skipped
