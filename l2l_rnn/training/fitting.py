@@ -67,6 +67,8 @@ def make_trainer(
             raise ArgumentError(
                 f"make_trainer: {name} must be {value}, got {options[name]!r}; leave it out"
             )
+    if monitor == "val_loss" and options.get("limit_val_batches") == 0:
+        monitor = None  # the default, but nothing is validated
     own: list[pl.Callback] = [RequeueBetweenBatches()]
     # Without it, a path that is given to Trainer.fit would be unpickled.
     has_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)

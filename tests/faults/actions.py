@@ -2,11 +2,15 @@
 
 import resource
 import signal
+import warnings
 from pathlib import Path
+
+import torch
 
 from benchmarks.faults import problem
 from l2l_rnn.cli import main
 from l2l_rnn.errors import CheckpointError
+from l2l_rnn.training.fitting import make_trainer
 
 
 def prepare():
@@ -31,6 +35,23 @@ def train_with_limit(folder, steps, size, said):
 
 def command_line(*arguments):
     raise SystemExit(main(list(arguments)))
+
+
+def train_in_memory(folder, megabytes, tasks_per_slice):
+    """Take 2 steps of 64 tasks where no more than some megabytes can be allocated."""
+    module = problem.make_module(hidden_size=64, dropout=0.0, tasks_per_slice=tasks_per_slice)
+    data = problem.make_data(tasks=64, prefetch=0)
+    trainer = make_trainer(
+        folder, max_steps=2, limit_val_batches=0, num_sanity_val_steps=0, **problem.QUIET
+    )
+    torch.ones(2, requires_grad=True).sum().backward()
+    if megabytes is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        trainer.fit(module, data)
 
 
 def call(name, *arguments):
