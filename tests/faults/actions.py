@@ -1,15 +1,23 @@
 """What processes that are killed do in the tests: `call` in a process of `Starter`."""
 
+import itertools
 import resource
 import signal
+import sys
 import warnings
 from pathlib import Path
 
 import torch
 
+sys.path.append(str(Path(__file__).parents[1] / "estimators"))
+
+# isort: split
+from models import make_model  # of those tests
+
 from benchmarks.faults import problem
 from l2l_rnn.cli import main
 from l2l_rnn.errors import CheckpointError
+from l2l_rnn.estimators import UserStore
 from l2l_rnn.training.fitting import make_trainer
 
 
@@ -31,6 +39,18 @@ def train_with_limit(folder, steps, size, said):
     except CheckpointError as error:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         Path(said).write_text(f"{type(error).__name__} {error}")
+
+
+def serve_users(path, done):
+    """Add examples of one user, and add and remove others, and write down what is finished."""
+    store = UserStore(path, make_model("prior"), keep_examples=True)
+    with open(done, "a") as file:
+        for number in itertools.count():
+            store.partial_fit("shared", [f"victim{'ab'[number % 2]}"], ["victim"])
+            store.partial_fit_many({f"user{number}": (["abc", "cba"], ["a", "b"])})
+            store.remove(f"user{number}")
+            file.write(f"{number}\n")
+            file.flush()
 
 
 def command_line(*arguments):
