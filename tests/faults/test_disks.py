@@ -1,6 +1,7 @@
 """Folders that fill up, become read-only, vanish, or have a second training."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -9,8 +10,9 @@ import pytorch_lightning as pl
 import torch
 
 from benchmarks.faults import problem
-from benchmarks.faults.kill_and_resume import compare, same
+from benchmarks.faults.kill_and_resume import compare, differences
 from l2l_rnn.errors import ArgumentError, CheckpointError
+from l2l_rnn.training import fit
 from l2l_rnn.training.checkpoints import SafeCheckpointIO, latest_good
 
 STEPS = 20
@@ -46,10 +48,10 @@ def whole(tmp_path_factory):
 
 def assert_goes_on(folder, whole):
     train(folder)
-    assert all(compare(folder, whole).values())
+    assert not any(compare(folder, whole).values())
 
 
-@pytest.mark.parametrize("free", [0, 1, 40_000, 100_000])
+@pytest.mark.parametrize("free", [0, 1, 40_000, 160_000])
 def test_a_full_disk_leaves_the_checkpoints_and_the_training(free, small_disk, whole, tmp_path):
     def fill():
         left = os.statvfs(small_disk)
@@ -63,13 +65,13 @@ def test_a_full_disk_leaves_the_checkpoints_and_the_training(free, small_disk, w
             trainer.save_checkpoint(tmp_path / "elsewhere.ckpt")
             kept.update(module.state_dict())
 
-    if free < 100_000:
+    if free < 160_000:
         with pytest.raises(CheckpointError, match=r"best\.ckpt .*No space left on device.*free"):
             train(small_disk, At(7, fill), Keep())
         assert step_of(latest_good(small_disk)) == 5
         saved = SafeCheckpointIO().load_checkpoint(tmp_path / "elsewhere.ckpt")
         assert saved["global_step"] == 8
-        assert same(dict(saved["state_dict"]), kept)
+        assert not [*differences(dict(saved["state_dict"]), kept)]
     else:
         train(small_disk, At(7, fill))
     assert {*os.listdir(small_disk)} <= FILES | {"other"}  # nothing half-written
@@ -77,16 +79,19 @@ def test_a_full_disk_leaves_the_checkpoints_and_the_training(free, small_disk, w
     assert_goes_on(small_disk, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 10_000, 60_000])
 def test_a_limit_of_the_size_of_files(size, starter, whole, tmp_path):
-    folder, log = tmp_path / "run", tmp_path / "log"
-    process = starter.start(log, "train_with_limit", str(folder), STEPS, size)
-    assert process.wait() == 1
-    assert "CheckpointError: SafeCheckpointIO: " in log.read_text()
-    assert "File too large" in log.read_text()
+    folder, said = tmp_path / "run", tmp_path / "said"
+    process = starter.start(
+        tmp_path / "log", "train_with_limit", str(folder), STEPS, size, str(said)
+    )
+    assert process.wait() == 0
+    assert re.match(
+        r"CheckpointError SafeCheckpointIO: .*File too large; training is", said.read_text()
+    )
     assert latest_good(folder) is None
     assert {*os.listdir(folder)} <= FILES
-    (folder / "steps.log").unlink()
     assert_goes_on(folder, whole)
 
 
@@ -128,23 +133,23 @@ def test_a_folder_that_vanishes(how, whole, tmp_path):
         assert_goes_on(tmp_path / "moved", whole)
     elif how == "replaced by a file":
         with pytest.raises(CheckpointError, match="must be in a folder"):
-            train(folder)
+            fit(problem.make_module(), problem.make_data(), folder=folder, **problem.QUIET)
     else:
         assert_goes_on(folder, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_second_training_is_refused_and_the_first_unharmed(overwrite, starter, whole, tmp_path):
     folder = tmp_path / "run"
     process = starter.start(tmp_path / "log", "train", str(folder), STEPS)
     while latest_good(folder) is None:
         assert not process.ended(0.01)
-    before = torch.get_rng_state()
     with pytest.raises(ArgumentError, match=r"must not be in use, got .*run, to which another"):
         train(folder, resume=not overwrite, overwrite=overwrite)
-    assert not torch.equal(before, torch.get_rng_state())  # it began, with a module of its own
+    assert not process.ended()
     assert process.wait() == 0
-    assert all(compare(folder, whole).values())
+    assert not any(compare(folder, whole).values())
 
 
 def test_threads_of_one_process_are_refused_too(whole, tmp_path):
@@ -161,5 +166,5 @@ def test_threads_of_one_process_are_refused_too(whole, tmp_path):
 
     train(tmp_path / "run", At(7, keep_states))
     found = compare(tmp_path / "run", whole)
-    assert found["parameters"]
-    assert found["losses of all steps"]
+    assert not found["parameters"]
+    assert not found["losses of all steps"]

@@ -16,7 +16,9 @@ from l2l_rnn.optional import require
 from l2l_rnn.training.checkpoints.checkpoint_io import SafeCheckpointIO
 from l2l_rnn.training.checkpoints.folder import BEST, LAST, RunFolder
 from l2l_rnn.training.checkpoints.loops import (
+    begin_next_epoch,
     check_logged,
+    end_restart,
     ends_epoch,
     is_active,
     is_better,
@@ -116,10 +118,9 @@ class Checkpoints(ModelCheckpoint):
         self.overwrite = overwrite
         self._random_states = RandomStates()
         self._own = False  # whether the checkpoints in the folder are those of this run
-        self._due = False
+        self._due = self._validated = False
         self._last_step = 0  # when the batch before ended
         self._saved_step = 0  # of last.ckpt
-        self._validated = False
         self._scheduler_steps: list[tuple[int, Tensor]] = []
         self._metrics: dict[str, Tensor] = {}  # of the checkpoint, until training starts
         self._last_time = time.monotonic()
@@ -160,6 +161,7 @@ class Checkpoints(ModelCheckpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count steps and time."""
         self._random_states.on_train_start(trainer, pl_module)
+        begin_next_epoch(trainer)
         self._last_step = self._saved_step = trainer.global_step
         self._last_time, self._due = time.monotonic(), False
         device = trainer.strategy.root_device
@@ -176,9 +178,7 @@ class Checkpoints(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time to."""
-        # Lightning would skip schedulers at the end of an epoch in which it restarts. The setter
-        # without an underscore would make the loops inside restart again.
-        trainer.fit_loop._restarting = False
+        end_restart(trainer)
         step = trainer.global_step
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them

@@ -78,6 +78,26 @@ def more_follows(trainer: pl.Trainer) -> bool:
     return validates or ends_epoch(trainer)
 
 
+def begin_next_epoch(trainer: pl.Trainer) -> None:
+    """Begin the next epoch if training resumes from the end of one; call it in `on_train_start`.
+
+    With `Trainer(max_steps=...)`, Lightning would end the epoch a second time: it would train for
+    fewer epochs than `max_epochs`, and log the following steps under other numbers.
+    """
+    loop = trainer.fit_loop
+    if loop.restarted_on_epoch_end:
+        loop.epoch_progress.increment_completed()
+        for part in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
+            part._restarting = False
+            part.reset_restart_stage()
+
+
+def end_restart(trainer: pl.Trainer) -> None:
+    """End a restart after its first batch, or schedulers are skipped at the end of the epoch."""
+    # The setter without an underscore would make the loops inside restart again.
+    trainer.fit_loop._restarting = False
+
+
 def steps_due(trainer: pl.Trainer, interval: str) -> list[tuple[int, Tensor]]:
     """Return the `ReduceLROnPlateau` schedulers that are about to be updated, with their metric.
 
