@@ -11,8 +11,11 @@ Subpackages:
 - `l2l_rnn.tasksets`: few-shot task sets of texts, time series and generated data, by name
   (`get_tasksets`, `list_tasksets`) or from your own texts (`from_hf`).
 - `l2l_rnn.data`: datasets, vocabularies, task batches and the `TaskLoader`.
+- `l2l_rnn.training`: training in Lightning, checkpoints, evaluation and saved models.
 - `l2l_rnn.functional`: the recurrences, losses and addressing functions as pure functions.
 - `l2l_rnn.analysis`: gradient flow, memory traces, and the examples behind a prediction.
+- `l2l_rnn.estimators`: few-shot classifiers with scikit-learn's interface: fit, predict, save.
+- `l2l_rnn.configuration`: how objects were constructed, as JSON; `configurable` for your classes.
 - `l2l_rnn.errors`: the exceptions, with the base class `L2LRNNError`.
 
 Subpackages are imported at first use, so that `import l2l_rnn` is fast.
@@ -34,8 +37,10 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     "algorithms",
     "analysis",
+    "configuration",
     "data",
     "errors",
+    "estimators",
     "functional",
     "memory",
     "models",
@@ -43,7 +48,8 @@ _SUBMODULES = (
     "tasksets",
     "training",
 )
-__all__ = ["__version__", *_SUBMODULES]
+# `from l2l_rnn import *` leaves out the estimators, which need an extra.
+__all__ = ["__version__", *(name for name in _SUBMODULES if name != "estimators")]
 
 # learn2learn imports gym, which prints a deprecation notice to stderr unless this module is empty.
 _no_notices = ModuleType("gym_notices.notices")

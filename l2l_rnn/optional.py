@@ -7,6 +7,9 @@ from types import ModuleType
 
 from l2l_rnn.errors import MissingExtraError
 
+# Packages whose modules have another name.
+_PACKAGES = {"pytorch_lightning": "pytorch-lightning", "sklearn": "scikit-learn"}
+
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import an optional module, or raise an error with the pip command that installs it.
@@ -31,6 +34,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
+        package = _PACKAGES.get(package, package)
         raise MissingExtraError(
             f"{purpose} needs the package {package}, which cannot be imported ({error}); "
             f"install it with: pip install {package} (it is in the extra {extra!r} of l2l_rnn)"

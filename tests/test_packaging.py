@@ -2,11 +2,12 @@
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ PACKAGE = ROOT / "l2l_rnn"
 
 TOP_LEVEL = {
     *("setup.cfg", "pyproject.toml", "README.md", "l2l_rnn", "benchmarks", "tests"),
-    *("requirements.txt", "LICENSE", "CHANGELOG.md", "examples", "docs"),
-    *("CONTRIBUTING.md", "CITATION.cff"),
+    *("requirements.txt", "requirements-newest.txt", "requirements-shared.txt", "third_party"),
+    *("LICENSE", "CHANGELOG.md", "examples", "docs", "CONTRIBUTING.md", "CITATION.cff"),
 }
 
 
@@ -27,8 +28,13 @@ TOP_LEVEL = {
 
 
 def read_requirements(text: str) -> dict[str, Requirement]:
+    """Return the requirements that apply to this Python, by name."""
     requirements = [Requirement(line) for line in text.splitlines() if line.strip()]
-    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+    return {
+        canonicalize_name(requirement.name): requirement
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
 
 
 def read_setup() -> tuple[dict[str, Requirement], dict[str, dict[str, Requirement]]]:
@@ -42,20 +48,24 @@ def read_setup() -> tuple[dict[str, Requirement], dict[str, dict[str, Requiremen
     )
 
 
-def read_pins() -> dict[str, Requirement]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return read_requirements(
-        "\n".join(line.split(" --")[0] for line in lines if not line.startswith(("#", "-e ")))
-    )
+def read_pins(file: str) -> dict[str, Requirement]:
+    text = (ROOT / file).read_text() + (ROOT / "requirements-shared.txt").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(("#", "-", "./"))]
+    return read_requirements("\n".join([*lines, f"learn2learn=={RELEASE}"]))
+
+
+def read_release() -> str:
+    """Return the version of learn2learn that `third_party/learn2learn` builds."""
+    source = (ROOT / "third_party/learn2learn/build_learn2learn.py").read_text()
+    (release,) = re.findall(r'^RELEASE = "(.+)"$', source, re.MULTILINE)
+    return release
 
 
 # Subpackages that may import the packages of the extra with their name.
 PARTS = {"training", "estimators", "cli"}
-# Required by parts that are not there yet.
-UNUSED = {"huggingface-hub", "safetensors"}
-
 NEEDED, EXTRAS = read_setup()
-PINS = read_pins()
+RELEASE = read_release()
+PINS = {file: read_pins(file) for file in ("requirements.txt", "requirements-newest.txt")}
 
 
 # ---------------------------------------------------------------- reading the code
@@ -105,7 +115,7 @@ def third_party(*paths: Path) -> dict[str, str]:
         distribution(module): relative(path)
         for path in paths
         for module, _ in imports(path)
-        if module.partition(".")[0] not in own
+        if module.partition(".")[0] not in own and not path.with_name(f"{module}.py").is_file()
     }
 
 
@@ -120,6 +130,17 @@ def optional_modules() -> list[tuple[str, str, str]]:
                     (relative(path), ast.literal_eval(node.args[0]), ast.literal_eval(extra))
                 )
     return calls
+
+
+def run_python(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a new process, where warnings are errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 # ---------------------------------------------------------------- requirements
@@ -141,8 +162,7 @@ def test_the_package_requires_exactly_what_it_imports():
     for path in sources("l2l_rnn"):
         part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         imported |= set(third_party(path)) - set(EXTRAS[part] if part in PARTS else ())
-    assert imported <= set(NEEDED)
-    assert set(NEEDED) - imported <= UNUSED
+    assert imported == set(NEEDED)
 
 
 @pytest.mark.parametrize(
@@ -156,20 +176,45 @@ def test_all_other_imports_are_in_an_extra(folder, extras):
     assert not undeclared
 
 
-@pytest.mark.parametrize("name", PINS)
-def test_requirements_are_pinned_exactly(name):
-    assert [specifier.operator for specifier in PINS[name].specifier] == ["=="]
+@pytest.mark.parametrize("file", PINS)
+def test_requirements_are_pinned_exactly(file):
+    assert "-r requirements-shared.txt" in (ROOT / file).read_text().splitlines()
+    for name, pin in PINS[file].items():
+        assert [specifier.operator for specifier in pin.specifier] == ["=="], name
 
 
+@pytest.mark.parametrize("file", PINS)
 @pytest.mark.parametrize("group", ["needed", *EXTRAS])
-def test_pins_are_within_the_ranges_of_the_package(group):
+def test_pins_are_within_the_ranges_of_the_package(group, file):
+    pins = PINS[file]
     wanted = NEEDED if group == "needed" else EXTRAS[group]
     for name, requirement in wanted.items():
-        if group == "dev" and name not in PINS:  # ruff and mypy, pinned in setup.cfg
+        if group == "dev" and name not in pins:  # ruff and mypy, pinned in setup.cfg
             assert str(requirement.specifier).startswith("==")
+        elif group == "torchtext" and file == "requirements-newest.txt":
+            assert name not in pins  # it needs torch 2.3
         elif group not in ("mujoco", "series", "peers"):  # not in the pinned environment
-            (pin,) = PINS[name].specifier
+            (pin,) = pins[name].specifier
             assert requirement.specifier.contains(pin.version), name
+
+
+def test_the_metadata_of_learn2learn_fits_what_it_imports():
+    """The build in `third_party` drops exactly the requirements that nothing imports."""
+    required = {canonicalize_name(Requirement(text).name) for text in requires("learn2learn") or ()}
+    never = {"qpth", "gsutil"}
+    if "+" in version("learn2learn"):
+        assert not never & required
+    else:
+        assert never <= required
+    result = run_python(
+        f"import sys; sys.modules.update(dict.fromkeys({[*never, 'cvxpy', 'gslib']}))\n"
+        "import learn2learn, learn2learn.algorithms.lightning\n"
+        "from l2l_rnn import *\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    assert result.returncode == 0, result.stderr
+    imported = {distribution(module) for module in result.stdout.split()}
+    assert required - never <= imported
 
 
 # ---------------------------------------------------------------- layout
@@ -200,20 +245,15 @@ def test_benchmarks_and_examples_use_the_public_interface(path):
 def test_importing_is_quiet_and_needs_no_optional_package():
     optional = {name for extra in EXTRAS.values() for name in extra}
     script = (
-        "import sys, l2l_rnn, learn2learn, torch\n"
+        "import sys, l2l_rnn, learn2learn, torch, safetensors.torch\n"
+        "from huggingface_hub import ModelCard, ModelHubMixin\n"  # it imports at first use
         "theirs = set(sys.modules)\n"
         "from l2l_rnn import *\n"  # every subpackage, because they load at first use
-        "from importlib.metadata import packages_distributions\n"
+        "from importlib.metadata import packages_distributions, requires, version\n"
         "tops = {name.partition('.')[0] for name in set(sys.modules) - theirs}\n"
         "print(*[d for n, ds in packages_distributions().items() if n in tops for d in ds])\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python(script)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert not optional & {canonicalize_name(name) for name in result.stdout.split()}

@@ -20,8 +20,10 @@ FLOORS = [
     {"models", "data"},
     {"algorithms", "tasksets"},
     {"training"},
-    {"analysis", "estimators"},
+    {"analysis"},
+    {"estimators"},
     {"cli"},
+    {"__main__"},
 ]
 
 

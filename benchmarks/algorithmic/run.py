@@ -13,11 +13,15 @@ and makes a table.
 
 from __future__ import annotations
 
+from benchmarks.interruption import interruption
+
+if __name__ == "__main__":
+    interruption.install()
+
 import argparse
 import dataclasses
 import datetime
 import math
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,12 +37,14 @@ from benchmarks.algorithmic.networks import NETWORKS, matching_hidden_size
 from benchmarks.algorithmic.settings import Settings, add_options
 from benchmarks.algorithmic.tasks import ALIASES, TASKS, Task
 from benchmarks.algorithmic.training import train
-from benchmarks.few_shot.runner import device_name, versions
+from benchmarks.few_shot.time_left import duration_text
+from benchmarks.machine import device_name, versions
 from l2l_rnn.analysis import trace_memory
+from l2l_rnn.errors import ArgumentError
 from l2l_rnn.files import write_json
 from l2l_rnn.memory import RecurrentMemory
 
-STATUS = {"done": 0, "out of time": 0, "diverged": 1, "interrupted": 130}
+STATUS = {"done": 0, "out of time": 0, "diverged": 1}
 
 
 def make_settings(task: str, **given: Any) -> Settings:
@@ -60,7 +66,8 @@ def file_stem(task: str, settings: Settings) -> str:
 def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, Any]:
     """Train a network, print its progress, save JSON and figure, and return the result.
 
-    The JSON is saved at each evaluation, so that no measurement is lost.
+    The JSON is saved at each evaluation, so that no measurement is lost. The first signal ends the
+    training, so that the network is evaluated; a second one ends the process.
 
     Args:
         name: one of the `TASKS`.
@@ -79,12 +86,18 @@ def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, 
         "versions": versions(),
     }
 
-    def on_point(point: dict[str, Any]) -> None:
-        print(line(point), flush=True)
-        write_result(out / f"{stem}.json", result)
+    path = out / f"{stem}.json"
+    print(start_line(settings, every), flush=True)
 
-    model = train(task, settings, every, result, on_point)
-    write_result(out / f"{stem}.json", result)
+    def on_point(point: dict[str, Any]) -> None:
+        print(line(point) + left_text(point, settings), flush=True)
+        with interruption.held():
+            write_result(path, result)
+            interruption.saved = f"The evaluations so far are saved in {path}."
+
+    with report.only_writer(path):
+        model = train(task, settings, every, result, on_point)
+        write_result(path, result)
     if result["ended"] != "done":
         print(result.get("diverged", f"Training ended early: {result['ended']}."))
     for measure in ("cost", "wrong_bits"):
@@ -93,6 +106,23 @@ def run_task(name: str, settings: Settings, every: int, out: Path) -> dict[str, 
     if isinstance(model, RecurrentMemory) and result["ended"] != "diverged":
         picture(model, task, out / f"{stem}.png")
     return plain(result)
+
+
+def start_line(settings: Settings, every: int) -> str:
+    """Describe a training before it starts."""
+    text = f"{settings.sequences} sequences, with an evaluation after each {every}"
+    if math.isfinite(settings.minutes):
+        return f"{text}: at most {duration_text(60 * settings.minutes)} of training"
+    return f"{text}; the first one tells how long the training takes"
+
+
+def left_text(point: dict[str, Any], settings: Settings) -> str:
+    """Format the time that a training still takes; empty after its end."""
+    if not point["sequences"]:
+        return ""
+    left = point["seconds"] * (settings.sequences / point["sequences"] - 1)
+    left = min(left, 60 * settings.minutes - point["seconds"])
+    return f", about {duration_text(left)} left" if left > 0 else ""
 
 
 def picture(model: nn.Module, task: Task, path: Path) -> None:
@@ -178,9 +208,16 @@ def main(arguments: list[str] | None = None) -> int:
         settings = make_settings(name, **options)
     except ValueError as error:
         parser.error(str(error))
-    return STATUS[run_task(name, settings, every, out)["ended"]]
+    interruption.raises = True
+    try:
+        ended = run_task(name, settings, every, out)["ended"]
+    except ArgumentError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:  # before or after the training
+        print(f"\nInterrupted. {interruption.message}", file=sys.stderr)
+        ended = "interrupted"
+    return interruption.status if ended == "interrupted" else STATUS[ended]
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM as Ctrl-C
     sys.exit(main())

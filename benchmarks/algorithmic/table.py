@@ -8,10 +8,14 @@ training. The table is saved as `memory-tasks-full.json`.
 
 from __future__ import annotations
 
+from benchmarks.interruption import interruption
+
+if __name__ == "__main__":
+    interruption.install()
+
 import argparse
 import datetime
 import math
-import signal
 import statistics
 import sys
 from pathlib import Path
@@ -22,7 +26,8 @@ from benchmarks.algorithmic.run import add_common, check_common, file_stem, writ
 from benchmarks.algorithmic.runs import Run, matches, read, run_all, runs_of
 from benchmarks.algorithmic.settings import add_options
 from benchmarks.algorithmic.tasks import ALIASES, TASKS
-from benchmarks.few_shot.runner import versions
+from benchmarks.machine import versions
+from l2l_rnn.errors import ArgumentError
 
 QUICK = {
     "sequences": 4,
@@ -203,7 +208,12 @@ def main(arguments: list[str] | None = None) -> int:
     form = "quick" if quick else "full"
     of_runs = out / "memory-tasks-quick" if quick else out
     of_runs.mkdir(exist_ok=True)
-    finished = only_collect or run_all(runs, jobs, every, of_runs)
+    interruption.advice = "The same command does the runs that are missing."
+    interruption.raises = True
+    try:
+        finished = only_collect or run_all(runs, jobs, every, of_runs)
+    except ArgumentError as error:
+        parser.error(str(error))
     result = collect(runs, of_runs, form, not finished)
     path = out / f"memory-tasks-{form}{'' if finished else '-partial'}.json"
     write_result(path, result)
@@ -212,9 +222,8 @@ def main(arguments: list[str] | None = None) -> int:
         if result[list_of]:
             print(f"\n{text}: {', '.join(result[list_of])}.")
     print(f"\nWrote {path}")
-    return 0 if finished else 130
+    return 0 if finished else interruption.status
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM as Ctrl-C
     sys.exit(main())

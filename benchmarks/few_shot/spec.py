@@ -49,7 +49,7 @@ class Entry:
     Attributes:
         name: the method's name in tables and legends.
         group: `"meta-learned"`, `"transfer"` or `"baseline"`.
-        method: makes the method from the problem, the label and the options.
+        method: class of the method, made from the problem, the label and the options.
         options: keyword arguments of the method.
         variant: tasks and network, if an experiment has several, such as
             `{"tasks": "recall", "cell": "GRU"}`, with the tasks first. Only entries of the same
@@ -58,7 +58,7 @@ class Entry:
 
     name: str
     group: str
-    method: Callable[..., Any]
+    method: Any
     options: dict[str, Any] = field(default_factory=dict)
     variant: dict[str, str] = field(default_factory=dict)
 
@@ -66,6 +66,11 @@ class Entry:
     def label(self) -> str:
         """The variant and the name; unique in an experiment."""
         return ": ".join([*[", ".join(self.variant.values())] * bool(self.variant), self.name])
+
+    @property
+    def trainings(self) -> dict[str, Training]:
+        """The trainings of the method, by key; methods share those with equal keys."""
+        return self.method.trainings(self.options)
 
 
 @dataclass(frozen=True)

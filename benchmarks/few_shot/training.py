@@ -14,8 +14,8 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from tqdm import tqdm
 
+from benchmarks.few_shot.progress import TrainingBar
 from benchmarks.few_shot.spec import Training
 from benchmarks.loop import StepTraining, fit
 
@@ -91,9 +91,7 @@ def run_training(
         lower_is_better: whether scores are errors.
     """
     steps = MethodTraining(module, training, loss_of_step)
-    with tqdm(
-        total=training.steps * tasks_per_step, desc=label, unit="task", dynamic_ncols=True
-    ) as bar:
+    with TrainingBar(label, training, tasks_per_step) as bar:
         best = BestOnValidation(validate, lower_is_better, bar, tasks_per_step)
         fit(steps, training.steps, (best,))
     module.load_state_dict(best.state)
@@ -163,7 +161,11 @@ class BestOnValidation(Callback):
     """
 
     def __init__(
-        self, validate: Callable[[], float], lower_is_better: bool, bar: tqdm, tasks_per_step: int
+        self,
+        validate: Callable[[], float],
+        lower_is_better: bool,
+        bar: TrainingBar,
+        tasks_per_step: int,
     ) -> None:
         self.validate, self.sign = validate, -1 if lower_is_better else 1
         self.bar, self.tasks_per_step = bar, tasks_per_step

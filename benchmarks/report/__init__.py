@@ -1,7 +1,7 @@
 """Reports of results: tables, JSON files and figures."""
 
 from benchmarks.report.bars import bars_and_training
-from benchmarks.report.files import check_writable, read_result, write_result
+from benchmarks.report.files import check_writable, only_writer, read_result, write_result
 from benchmarks.report.gradient_flow import scores_and_gradient_flow
 from benchmarks.report.scores import add_differences, interval, score_text
 from benchmarks.report.tables import column_table, notes, table, tasksets_table
@@ -13,6 +13,7 @@ __all__ = [
     "column_table",
     "interval",
     "notes",
+    "only_writer",
     "read_result",
     "score_text",
     "scores_and_gradient_flow",

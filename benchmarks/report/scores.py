@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from l2l_rnn.training import confidence_interval
@@ -41,26 +42,28 @@ def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:
     return groups
 
 
-def add_differences(
-    methods: list[Method], scores: dict[str, dict[str, Tensor]], *, lower_is_better: bool
-) -> None:
+def add_differences(methods: list[Method], *, lower_is_better: bool) -> None:
     """Add to each score the paired difference from the best method of its column and variant.
 
     Every method is evaluated on the same tasks, so the interval of the paired difference is
     narrower than the intervals of the two means suggest.
 
     Args:
-        methods: the methods of a result, modified in place.
-        scores: score on each task, `(N,)`, by label and column.
+        methods: the methods of a result, modified in place; `task_scores` of each has its score on
+            each task, by column.
         lower_is_better: whether scores are errors.
     """
     for group in variants(methods).values():
         for column in group[0]["scores"]:
             best = best_of(group, column, lower_is_better)
+            best["scores"][column].pop("difference", None)  # from the best of fewer methods
             for method in group:
                 if method is not best:
-                    own, other = (scores[m["label"]][column] for m in (method, best))
-                    paired = interval(own.double() - other.double())
+                    own, other = (
+                        torch.tensor(m["task_scores"][column], dtype=torch.float64)
+                        for m in (method, best)
+                    )
+                    paired = interval(own - other)
                     del paired["tasks"]
                     method["scores"][column]["difference"] = paired
 

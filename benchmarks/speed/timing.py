@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks import report
-from benchmarks.few_shot.runner import device_name, versions
+from benchmarks.machine import device_name, versions
 from l2l_rnn.files import write_json
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -74,16 +74,19 @@ def _synchronize(device: torch.device | None) -> None:
         torch.cuda.synchronize(device)
 
 
-def make_parser(name: str, description: str | None, repeats: int) -> argparse.ArgumentParser:
+def make_parser(
+    name: str, description: str | None, repeats: int, package: str = "benchmarks.speed"
+) -> argparse.ArgumentParser:
     """Return a parser with the options `--quick`, `--repeats` and `--out`.
 
     Args:
-        name: the benchmark's module in `benchmarks.speed`.
+        name: the benchmark's module.
         description: printed by `--help`.
         repeats: the default of `--repeats`.
+        package: the package of the module.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m benchmarks.speed.{name}",
+        prog=f"python -m {package}.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

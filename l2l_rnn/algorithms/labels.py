@@ -10,6 +10,7 @@ from l2l_rnn.algorithms.inner_loop.checks import unchanged_error, unrelated_loss
 from l2l_rnn.axes import readable_values
 from l2l_rnn.checks import check_tensor
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.losses import check_mask
 
 # How far the score of an absent class is below all others; exp(-100) is 0 in float32.
 _MARGIN = 100.0
@@ -55,8 +56,10 @@ def read_labels(who: str, loss: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]
     return torch.where(labeled, gradient.argmin(-1), scores.argmax(-1)), labeled
 
 
-def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int, fix: str) -> Tensor:
-    """Encode labels as one-hot rows of the vectors' dtype.
+def one_hot(
+    who: str, y: Tensor, vectors: Tensor, ways: int, fix: str, mask: Tensor | None = None
+) -> Tensor:
+    """Encode labels as one-hot rows of the vectors' dtype, and padding as rows of zeros.
 
     Args:
         who: begins the error message.
@@ -64,9 +67,10 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int, fix: str) -> Tensor
         vectors: the vectors of the labeled sequences.
         ways: `C`, the number of classes.
         fix: ends the message about a label that is out of range.
+        mask: False where a row is padding, whose label may be any number; None for no padding.
 
     Shapes:
-        y `(…, B)`, vectors `(…, B, E)` -> `(…, B, C)`.
+        y and mask `(…, B)`, vectors `(…, B, E)` -> `(…, B, C)`.
 
     Raises:
         ArgumentTypeError: the labels are not an integer tensor.
@@ -83,6 +87,9 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int, fix: str) -> Tensor
             f"{who}: y must have shape {tuple(vectors.shape[:-1])}, got {tuple(y.shape)}; pass one "
             "label per sequence"
         )
+    if mask is not None:
+        check_mask(who, mask, y.shape)
+        y = torch.where(mask, y, 0)
     values = readable_values(y)
     if values is not None and values.numel():
         low, high = map(int, values.aminmax())
@@ -90,7 +97,8 @@ def one_hot(who: str, y: Tensor, vectors: Tensor, ways: int, fix: str) -> Tensor
             raise ArgumentError(
                 f"{who}: labels must be from 0 to {ways - 1}, got {low} to {high}; {fix}"
             )
-    return F.one_hot(y.long(), ways).to(vectors.dtype)
+    members = F.one_hot(y.long(), ways).to(vectors.dtype)
+    return members if mask is None else members * mask.unsqueeze(-1)
 
 
 def mask_absent(scores: Tensor, present: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.checks import check_choice, check_int, check_tensor
 from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.losses import check_mask
 from l2l_rnn.models import MemoryModel
 
 # Default number of writes. On sine waves, learners with slots that were trained with 2 to 8 writes
@@ -192,7 +193,14 @@ class MemoryLearner(MemoryHolder, BaseLearner):
         self._last = lookup if torch.is_grad_enabled() else None
         return lookup.outputs
 
-    def write(self, x: Tensor | Encoded, y: Tensor, times: int = WRITES) -> None:
+    def write(
+        self,
+        x: Tensor | Encoded,
+        y: Tensor,
+        times: int = WRITES,
+        *,
+        mask: Tensor | None = None,
+    ) -> None:
         """Write labeled sequences, as `times` calls of `adapt` do.
 
         The loss is cross-entropy or, in regression, the mean squared error.
@@ -203,13 +211,16 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             times: number of writes. Each one writes the remaining error; the sequences are encoded
                 once. Train and evaluate with the same number. A learner trained with several
                 writes may be at the chance level after a single one.
+            mask: False where a row is padding, which is not written, whatever its target; None if
+                there is no padding. Padding of x must be valid sequences, such as repeated ones.
 
         Shapes:
-            x `(…, B, …)`; y `(…, B)` or, in regression, `(…, B, V)`.
+            x `(…, B, …)`; y `(…, B)` or, in regression, `(…, B, V)`; mask `(…, B)`.
 
         Raises:
-            ArgumentTypeError: y is not a tensor, or the labels are not integers.
-            ShapeError: x does not have the learner's task axis, or y does not fit x.
+            ArgumentTypeError: y is not a tensor, the labels are not integers, or the mask is not a
+                bool tensor.
+            ShapeError: x does not have the learner's task axis, or y or the mask does not fit x.
             ArgumentError: a label is out of range, `times` is not a positive integer, or x was
                 encoded by another learner or before a gradient step.
             AdaptationError: the memory would become NaN or infinite. It is then unchanged.
@@ -223,7 +234,9 @@ class MemoryLearner(MemoryHolder, BaseLearner):
         members = None
         if not self.module.regression:
             fix = "give the model's store value_size=the number of classes"
-            members = one_hot(who, y, vectors, self.module.store.value_size, fix)
+            members = one_hot(who, y, vectors, self.module.store.value_size, fix, mask)
+        elif mask is not None:
+            check_mask(who, mask, vectors.shape[:-1])
         keys = self.module.keys(vectors)
         for _ in range(times):
             lookup = self.module.look_up(vectors, state, keys)
@@ -237,16 +250,17 @@ class MemoryLearner(MemoryHolder, BaseLearner):
                     f"got {tuple(y.shape)}; reshape y"
                 )
             errors = errors.detach() if self.first_order else errors
-            state = self.module.bind(state, lookup, errors, self.in_order)
+            state = self.module.bind(state, lookup, errors, self.in_order, mask)
         self._check_state(who, state)
         make_changes(attribute_changes(self, _state=usable_state(state), _last=None))
 
-    def adapt(self, loss: Tensor) -> None:
+    def adapt(self, loss: Tensor, *, mask: Tensor | None = None) -> None:
         """Write the error that a loss assigns to the last outputs; a hybrid also takes a step.
 
         Args:
             loss: a loss of the last call's outputs, scalar or, for N tasks, `(N,)`. If that call
                 had an empty batch, nothing changes.
+            mask: as in `write`; the loss must ignore padding too, as those of `functional` do.
 
         Raises:
             ArgumentTypeError: the loss is not a tensor.
@@ -263,6 +277,8 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             return
         check_finite_loss(who, loss, self._last.outputs, self.tasks)
         check_loss(who, loss, self.tasks)
+        if mask is not None:
+            check_mask(who, mask, self._last.outputs.shape[:-1])
         (gradient,) = torch.autograd.grad(
             loss.sum(),
             self._last.outputs,
@@ -274,8 +290,8 @@ class MemoryLearner(MemoryHolder, BaseLearner):
             raise unrelated_loss_error(who)
         errors = -gradient
         if self.reduction == "mean":
-            errors = errors * errors.shape[-2]
-        state = self.module.bind(self.state, self._last, errors, self.in_order)
+            errors = errors * (errors.shape[-2] if mask is None else mask.sum(-1)[..., None, None])
+        state = self.module.bind(self.state, self._last, errors, self.in_order, mask)
         self._check_state(who, state)
         step: list[Change] = []
         if self.lr is not None:

@@ -116,21 +116,25 @@ class ProtoMAML(MAML):
         self._last = (vectors, scores) if torch.is_grad_enabled() else None
         return scores
 
-    def write(self, x: Tensor, y: Tensor, ways: int | None = None) -> None:
+    def write(
+        self, x: Tensor, y: Tensor, ways: int | None = None, *, mask: Tensor | None = None
+    ) -> None:
         """Set the head to the class means of labeled sequences.
 
         Args:
             x: support sequences.
             y: their labels, integers from 0 to `C - 1`.
             ways: `C`, the number of classes; None uses the number in the model's head.
+            mask: False where a row is padding, which is left out, whatever its label; None if there
+                is no padding. Padding of x must be valid sequences, such as repeated ones.
 
         Shapes:
-            x `(…, B, …)`, y `(…, B)`.
+            x `(…, B, …)`, y and mask `(…, B)`.
 
         Raises:
             AdaptationError: the learner is not a clone.
-            ArgumentTypeError: the labels are not integers.
-            ShapeError: the number of labels is not the number of sequences.
+            ArgumentTypeError: the labels are not integers, or the mask is not a bool tensor.
+            ShapeError: the number of labels or of values of the mask is not that of sequences.
             ArgumentError: `ways` is not a positive integer, or a label is out of range.
         """
         self._check_is_clone("write")
@@ -138,7 +142,7 @@ class ProtoMAML(MAML):
         if ways is None:
             ways = self.module.head.weight.shape[-2]
         ways = check_int("ProtoMAML.write", "ways", ways)
-        self._set_head(vectors, one_hot("ProtoMAML.write", y, vectors, ways, "set ways"))
+        self._set_head(vectors, one_hot("ProtoMAML.write", y, vectors, ways, "set ways", mask))
 
     def adapt(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take a gradient step, or set the head if it is not set.

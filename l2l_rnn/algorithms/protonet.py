@@ -8,7 +8,6 @@ import torch
 from learn2learn.algorithms.base_learner import BaseLearner
 from learn2learn.utils import clone_module
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
@@ -135,30 +134,35 @@ class ProtoNet(SavedLearner, BaseLearner):
         self._last = (vectors, scores) if torch.is_grad_enabled() else None
         return scores
 
-    def write(self, x: Tensor, y: Tensor) -> None:
+    def write(self, x: Tensor, y: Tensor, *, mask: Tensor | None = None) -> None:
         """Add labeled sequences to the class means.
 
         Args:
             x: support sequences.
             y: their labels, integers from 0 to `C - 1`.
+            mask: False where a row is padding, which is left out, whatever its label; None if there
+                is no padding. Padding of x must be valid sequences, such as repeated ones.
 
         Shapes:
-            x `(…, B, …)`, y `(…, B)`.
+            x `(…, B, …)`, y and mask `(…, B)`.
 
         Raises:
-            ArgumentTypeError: the labels are not integers.
-            ShapeError: the number of labels is not the number of sequences.
+            ArgumentTypeError: the labels are not integers, or the mask is not a bool tensor.
+            ShapeError: the number of labels or of values of the mask is not that of sequences.
             ArgumentError: a label is out of range.
         """
         vectors = self._task_calls.call_module(self.module, x, self.tasks)
-        self._bind(vectors, one_hot("ProtoNet.write", y, vectors, self.ways, "set ways"))
+        members = one_hot("ProtoNet.write", y, vectors, self.ways, "set ways", mask)
+        self._bind(vectors, members)
 
-    def adapt(self, loss: Tensor) -> None:
+    def adapt(self, loss: Tensor, *, mask: Tensor | None = None) -> None:
         """Add the sequences of the last forward call to the class means.
 
         Args:
             loss: a classification loss of the last outputs, which reveals their labels: a scalar or
                 `(N,)`, summed or averaged over sequences.
+            mask: as in `write`. A masked loss alone cannot tell padding from a sequence whose loss
+                is already minimal.
 
         Raises:
             ArgumentTypeError: the loss is not a tensor.
@@ -169,7 +173,7 @@ class ProtoNet(SavedLearner, BaseLearner):
             raise no_outputs_error("ProtoNet.adapt")
         vectors, scores = self._last
         labels, labeled = read_labels("ProtoNet.adapt", loss, scores)
-        members = F.one_hot(labels, self.ways).to(vectors.dtype)
+        members = one_hot("ProtoNet.adapt", labels, vectors, self.ways, "set ways", mask)
         if self._sums is None:  # all scores are 0, so a zero gradient is a skipped row
             members = members * labeled.unsqueeze(-1)
         self._bind(vectors, members)

@@ -94,7 +94,8 @@ def santoro_episodes(
     Raises:
         ArgumentTypeError: `x` is neither a tensor nor a batch, or `y` is not an int64 tensor.
         ShapeError: the labels do not match the items, or there are no items.
-        ArgumentError: a label lies outside 0 .. C-1, or `classes` is not a positive integer.
+        ArgumentError: a label lies outside 0 .. C-1, `classes` is not a positive integer, or the
+            batch has padding.
 
     Example:
         >>> x = torch.randn(4, 10, 7, 3)  # 4 tasks of 10 items, of 7 steps with 3 features each
@@ -113,6 +114,11 @@ def santoro_episodes(
             raise ArgumentError(
                 "santoro_episodes: y must be None with a TaskBatch, which has labels, got "
                 f"{type(y).__name__}; leave y out"
+            )
+        if x.support_mask is not None or x.query_mask is not None:
+            raise ArgumentError(
+                "santoro_episodes: all rows of a TaskBatch must be examples, got one with padding; "
+                "draw tasks of one size"
             )
         if x.support_indices is not None and x.query_indices is not None:
             indices = torch.cat([x.support_indices, x.query_indices], 1)

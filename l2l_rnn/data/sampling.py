@@ -60,6 +60,37 @@ class Grouping:
         positions = _distinct(counts[chosen], each, generator)
         return torch.from_numpy(order[starts[chosen][..., None] + positions])
 
+    def draw_up_to(
+        self, groups: Tensor, each: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw items from groups without replacement, all items of a group with too few.
+
+        Args:
+            groups: the groups to draw from.
+            each: the number of items to draw from each.
+            generator: random number generator; None uses torch's global generator.
+
+        Returns:
+            Indices of items, and how many of each row were drawn. The others repeat items.
+
+        Shapes:
+            groups (…); returns (…, each) and (…).
+
+        Example:
+            >>> items, found = Grouping(torch.tensor([1, 0, 1, 1])).draw_up_to(torch.arange(2), 2)
+            >>> found.tolist(), items[0].tolist()
+            ([1, 2], [1, 1])
+        """
+        counts, starts, order = self._arrays
+        chosen = groups.numpy()
+        sizes = counts[chosen][..., None]
+        positions = _distinct(np.maximum(sizes[..., 0], each), each, generator)
+        first = np.argsort(positions >= sizes, axis=-1, kind="stable")
+        positions = np.take_along_axis(positions, first, -1)
+        positions = np.where(positions < sizes, positions, 0)
+        items = order[np.minimum(starts[chosen][..., None] + positions, len(order) - 1)]
+        return torch.from_numpy(items), torch.from_numpy(np.minimum(sizes[..., 0], each))
+
 
 def draw_distinct(sizes: Tensor, count: int, generator: Generator | None = None) -> Tensor:
     """Draw `count` distinct integers from 0 .. size-1 for each size, in random order.

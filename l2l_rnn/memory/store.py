@@ -8,8 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.axes import transforms_are_active
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from l2l_rnn.functional.losses import check_mask
 from l2l_rnn.mapped_axis import takes_mapped_axis
+from l2l_rnn.memory.masked_rows import examples_first
 from l2l_rnn.memory.memory import Memory, State, where
 from l2l_rnn.registry import Registry
 
@@ -30,19 +33,33 @@ class Store(Memory[State]):
     writes_first: ClassVar[bool] = False
 
     @takes_mapped_axis()
-    def write(self, state: State, keys: Tensor, values: Tensor) -> State:
+    def write(
+        self, state: State, keys: Tensor, values: Tensor, mask: Tensor | None = None
+    ) -> State:
         """Write B values under their keys, in order, and return the next state.
 
+        Args:
+            state: the state before the writes.
+            keys, values: the keys and values to write.
+            mask: False where a row is padding, which is not written and changes nothing, whatever
+                its values; None if there is no padding.
+
         Shapes:
-            keys `(…, B, K)`, values `(…, B, V)`.
+            keys `(…, B, K)`, values `(…, B, V)`, mask `(…, B)`.
 
         Raises:
             ShapeError: keys, values and state do not fit this memory or each other.
             ArgumentTypeError: the state belongs to another kind of memory.
         """
-        return self._write(self._checked(state, keys, values), keys, values)
+        state = self._checked(state, keys, values, mask)
+        if mask is None:
+            return self._write(state, keys, values)
+        most = _most(mask)
+        return self._write_masked(state, *examples_first(keys, values, mask, most))
 
-    def _checked(self, state: State, keys: Tensor, values: Tensor) -> State:
+    def _checked(
+        self, state: State, keys: Tensor, values: Tensor, mask: Tensor | None = None
+    ) -> State:
         """Return the state if it, the keys and the values fit this memory and each other."""
         self._check_rows("keys", keys, self.key_size)
         self._check_rows("values", values, self.value_size)
@@ -53,25 +70,40 @@ class Store(Memory[State]):
                 "value per key"
             )
         self._check_axes("keys", keys, 3)
+        if mask is not None:
+            check_mask(type(self).__name__, mask, keys.shape[:-1])
         return self.check_state(state, *keys.shape[:-2])
 
     @takes_mapped_axis()
-    def write_set(self, state: State, keys: Tensor, values: Tensor) -> State:
+    def write_set(
+        self, state: State, keys: Tensor, values: Tensor, mask: Tensor | None = None
+    ) -> State:
         """Write B values under their keys at once, and return the next state.
 
         Reads do not depend on the order of the examples, to rounding. With one example, this is
         `write`. Learners write support sets in this way.
 
+        Args:
+            state, keys, values, mask: as in `write`. A set without examples changes nothing.
+
         Shapes:
-            keys `(…, B, K)`, values `(…, B, V)`.
+            keys `(…, B, K)`, values `(…, B, V)`, mask `(…, B)`.
 
         Raises:
             ShapeError: keys, values and state do not fit this memory or each other.
             ArgumentTypeError: the state belongs to another kind of memory.
-            ArgumentError: the memory has slots, but fewer than B.
+            ArgumentError: the memory has slots, but fewer than examples.
         """
-        state = self._checked(state, keys, values)
-        return state if keys.shape[-2] == 0 else self._write_set(state, keys, values)
+        state = self._checked(state, keys, values, mask)
+        most = keys.shape[-2] if mask is None else _most(mask)
+        if most is not None:
+            self._check_count(most)
+        if most == 0 or keys.shape[-2] == 0:
+            return state
+        if mask is None:
+            return self._write_set(state, keys, values)
+        keys, values, mask = examples_first(keys, values, mask, most)
+        return where(mask[..., 0], self._write_set_masked(state, keys, values, mask), state)
 
     @takes_mapped_axis()
     def read(self, state: State, queries: Tensor) -> Tensor:
@@ -130,6 +162,37 @@ class Store(Memory[State]):
         """Compute the state after the writes of a set that is not empty."""
         return self._write(state, keys, values)
 
+    def _write_masked(self, state: State, keys: Tensor, values: Tensor, mask: Tensor) -> State:
+        """Compute the state after the writes of the rows where the mask is True, in order."""
+        for t in range(keys.shape[-2]):
+            after = self._write(state, keys[..., t : t + 1, :], values[..., t : t + 1, :])
+            state = where(mask[..., t], after, state)
+        return state
+
+    def _write_set_masked(self, state: State, keys: Tensor, values: Tensor, mask: Tensor) -> State:
+        """Compute the state after the writes of sets of several sizes.
+
+        The first rows of each set are its examples, and the largest set has no other rows. The
+        state of an empty set is discarded. A store with its own `_write_set` may override this; the
+        default calls `_write_set` once for each size.
+        """
+        if type(self)._write_set is Store._write_set:
+            return self._write_masked(state, keys, values, mask)
+        if self._tasks() is not None or transforms_are_active():
+            raise ArgumentTypeError(
+                f"{type(self).__name__}: write_set must take a mask with parameters of several "
+                "tasks, got a store without _write_set_masked; implement it"
+            )
+        counts, after = mask.sum(-1), state
+        for count in counts.unique().tolist():
+            if count:
+                same = self._write_set(state, keys[..., :count, :], values[..., :count, :])
+                after = where(counts == count, same, after)
+        return after
+
+    def _check_count(self, count: int) -> None:
+        """Check that a set of `count` examples can be written at once."""
+
     @abstractmethod
     def _read(self, state: State, queries: Tensor) -> Tensor:
         """Compute the reads of the queries."""
@@ -162,17 +225,13 @@ class SlotStore(Store[State]):
 
     slots: int
 
-    @takes_mapped_axis()
-    def write_set(self, state: State, keys: Tensor, values: Tensor) -> State:
-        state = self._checked(state, keys, values)
-        count = keys.shape[-2]
+    def _check_count(self, count: int) -> None:
         if count > self.slots:
             raise ArgumentError(
                 f"{type(self).__name__}: a set of {count} examples does not fit into "
                 f"{self.slots} slots; create the memory with slots={count} or more, or write the "
                 f"examples in order, which keeps the last {self.slots}"
             )
-        return state if count == 0 else self._write_set(state, keys, values)
 
     def read_weights(self, state: State, queries: Tensor) -> Tensor:
         """Compute the weight of each slot in the read of a query; with several hops, in the first.
@@ -221,6 +280,11 @@ class FastWeights(Store[State]):
         Shapes:
             queries `(…, Q, K)`, keys `(…, B, K)`, in the order of writing -> `(…, Q, B)`.
         """
+
+
+def _most(mask: Tensor) -> int | None:
+    """Return the largest number of examples of a set; None under a transform of torch."""
+    return None if transforms_are_active() else int(mask.sum(-1).max()) if mask.numel() else 0
 
 
 STORES: Registry[type[Store[Any]]] = Registry("store")

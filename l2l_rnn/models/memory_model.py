@@ -140,6 +140,7 @@ class MemoryModel(nn.Module):
         lookup: Lookup,
         errors: Tensor,
         in_order: bool = False,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Write the errors of the outputs to the store, and return its next state.
 
@@ -152,9 +153,13 @@ class MemoryModel(nn.Module):
             errors: how much larger each output should be, `(…, B, V)`.
             in_order: whether to write the sequences one after the other. By default, they are
                 written as a set, and the result does not depend on their order.
+            mask: False where a row is padding, which is not written; None if there is no padding.
         """
+        if mask is not None:
+            errors = torch.where(mask.unsqueeze(-1), errors, 0.0)
         values = align_tasks(self.log_lr.exp(), 1, errors) * errors
         if not self.store.additive:
             values = lookup.values + values
         write = self.store.write if in_order else self.store.write_set
-        return write(state, lookup.keys, values)
+        masks = {} if mask is None else {"mask": mask}
+        return write(state, lookup.keys, values, **masks)

@@ -16,6 +16,10 @@ from l2l_rnn.training.evaluation import (
     evaluate,
     shots_curve,
 )
+from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
+from l2l_rnn.training.pretrained import Pretrained
+from l2l_rnn.training.saved.locations import list_pretrained
+from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
 
 if TYPE_CHECKING:
     from l2l_rnn.training.fitting import fit, make_trainer
@@ -34,15 +38,24 @@ __all__ = [
     "Comparison",
     "Curve",
     "Evaluation",
+    "Inputs",
     "MetaLearning",
+    "Pretrained",
+    "SeriesInputs",
     "TaskData",
+    "TextInputs",
     "adaptation_curve",
     "adapted",
     "compare",
     "confidence_interval",
     "evaluate",
     "fit",
+    "list_pretrained",
+    "load_user",
+    "load_users",
     "make_trainer",
+    "save_user",
+    "save_users",
     "shots_curve",
 ]
 

@@ -86,7 +86,7 @@ def adapted(
                 if learner.lr is None:
                     copy.write(encoded, y, 1, **masks)
                 else:
-                    copy.adapt(loss(copy(x), y, **masks))
+                    copy.adapt(loss(copy(x), y, **masks), **masks)
                 _report(after_step, step, copy)
         return copy
     if tasks is not None and not isinstance(learner, MAML):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ require("pytorch_lightning", extra="training", purpose="l2l_rnn.training.fit")
 
 import pytorch_lightning as pl  # noqa: E402  # require explains a failure
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: E402
+from pytorch_lightning.utilities.exceptions import SIGTERMException  # noqa: E402
 
 # What meta-learning needs from a Trainer. TaskData shares out tasks itself, and learners adapt in
 # validation, which needs gradients.
@@ -117,6 +119,8 @@ def fit(
         ArgumentError: settings are invalid, or differ from those of the checkpoint.
         ArgumentTypeError: `module` is not a learner.
         AdaptationError: a loss or gradient is not finite.
+        CheckpointError: a checkpoint cannot be written, for example because the disk is full.
+        SystemExit: SIGTERM came. The last step is saved, and the status is 143.
 
     Example:
         >>> from l2l_rnn.algorithms import ProtoNet
@@ -137,7 +141,10 @@ def fit(
     path = None
     if folder is not None and resume:
         path = newest_checkpoint(folder)
-    trainer.fit(module, data, ckpt_path=path)
+    try:
+        trainer.fit(module, data, ckpt_path=path)
+    except SIGTERMException as error:  # Lightning's has the status 0, like a finished training
+        raise SIGTERMException(128 + signal.SIGTERM) from error
     if folder is not None and load_best:
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best and Path(best).is_file():

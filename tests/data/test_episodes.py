@@ -139,3 +139,10 @@ def test_bad_input_is_rejected(arguments, error, message):
 def test_bad_classes_are_rejected(classes):
     with pytest.raises(ArgumentError, match=r"classes must be a pos|must lie in 0 \.\. 0"):
         santoro_episodes(X, Y, classes=classes)
+
+
+def test_batches_with_padding_are_not_episodes():
+    x, y = torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.long)
+    mask = torch.tensor([[True, True, False]] * 2)
+    with pytest.raises(ArgumentError, match="got one with padding"):
+        santoro_episodes(TaskBatch(x, y, x, y, query_mask=mask))

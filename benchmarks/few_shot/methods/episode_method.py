@@ -43,6 +43,11 @@ class EpisodeMethod(Method):
         self.metric = ProtoNetMethod(problem, "encoder", model=encoder, training=pretraining)
         self.items: dict[str, SequenceDataset] = {}
 
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        metric = {"model": options["encoder"], "training": options["pretraining"]}
+        return ProtoNetMethod.trainings(metric) | super().trainings(options)
+
     def train(self) -> History:
         history = self.metric.train()
         (encoder,) = self.metric.encoders

@@ -35,6 +35,8 @@ class ProtoMAMLMethod(ClassificationMethod):
             it randomly.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: ClassificationProblem,
@@ -50,22 +52,28 @@ class ProtoMAMLMethod(ClassificationMethod):
     ) -> None:
         super().__init__(problem, label)
         self.training, self.metric = training, metric
-        self.inner_steps, self.test_steps = inner_steps, test_steps
+        self.inner_steps, self.adaptation_steps = inner_steps, test_steps
         classifier = SequenceClassifier(problem.spec.ways, **problem.input_options, **model).to(
             problem.device
         )
         lr = PerTensorLR(classifier, inner_lr, inner_steps)
-        self.maml = ProtoMAML(classifier, lr, first_order=first_order)
+        self.learner = ProtoMAML(classifier, lr, first_order=first_order)
+
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        metric = options.get("metric")
+        earlier = {} if metric is None else ProtoNetMethod.trainings(metric)
+        return earlier | super().trainings(options)
 
     def train(self) -> History:
         earlier = History()
         if self.metric is not None:
             metric = ProtoNetMethod(self.problem, f"{self.label}: metric", **self.metric)
             earlier = metric.train()
-            self.maml.module.encoder.load_state_dict(metric.encoders[0].state_dict())
+            self.learner.module.encoder.load_state_dict(metric.encoders[0].state_dict())
         tasks = self.problem.training_tasks(self.training, self.problem.seed)
         history = run_training(
-            self.maml,
+            self.learner,
             self.training,
             lambda step, progress: self._loss(tasks.batch(step, progress)[0]),
             lambda: self.validation_score(self.training.validation_tasks),
@@ -75,17 +83,17 @@ class ProtoMAMLMethod(ClassificationMethod):
         return history.started_from(earlier)
 
     def _loss(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
-        self.maml.train()
-        learner = self.maml.clone(tasks=len(batch))
+        self.learner.train()
+        learner = self.learner.clone(tasks=len(batch))
         self._adapt(learner, batch, self.training.ways, self.inner_steps)
         scores = learner(batch.query_x)
         loss = cross_entropy(scores, batch.query_y).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        self.maml.eval()
-        learner = self.maml.clone(tasks=len(batch), first_order=True)
-        self._adapt(learner, batch, self.problem.spec.ways, self.test_steps)
+        self.learner.eval()
+        learner = self.learner.clone(tasks=len(batch), first_order=True)
+        self._adapt(learner, batch, self.problem.spec.ways, self.adaptation_steps)
         with torch.no_grad():
             return learner(batch.query_x)
 

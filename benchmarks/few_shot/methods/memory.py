@@ -42,6 +42,8 @@ class MemoryMethod(ClassificationMethod):
             training classes.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: ClassificationProblem,
@@ -60,7 +62,7 @@ class MemoryMethod(ClassificationMethod):
         super().__init__(problem, label)
         self.training, self.class_weight = training, class_weight
         self.writes = writes
-        self.test_writes = writes if test_writes is None else test_writes
+        self.adaptation_steps = writes if test_writes is None else test_writes
         encoder = problem.encoder(**model)
         size = encoder.output_size if key_size is None else key_size
         # Training tasks may have more classes than test tasks, which use the first values.
@@ -102,5 +104,5 @@ class MemoryMethod(ClassificationMethod):
         self.learner.eval()
         with torch.no_grad():
             learner = self.learner.clone(tasks=len(batch))
-            learner.write(batch.support_x, batch.support_y, self.test_writes)
+            learner.write(batch.support_x, batch.support_y, self.adaptation_steps)
             return learner(batch.query_x)[..., : self.problem.spec.ways]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from benchmarks.few_shot.problems.classification_problem import (
     ClassificationProblem,
     EvaluationTasks,
 )
+from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy
@@ -32,6 +33,16 @@ class Method(ABC):
         self.problem = problem
         self.label = label
 
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        """Return the trainings that a method with these options does, by key.
+
+        Methods share the trainings with equal keys. The default is the option `training`, shared
+        with no other method.
+        """
+        training = options.get("training")
+        return {} if training is None else {f"{cls.__name__} {options}": training}
+
     def train(self) -> History | None:
         """Train and return the history. The default does nothing."""
         return None
@@ -46,9 +57,18 @@ class Method(ABC):
 
 
 class ClassificationMethod(Method):
-    """A method of few-shot classification."""
+    """A method of few-shot classification.
+
+    Attributes:
+        has_learner: whether `train` sets `learner`, which can be saved.
+        learner: the trained learner.
+        adaptation_steps: its steps or writes for a test task; None uses the learner's own number.
+    """
 
     problem: ClassificationProblem
+    has_learner: ClassVar[bool] = False
+    learner: Any
+    adaptation_steps: int | None = None
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:

@@ -38,6 +38,8 @@ class ProtoNetMethod(ClassificationMethod):
         prior_examples: maximum number of examples per training class to fit the prior.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: ClassificationProblem,
@@ -55,6 +57,12 @@ class ProtoNetMethod(ClassificationMethod):
         self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
         self.encoders: list[nn.Module] = []
 
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        model, training = options["model"], options["training"]
+        class_weight, members = options.get("class_weight", 0.0), options.get("members", 1)
+        return {_key(model, training, class_weight, n): training for n in range(members)}
+
     def train(self) -> History:
         trained = [self._member(number) for number in range(self.members)]
         self.encoders = [encoder for encoder, _ in trained]
@@ -68,17 +76,20 @@ class ProtoNetMethod(ClassificationMethod):
         return combined([history for _, history in trained])
 
     def _member(self, number: int) -> tuple[nn.Module, History]:
-        """Train an encoder, or return it from the problem's memo."""
-        key = ("prototypical", str(self.model), self.training, self.class_weight, number)
-        if key not in self.problem.memo:
-            seed = self.problem.seed + number
+        """Return an encoder and its history; entries with the same training share both."""
+        seed = self.problem.seed + number
+
+        def make() -> nn.ModuleList:
             seed_everything(seed)
-            tasks = self.problem.training_tasks(self.training, seed)
             encoder = self.problem.encoder(**self.model)
             head = nn.Linear(encoder.output_size, len(self.problem.train.classes))
-            both = nn.ModuleList([encoder, head]).to(self.problem.device)
+            return nn.ModuleList([encoder, head]).to(self.problem.device)
+
+        def train(both: nn.ModuleList) -> History:
+            encoder, head = both
+            tasks = self.problem.training_tasks(self.training, seed)
             self.learner = prototype_learner([encoder], [None], self.problem.spec.ways)
-            history = run_training(
+            return run_training(
                 both,
                 self.training,
                 lambda step, progress: self._loss(encoder, head, tasks.batch(step, progress)),
@@ -86,8 +97,10 @@ class ProtoNetMethod(ClassificationMethod):
                 label=self.label if self.members == 1 else f"{self.label}: {number + 1}",
                 tasks_per_step=self.training.tasks,
             )
-            self.problem.memo[key] = (encoder, history)
-        return self.problem.memo[key]
+
+        key = _key(self.model, self.training, self.class_weight, number)
+        both, history = self.problem.shared.get(key, make, train)
+        return both[0], history
 
     def _loss(
         self, encoder: nn.Module, head: nn.Linear, batches: tuple[TaskBatch, TaskBatch]
@@ -107,6 +120,11 @@ class ProtoNetMethod(ClassificationMethod):
 
     def predict(self, batch: TaskBatch) -> Tensor:
         return prototype_scores(self.learner, batch)
+
+
+def _key(model: dict[str, Any], training: Training, class_weight: float, number: int) -> str:
+    """Return the key of an encoder in the problem's shared trainings."""
+    return f"prototypical {model} {training} {class_weight} {number}"
 
 
 def prototype_learner(

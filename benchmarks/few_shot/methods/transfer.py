@@ -45,13 +45,15 @@ def pretrained_encoder(
         batch_size: examples per batch; all classes are equally likely.
         seed: random seed of the initial parameters and the batches.
     """
-    key = ("pretrained", str(model), training, batch_size, seed)
-    if key not in problem.memo:
+
+    def make() -> SequenceClassifier:
         seed_everything(problem.seed + seed)
+        classes = len(problem.train.classes)
+        classifier = SequenceClassifier(classes, **problem.input_options, **model)
+        return classifier.to(problem.device)
+
+    def train(classifier: SequenceClassifier) -> History:
         data = problem.train
-        classifier = SequenceClassifier(len(data.classes), **problem.input_options, **model).to(
-            problem.device
-        )
         weights = 1.0 / torch.bincount(data.labels).double()[data.labels]
 
         def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
@@ -62,7 +64,7 @@ def pretrained_encoder(
             return F.cross_entropy(scores, labels), (scores.argmax(-1) == labels).float().mean()
 
         probe = LinearProbe(problem, "probe", encoder=classifier.encoder)
-        history = run_training(
+        return run_training(
             classifier,
             training,
             loss_of_step,
@@ -70,11 +72,29 @@ def pretrained_encoder(
             label="pre-training",
             tasks_per_step=1,
         )
-        problem.memo[key] = (classifier.encoder.eval(), history)
-    return problem.memo[key]
+
+    key = _key(model, training, batch_size, seed)
+    classifier, history = problem.shared.get(key, make, train)
+    return classifier.encoder.eval(), history
 
 
-class LinearProbe(ClassificationMethod):
+def _key(model: dict[str, Any], training: Training, batch_size: int, seed: int) -> str:
+    """Return the key of a classifier in the problem's shared trainings."""
+    return f"pretrained {model} {training} {batch_size} {seed}"
+
+
+class TransferMethod(ClassificationMethod):
+    """A method with encoders from `pretrained_encoder`."""
+
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        model, pretraining = options["model"], options["pretraining"]
+        training, batch_size = pretraining["training"], pretraining["batch_size"]
+        members = range(options.get("members", 1))
+        return {_key(model, training, batch_size, seed): training for seed in members}
+
+
+class LinearProbe(TransferMethod):
     """Fits a logistic regression to the frozen encoder's features of each support set.
 
     Args:
@@ -150,7 +170,7 @@ def folded(head: Any) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
 
 
-class PretrainedPrior(ClassificationMethod):
+class PretrainedPrior(TransferMethod):
     """Classifies by class means of the pre-trained encoder's features, with a Gaussian prior.
 
     Nothing is meta-learned. This is the control for a meta-learned encoder with the same prior: the
@@ -162,6 +182,8 @@ class PretrainedPrior(ClassificationMethod):
         shrinkage: shrinkage of each encoder's `GaussianPrior`, fitted to the training classes.
         prior_examples: maximum number of examples per training class to fit the prior.
     """
+
+    has_learner = True
 
     def __init__(
         self,

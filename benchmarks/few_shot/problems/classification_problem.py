@@ -19,6 +19,7 @@ from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.models import SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
+from l2l_rnn.training import SeriesInputs, TextInputs
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,13 @@ class ClassificationProblem(Problem):
         if self.train.vocabulary is not None:
             return {"vocab_size": len(self.train.vocabulary)}
         return {"input_size": self.train.input_size}
+
+    @property
+    def inputs(self) -> TextInputs | SeriesInputs:
+        """What turns raw inputs into the sequences of the items."""
+        if self.train.vocabulary is not None:
+            return TextInputs(self.train.vocabulary, self.train.sequences.shape[1])
+        return SeriesInputs(self.train.input_size)
 
     @cached_property
     def items(self) -> SequenceDataset:

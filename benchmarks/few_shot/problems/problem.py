@@ -11,6 +11,7 @@ import torch
 from torch import Generator
 
 from benchmarks.few_shot.columns import Column
+from benchmarks.few_shot.shared_trainings import SharedTrainings
 from l2l_rnn.data import SourceTaskset, TaskBatch, TaskLoader, TaskSource
 
 
@@ -38,7 +39,8 @@ class Problem(ABC):
 
     def __init__(self, spec: Any, seed: int, device: torch.device, test_tasks: int) -> None:
         self.spec, self.seed, self.device, self.test_tasks = spec, seed, device, test_tasks
-        self.memo: dict[Any, Any] = {}  # results shared by methods, such as pre-trained encoders
+        self.shared = SharedTrainings()  # networks that several methods use
+        self.memo: dict[Any, Any] = {}  # what several methods compute from these networks
 
     @property
     @abstractmethod

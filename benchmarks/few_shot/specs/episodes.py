@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.methods.episode_method import RunningClassMeans
 from benchmarks.few_shot.methods.episode_reader import EpisodeReader
 from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
@@ -97,7 +98,7 @@ _SHARED: dict[str, Any] = {
 
 STROKES_BY_INSTANCE = EpisodeSpec(
     name="strokes",
-    summary="classify unseen characters one after another, by how often each has appeared",
+    summary=EXPERIMENTS["strokes"].summary,
     taskset="strokes",
     maps=True,
     training_options={"samples": 60},
@@ -107,7 +108,7 @@ STROKES_BY_INSTANCE = EpisodeSpec(
 
 LANGUAGES_BY_INSTANCE = EpisodeSpec(
     name="languages_by_instance",
-    summary="identify unseen languages name after name, by how often each has appeared",
+    summary=EXPERIMENTS["languages_by_instance"].summary,
     taskset="languages",
     entries=forms(
         {"embedding_size": 32, "hidden_size": 32, "bidirectional": True, "pooling": "max"},

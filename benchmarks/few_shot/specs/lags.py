@@ -7,6 +7,7 @@ import math
 import random
 from typing import Any
 
+from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.columns import Lag
 from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned, FamilyFromScratch
 from benchmarks.few_shot.methods.family_maml import FamilyMAML
@@ -117,7 +118,7 @@ def training(steps: int, minutes: float, validation_tasks: int = 20) -> Training
 
 LAGS = FamilySpec(
     name="lags",
-    summary="predict what depends on an input up to 200 steps back, in unseen tasks",
+    summary=EXPERIMENTS["lags"].summary,
     problem=FamilyProblem,
     score="error",
     percent=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.methods.maml import ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
@@ -113,7 +114,7 @@ _START = {"lr": 1e-3, "ways": 20}
 
 LANGUAGES = ClassificationSpec(
     name="languages",
-    summary="identify unseen languages from 1 or 5 names each, split by language family",
+    summary=EXPERIMENTS["languages"].summary,
     problem=ClassificationProblem,
     score="accuracy",
     percent=True,

@@ -6,6 +6,7 @@ import functools
 import random
 from dataclasses import replace
 
+from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.columns import Shots
 from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned, FamilyFromScratch
 from benchmarks.few_shot.methods.family_maml import FamilyMAML
@@ -89,7 +90,7 @@ _QUICK = {"steps": 10, "minutes": 1.0, "validate_every": 10, "validation_tasks":
 
 SINUSOIDS = FamilySpec(
     name="sinusoids",
-    summary="predict unseen sine waves from 5 or 10 points and one gradient step",
+    summary=EXPERIMENTS["sinusoids"].summary,
     problem=FamilyProblem,
     score="mean squared error",
     percent=False,

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from l2l_rnn.checks import check_int
+from l2l_rnn.data.grouped_dataset import GroupedDataset
+from l2l_rnn.data.loading.sizes import Sizes, as_range, most
+from l2l_rnn.data.loading.varied import draws_items
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.task_source import SourceTaskset, TaskSource
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
@@ -21,14 +23,14 @@ from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-def as_taskset(given: Any, ways: object, shots: int, queries: object) -> Taskset:
+def as_taskset(given: Any, sizes: Sizes) -> Taskset:
     """Return `given` if it is a Taskset, or a Taskset over it if it is a dataset.
 
     Args:
         given: a Taskset, a `TaskSource`, a learn2learn `MetaDataset`, a torch `Dataset` or a list
             of pairs of a sequence and its class.
-        ways: classes per task; None uses all classes. A Taskset has its own.
-        shots, queries: examples per class.
+        sizes: the sizes of the tasks; with ways None, a task has all classes. A Taskset has its own
+            ways.
 
     Raises:
         ArgumentTypeError: `given` is something else, or contains something other than pairs.
@@ -36,7 +38,14 @@ def as_taskset(given: Any, ways: object, shots: int, queries: object) -> Taskset
         DataError: there are too few classes or examples, or the sequences of a `Dataset` differ in
             shape.
     """
+    ways = sizes.ways
     if isinstance(given, Taskset):
+        if sizes.imbalanced:
+            raise ArgumentError(
+                "TaskLoader: imbalanced must be False with a task set, which has a fixed number of "
+                "samples per class, got True; pass its dataset, such as taskset.source, with ways "
+                "and queries"
+            )
         own = given.ways if isinstance(given, SourceTaskset) else "its own"
         if ways is not None and ways != own:
             raise ArgumentError(
@@ -45,22 +54,24 @@ def as_taskset(given: Any, ways: object, shots: int, queries: object) -> Taskset
             )
         return given
     source = _source(given)
-    if queries is None:
+    if sizes.queries is None:
         raise ArgumentError(
             "TaskLoader: queries must be given with a dataset, which has no number of samples per "
             "class, got None; set it, for example queries=15"
         )
-    samples = shots + check_int("TaskLoader", "queries", queries)
-    count = None if ways is None else check_int("TaskLoader", "ways", ways)
+    samples = most(sizes.shots) + most(sizes.queries)
     if isinstance(source, TaskSource):
-        return SourceTaskset(source, _all_ways(source) if count is None else count, samples)
-    sizes = {label: len(items) for label, items in source.labels_to_indices.items()}
-    count = len(sizes) if count is None else count
-    smallest = min(sizes, key=sizes.__getitem__)
-    if count > len(sizes) or samples > sizes[smallest]:
+        return _over_source(source, sizes, samples)
+    if sizes.imbalanced:
+        raise _unbalanced_error(given)
+    count = None if ways is None else most(ways)
+    items = {label: len(items) for label, items in source.labels_to_indices.items()}
+    count = len(items) if count is None else count
+    smallest = min(items, key=items.__getitem__)
+    if count > len(items) or samples > items[smallest]:
         raise DataError(
             f"TaskLoader: ways={count} and shots + queries = {samples} must be at most the "
-            f"{len(sizes)} classes and the {sizes[smallest]} items of the smallest one, "
+            f"{len(items)} classes and the {items[smallest]} items of the smallest one, "
             f"{smallest!r}; ask for fewer"
         )
     return Taskset(
@@ -71,6 +82,41 @@ def as_taskset(given: Any, ways: object, shots: int, queries: object) -> Taskset
             RemapLabels(source),
             ConsecutiveLabels(source),
         ],
+    )
+
+
+def _over_source(source: TaskSource, sizes: Sizes, samples: int) -> SourceTaskset:
+    """Return a task set over a source, with the largest tasks of the sizes."""
+    ways = sizes.ways
+    if isinstance(ways, tuple) and not isinstance(source, SequenceDataset | GroupedDataset):
+        raise ArgumentError(
+            f"TaskLoader: ways must be a number with {type(source).__name__}, whose tasks have a "
+            f"fixed number of classes, got {ways}; leave it out"
+        )
+    if not sizes.imbalanced or not isinstance(source, SequenceDataset | GroupedDataset):
+        count = _all_ways(source) if ways is None else most(ways)
+        if draws_items(source) and isinstance(source, GroupedDataset) and ways is not None:
+            count = as_range(ways)[0]  # a group takes part with the classes that it has
+        return SourceTaskset(source, count, samples)
+    if not draws_items(source):
+        raise _unbalanced_error(source)
+    if isinstance(source, GroupedDataset):
+        return SourceTaskset(source, _all_ways(source) if ways is None else as_range(ways)[0], 2)
+    usable = int((source.grouping.counts > 1).sum())
+    count = usable if ways is None else most(ways)
+    if count > usable or not usable:
+        raise DataError(
+            f"TaskLoader: ways must be at most {usable}, the number of classes with at least 2 "
+            f"items, got {count}; ask for fewer ways"
+        )
+    return SourceTaskset(source, count, 1)
+
+
+def _unbalanced_error(given: object) -> ArgumentError:
+    return ArgumentError(
+        "TaskLoader: imbalanced must be False, or the dataset a SequenceDataset without groups, a "
+        f"GroupedDataset or a list of pairs, got {type(given).__name__}; ask for fewer shots and "
+        "queries instead"
     )
 
 

@@ -8,26 +8,46 @@ import torch
 from learn2learn.data import Taskset
 
 from l2l_rnn.checks import check_int
+from l2l_rnn.data.loading.sizes import Count, Sizes, check_count, most
 from l2l_rnn.data.task_source import SourceTaskset
 from l2l_rnn.errors import ArgumentError, DataError
 
 
-def check_queries(taskset: Taskset, shots: int, queries: object) -> int | None:
-    """Return the number of query examples: `queries`, or all remaining samples if it is None.
+def check_sizes(shots: object, queries: object, ways: object, imbalanced: object) -> Sizes:
+    """Return the sizes of the tasks.
+
+    Raises:
+        ArgumentError: a size is neither a positive integer nor a pair of them, or `imbalanced` is
+            not a bool.
+    """
+    if not isinstance(imbalanced, bool):
+        raise ArgumentError(
+            f"TaskLoader: imbalanced must be True or False, got {imbalanced!r}; pass True to allow "
+            "classes with few items"
+        )
+    counts = {
+        name: None if value is None else check_count("TaskLoader", name, value)
+        for name, value in (("queries", queries), ("ways", ways))
+    }
+    return Sizes(check_count("TaskLoader", "shots", shots), **counts, imbalanced=imbalanced)
+
+
+def check_queries(taskset: Taskset, sizes: Sizes) -> Count | None:
+    """Return the number of query examples, or all remaining samples if it is None.
 
     The result is None if the task set's number of samples is unknown too.
 
     Raises:
-        ArgumentError: `queries` is neither None nor a positive integer.
         DataError: the task set has too few samples.
     """
-    given = None if queries is None else check_int("TaskLoader", "queries", queries)
-    if not isinstance(taskset, SourceTaskset):
+    given = sizes.queries
+    if not isinstance(taskset, SourceTaskset) or sizes.imbalanced:
         return given
+    shots = most(sizes.shots)
     left = taskset.samples - shots
-    if left < (given or 1):
+    if left < most(given or 1):
         raise DataError(
-            f"TaskLoader: shots={shots} must leave at least {given or 1} of the task set's "
+            f"TaskLoader: shots={shots} must leave at least {most(given or 1)} of the task set's "
             f"{taskset.samples} samples for queries, got {max(left, 0)}; raise train_samples or "
             "test_samples"
         )

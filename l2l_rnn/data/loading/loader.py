@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,9 +20,12 @@ from l2l_rnn.data.loading.checks import (
     check_queries,
     check_rank,
     check_seed,
+    check_sizes,
 )
 from l2l_rnn.data.loading.prefetch import Prefetcher
-from l2l_rnn.data.loading.streams import AtOnce, Drawn, OneByOne, stream
+from l2l_rnn.data.loading.sizes import most
+from l2l_rnn.data.loading.streams import Drawn, stream
+from l2l_rnn.data.loading.varied import draw_of
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import SourceTaskset, TaskSource, check_shots
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
@@ -48,13 +52,23 @@ class TaskLoader(Iterator[TaskBatch]):
     where the last one stopped. With `batches`, a loop ends after that many batches, and the next
     loop continues with new tasks.
 
+    Tasks of one batch may differ in size. A pair `(least, most)` as `shots`, `queries` or `ways`
+    draws a number for each task, all numbers of the range with equal probability. The sets are
+    padded to the largest one of the batch, with masks. A class must have enough items for the most
+    shots and queries. With `imbalanced`, a class with fewer takes part with fewer of them, in about
+    the same proportion, but at least one support and one query example.
+
     Args:
         taskset: the task set to draw from, or a dataset.
         tasks: `N`, over all processes.
-        shots: support examples per class, or per task if there are no classes.
-        queries: query examples per class, or per task if there are no classes; None uses all
-            samples that remain in a task set, and is an error for a dataset.
-        ways: classes per task of a dataset; None uses all of them. A task set has its own.
+        shots: support examples per class, or per task if there are no classes; a number or a pair.
+        queries: query examples per class, or per task if there are no classes; a number or a pair.
+            None uses all samples that remain in a task set, and is an error for a dataset.
+        ways: classes per task of a dataset, a number or a pair; None uses all of them. A task set
+            has its own. A group of a `GroupedDataset` with fewer classes than were drawn, but not
+            fewer than the least, takes part with all of them.
+        imbalanced: whether classes with too few items take part; only for datasets. Classes of a
+            single item do not.
         batches: batches per loop; None loops forever.
         seed: random seed of the tasks; None draws one from torch's global generator.
         device: device of the batches; None leaves them on the task set's device.
@@ -72,8 +86,10 @@ class TaskLoader(Iterator[TaskBatch]):
             sums over tasks in that case, not means.
 
     Attributes:
-        tasks, shots, queries, batches, seed, device, rank, world_size: as given; `seed` is the seed
-            drawn if None was given.
+        tasks, shots, queries, batches, seed, device, rank, world_size, imbalanced: as given;
+            `seed` is the seed drawn if None was given.
+        ways: the ways of the tasks, a number or a pair; None for a learn2learn Taskset.
+        sizes: the shots, queries and ways together.
         taskset: as given, or the task set made of the dataset.
         at_once: whether N tasks are drawn at once.
 
@@ -104,16 +120,21 @@ class TaskLoader(Iterator[TaskBatch]):
         >>> support_x, support_y, query_x, query_y = next(loader)
         >>> query_x.shape
         torch.Size([16, 15, 32])
+        >>> loader = TaskLoader(train.source, 16, shots=(1, 10), queries=5, ways=(3, 8))
+        >>> batch = next(loader)
+        >>> batch.support_mask.shape == batch.support_y.shape
+        True
     """
 
     def __init__(
         self,
         taskset: Taskset | TaskSource | MetaDataset | Dataset[Any] | Sequence[tuple[Any, Any]],
         tasks: int,
-        shots: int,
-        queries: int | None = None,
+        shots: int | tuple[int, int],
+        queries: int | tuple[int, int] | None = None,
         *,
-        ways: int | None = None,
+        ways: int | tuple[int, int] | None = None,
+        imbalanced: bool = False,
         batches: int | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
@@ -123,9 +144,13 @@ class TaskLoader(Iterator[TaskBatch]):
         world_size: int = 1,
     ) -> None:
         self.tasks = check_int("TaskLoader", "tasks", tasks)
-        self.shots = check_int("TaskLoader", "shots", shots)
-        taskset = self.taskset = as_taskset(taskset, ways, self.shots, queries)
-        self.queries = check_queries(taskset, self.shots, queries)
+        sizes = check_sizes(shots, queries, ways, imbalanced)
+        taskset = self.taskset = as_taskset(taskset, sizes)
+        self.shots, self.imbalanced = sizes.shots, sizes.imbalanced
+        self.queries = check_queries(taskset, sizes)
+        self.sizes = replace(sizes, queries=self.queries)
+        own = taskset.ways if isinstance(taskset, SourceTaskset) else None
+        self.ways = own if sizes.ways is None else sizes.ways
         self.batches = None if batches is None else check_int("TaskLoader", "batches", batches)
         self.world_size = check_int("TaskLoader", "world_size", world_size)
         self.rank = check_rank(rank, self.world_size, self.tasks)
@@ -135,10 +160,11 @@ class TaskLoader(Iterator[TaskBatch]):
             isinstance(taskset, SourceTaskset) and taskset.endless and taskset.source.deterministic
         )
         if not self.at_once:
-            check_shots("TaskLoader", taskset, self.shots)
+            check_shots("TaskLoader", taskset, most(self.shots))
         start, stop = (r * self.tasks // self.world_size for r in (self.rank, self.rank + 1))
-        kind = AtOnce if self.at_once else OneByOne
-        self._draw = kind(taskset, self.tasks, self.shots, self.queries, (start, stop), self.seed)
+        self._draw = draw_of(
+            self.sizes, taskset, self.tasks, (start, stop), self.seed, at_once=self.at_once
+        )
         self._pin_memory = check_pin_memory(pin_memory, self.device)
         self._prefetch = check_int("TaskLoader", "prefetch", prefetch, least=0)
         self._state = Generator().manual_seed(self.seed).get_state()
@@ -209,7 +235,7 @@ class TaskLoader(Iterator[TaskBatch]):
         for all, and it can be loaded with another `world_size`.
 
         Returns:
-            `generator`, a byte tensor, and entries that are integers, bools or None.
+            `generator`, a byte tensor, and entries that are integers, bools, None or pairs.
         """
         return {"generator": self._state.clone(), "batch": self._batch, **self._config()}
 
@@ -255,15 +281,16 @@ class TaskLoader(Iterator[TaskBatch]):
     def _config(self) -> dict[str, Any]:
         """Return the settings that must match for a loader to continue another one's stream."""
         sized = isinstance(self.taskset, SourceTaskset)
+        counts = {"shots": self.shots, "queries": self.queries, "ways": self.ways}
+        listed = {n: list(c) if isinstance(c, tuple) else c for n, c in counts.items()}
         return {
             "tasks": self.tasks,
-            "shots": self.shots,
-            "queries": self.queries,
+            **listed,
             "seed": self.seed,
             "at_once": self.at_once,
-            "ways": self.taskset.ways if sized else None,
             "samples": self.taskset.samples if sized else None,
             "items": len(self.taskset.dataset),
+            **({"imbalanced": True} if self.imbalanced else {}),
         }
 
     def _close(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,55 +68,59 @@ class AtOnce(Draw):
 
 
 class OneByOne(Draw):
-    """Draws one task at a time, each with its own seed, so a rank can skip other ranks' tasks."""
+    """Draws one task at a time, each with its own seed, so a rank can skip other ranks' tasks.
+
+    Args:
+        given, named: the arguments of `Draw`.
+        first: for a task set with a fixed number of tasks: the first task of the first batch, after
+            which the others follow in order; None draws them at random.
+    """
+
+    def __init__(self, *given: Any, first: int | None = None, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.first = first
 
     def __call__(self, generator: Generator) -> TaskBatch:
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
-        states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-        try:
-            drawn = [self._task(f"{seed} {n}") for n in range(*self.part)]
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.random.set_rng_state(states[2])
+        with unchanged_generators():
+            drawn = [self._task(f"{seed} {n}", n) for n in range(*self.part)]
+        if self.first is not None:
+            self.first += self.tasks
         by_class = None
         if isinstance(self.taskset, SourceTaskset):
             by_class = self.taskset.source.classes is not None
         return batch_of_tasks(drawn, self.shots, self.queries, by_class=by_class)
 
-    def _task(self, seed: str) -> Task:
+    def _task(self, seed: str, place: int) -> Task:
         taskset = self.taskset
-        _seed_all(seed)
+        seed_all(seed)
         if taskset.num_tasks == -1:
             return sample_task(taskset)
         # A fixed task is drawn on first use, and must not depend on when that happens.
-        number = self._number()
+        number = random.randrange(taskset.num_tasks)
+        if self.first is not None:
+            number = self.first + place
         if number not in taskset.sampled_descriptions:
-            _seed_all(f"{self.seed} task {number}")
+            seed_all(f"{self.seed} task {number}")
             taskset.sampled_descriptions[number] = taskset.sample_task_description()
-        _seed_all(f"{seed} again")
+        seed_all(f"{seed} again")
         return sample_task(taskset, number)
 
-    def _number(self) -> int:
-        """Choose one of a fixed number of tasks, with Python's global generator."""
-        return random.randrange(self.taskset.num_tasks)
+
+@contextmanager
+def unchanged_generators() -> Iterator[None]:
+    """Restore the global generators of Python, numpy and torch at the end."""
+    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
 
 
-class EachOnce(OneByOne):
-    """Draws the tasks of a task set with a fixed number of tasks in order, each once."""
-
-    first = 0
-
-    def __call__(self, generator: Generator) -> TaskBatch:
-        self._numbers = iter(range(self.first, self.first + self.tasks))
-        self.first += self.tasks
-        return super().__call__(generator)
-
-    def _number(self) -> int:
-        return next(self._numbers)
-
-
-def _seed_all(seed: str) -> None:
+def seed_all(seed: str) -> None:
+    """Seed the global generators of Python, numpy and torch."""
     random.seed(seed)
     number = random.getrandbits(32)
     np.random.seed(number)

@@ -135,6 +135,12 @@ class DeltaFastWeights(FastWeights[DeltaState]):
         gates = self._gates(keys)
         return DeltaState(delta_rule_of_set(self._phi(keys), values, gates, state.weights))
 
+    def _write_set_masked(
+        self, state: DeltaState, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> DeltaState:
+        gates = self._gates(keys) * mask  # a gate of 0 writes nothing
+        return DeltaState(delta_rule_of_set(self._phi(keys), values, gates, state.weights))
+
     def _read(self, state: DeltaState, queries: Tensor) -> Tensor:
         return self._phi(queries) @ state.weights.mT
 

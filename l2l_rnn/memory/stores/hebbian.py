@@ -111,6 +111,17 @@ class HebbianFastWeights(FastWeights[HebbianState]):
         lr, weights = self.lr * self._mean_decay(count), self.decay**count * state.weights
         return HebbianState(torch.add(weights, values.mT @ keys, alpha=lr))
 
+    def _write_set_masked(
+        self, state: HebbianState, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> HebbianState:
+        sums = (values * mask.unsqueeze(-1)).mT @ keys
+        if self.decay == 1:
+            return HebbianState(torch.add(state.weights, sums, alpha=self.lr))
+        count = mask.sum(-1).clamp(min=1).to(sums.dtype)[..., None, None]
+        left = self.decay**count
+        mean = (1 - left) / (count * (1 - self.decay))  # as in _mean_decay
+        return HebbianState(left * state.weights + self.lr * mean * sums)
+
     def _mean_decay(self, count: int) -> float:
         """Return the mean of `lambda^age` over the examples of a set."""
         if self.decay == 1 or count == 0:

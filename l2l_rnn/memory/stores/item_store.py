@@ -149,6 +149,22 @@ class ItemStore(SlotStore[ItemState]):
         new = ages.new_ones(()).expand(*ages.shape[:-1], count)
         return self._moved(state, keys, values, torch.cat([older, new], -1))
 
+    def _write_set_masked(
+        self, state: ItemState, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> ItemState:
+        count, ages = mask.sum(-1), state.ages
+        last = (count - 1).clamp_min(0).unsqueeze(-1)  # as in _write_set
+        most = (ages.gather(-1, last) - 1) % torch.iinfo(ages.dtype).max
+        older = (ages + ages.sign()) * (ages <= most)
+        ages = torch.cat([older, torch.ones_like(mask, dtype=ages.dtype)], -1)
+        kept = count.unsqueeze(-1) + torch.arange(self.slots, device=keys.device)  # (…, M)
+        slots = []
+        for old, new in zip((state.keys, state.values), self._items(keys, values), strict=True):
+            items = torch.cat([old, new], -2)
+            index = kept.unsqueeze(-1).expand(*kept.shape, items.shape[-1])
+            slots.append(items.gather(-2, index))
+        return ItemState(slots[0], slots[1], state.written + count, ages.gather(-1, kept))
+
     def _moved(self, state: ItemState, keys: Tensor, values: Tensor, ages: Tensor) -> ItemState:
         """Append examples and move the slots; `ages` are those after the write."""
         old = state.keys, state.values

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import one_hot
+from l2l_rnn.memory.masked_rows import put_rows
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES
 from l2l_rnn.memory.stores.slot_memory import AnyState, KeyedSlots
@@ -151,12 +152,26 @@ class LeastUsedMemory(LeastUsedStore[LeastUsedState]):
         chosen = order[..., : keys.shape[-2]].sort(-1).values
         new = torch.zeros_like(state.used).scatter(-1, chosen, True)
         rows = torch.cat([keys, values], -1).to(state.memory.dtype)
+        memory = state.memory.scatter(-2, chosen.unsqueeze(-1).expand_as(rows), rows)
+        return self._after_set(state, memory, new)
+
+    def _write_set_masked(
+        self, state: LeastUsedState, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> LeastUsedState:
+        rank = state.usage.sort(dim=-1, stable=True).indices.argsort(-1)
+        new = rank < mask.sum(-1, keepdim=True)
+        rows = torch.cat([keys, values], -1)
+        memory = put_rows(state.memory, rows, new.cumsum(-1) - 1, new)
+        return self._after_set(state, memory, new)
+
+    def _after_set(self, state: LeastUsedState, memory: Tensor, new: Tensor) -> LeastUsedState:
+        """Return the state after the write of a set to the slots `new`, with their content."""
         lost = state.used & new
         limit = state.usage.masked_fill(~lost, 0.0).amax(-1, keepdim=True)
         lost = lost | (state.used & (state.usage > 0) & (state.usage <= limit))  # broken sets
         most = state.usage.masked_fill(~new, 0.0).amax(-1, keepdim=True)
         return LeastUsedState(
-            memory=state.memory.scatter(-2, chosen.unsqueeze(-1).expand_as(rows), rows),
+            memory=memory,
             usage=self.decay * torch.where(new, most, state.usage) + new.to(most.dtype),
             used=(state.used & ~lost) | new,
             overwritten=state.overwritten + lost.sum(-1),

@@ -14,6 +14,7 @@ from l2l_rnn.axes import align_tasks
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 from l2l_rnn.functional.memory.addressing import bounded_exp, masked_softmax
+from l2l_rnn.memory.masked_rows import put_rows
 from l2l_rnn.memory.memory import leading_axis
 from l2l_rnn.memory.store import STORES, SlotStore
 
@@ -172,6 +173,20 @@ class SlotMemory(RingStore[SlotState]):
         older = torch.where(state.ages > 0, state.ages + 1, 0)
         ages = torch.where(new, 1, without_broken_sets(older, new))
         return super()._write(state, keys, values)._replace(ages=ages)
+
+    def _write_set_masked(
+        self, state: SlotState, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> SlotState:
+        count = mask.sum(-1)
+        place = torch.arange(self.slots, device=keys.device)
+        row = (place - state.written.unsqueeze(-1)) % self.slots  # that would go to each slot
+        new = row < count.unsqueeze(-1)
+        older = torch.where(state.ages > 0, state.ages + 1, 0)
+        return SlotState(
+            memory=put_rows(state.memory, torch.cat([keys, values], -1), row, new),
+            written=state.written + count,
+            ages=torch.where(new, 1, without_broken_sets(older, new)),
+        )
 
 
 def overwritten(written: Tensor, slots: int) -> Tensor:

@@ -8,14 +8,26 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from l2l_rnn.checks import check_choice, check_int, check_number
-from l2l_rnn.errors import ArgumentError, L2LRNNError
+from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.optional import require
-from l2l_rnn.registry import hint
 from l2l_rnn.training.checkpoints.checkpoint_io import SafeCheckpointIO
 from l2l_rnn.training.checkpoints.folder import BEST, LAST, RunFolder
+from l2l_rnn.training.checkpoints.loops import (
+    begin_next_epoch,
+    check_logged,
+    end_restart,
+    ends_epoch,
+    is_active,
+    is_better,
+    is_dry_run,
+    more_follows,
+    on_rank_zero,
+    steps_due,
+    take_steps,
+)
 from l2l_rnn.training.checkpoints.random_states import RandomStates
 from l2l_rnn.training.checkpoints.settings import (
     ENTRY,
@@ -106,10 +118,11 @@ class Checkpoints(ModelCheckpoint):
         self.overwrite = overwrite
         self._random_states = RandomStates()
         self._own = False  # whether the checkpoints in the folder are those of this run
-        self._due = False
+        self._due = self._validated = False
         self._last_step = 0  # when the batch before ended
         self._saved_step = 0  # of last.ckpt
-        self._validated = False
+        self._scheduler_steps: list[tuple[int, Tensor]] = []
+        self._metrics: dict[str, Tensor] = {}  # of the checkpoint, until training starts
         self._last_time = time.monotonic()
         if settings is not None:
             add_settings({}, settings)  # raises now, not after hours
@@ -122,7 +135,8 @@ class Checkpoints(ModelCheckpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Lock the folder for training."""
         self._random_states.setup(trainer, pl_module, stage)
-        if stage != "fit" or _is_dry_run(trainer):
+        self._metrics, self._scheduler_steps = {}, []
+        if stage != "fit" or is_dry_run(trainer):
             return
         if not isinstance(trainer.strategy.checkpoint_io, SafeCheckpointIO):
             raise ArgumentError(
@@ -130,38 +144,30 @@ class Checkpoints(ModelCheckpoint):
                 f"{type(trainer.strategy.checkpoint_io).__name__}; pass "
                 "Trainer(plugins=[SafeCheckpointIO()])"
             )
-        self._on_rank_zero(trainer, lambda: self.run_folder.lock(_WHO))
+        on_rank_zero(trainer, lambda: self.run_folder.lock(_WHO))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that a new run replaces no checkpoints."""
         self._random_states.on_fit_start(trainer, pl_module)
-        if _is_dry_run(trainer):
+        if is_dry_run(trainer):
             return
         if trainer.ckpt_path is None and not self._own:
-            self._on_rank_zero(trainer, lambda: self.run_folder.clear(_WHO, self.overwrite))
+            on_rank_zero(trainer, lambda: self.run_folder.clear(_WHO, self.overwrite))
         self._own = True
         best = trainer.strategy.broadcast((self.run_folder.path / BEST).is_file())
         if not best:
             self.best_model_path, self.best_model_score = "", None
 
-    def _on_rank_zero(self, trainer: pl.Trainer, act: Any) -> None:
-        """Run something on rank 0; its error is raised on all ranks."""
-        error = None
-        if trainer.is_global_zero:
-            try:
-                act()
-            except L2LRNNError as caught:
-                error = caught
-        if trainer.world_size > 1:
-            error = trainer.strategy.broadcast(error)
-        if error is not None:
-            raise error
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count steps and time."""
         self._random_states.on_train_start(trainer, pl_module)
+        begin_next_epoch(trainer)
         self._last_step = self._saved_step = trainer.global_step
         self._last_time, self._due = time.monotonic(), False
+        device = trainer.strategy.root_device
+        trainer.callback_metrics.update((k, v.to(device)) for k, v in self._metrics.items())
+        take_steps(trainer, self._scheduler_steps)
+        self._metrics, self._scheduler_steps = {}, []
 
     def on_train_batch_end(
         self,
@@ -172,6 +178,7 @@ class Checkpoints(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time to."""
+        end_restart(trainer)
         step = trainer.global_step
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them
@@ -181,37 +188,32 @@ class Checkpoints(ModelCheckpoint):
             late = time.monotonic() - self._last_time >= self.every.total_seconds()
             self._due |= trainer.strategy.broadcast(late) if trainer.world_size > 1 else late
         self._last_step = step
-        if self._due and not self._more_follows(trainer):
+        if self._due and is_active(trainer) and not more_follows(trainer):
+            self._scheduler_steps = steps_due(trainer, "step")
             self._save_last(trainer)
-
-    @staticmethod
-    def _more_follows(trainer: pl.Trainer) -> bool:
-        """Whether validation or the end of the epoch comes before the next batch.
-
-        Lightning does not repeat these after a restart, so the checkpoint waits for them.
-        """
-        loop = trainer.fit_loop.epoch_loop
-        fetcher = trainer.fit_loop._data_fetcher
-        ends = loop._num_ready_batches_reached() or loop._is_training_done
-        return bool(ends or (fetcher is not None and loop._should_check_val_fx(fetcher)))
+            self._scheduler_steps = []
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the best checkpoint."""
-        if self._is_active(trainer):
+        if is_active(trainer):
             self._validated = True
-            self._save_best(trainer)
+            if not ends_epoch(trainer):
+                self._save_best(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the best and the last checkpoint."""
-        if self._is_active(trainer):
+        if is_active(trainer):
+            self._scheduler_steps = steps_due(trainer, "epoch")
             self._save_best(trainer)
             if self._saved_step != trainer.global_step:
                 self._save_last(trainer)
-            self._check_monitor(trainer)
+            self._scheduler_steps = []
+            if self._validated or not trainer.enable_validation:
+                check_logged(_WHO, self.monitor, trainer.callback_metrics)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the last checkpoint if steps were taken since."""
-        if self._is_active(trainer) and self._saved_step != trainer.global_step:
+        if is_active(trainer) and self._saved_step != trainer.global_step:
             self._save_last(trainer)
 
     def on_exception(
@@ -223,7 +225,7 @@ class Checkpoints(ModelCheckpoint):
             if (
                 isinstance(exception, SIGTERMException)
                 and trainer.world_size == 1
-                and self._is_active(trainer)
+                and is_active(trainer)
                 and self._saved_step != trainer.global_step
             ):
                 self._save_last(trainer)
@@ -234,23 +236,12 @@ class Checkpoints(ModelCheckpoint):
         """Unlock the folder."""
         self.run_folder.unlock()
 
-    @staticmethod
-    def _is_active(trainer: pl.Trainer) -> bool:
-        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
-        return fitting and not _is_dry_run(trainer)
-
     def _save_best(self, trainer: pl.Trainer) -> None:
         if self.monitor is None or self.monitor not in trainer.callback_metrics:
             return
         score = trainer.callback_metrics[self.monitor].detach().cpu().clone()
-        best = self.best_model_score
-        better = not torch.isnan(score) and (
-            best is None or bool(score < best if self.mode == "min" else score > best)
-        )
-        if trainer.world_size > 1:
-            better = trainer.strategy.broadcast(better)
         self.current_score = score
-        if not better:
+        if not is_better(trainer, score, self.best_model_score, self.mode):
             return
         before = (self.best_model_path, self.best_model_score, self.best_k_models)
         path = str(self.run_folder.path / BEST)
@@ -258,6 +249,7 @@ class Checkpoints(ModelCheckpoint):
         self.best_k_models, self.kth_best_model_path = {path: score}, path
         self.kth_value = score
         try:
+            on_rank_zero(trainer, lambda: self.run_folder.check(_WHO))
             self._save_checkpoint(trainer, path)
         except BaseException:
             self.best_model_path, self.best_model_score, self.best_k_models = before
@@ -267,45 +259,49 @@ class Checkpoints(ModelCheckpoint):
         self._due, self._last_time = False, time.monotonic()
         path = str(self.run_folder.path / LAST)
         self.last_model_path = path
-        kept = None
-        if trainer.is_global_zero:
-            self.run_folder.check(_WHO)
-            kept = self.run_folder.keep_last(_WHO)
+        on_rank_zero(trainer, lambda: self.run_folder.keep_last(_WHO))
         try:
             self._save_checkpoint(trainer, path)
         except BaseException:
-            self.run_folder.discard(kept)
+            self.run_folder.discard()
             raise
-        if trainer.is_global_zero:
-            self.run_folder.rotate(_WHO, kept)
+        on_rank_zero(trainer, lambda: self.run_folder.rotate(_WHO))
         self._saved_step = trainer.global_step
-
-    def _check_monitor(self, trainer: pl.Trainer) -> None:
-        known = trainer.callback_metrics
-        validated = self._validated or not trainer.enable_validation
-        if self.monitor is not None and self.monitor not in known and validated:
-            raise ArgumentError(
-                f"{_WHO}: monitor must be a logged metric, got {self.monitor!r}"
-                f"{hint(self.monitor, known)} Known: {', '.join(known) or 'none'}"
-            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score and the random states; all processes must call it."""
+        trainer = self._random_states.trainer
+        metrics = {} if trainer is None else dict(trainer.callback_metrics)
         return {
             "monitor": self.monitor,
             "mode": self.mode,
             "best_model_score": self.best_model_score,
+            "metrics": metrics,
+            "plateau": list(self._scheduler_steps),
             "random_states": self._random_states.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, if the same metric is monitored, and the random states."""
-        self._random_states.load_state_dict(state_dict["random_states"])
-        score = state_dict["best_model_score"]
-        same = (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode)
-        self.best_model_score = score if same else None
-        path = str(self.run_folder.path / BEST)
-        self.best_model_path = "" if self.best_model_score is None else path
+        try:
+            score, metrics = state_dict["best_model_score"], dict(state_dict["metrics"])
+            steps = [(int(at), metric) for at, metric in state_dict["plateau"]]
+            monitored = (state_dict["monitor"], state_dict["mode"])
+            tensors = [*metrics.values(), *(metric for _, metric in steps)]
+            if not all(
+                isinstance(found, Tensor) for found in tensors + [score] * (score is not None)
+            ):
+                raise TypeError("metrics that are not tensors")
+            self._random_states.load_state_dict(state_dict["random_states"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise DataError(
+                f"{_WHO}: the state in a checkpoint must be that of state_dict(), got {error!r}; "
+                "use another checkpoint"
+            ) from error
+        self._metrics, self._scheduler_steps = metrics, steps
+        self.best_model_score = score if monitored == (self.monitor, self.mode) else None
+        best = self.run_folder.path / BEST
+        self.best_model_path = "" if self.best_model_score is None else str(best)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -322,7 +318,3 @@ class Checkpoints(ModelCheckpoint):
         saved = saved_settings(checkpoint)
         if self.settings is not None and saved is not None and trainer.state.fn == "fit":
             check_settings(saved, self.settings)
-
-
-def _is_dry_run(trainer: pl.Trainer) -> bool:
-    return bool(getattr(trainer, "fast_dev_run", False))

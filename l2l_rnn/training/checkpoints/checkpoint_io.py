@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ require("pytorch_lightning", extra="training", purpose="l2l_rnn.training.checkpo
 from pytorch_lightning.plugins.io import CheckpointIO  # noqa: E402  # require explains a failure
 
 _WHO = "SafeCheckpointIO"
+_SCHEDULERS = "torch.optim.lr_scheduler"
 
 
 class SafeCheckpointIO(CheckpointIO):
@@ -30,7 +32,8 @@ class SafeCheckpointIO(CheckpointIO):
     `Trainer.save_checkpoint` and of `Trainer.fit(ckpt_path=…)`. A checkpoint is one safetensors
     file; everything but the tensors is JSON in its metadata. It is written beside its target,
     flushed to the disk and moved into place, so that a crash leaves the earlier file. Its checksum
-    is verified when it is loaded. A checkpoint of `torch.save` is refused.
+    is verified when it is loaded. A checkpoint of `torch.save` is refused. Lightning's
+    `load_from_checkpoint` calls `torch.load` and cannot read these files: pass `ckpt_path`.
 
     Values are restored exactly, with their types: tensors of all dtypes, numpy arrays and
     scalars, bytes, tuples, sets, integers of any size, and floats including nan. Tensors that
@@ -68,6 +71,9 @@ class SafeCheckpointIO(CheckpointIO):
             raise ArgumentError(
                 f"{_WHO}: storage_options must be None, got {storage_options!r}; remove it"
             )
+        if "lr_schedulers" in checkpoint:
+            schedulers = _without_functions(checkpoint["lr_schedulers"])
+            checkpoint = {**checkpoint, "lr_schedulers": schedulers}
         write_checkpoint(_WHO, _local(path), checkpoint)
 
     def load_checkpoint(
@@ -114,6 +120,19 @@ def _local(path: str | os.PathLike[str]) -> Path:
             f"{_WHO}: path must be a file of this machine, got {path}; save it there and copy it"
         )
     return Path(path).expanduser()
+
+
+def _without_functions(state: Any) -> Any:
+    """Leave out torch's own functions, which its schedulers set again, as OneCycleLR does."""
+    if type(state) is list:
+        return [_without_functions(item) for item in state]
+    if type(state) is not dict:
+        return state
+    return {
+        key: _without_functions(item)
+        for key, item in state.items()
+        if not (isinstance(item, FunctionType) and item.__module__ == _SCHEDULERS)
+    }
 
 
 def _moved(value: Any, device: torch.device, moved: dict[int, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -82,8 +83,8 @@ class _Decoder:
         if kind in _SIMPLE:
             return _SIMPLE[kind](content)
         if kind == "scalar":
-            dtype = _numpy_dtype(content)
-            return np.frombuffer(bytes.fromhex(_typed(content, "hex", str)), dtype, 1)[0]
+            (value,) = _array(bytes.fromhex(_typed(content, "hex", str)), content)
+            return value
         if kind in ("tensor", "array", "bytes"):
             return self._data(kind, content)
         raise ValueError(f"an entry of the unknown kind {kind!r:.40}")
@@ -116,11 +117,7 @@ class _Decoder:
             return data.numpy().tobytes()
         shape = _shape(content)
         if kind == "array":
-            array = np.frombuffer(data.numpy().tobytes(), _numpy_dtype(content))
-            if array.dtype.kind == "b" and (array.view(np.uint8) > 1).any():
-                raise ValueError(f"bytes in {name!r:.40} that are no bools")
-            if array.dtype.kind == "U":
-                array.tolist()  # raises if a number is no character
+            array = _array(data.numpy().tobytes(), content)
             return array.reshape(shape).copy()
         dtype = _typed(content, "dtype", str)
         key = (name, dtype, *shape)
@@ -152,7 +149,7 @@ def _typed(content: dict[str, Any], key: str, kind: type) -> Any:
     return value
 
 
-def _numpy_dtype(content: dict[str, Any]) -> np.dtype[Any]:
+def _array(data: bytes, content: dict[str, Any]) -> np.ndarray[Any, Any]:
     text = _typed(content, "dtype", str)
     # Only what `dtype.str` gives: numpy also parses long descriptions of structures.
     if not re.fullmatch(r"[<>|=][biufcSUmM]\d{1,9}(\[\d{0,9}[A-Za-zμ]{1,3}\])?", text):
@@ -160,7 +157,12 @@ def _numpy_dtype(content: dict[str, Any]) -> np.dtype[Any]:
     dtype = np.dtype(text)
     if not dtype.itemsize:
         raise ValueError(f"the dtype {text!r:.40} without bytes")
-    return dtype
+    array = np.frombuffer(data, dtype)
+    if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
+        raise ValueError("bytes that are no bools")
+    if dtype.kind == "U" and (array.view(f"{text[0]}u4") > sys.maxunicode).any():
+        raise ValueError("numbers that are no characters")
+    return array
 
 
 def _shape(content: dict[str, Any]) -> list[int]:

@@ -60,10 +60,10 @@ def encode(who: str, value: Any) -> tuple[dict[str, Tensor], Any]:
         >>> tensors, content = encode("me", {"step": 3, "state": (torch.ones(2), float("inf"))})
         >>> list(tensors), content["state"]["items"][0]
         (['state.0'], {'$': 'tensor', 'name': 'state.0'})
-        >>> encode("me", {"hyper_parameters": {"model": torch.nn.Linear(2, 2)}})
+        >>> encode("me", {"callbacks": [torch.nn.Linear(2, 2)]})
         Traceback (most recent call last):
         ...
-        l2l_rnn.errors.ArgumentTypeError: me: hyper_parameters.model must be a tensor, an array, a \
+        l2l_rnn.errors.ArgumentTypeError: me: callbacks.0 must be a tensor, an array, a \
 number, a string, None, or a dict, list, tuple or set of these, got Linear; leave it out of the \
 checkpoint
     """

@@ -24,7 +24,6 @@ from l2l_rnn.training.checkpoints.decoding import decode
 from l2l_rnn.training.checkpoints.settings import ENTRY, check_settings, saved_settings
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
-_DAMAGED = "damaged.ckpt"
 _LOCK = ".lock"
 
 
@@ -32,6 +31,8 @@ def latest_good(
     folder: str | os.PathLike[str], settings: Mapping[str, Any] | None = None
 ) -> Path | None:
     """Return the newest undamaged checkpoint of a folder, to resume training from.
+
+    This is `last.ckpt`, or `previous.ckpt` if that is damaged, or `best.ckpt` if both are.
 
     Args:
         folder: the folder that `Checkpoints` writes to.
@@ -54,9 +55,9 @@ def latest_good(
         True
     """
     folder = Path(folder).expanduser()
-    good: list[tuple[int, int, Path, Any]] = []
+    good: list[tuple[bool, int, Path, Any]] = []
     damaged: list[tuple[Path, DataError]] = []
-    for order, name in enumerate((BEST, PREVIOUS, LAST)):
+    for name in (BEST, PREVIOUS, LAST):
         path = folder / name
         if not path.is_symlink() and not path.exists():
             continue
@@ -69,7 +70,7 @@ def latest_good(
             damaged.append((path, error))
         else:
             written = entry.get("written") if isinstance(entry, dict) else None
-            good.append((written if type(written) is int else 0, order, path, entry))
+            good.append((name != BEST, written if type(written) is int else 0, path, entry))
     found = max(good, default=None, key=lambda item: item[:2])
     for path, reason in damaged:
         use = "training starts from the beginning" if found is None else f"{found[2].name} is used"
@@ -104,6 +105,7 @@ class RunFolder:
         self._lock: FileLock | None = None
         self._key: tuple[int, int] | None = None
         self._good: tuple[int, ...] | None = None
+        self._kept: Path | None = None
 
     def lock(self, who: str) -> None:
         """Create and lock the folder, and remove what an interrupted write left in it.
@@ -143,7 +145,7 @@ class RunFolder:
             self._lock = None
 
     def clear(self, who: str, overwrite: bool) -> None:
-        """Make room for a new training run.
+        """Make room for a new training run; damaged checkpoints are renamed.
 
         Args:
             who: begins the error message.
@@ -153,7 +155,7 @@ class RunFolder:
             ArgumentError: there are checkpoints, and `overwrite` is False.
             CheckpointError: they cannot be removed.
         """
-        found = [name for name in (LAST, PREVIOUS, BEST) if (self.path / name).exists()]
+        found = [name for name in (LAST, PREVIOUS, BEST) if self._is_good(who, name)]
         if found and not overwrite:
             raise ArgumentError(
                 f"{who}: the folder of a new training run must hold no checkpoints, got "
@@ -186,33 +188,53 @@ class RunFolder:
             return None
         return found.st_dev, found.st_ino
 
-    def keep_last(self, who: str) -> Path | None:
+    def keep_last(self, who: str) -> None:
         """Keep the content of `last.ckpt` under a temporary name before it is replaced.
 
-        Returns:
-            The temporary file for `rotate`, or None if there is nothing to keep.
+        Raises:
+            CheckpointError: the folder was removed or replaced, or cannot be written to.
         """
+        self.check(who)
         last = self.path / LAST
         kept = self.path / f".{PREVIOUS}.{secrets.token_hex(8)}"
         try:
             if not last.exists():
-                return None
-            if self._good != _identity(last):
-                try:
-                    verify_checkpoint(who, last)
-                except DataError:  # the previous one is worth more
-                    last.replace(self.path / _DAMAGED)
-                    return None
+                return
+            # A damaged one must not replace the previous one.
+            if self._good != _identity(last) and not self._is_good(who, LAST):
+                return
             try:
                 kept.hardlink_to(last)
             except OSError:  # a file system without links
                 shutil.copyfile(last, kept)
         except OSError as error:
             raise unwritable(who, last, error) from error
-        return kept
+        self._kept = kept
 
-    def rotate(self, who: str, kept: Path | None) -> None:
-        """Make what `keep_last` kept the previous checkpoint, after `last.ckpt` was written."""
+    def _is_good(self, who: str, name: str) -> bool:
+        """Whether a checkpoint is there and undamaged; a damaged one is renamed."""
+        path = self.path / name
+        if not path.exists():
+            return False
+        try:
+            verify_checkpoint(who, path)
+        except NewerFormatError:
+            return True
+        except DataError:
+            try:
+                path.replace(path.with_name(f"damaged-{name}"))
+            except OSError as error:
+                raise unwritable(who, path, error) from error
+            return False
+        return True
+
+    def rotate(self, who: str) -> None:
+        """Make what `keep_last` kept the previous checkpoint, after `last.ckpt` was written.
+
+        Raises:
+            CheckpointError: the folder cannot be written to.
+        """
+        kept, self._kept = self._kept, None
         try:
             if kept is not None:
                 kept.replace(self.path / PREVIOUS)
@@ -221,8 +243,9 @@ class RunFolder:
         except OSError as error:
             raise unwritable(who, self.path / PREVIOUS, error) from error
 
-    def discard(self, kept: Path | None) -> None:
+    def discard(self) -> None:
         """Undo `keep_last` after `last.ckpt` could not be written."""
+        kept, self._kept = self._kept, None
         if kept is not None:
             with suppress(OSError):
                 kept.unlink()

@@ -72,8 +72,8 @@ class RandomStates(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._trainer: pl.Trainer | None = None
-        self._pending: dict[str, Any] | None = None
+        self.trainer: pl.Trainer | None = None
+        self._pending: list[dict[str, Any]] | None = None
 
     @property
     def state_key(self) -> str:
@@ -82,19 +82,25 @@ class RandomStates(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Forget what an earlier stage loaded."""
-        self._trainer, self._pending = trainer, None
+        self.trainer, self._pending = trainer, None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all processes; all must call it."""
         own = random_states()
-        trainer = self._trainer
+        trainer = self.trainer
         if trainer is None or trainer.world_size == 1:
             return {"ranks": [own]}
         return {"ranks": _gathered(trainer, own)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until training starts."""
-        self._pending = state_dict
+        ranks = state_dict.get("ranks") if isinstance(state_dict, dict) else None
+        if not isinstance(ranks, list) or not all(isinstance(rank, dict) for rank in ranks):
+            raise DataError(
+                "RandomStates: the state in a checkpoint must be that of state_dict(), got "
+                f"{type(state_dict).__name__}; use another checkpoint"
+            )
+        self._pending = ranks
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the states before the data loader makes its iterator."""
@@ -109,19 +115,17 @@ class RandomStates(pl.Callback):
     def _restore(self, trainer: pl.Trainer) -> None:
         if self._pending is None:
             return
-        ranks = self._pending.get("ranks")
-        if not isinstance(ranks, list) or len(ranks) != trainer.world_size:
-            count = len(ranks) if isinstance(ranks, list) else 0
-            warnings.warn(
-                f"RandomStates: the random states of {count} processes are in the checkpoint, got "
-                f"{trainer.world_size} processes, which keep their own; results differ from those "
-                "of an unbroken run",
-                CheckpointWarning,
-                stacklevel=2,
-            )
-            self._pending = None
-        else:
-            set_random_states(ranks[trainer.global_rank])
+        if len(self._pending) == trainer.world_size:
+            set_random_states(self._pending[trainer.global_rank])
+            return
+        warnings.warn(
+            f"RandomStates: the random states of {len(self._pending)} processes are in the "
+            f"checkpoint, got {trainer.world_size} processes, which keep their own; results differ "
+            "from those of an unbroken run",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+        self._pending = None
 
 
 def _gathered(trainer: pl.Trainer, own: dict[str, Any]) -> list[dict[str, Any]]:

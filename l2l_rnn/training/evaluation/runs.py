@@ -32,6 +32,7 @@ def evaluate(
     *,
     ways: Any = None,
     queries: Any = None,
+    imbalanced: bool = False,
     steps: int | None = None,
     loss: Loss | None = None,
     score: str | Score | Sequence[str | Score] | None = None,
@@ -55,11 +56,15 @@ def evaluate(
             `data.TaskLoader` takes; a `TaskLoader`, whose stream is read from its start and whose
             position stays; or a `TaskBatch` or a list of them. The sizes of the tasks of the last
             two are their own.
-        shots: support examples per class, or per task if there are no classes.
+        shots: support examples per class, or per task if there are no classes; a number, or a pair
+            `(least, most)` from which each task draws its own.
         tasks: the number of tasks. A task set with a fixed number of tasks, or a list of batches,
             may have fewer, and each is used once.
-        ways: classes per task of a dataset; a task set has its own.
-        queries: query examples per class; None uses all that remain in a task set.
+        ways: classes per task of a dataset, a number or a pair; a task set has its own.
+        queries: query examples per class, a number or a pair; None uses all that remain in a task
+            set.
+        imbalanced: whether classes with too few examples for the shots and queries take part with
+            fewer; only for datasets.
         steps: gradient steps, or writes of a `MemoryLearner`; None takes the learner's own number.
         loss: the loss of the support set; None uses the family's own, or as in `adapted`.
         score: the score or scores: `"accuracy"`, `"f1"` (macro), `"ece"` (expected calibration
@@ -91,7 +96,7 @@ def evaluate(
     """
     size = check_int(_WHO, "tasks_at_once", tasks_at_once)
     check_learner(_WHO, learner)
-    drawn = EvaluationTasks(_WHO, taskset, shots, tasks, ways, queries, seed)
+    drawn = EvaluationTasks(_WHO, taskset, shots, tasks, ways, queries, seed, imbalanced)
     scorer = Scorer(_WHO, drawn, score)
     run = Run(_WHO, learner, drawn, scorer, steps, loss, size, device)
     found, seconds = run.scores()

@@ -14,11 +14,13 @@ from torch import Generator, Tensor
 
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import SourceTaskset, TaskBatch, TaskLoader, TaskSource
-from l2l_rnn.data.loading.streams import EachOnce
+from l2l_rnn.data.loading.sizes import Count
+from l2l_rnn.data.loading.varied import draw_of
 from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.task_family import TaskFamily
 
-_BLOCK = 20  # tasks drawn at once, whatever the number evaluated at once
+# Tasks drawn at once. What is drawn depends on this number, so it is always the same.
+_BLOCK = 20
 
 
 class EvaluationTasks:
@@ -26,10 +28,9 @@ class EvaluationTasks:
 
     Args:
         who: begins error messages.
-        taskset, shots, tasks, ways, queries, seed: as in `evaluate`.
+        taskset, shots, tasks, ways, queries, seed, imbalanced: as in `evaluate`.
         first_shots: keeps only the first support examples of each class, or of each task if there
             are no classes; None keeps all.
-        options: other arguments of a `TaskLoader`.
 
     Attributes:
         count: the number of tasks.
@@ -47,14 +48,14 @@ class EvaluationTasks:
         ways: Any,
         queries: Any,
         seed: int,
+        imbalanced: bool = False,
         *,
         first_shots: int | None = None,
-        **options: Any,
     ) -> None:
         self.count = check_int(who, "tasks", tasks)
         self.source: TaskSource | None = None
         self.settings: dict[str, Any] = {"seed": seed}
-        given = {"shots": shots, "ways": ways, "queries": queries, **options}
+        given = {"shots": shots, "ways": ways, "queries": queries, "imbalanced": imbalanced or None}
         given = {name: value for name, value in given.items() if value is not None}
         batches = [taskset] if isinstance(taskset, TaskBatch) else taskset
         if isinstance(batches, Sequence) and batches and isinstance(batches[0], TaskBatch):
@@ -72,7 +73,10 @@ class EvaluationTasks:
                     f"{who}: shots must be given, unless the tasks come from a TaskLoader or from "
                     "batches, got None; set it, for example shots=5"
                 )
-            blocks = self._blocks(taskset, shots, queries, ways, seed, options)
+            loader = TaskLoader(
+                taskset, _BLOCK, shots, queries, ways=ways, imbalanced=imbalanced, seed=seed
+            )
+            blocks = self._blocks(loader)
         if first_shots is not None:
             self.settings["shots"] = first_shots
             blocks = (first_support(block, first_shots) for block in blocks)
@@ -81,11 +85,8 @@ class EvaluationTasks:
         self._digest = hashlib.blake2b(digest_size=16)
         self.settings["tasks"] = self.count
 
-    def _blocks(
-        self, taskset: Any, shots: Any, queries: Any, ways: Any, seed: int, options: dict[str, Any]
-    ) -> Iterator[TaskBatch]:
-        # The number of tasks at once changes what is drawn, so it is always the same.
-        loader = TaskLoader(taskset, _BLOCK, shots, queries, ways=ways, seed=seed, **options)
+    def _blocks(self, loader: TaskLoader) -> Iterator[TaskBatch]:
+        """Return batches of as many tasks as are always drawn at once."""
         self._describe(loader)
         number = loader.taskset.num_tasks
         if number == -1:
@@ -98,10 +99,15 @@ class EvaluationTasks:
         generator = Generator().manual_seed(loader.seed)
         for first in range(0, number, _BLOCK):
             size = min(_BLOCK, number - first)
-            draw = EachOnce(
-                loader.taskset, size, loader.shots, loader.queries, (0, size), loader.seed
+            draw = draw_of(
+                loader.sizes,
+                loader.taskset,
+                size,
+                (0, size),
+                loader.seed,
+                at_once=False,
+                first=first,
             )
-            draw.first = first
             yield draw(generator)
 
     def _describe(self, loader: TaskLoader) -> None:
@@ -109,11 +115,11 @@ class EvaluationTasks:
         self.source = taskset.source if isinstance(taskset, SourceTaskset) else None
         self.settings |= {
             "taskset": _name(taskset, self.source),
-            "ways": taskset.ways if isinstance(taskset, SourceTaskset) else None,
-            "shots": loader.shots,
-            "queries": loader.queries,
+            **{name: _listed(getattr(loader, name)) for name in ("ways", "shots", "queries")},
             "seed": loader.seed,
         }
+        if loader.imbalanced:
+            self.settings["imbalanced"] = True
 
     @property
     def family(self) -> TaskFamily | None:
@@ -244,6 +250,10 @@ def _check_none(who: str, what: str, given: dict[str, Any]) -> None:
             f"{who}: {', '.join(given)} must be None with {what}, which sets the sizes of the "
             f"tasks, got {', '.join(f'{n}={v!r}' for n, v in given.items())}; leave them out"
         )
+
+
+def _listed(count: Count | None) -> int | list[int] | None:
+    return list(count) if isinstance(count, tuple) else count
 
 
 def _name(taskset: Taskset, source: TaskSource | None) -> str:

@@ -65,35 +65,6 @@ def test_a_run_writes_json_and_picture_and_is_reproducible(tmp_path, capsys):
     assert without_times(other) != without_times(first)
 
 
-def test_interrupting_keeps_what_was_measured(tmp_path, capsys):
-    class Interrupted(ClassificationMethod):
-        def train(self):
-            raise KeyboardInterrupt
-
-        def predict(self, batch):
-            raise AssertionError
-
-    spec = spec_of(METRIC, Entry("stopped", "baseline", Interrupted))
-    result = runner.run(spec, "quick", 0, CPU, tmp_path)
-    assert result["interrupted"]
-    assert [method["label"] for method in result["methods"]] == ["metric"]
-    assert json.loads((tmp_path / "languages-quick-partial.json").read_text())["interrupted"]
-    assert not (tmp_path / "languages-quick.json").exists()
-    assert "Interrupted" in capsys.readouterr().out
-
-
-def test_a_failure_keeps_what_was_measured(tmp_path):
-    class Failing(ClassificationMethod):
-        def predict(self, batch):
-            raise ArithmeticError("no")
-
-    spec = spec_of(METRIC, Entry("failing", "baseline", Failing))
-    with pytest.raises(ArithmeticError):
-        runner.run(spec, "quick", 0, CPU, tmp_path)
-    result = json.loads((tmp_path / "languages-quick-partial.json").read_text())
-    assert [method["label"] for method in result["methods"]] == ["metric"]
-
-
 def test_differences_from_the_best_are_paired(tmp_path):
     class Fixed(ClassificationMethod):
         def __init__(self, problem, label, *, right):

@@ -12,6 +12,7 @@ from benchmarks import report
 from benchmarks.few_shot.specs import SPECS
 from benchmarks.report import bars, gradient_flow, style
 from benchmarks.report.scores import cut_short, leaders
+from l2l_rnn.errors import ArgumentError
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 TRAINING = {
@@ -97,18 +98,41 @@ def test_paired_differences_decide_ties_and_are_printed_if_intervals_overlap():
         "far": {"1 shot": task_scores - 0.3},
     }
     methods = [
-        method(k, 0.0, scores={"1 shot": report.interval(v["1 shot"])}) for k, v in scores.items()
+        method(
+            label,
+            0.0,
+            scores={"1 shot": report.interval(values["1 shot"])},
+            task_scores={"1 shot": values["1 shot"].tolist()},
+        )
+        for label, values in scores.items()
     ]
     overlapping = result_of(*copy.deepcopy(methods))
     assert leaders(overlapping, "1 shot") == {"best", "behind", "tied"}
-    report.add_differences(methods, scores, lower_is_better=False)
+    report.add_differences(methods, lower_is_better=False)
     result = result_of(*methods)
     assert leaders(result, "1 shot") == {"best", "tied"}
     notes = report.notes(result)
     assert "1 shot: -1.0 ± 0.0 for behind - best" in notes
     assert "for tied - best" in notes
     assert "for far" not in notes
-    assert "Paired" not in report.notes(overlapping)
+
+
+def test_differences_are_from_the_best_of_the_methods_so_far():
+    def row(label, *values):
+        return method(
+            label,
+            0.0,
+            scores={"1 shot": report.interval(torch.tensor(values))},
+            task_scores={"1 shot": list(values)},
+        )
+
+    methods = [row("a", 0.25, 0.5), row("b", 0.5, 0.25)]
+    for better in (row("c", 0.5, 0.5), row("d", 0.75, 1.0)):
+        methods.append(better)
+        report.add_differences(methods, lower_is_better=False)
+        assert "difference" not in better["scores"]["1 shot"]
+    means = [m["scores"]["1 shot"].get("difference", {}).get("mean") for m in methods]
+    assert means == [-0.5, -0.5, -0.375, None]
 
 
 def test_methods_are_compared_within_their_variant():
@@ -188,13 +212,21 @@ def test_a_method_has_one_color_in_all_panels_of_the_lag_figure(tmp_path, figure
         assert [line.get_color() for line in curves] == [named[m].get_color() for m in methods]
 
 
-def test_an_interrupted_result_never_replaces_a_complete_one(tmp_path):
+def test_a_result_is_written_and_read(tmp_path):
     result = result_of(method("m", 0.5))
-    for interrupted in (False, True):
-        report.write_result(
-            {**result, "interrupted": interrupted}, tmp_path, report.bars_and_training
-        )
-    names = {path.name for path in tmp_path.iterdir()}
-    stems = ("example-full", "example-full-partial")
-    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("json", "png")}
-    assert not report.read_result(tmp_path / "example-full.json")["interrupted"]
+    data, picture = report.write_result(result, tmp_path, report.bars_and_training)
+    assert {data, picture} == set(tmp_path.iterdir())
+    assert data.name == "example-full.json"
+    assert report.read_result(data) == result
+
+
+def test_a_result_has_one_writer_at_a_time(tmp_path):
+    with (
+        report.only_writer(tmp_path / "a.json"),
+        report.only_writer(tmp_path / "b.json"),
+        pytest.raises(ArgumentError, match=r"another run is writing to .*a\.json; wait until"),
+        report.only_writer(tmp_path / "a.json"),
+    ):
+        pass
+    with report.only_writer(tmp_path / "a.json"):
+        pass

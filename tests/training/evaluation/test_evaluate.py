@@ -200,7 +200,7 @@ def test_masked_batches():
     ]
     batch = TaskBatch.joined(single)
     scores = ("accuracy", "f1", "ece", "brier", "nll")
-    for name in ("MAML", "learn2learn"):
+    for name in ("MAML", "learn2learn", "hybrid", "ProtoNet", "ProtoMAML", "memory"):
         learner = LEARNERS[name]()
         together = evaluate(learner, batch, score=scores, steps=2)
         for n, task in enumerate(single):
@@ -209,3 +209,35 @@ def test_masked_batches():
                 assert together.per_task[score][n] == pytest.approx(
                     alone.per_task[score][0], abs=1e-5
                 )
+
+
+@pytest.mark.parametrize("name", ["MAML", "ProtoNet", "memory", "learn2learn"])
+def test_tasks_of_several_sizes(name):
+    """Whatever the number of tasks at once, and so the padding, the scores are the same."""
+    learner, source = LEARNERS[name]().double(), dataset((2, 3, 5, 20, 20))
+    source.sequences = source.sequences.double()
+    given = {"ways": (2, 3), "queries": (1, 6), "imbalanced": True, "steps": 2, "score": "nll"}
+    one, other = (
+        evaluate(learner, source, (1, 4), 25, tasks_at_once=size, **given) for size in (1, 50)
+    )
+    torch.testing.assert_close(one.scores, other.scores)
+    assert one.fingerprint == other.fingerprint
+    assert one.settings["shots"] == [1, 4]
+    assert one.settings["imbalanced"] is True
+    assert Evaluation.from_json(json.loads(json.dumps(one.to_json()))) == one
+
+
+def test_families_of_several_sizes():
+    maml = MAML(nn.Linear(1, 1), 0.01)
+    one, other = (
+        evaluate(maml, Sinusoids(), (2, 6), 25, queries=(3, 5), tasks_at_once=size)
+        for size in (1, 50)
+    )
+    torch.testing.assert_close(one.scores, other.scores)
+
+
+def test_a_fixed_number_of_tasks_of_several_sizes():
+    taskset = SourceTaskset(dataset(), WAYS, 8, num_tasks=23)
+    found = evaluate(LEARNERS["ProtoNet"](), taskset, (1, 5), score=("accuracy", "f1"))
+    assert found.tasks == 23
+    assert found.settings["queries"] == 3

@@ -1,0 +1,43 @@
+"""Names and summaries of the experiments, without the imports that running them takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is known of an experiment before its specification is imported.
+
+    Attributes:
+        summary: one-line description.
+        minutes: time limit of all trainings together, by form, in minutes; a test compares it with
+            the specification.
+    """
+
+    summary: str
+    minutes: dict[str, float]
+
+
+EXPERIMENTS = {
+    "languages": Experiment(
+        "identify unseen languages from 1 or 5 names each, split by language family",
+        {"quick": 4, "default": 3.4, "full": 50},
+    ),
+    "sinusoids": Experiment(
+        "predict unseen sine waves from 5 or 10 points and one gradient step",
+        {"quick": 6, "default": 6, "full": 24},
+    ),
+    "lags": Experiment(
+        "predict what depends on an input up to 200 steps back, in unseen tasks",
+        {"quick": 10, "default": 12, "full": 320},
+    ),
+    "strokes": Experiment(
+        "classify unseen characters one after another, by how often each has appeared",
+        {"quick": 9, "default": 9, "full": 53},
+    ),
+    "languages_by_instance": Experiment(
+        "identify unseen languages name after name, by how often each has appeared",
+        {"quick": 9, "default": 9, "full": 53},
+    ),
+}

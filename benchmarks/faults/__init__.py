@@ -1,0 +1,1 @@
+"""Benchmarks of what interrupts a training: it is killed, and resumed."""

@@ -1,0 +1,80 @@
+"""Saving of the learner that a method trained, with its inputs and its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.spec import ClassificationSpec, Entry
+from l2l_rnn.data import SourceTaskset
+from l2l_rnn.errors import ArgumentError
+from l2l_rnn.estimators import calibrate_unknown
+from l2l_rnn.tasksets import list_tasksets
+from l2l_rnn.training import Evaluation, Pretrained
+
+
+def check_can_save(entries: tuple[Entry, ...]) -> None:
+    """Check that one method is chosen, and that its learner can be saved.
+
+    Raises:
+        ArgumentError: several methods are chosen, or the method has no learner.
+    """
+    if len(entries) != 1:
+        labels = "; ".join(entry.label for entry in entries)
+        raise ArgumentError(f"--save needs one method, got {labels}; choose it with --only")
+    (entry,) = entries
+    if not getattr(entry.method, "has_learner", False):
+        raise ArgumentError(
+            f"--save needs a method that trains a learner, got {entry.label}; choose another one"
+        )
+
+
+def save_learner(
+    method: ClassificationMethod, entry: Entry, row: dict[str, Any], form: str, folder: Path
+) -> None:
+    """Save a trained learner in half precision, with a model card.
+
+    Args:
+        method: the trained method.
+        entry: its entry in the spec.
+        row: its row of the result.
+        form: `"quick"`, `"default"` or `"full"`.
+        folder: the folder of the model, see `Pretrained.save_pretrained`.
+    """
+    problem = method.problem
+    spec: ClassificationSpec = problem.spec
+    run = f"{form} form of the benchmark `{spec.name}`, seed {problem.seed}"
+    evaluations = [
+        Evaluation(
+            {spec.score: tuple(round(score, 6) for score in row["task_scores"][column.name])},
+            row["seconds_per_task"],
+            f"{run}, {column.name}",
+            {
+                "taskset": spec.taskset,
+                "ways": spec.ways,
+                "shots": column.shots,
+                "tasks": problem.test_tasks,
+            },
+        )
+        for column in problem.columns
+    ]
+    card = list_tasksets()[spec.taskset]
+    model = Pretrained(
+        method.learner,
+        problem.inputs,
+        classes=problem.train.classes,
+        steps=method.adaptation_steps,
+        settings={"form": form, "seed": problem.seed, "options": row["options"]},
+        evaluation=evaluations,
+        description=(
+            f"{card.task}\n\nMethod: {entry.name}. Training data: {card.source} "
+            f"({card.license}); the classes are {card.splits}. Trained and evaluated by the {run}."
+        ),
+        license="mit",
+        tags=[spec.taskset],
+    )
+    shots = max(spec.shots)
+    unseen = SourceTaskset(problem.validation, spec.ways, shots + spec.queries)
+    calibrate_unknown(model, unseen, shots, seed=problem.seed)
+    model.save_pretrained(folder, dtype="float16")

@@ -1,0 +1,8 @@
+"""The command `l2l-rnn`, as `python -m l2l_rnn.cli`."""
+
+import sys
+
+from l2l_rnn.cli.program import main
+
+if __name__ == "__main__":
+    sys.exit(main())

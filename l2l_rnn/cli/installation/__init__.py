@@ -1,0 +1,1 @@
+"""The installation: packages, devices, and a check of derivatives."""

@@ -1,0 +1,1 @@
+"""What is done with saved models: evaluation, predictions and exports."""

@@ -1,0 +1,14 @@
+"""Few-shot classifiers with scikit-learn's interface, and stores of many users' states."""
+
+from l2l_rnn.estimators.explanation import SupportExample
+from l2l_rnn.estimators.few_shot_classifier import FewShotClassifier
+from l2l_rnn.estimators.unknown_inputs import UnknownInputWarning, calibrate_unknown
+from l2l_rnn.estimators.user_store import UserStore
+
+__all__ = [
+    "FewShotClassifier",
+    "SupportExample",
+    "UnknownInputWarning",
+    "UserStore",
+    "calibrate_unknown",
+]

@@ -1,0 +1,150 @@
+"""Class names of users: checked, numbered, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+from l2l_rnn.files import parse_json
+from l2l_rnn.optional import require
+
+Labels = NDArray[Any]
+
+_KINDS = {"U": "str", "b": "bool", "i": "int", "u": "int", "f": "float"}
+
+
+def checked_labels(who: str, y: Any, count: int | None = None, name: str = "y") -> Labels:
+    """Return class names as an array of str, int, bool or whole float, `(B,)`.
+
+    Args:
+        who: begins the error message.
+        y: the class names.
+        count: the number of inputs that they belong to; None for any.
+        name: the name of the argument.
+
+    Raises:
+        ArgumentTypeError: they are of another type, or of several.
+        ArgumentError: one is missing, or they are real numbers.
+        ShapeError: there are more or fewer than inputs.
+    """
+    purpose = "l2l_rnn.estimators"
+    if y is None:
+        raise ArgumentError(
+            f"{who}: requires y to be passed, but the target y is None; pass the class of each "
+            "input"
+        )
+    validation = require("sklearn.utils.validation", extra="estimators", purpose=purpose)
+    multiclass = require("sklearn.utils.multiclass", extra="estimators", purpose=purpose)
+    if isinstance(y, (list, tuple)):  # numpy would turn numbers among texts into texts
+        _check_kinds(who, y, {_kind(value) for value in y})
+    labels = validation.column_or_1d(y, warn=True)
+    if count is not None and len(labels) != count:
+        raise ShapeError(
+            f"{who}: {name} must have one class name per input, {count} in all, got "
+            f"{len(labels)}; X and y have different lengths"
+        )
+    kinds = {_kind(value) for value in labels} if labels.dtype.kind == "O" else {labels.dtype.kind}
+    if "f" in kinds:
+        validation.assert_all_finite(labels, input_name=name)
+    _check_kinds(who, labels.tolist(), kinds)
+    if len(labels):
+        multiclass.check_classification_targets(labels)
+    return labels
+
+
+def _check_kinds(who: str, labels: Sequence[Any], kinds: set[str]) -> None:
+    named = {_KINDS.get(kind) for kind in kinds}
+    if len(named) > 1 or None in named:
+        shown = ", ".join(sorted({type(value).__name__ for value in labels}))
+        raise ArgumentTypeError(
+            f"{who}: class names must be all str, all int or all bool, got {shown}; convert them"
+        )
+
+
+def merged(who: str, before: Labels, labels: Labels) -> Labels:
+    """Return all different class names: those from before in their order, then new ones, sorted.
+
+    Raises:
+        ArgumentTypeError: the new ones are of another type.
+    """
+    new = np.unique(labels)
+    if not len(before):
+        return new
+    one, other = (_KINDS[_kind_of(names)] for names in (before, new)) if len(new) else ("", "")
+    if one != other:
+        raise ArgumentTypeError(
+            f"{who}: class names must be {one} as in earlier calls, got {other}; convert them"
+        )
+    return np.concatenate([before, new[~np.isin(new, before)]])
+
+
+def numbered(labels: Labels, names: Labels) -> NDArray[np.int64]:
+    """Return the position of each label in `names`."""
+    order = np.argsort(names)
+    return order[np.searchsorted(names, labels, sorter=order)]
+
+
+def with_label(labels: Labels, rows: NDArray[np.bool_], label: Any) -> Labels:
+    """Return labels with another one in some rows.
+
+    Example:
+        >>> with_label(np.array(["a", "b"]), np.array([True, False]), "unknown")
+        array(['unknown', 'b'], dtype='<U7')
+        >>> with_label(np.array([1, 2]), np.array([True, False]), "unknown")
+        array(['unknown', 2], dtype=object)
+    """
+    other = np.asarray(label)
+    same = other.ndim == 0 and _KINDS.get(other.dtype.kind) == _KINDS.get(labels.dtype.kind)
+    found = labels.astype(np.result_type(labels, other) if same else object)
+    found[rows] = label
+    return found
+
+
+def to_json(names: Labels) -> str:
+    """Return class names as JSON.
+
+    Example:
+        >>> to_json(np.array(["a", "b"]))
+        '{"dtype": "str", "names": ["a", "b"]}'
+    """
+    kind = names.dtype.kind
+    dtype = {"O": "object", "U": "str"}.get(kind, names.dtype.str)
+    return json.dumps({"dtype": dtype, "names": names.tolist()})
+
+
+def from_json(who: str, text: str) -> Labels:
+    """Return the class names that `to_json` wrote.
+
+    Raises:
+        DataError: the text is something else.
+    """
+    try:
+        content = parse_json(text)
+        dtype = {"object": object, "str": str}.get(content["dtype"]) or np.dtype(content["dtype"])
+        names = np.array(content["names"], dtype=dtype)
+        if names.ndim != 1 or len({_kind(name) for name in content["names"]}) > 1:
+            raise ValueError("names must be a list of one type")
+        if np.dtype(dtype).kind not in {*_KINDS, "O"}:
+            raise ValueError(f"the dtype {content['dtype']!r:.20} is not allowed")
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise DataError(
+            f"{who}: class names must be JSON of to_json(), got {text!r:.40} ({error}); save the "
+            "user again"
+        ) from error
+    return names
+
+
+def _kind_of(names: Labels) -> str:
+    return _kind(names[0]) if names.dtype.kind == "O" else names.dtype.kind
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of a class name, as numpy's letter."""
+    if isinstance(value, str):
+        return "U"
+    return np.asarray(value).dtype.kind

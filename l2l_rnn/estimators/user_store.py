@@ -1,0 +1,317 @@
+"""Personal states of many users of one model, in one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.checks import check_number
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from l2l_rnn.estimators.explanation import SupportExample
+from l2l_rnn.estimators.few_shot_classifier import FewShotClassifier
+from l2l_rnn.estimators.labels import Labels, checked_labels
+from l2l_rnn.estimators.learner_kinds import Reading
+from l2l_rnn.estimators.personal import Personal, device_of, grown, padded_to, trimmed
+from l2l_rnn.estimators.raw_inputs import read_inputs
+from l2l_rnn.estimators.user_database import UserDatabase, UserRow
+from l2l_rnn.training import load_user, load_users, save_user
+from l2l_rnn.training.saved.learner_tensors import digest_of_base
+from l2l_rnn.training.saved.tensors import digest
+
+_MOST_USERS, _MOST_INPUTS = 256, 512  # that are answered at once, which bounds the memory
+
+
+class UserStore:
+    """Keep what one model has learned from each of many users, on disk.
+
+    The file is an SQLite database. Each call is one transaction: after an error, a killed process
+    or a power failure, the file holds all acknowledged calls and nothing of others. Several threads
+    and processes can use it; those that add examples of one user take turns.
+
+    Only what a user's examples have changed is stored, such as class means or a memory, and the
+    names of the classes. A state answers as it did before, to the last bit.
+
+    Args:
+        path: the file, which is created if it does not exist. Its folder must be on a local disk.
+        model: as in `FewShotClassifier`. The file belongs to this model, and no other can open it.
+        inputs, steps: as in `FewShotClassifier`.
+        unknown_label, unknown_above: as in `FewShotClassifier`.
+        keep_examples: whether to store the examples of users too, which `explain` needs, and
+            learners that adapt by gradient steps.
+        timeout: how long to wait for another process that writes, in seconds.
+
+    Raises:
+        ArgumentError: a parameter is invalid, or the file belongs to another model.
+        DataError: the file is damaged, or is something else.
+        OSError: the file cannot be opened or written to. `TimeoutError`: it is in use.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from l2l_rnn.algorithms import ProtoNet
+        >>> from l2l_rnn.data import CharacterVocabulary
+        >>> from l2l_rnn.models import SequenceEncoder
+        >>> from l2l_rnn.training import TextInputs
+        >>> inputs = TextInputs(CharacterVocabulary(["abcxyz"]), max_length=20)
+        >>> learner = ProtoNet(SequenceEncoder(vocab_size=8, hidden_size=16), ways=5)
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> store = UserStore(pathlib.Path(folder.name) / "users.db", learner, inputs=inputs)
+        >>> store.partial_fit("ann", ["abc", "xyz"], ["first", "last"])
+        >>> store.partial_fit("bob", ["abc", "xyz"], [1, 2])
+        >>> store.predict("ann", ["cab"]), store.predict_many({"bob": ["cab"]})
+        (array(['first'], dtype='<U5'), {'bob': array([1])})
+        >>> store.close(); folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        model: Any = "languages",
+        *,
+        inputs: Any = None,
+        steps: int | None = None,
+        unknown_label: Any = None,
+        unknown_above: float | None = 0.99,
+        keep_examples: bool = False,
+        timeout: float = 30.0,
+    ) -> None:
+        who = "UserStore"
+        timeout = check_number(who, "timeout", timeout, least=0)
+        self._blank = FewShotClassifier(
+            model,
+            inputs=inputs,
+            steps=steps,
+            unknown_label=unknown_label,
+            unknown_above=unknown_above,
+            keep_examples=keep_examples,
+        )
+        self.model, self._kind = self._blank._opened(who)
+        if self._kind.refits and not keep_examples:
+            raise ArgumentError(
+                f"{who}: keep_examples must be True for a {type(self.model.learner).__name__} with "
+                "gradient steps, which adapts to all examples of a user again, got False; set it"
+            )
+        about = {
+            "class": type(self._kind.learner).__name__,
+            "learner": digest_of_base(self._kind.learner, frozenset()),
+            "inputs": digest(self.model.inputs.to_json(), {}),
+        }
+        self._database = UserDatabase(who, path, about, timeout)
+
+    def partial_fit(self, user: str, X: Any, y: Any, classes: Any = None) -> None:
+        """Add examples of a user, who may be new.
+
+        Args:
+            user: the user's name.
+            X, y, classes: as in `FewShotClassifier.partial_fit`.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, DataError: as in `FewShotClassifier.partial_fit`. The
+                user is unchanged.
+            OSError: the file cannot be written to.
+        """
+        self._add("UserStore.partial_fit", {user: (X, y, classes)})
+
+    def partial_fit_many(self, examples: Mapping[str, tuple[Any, Any]]) -> None:
+        """Add examples `(X, y)` of several users, by name; after an error, of none."""
+        self._add("UserStore.partial_fit_many", {u: (*pair, None) for u, pair in examples.items()})
+
+    def predict(self, user: str, X: Any) -> Labels:
+        """Return the most probable class of each input for a user, as a `FewShotClassifier` does.
+
+        Raises:
+            UnknownNameError: there is no such user.
+        """
+        return self.classifier(user).predict(X)
+
+    def predict_proba(self, user: str, X: Any) -> Any:
+        """Return the probability of each class for a user, in sorted order of the class names."""
+        return self.classifier(user).predict_proba(X)
+
+    def predict_many(self, queries: Mapping[str, Any]) -> dict[str, Labels]:
+        """Return the most probable classes of the inputs of many users, at once.
+
+        Args:
+            queries: the inputs of each user, by name.
+
+        Returns:
+            The class names for each user, those of `predict` up to rounding.
+
+        Raises:
+            UnknownNameError: there is no such user.
+        """
+        who = "UserStore.predict_many"
+        rows = self._database.read_many([_checked_name(who, user) for user in queries])
+        missing = [user for user in queries if user not in rows]
+        if missing:
+            raise self._unknown_user(who, missing[0])
+        inputs = {user: read_inputs(who, self.model, X)[0] for user, X in queries.items()}
+        users = {u: Personal.of(who, row.described, None, None) for u, row in rows.items()}
+        found: dict[str, Labels] = {}
+        # Heads of different sizes cannot be stacked.
+        sized = isinstance(self._kind.learner, ProtoMAML)
+        for some in _chunks(inputs, {u: len(one.names) * sized for u, one in users.items()}):
+            for user, reading in self._read(some, rows, users, inputs).items():
+                one = self._holding(users[user])
+                one._check_fitted(who)
+                found[user] = one._answers(who, queries[user], reading, stacklevel=3)
+        return {user: found[user] for user in queries}
+
+    def explain(self, user: str, X: Any, count: int = 3) -> list[list[SupportExample]]:
+        """Return the user's examples that are behind each answer; needs `keep_examples=True`."""
+        return self.classifier(user, examples=True).explain(X, count)
+
+    def classifier(self, user: str, *, examples: bool = False) -> FewShotClassifier:
+        """Return a fitted classifier of a user, which later calls of the store do not change.
+
+        Args:
+            user: the user's name.
+            examples: whether it also holds the stored examples.
+
+        Raises:
+            UnknownNameError: there is no such user.
+            DataError: the state of the user is damaged.
+        """
+        who = "UserStore.classifier"
+        row = self._database.read(_checked_name(who, user), examples=examples)
+        if row is None:
+            raise self._unknown_user(who, user)
+        return self._holding(self._personal(who, row))
+
+    def remove(self, user: str) -> None:
+        """Remove a user.
+
+        Raises:
+            UnknownNameError: there is no such user.
+        """
+        who = "UserStore.remove"
+        with self._database.writing():
+            found = self._database.remove(_checked_name(who, user))
+        if not found:
+            raise self._unknown_user(who, user)
+
+    def users(self) -> list[str]:
+        """Return the names of all users, sorted."""
+        return self._database.names()
+
+    def close(self) -> None:
+        """Close the file; a later call opens it again."""
+        self._database.close()
+
+    def __len__(self) -> int:
+        """Return the number of users."""
+        return self._database.count()
+
+    def __contains__(self, user: object) -> bool:
+        return isinstance(user, str) and self._database.holds(user)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.users())
+
+    def __enter__(self) -> UserStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _add(self, who: str, examples: Mapping[str, tuple[Any, Any, Any]]) -> None:
+        read = {}
+        for user, (X, y, classes) in examples.items():
+            x, raw = read_inputs(who, self.model, X)
+            named = None if classes is None else checked_labels(who, classes, name="classes")
+            read[_checked_name(who, user)] = x, raw, checked_labels(who, y, len(x)), named
+        keep = self._blank.keep_examples
+        with self._database.writing():
+            rows = self._database.read_many(list(read), examples=keep)
+            for user, (x, raw, labels, named) in read.items():
+                row = rows.get(user)
+                before = Personal() if row is None else self._personal(who, row)
+                after = grown(who, self._kind, before, x, raw, labels, named, keep)
+                kept = None if after.examples is None else after.examples.to_bytes()
+                state = save_user(after.learner, self._kind.learner)
+                self._database.write(user, UserRow(after.described(), state, kept))
+
+    def _personal(self, who: str, row: UserRow) -> Personal:
+        with torch.no_grad():
+            learner = self._kind.shared(load_user(self._kind.learner, row.state))
+        return Personal.of(who, row.described, learner, row.examples)
+
+    def _holding(self, personal: Personal) -> FewShotClassifier:
+        blank = self._blank
+        one = FewShotClassifier(**blank.get_params(deep=False))
+        one._hold(self.model, self._kind, personal)
+        return one
+
+    def _read(
+        self,
+        names: list[str],
+        rows: Mapping[str, UserRow],
+        users: Mapping[str, Personal],
+        inputs: Mapping[str, Tensor],
+    ) -> dict[str, Reading]:
+        """Score the inputs of some users, at once if the learner has a task axis."""
+        kind = self._kind
+        if not isinstance(kind.learner, (MAML, MemoryLearner, ProtoNet)):
+            return {
+                user: kind.read(
+                    load_user(kind.learner, rows[user].state), inputs[user], users[user].present
+                )
+                for user in names
+            }
+        device = device_of(kind.learner)
+        with torch.no_grad():
+            learner = load_users(kind.learner, [rows[user].state for user in names])
+        present = torch.nn.utils.rnn.pad_sequence([users[u].present for u in names], True)
+        size = max(len(inputs[user]) for user in names)
+        steps = max(inputs[user].shape[1] for user in names)
+        # A user with fewer inputs has the last one several times.
+        padded = [padded_to(inputs[user], steps) for user in names]
+        x = torch.stack(
+            [torch.cat([p, p[-1:].expand(size - len(p), *p.shape[1:])]) for p in padded]
+        )
+        reading = kind.read(learner, trimmed(x).to(device), present.to(device))
+        scores, unusual = reading.scores.cpu(), reading.unusual.cpu()
+        return {
+            user: Reading(
+                scores[n, : len(inputs[user]), : len(users[user].names)],
+                unusual[n, : len(inputs[user])],
+            )
+            for n, user in enumerate(names)
+        }
+
+    def _unknown_user(self, who: str, user: str) -> UnknownNameError:
+        # Similar names are not listed, because an error message must not show other users.
+        return UnknownNameError(
+            f"{who}: unknown user {user!r:.60}; the store holds {len(self)} others, see users()"
+        )
+
+
+def _checked_name(who: str, user: object) -> str:
+    if not isinstance(user, str):
+        raise ArgumentTypeError(
+            f"{who}: the name of a user must be a str, got {type(user).__name__}; convert it"
+        )
+    if not user or "\0" in user or any("\ud800" <= character <= "\udfff" for character in user):
+        raise ArgumentError(
+            f"{who}: the name of a user must be a text that is not empty, got {user!r:.60}; choose "
+            "another one"
+        )
+    return user
+
+
+def _chunks(inputs: Mapping[str, Tensor], groups: Mapping[str, int]) -> Iterator[list[str]]:
+    """Split users into parts of one group and similar numbers of inputs, each of a bounded size."""
+    order = sorted(inputs, key=lambda user: (groups[user], len(inputs[user])))
+    some: list[str] = []
+    for user in order:
+        full = (len(some) + 1) * len(inputs[user]) > _MOST_INPUTS or len(some) >= _MOST_USERS
+        if some and (full or groups[user] != groups[some[0]]):
+            yield some
+            some = []
+        some.append(user)
+    if some:
+        yield some

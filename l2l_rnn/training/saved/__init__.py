@@ -1,0 +1,1 @@
+"""Files and bytes that learners are saved in."""
