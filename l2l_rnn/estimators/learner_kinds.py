@@ -17,6 +17,7 @@ from l2l_rnn.algorithms.saving import SavedLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.training import adapted
 from l2l_rnn.training.adaptation import Loss, default_loss, own_steps
+from l2l_rnn.training.saved.learner_tensors import digest_of_base
 
 
 class Reading(NamedTuple):
@@ -43,12 +44,31 @@ class LearnerKind(ABC):
 
     Attributes:
         refits: whether the learner must adapt to all examples again when there are more.
+        digest: the digest of the base learner, which must stay the same.
     """
 
     refits: ClassVar[bool]
 
     def __init__(self, learner: Any, steps: int | None, loss: Loss | None) -> None:
         self.learner, self.steps, self.loss = learner, steps, loss
+        self.digest = digest_of_base(learner, frozenset())
+
+    def check_unchanged(self, who: str) -> None:
+        """Check that nobody has trained the base learner further.
+
+        Raises:
+            ArgumentError: its tensors have changed, or it is in training mode.
+        """
+        if digest_of_base(self.learner, frozenset()) != self.digest:
+            raise ArgumentError(
+                f"{who}: the learner must have the weights that it had when the examples were "
+                "added, got others; call fit again, or train a copy.deepcopy of the learner"
+            )
+        if any(module.training for module in self.learner.modules()):
+            raise ArgumentError(
+                f"{who}: the learner must be in evaluation mode, as when the examples were added, "
+                "got one in training mode; call eval() on it, or train a copy.deepcopy of it"
+            )
 
     @abstractmethod
     def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> Any:
