@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms.distances import squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
@@ -157,8 +158,7 @@ class ProtoNetKind(LearnerKind):
             if self.learner.prior is not None:
                 return mask_absent(self.learner.prior(vectors, sums, counts), present)
             prototypes = sums / counts.clamp_min(1)
-            distances = (vectors.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)
-            return mask_absent(-distances, present)
+            return mask_absent(-squared_distances(vectors, prototypes), present)
 
     def unknown(self, unusual: Tensor) -> Tensor:
         if self.learner.prior is None:
@@ -302,11 +302,14 @@ def _probable(outputs: Tensor, present: Tensor) -> Reading:
 
 
 def _mean_distance(prototypes: Tensor, present: Tensor) -> Tensor:
-    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`."""
-    each = (prototypes.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)
-    both = (present.unsqueeze(-1) & present.unsqueeze(-2)).to(each.dtype)
-    number = present.sum(-1)
-    return (each * both).sum((-1, -2)) / (number * (number - 1)).clamp_min(1)
+    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`.
+
+    It is twice the sum of the variances over classes, `2 sum_c |p_c - mean|^2 / (C - 1)`.
+    """
+    inside, number = present.unsqueeze(-1), present.sum(-1)
+    mean = (prototypes * inside).sum(-2) / number.clamp_min(1).unsqueeze(-1)
+    squares = ((prototypes - mean.unsqueeze(-2)) * inside).square().sum((-1, -2))
+    return 2 * squares / (number - 1).clamp_min(1)
 
 
 def _too_many_classes(who: str, ways: int, most: int, what: str) -> ArgumentError:
