@@ -26,10 +26,14 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     """Classify texts or time series from a few examples of each class, with a meta-trained model.
 
     `fit` adapts the model to the examples the way its learner does: a `ProtoNet` computes class
-    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The model itself
-    never changes, so many classifiers can share it. The classes are those of the examples. A
-    `ProtoNet` takes any number of them, a `MemoryLearner` as many as its memory's `value_size`, and
-    `MAML` as many as its head has outputs.
+    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The classes are
+    those of the examples. A `ProtoNet` takes any number of them, a `MemoryLearner` as many as its
+    memory's `value_size`, and `MAML` as many as its head has outputs.
+
+    **The model.** A classifier never changes its model, so many can share it. If its learner is in
+    training mode, `fit` takes a copy, which further training does not change. A learner in
+    evaluation mode is not copied: if it is trained further, the classifier raises an error until
+    `fit` is called again.
 
     **Inputs.** A model of texts takes a list, array or Series of str, or a data frame with one
     column. A model of series takes the formats of `data.from_arrays`, such as a list of arrays of
@@ -60,7 +64,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
     Raises:
         ArgumentError, ArgumentTypeError, DataError: in `fit`, a parameter or an example is invalid,
-            or there are fewer than two classes.
+            or there are fewer than two classes. In later calls, the learner has changed.
         NotFittedError: the classifier was not fitted.
 
     Example:
@@ -143,11 +147,13 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Raises:
             ArgumentError: the model cannot learn as many classes, or it needs the earlier examples,
-                which were not kept.
+                which were not kept; or `model`, `inputs` or `steps` was changed after `fit`.
             ArgumentTypeError: the class names are of another type than before.
         """
         who = "FewShotClassifier.partial_fit"
         started = self.__sklearn_is_fitted__()
+        if started:
+            self._check_same_model(who)
         model, kind = (self.model_, self._kind) if started else self._opened(who)
         x, raw = read_inputs(who, model, X)
         labels = checked_labels(who, y, len(x))
