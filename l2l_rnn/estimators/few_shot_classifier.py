@@ -114,7 +114,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Args:
             X: the examples.
-            y: their classes: str, int or bool.
+            y: their classes: str, int or bool. Texts are compared by their code points; normalize
+                them first if they come in several Unicode forms, such as by `unicodedata`.
 
         Raises:
             ArgumentError: there are fewer than two classes, or the model cannot learn as many.
@@ -142,8 +143,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Args:
             X, y: as in `fit`.
-            classes: class names that may have no examples yet, or None. They are not predicted
-                before they have some.
+            classes: the names of all classes of `y`, and of others that may have no examples yet,
+                or None. These are not predicted before they have some.
 
         Raises:
             ArgumentError: the model cannot learn as many classes, or it needs the earlier examples,
@@ -158,12 +159,6 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         x, raw = read_inputs(who, model, X)
         labels = checked_labels(who, y, len(x))
         named = None if classes is None else checked_labels(who, classes, name="classes")
-        if named is not None and not bool(np.isin(labels, named).all()):
-            other = labels[~np.isin(labels, named)][0]
-            raise ArgumentError(
-                f"{who}: classes must have every class of y, got {other!r} in y only; add it, or "
-                "omit classes="
-            )
         if started:
             check_columns(self, X, reset=False)
         before = self._personal if started else Personal()
