@@ -11,12 +11,12 @@ from torch import nn
 
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.training.adaptation import Loss
 from l2l_rnn.training.evaluation.evaluation import Evaluation
 from l2l_rnn.training.evaluation.metrics import Score
 from l2l_rnn.training.evaluation.runs import Run, check_learner
 from l2l_rnn.training.evaluation.scoring import Scorer
 from l2l_rnn.training.evaluation.tasks import EvaluationTasks
+from l2l_rnn.training.per_task import Loss
 
 
 @dataclass(frozen=True)

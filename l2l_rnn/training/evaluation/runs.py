@@ -14,12 +14,14 @@ from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
-from l2l_rnn.training.adaptation import Loss, adapted, default_loss, own_steps
+from l2l_rnn.training.adaptation import adapted, default_loss, own_steps
 from l2l_rnn.training.evaluation.evaluation import Evaluation
 from l2l_rnn.training.evaluation.isolation import evaluating
 from l2l_rnn.training.evaluation.metrics import Score
-from l2l_rnn.training.evaluation.scoring import Scorer, by_task
+from l2l_rnn.training.evaluation.scoring import Scorer
 from l2l_rnn.training.evaluation.tasks import EvaluationTasks
+from l2l_rnn.training.per_task import Loss, PerTask
+from l2l_rnn.training.support import check_padding
 
 _WHO = "evaluate"
 
@@ -66,11 +68,13 @@ def evaluate(
         imbalanced: whether classes with too few examples for the shots and queries take part with
             fewer; only for datasets.
         steps: gradient steps, or writes of a `MemoryLearner`; None takes the learner's own number.
-        loss: the loss of the support set; None uses the family's own, or as in `adapted`.
+        loss: the loss of the support set, as in `adapted`, such as one of torch's; None uses the
+            family's own, or as in `adapted`.
         score: the score or scores: `"accuracy"`, `"f1"` (macro), `"ece"` (expected calibration
             error), `"brier"`, `"nll"` (negative log-likelihood), `"mse"`, `"mae"`, or `"error"`,
-            that of a task family; or a function of outputs, targets and a mask (None if no row is
-            padding) that returns `(N,)`. None uses accuracy for classes, and otherwise the error
+            that of a task family; or a function of outputs and targets that returns `(N,)`, or a
+            scalar for one task as torch's losses, and may take a mask (None if no row is padding).
+            None uses accuracy for classes, and otherwise the error
             of the family or `"mse"`.
         seed: determines the tasks.
         tasks_at_once: tasks that are adapted to at once. Lower it to save memory.
@@ -140,12 +144,11 @@ class Run:
             device = first.device
         self.device, self.size = torch.device(device), size
         family = drawn.family
-        self.loss = loss
-        if loss is None:
+        chosen = loss
+        if chosen is None:
             own = family is not None and not scorer.classes
-            self.loss = (
-                by_task(family.loss) if own and family else default_loss(drawn.first.query_y)
-            )
+            chosen = family.loss if own and family else default_loss(drawn.first.query_y)
+        self.loss = PerTask(chosen, who, "loss")
         named = getattr(loss, "__name__", type(loss).__name__)
         self.settings: dict[str, Any] = {
             "learner": type(learner).__name__,
@@ -184,6 +187,7 @@ class Run:
     def _outputs(self, batch: TaskBatch) -> list[Tensor]:
         """Return the outputs for the queries after each number of steps."""
         x, y, queries, mask = batch.support_x, batch.support_y, batch.query_x, batch.support_mask
+        check_padding(self.who, self.learner, batch.query_mask)
         if isinstance(self.learner, (MAML, ProtoNet, MemoryLearner)):
             return self._outputs_of(x, y, queries, mask, len(batch))
         masks = [None] * len(batch) if mask is None else mask

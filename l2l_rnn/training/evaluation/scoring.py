@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from l2l_rnn.algorithms.inner_loop.checks import listed
@@ -12,6 +11,7 @@ from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 from l2l_rnn.training.evaluation.metrics import METRICS, Score
 from l2l_rnn.training.evaluation.tasks import EvaluationTasks, check_tasks, has_classes
+from l2l_rnn.training.per_task import PerTask
 
 
 class Scorer:
@@ -37,9 +37,10 @@ class Scorer:
         self.functions: dict[str, Score] = {}
         for one in chosen:
             if callable(one):
-                self.functions[getattr(one, "__name__", type(one).__name__)] = one
+                name = getattr(one, "__name__", type(one).__name__)
+                self.functions[name] = PerTask(one, who, f"score {name!r}")
             elif one == "error" and family is not None:
-                self.functions[one] = by_task(family.error)
+                self.functions[one] = PerTask(family.error, who, "score 'error'")
             else:
                 metric = METRICS[one]
                 if metric.of_classes != self.classes:
@@ -73,22 +74,6 @@ class Scorer:
             _check_finite(who, f"scores {name!r}", ~values.isfinite(), first)
             found.append(values.detach().double().cpu())
         return found
-
-
-def by_task(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Let a function of outputs and targets take a mask, one task at a time."""
-
-    def masked(outputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None:
-            return function(outputs, targets)
-        return torch.cat(
-            [
-                function(one[rows].unsqueeze(0), target[rows].unsqueeze(0))
-                for one, target, rows in zip(outputs, targets, mask, strict=True)
-            ]
-        )
-
-    return masked
 
 
 def _check_finite(who: str, what: str, bad: Tensor, first: int) -> None:

@@ -18,6 +18,7 @@ from l2l_rnn.data.loading.sizes import Count
 from l2l_rnn.data.loading.varied import draw_of
 from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.task_family import TaskFamily
+from l2l_rnn.training.support import check_filled
 
 # Tasks drawn at once. What is drawn depends on this number, so it is always the same.
 _BLOCK = 20
@@ -218,21 +219,7 @@ def check_tasks(who: str, batch: TaskBatch, classes: bool) -> None:
         DataError: a support or query set is empty, or all tasks have a single class.
     """
     for side in ("support", "query"):
-        rows: Tensor = getattr(batch, f"{side}_x")
-        mask: Tensor | None = getattr(batch, f"{side}_mask")
-        empty = (
-            list(range(len(batch)))
-            if rows.shape[1] == 0
-            else []
-            if mask is None
-            else (~mask.any(1)).nonzero().flatten().tolist()
-        )
-        if empty:
-            raise DataError(
-                f"{who}: each task must have a {side} set, got an empty one in task "
-                f"{', '.join(map(str, empty[:3]))}{', …' if empty[3:] else ''}; draw at least one "
-                "example of each class"
-            )
+        check_filled(who, side, getattr(batch, f"{side}_x"), getattr(batch, f"{side}_mask"))
     if classes:
         labels = batch.query_y
         if batch.query_mask is not None:

@@ -149,7 +149,7 @@ def test_own_scores_and_losses():
         LEARNERS["MAML"](), dataset(), 1, 5, ways=WAYS, queries=2, score=margin, loss=loss, steps=3
     )
     assert list(found.per_task) == ["margin"]
-    assert seen == [True] * 3
+    assert seen.count(True) == 3  # without gradients, the loss is tried once
     assert found.settings["loss"] == "loss"
 
 
