@@ -12,6 +12,7 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator, Tensor
 
+from l2l_rnn.algorithms.saving import usable
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import SourceTaskset, TaskBatch, TaskLoader, TaskSource
 from l2l_rnn.data.loading.sizes import Count
@@ -62,7 +63,7 @@ class EvaluationTasks:
         if isinstance(batches, Sequence) and batches and isinstance(batches[0], TaskBatch):
             _check_none(who, "task batches", given)
             self.count = min(self.count, sum(map(len, batches)))
-            blocks: Iterator[TaskBatch] = iter(batches)
+            blocks: Iterator[TaskBatch] = (one._map(usable) for one in batches)
             self.settings |= {"taskset": "task batches", "seed": None}
         elif isinstance(taskset, TaskLoader):
             _check_none(who, "a TaskLoader", given)
