@@ -17,7 +17,8 @@ from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.training import adapted
-from l2l_rnn.training.adaptation import Loss, default_loss, own_steps
+from l2l_rnn.training.adaptation import default_loss, own_steps
+from l2l_rnn.training.per_task import Loss
 from l2l_rnn.training.saved.learner_tensors import digest_of_base
 
 
