@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,8 +73,6 @@ def built(
         )
     if model is not None:
         configuration = _with_model(who, configuration, tensors, model, unknown)
-    if model is None:
-        _check_sizes(who, configuration, tensors)
     try:
         with torch.random.fork_rng(devices=[]), limited_parameters("build", tensors):
             return build(configuration, model)
@@ -90,16 +87,6 @@ def built(
             f"{who}: the configuration must be that of a learner, got one that cannot be "
             f"constructed ({shown[:300]}); it was saved by l2l_rnn {version}"
         ) from error
-
-
-def _check_sizes(who: str, configuration: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Compare the shapes with those of the file, before memory is allocated for the learner."""
-    shapes: Mapping[str, Tensor] | None = None
-    # What cannot be constructed raises its error later.
-    with contextlib.suppress(Exception), torch.device("meta"):
-        shapes = build(configuration).state_dict()
-    if shapes is not None:
-        refuse(who, tensor_differences(shapes, tensors))
 
 
 def _with_model(
