@@ -239,7 +239,7 @@ def _stacked(indices: Sequence[Tensor | Sequence[int]], x: Tensor) -> Tensor:
             f"TaskBatch: indices must be {len(x)} lists or tensors of shape ({x.shape[1]},), got "
             f"shapes {shapes}; pass one index for each example"
         )
-    return torch.from_numpy(np.array(indices, np.int64)).to(x.device)
+    return torch.tensor(np.asarray(indices, np.int64), device=x.device)  # a copy
 
 
 def _by_class(y: Tensor, shots: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.checks import check_int
+from l2l_rnn.checks import check_int, shown
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.estimators.classifier_state import ClassifierState
 from l2l_rnn.estimators.explanation import SupportExample, explained
@@ -126,7 +126,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         labels = checked_labels(who, y, len(x))
         if len(np.unique(labels)) < 2:
             raise ArgumentError(
-                f"{who}: y must have at least two classes, got 1 class, {labels[0]!r}; add "
+                f"{who}: y must have at least two classes, got 1 class, {shown(labels[0])}; add "
                 "examples of another one, or use partial_fit if they come later"
             )
         personal = grown(who, kind, Personal(), x, raw, labels, None, self.keep_examples)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms.saving import outside_inference_mode
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.estimators.labels import Labels, from_json, merged, missing, numbered, to_json
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading
@@ -156,7 +157,7 @@ def grown(
     other = [] if classes is None else missing(labels, classes)
     if other:
         raise ArgumentError(
-            f"{who}: classes must have every class of y, got {other[0]!r:.60} in y only; add it, "
+            f"{who}: classes must have every class of y, got {shown(other[0])} in y only; add it, "
             "or omit classes="
         )
     names = merged(who, before.names, labels if classes is None else classes)

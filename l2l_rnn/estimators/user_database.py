@@ -248,7 +248,10 @@ class UserDatabase:
             with self._errors():
                 # Another thread may close it. Transactions are begun and ended explicitly.
                 found = sqlite3.connect(
-                    self.path, self.timeout, isolation_level=None, check_same_thread=False
+                    self.path,
+                    timeout=self.timeout,
+                    isolation_level=None,
+                    check_same_thread=False,
                 )
                 found.execute("PRAGMA synchronous = FULL")
                 found.execute("PRAGMA secure_delete = ON")  # overwrites what is removed
