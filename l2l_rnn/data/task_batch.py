@@ -29,7 +29,9 @@ class TaskBatch:
             n; None for generated tasks, which have no dataset.
         support_mask, query_mask: True where a row is an example. Rows of padding fill up tasks with
             fewer examples than the largest one of the batch; they repeat an example of their task,
-            and learners, losses and scores ignore them. None if every row is an example.
+            and learners, losses and scores ignore them. None if every row is an example. Batch
+            normalization that computes the statistics of the batch would count the padding, so
+            `training.adapted` refuses it.
 
     Shapes:
         support_x `(N, B, S)` or `(N, B, S, F)` and support_y `(N, B)`, with B = ways * shots;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import warnings
 from typing import Any
 
@@ -23,6 +24,8 @@ from l2l_rnn.training import Pretrained, TextInputs, load_user, save_user
 
 _exceptions: Any = require("sklearn.exceptions", extra="estimators", purpose="l2l_rnn.estimators")
 
+_OF_MODEL = ("model", "inputs", "steps")  # parameters that only fit reads
+
 
 class ClassifierState:
     """The fitted part of a `FewShotClassifier`. Not for direct use."""
@@ -35,6 +38,7 @@ class ClassifierState:
     model_: Pretrained
     _kind: LearnerKind
     _personal: Personal
+    _used: dict[str, Any]
 
     @property
     def classes_(self) -> Labels:
@@ -54,16 +58,33 @@ class ClassifierState:
         return self._fitted("learner_").learner
 
     def _opened(self, who: str) -> tuple[Pretrained, LearnerKind]:
-        """Return the model of the parameters, and its learner."""
-        model = opened(who, self.model, self.inputs)
+        """Return the model of the parameters, in evaluation mode, and its learner."""
+        model = ready(opened(who, self.model, self.inputs))
         return model, self._kind_of(who, model)
 
     def _kind_of(self, who: str, model: Pretrained) -> LearnerKind:
         steps = model.steps if self.steps is None else self.steps
-        return kind_of(who, ready(model.learner), steps, model.loss_function)
+        return kind_of(who, model.learner, steps, model.loss_function)
 
     def _hold(self, model: Pretrained, kind: LearnerKind, personal: Personal) -> None:
         self.model_, self._kind, self._personal = model, kind, personal
+        self._used = {name: getattr(self, name) for name in _OF_MODEL}
+
+    def _check_same_model(self, who: str) -> None:
+        """Check that the model is the one that the classifier was fitted with.
+
+        Raises:
+            ArgumentError: another one was set, or it has changed.
+        """
+        for name, used in self._used.items():
+            given = getattr(self, name)
+            simple = isinstance(given, (str, int, os.PathLike)) and type(given) is type(used)
+            if given is not used and not (simple and given == used):
+                raise ArgumentError(
+                    f"{who}: {name} must be the one of the earlier calls, got another one; call "
+                    "fit again to use it"
+                )
+        self._kind.check_unchanged(who)
 
     def _fitted(self, what: str) -> Personal:
         if not self.__sklearn_is_fitted__():
@@ -78,7 +99,7 @@ class ClassifierState:
 
         Raises:
             NotFittedError: it was not fitted.
-            ArgumentError: fewer than two classes have examples.
+            ArgumentError: fewer than two classes have examples, or the learner has changed.
         """
         counts = self._fitted(who.rpartition(".")[2]).counts
         present = sum(count > 0 for count in counts)
@@ -87,6 +108,7 @@ class ClassifierState:
                 f"{who}: at least two classes must have examples, got {present}; add examples with "
                 "partial_fit"
             )
+        self._kind.check_unchanged(who)
 
     def _read(self, who: str, X: Any) -> Reading:
         self._check_fitted(who)
@@ -154,6 +176,7 @@ class ClassifierState:
         state = dict(held)
         kind, personal = state.pop("_kind", None), state.get("_personal")
         if kind is not None and personal is not None:
+            kind.check_unchanged("FewShotClassifier")
             state["_user"] = save_user(personal.learner, kind.learner)
             state["_personal"] = dataclasses.replace(personal, learner=None)
         return state

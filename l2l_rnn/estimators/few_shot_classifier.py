@@ -26,10 +26,14 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     """Classify texts or time series from a few examples of each class, with a meta-trained model.
 
     `fit` adapts the model to the examples the way its learner does: a `ProtoNet` computes class
-    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The model itself
-    never changes, so many classifiers can share it. The classes are those of the examples. A
-    `ProtoNet` takes any number of them, a `MemoryLearner` as many as its memory's `value_size`, and
-    `MAML` as many as its head has outputs.
+    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The classes are
+    those of the examples. A `ProtoNet` takes any number of them, a `MemoryLearner` as many as its
+    memory's `value_size`, and `MAML` as many as its head has outputs.
+
+    **The model.** A classifier never changes its model, so many can share it. If its learner is in
+    training mode, `fit` takes a copy, which further training does not change. A learner in
+    evaluation mode is not copied: if it is trained further, the classifier raises an error until
+    `fit` is called again.
 
     **Inputs.** A model of texts takes a list, array or Series of str, or a data frame with one
     column. A model of series takes the formats of `data.from_arrays`, such as a list of arrays of
@@ -60,7 +64,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
     Raises:
         ArgumentError, ArgumentTypeError, DataError: in `fit`, a parameter or an example is invalid,
-            or there are fewer than two classes.
+            or there are fewer than two classes. In later calls, the learner has changed.
         NotFittedError: the classifier was not fitted.
 
     Example:
@@ -110,7 +114,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Args:
             X: the examples.
-            y: their classes: str, int or bool.
+            y: their classes: str, int or bool. Texts are compared by their code points; normalize
+                them first if they come in several Unicode forms, such as by `unicodedata`.
 
         Raises:
             ArgumentError: there are fewer than two classes, or the model cannot learn as many.
@@ -138,26 +143,22 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Args:
             X, y: as in `fit`.
-            classes: class names that may have no examples yet, or None. They are not predicted
-                before they have some.
+            classes: the names of all classes of `y`, and of others that may have no examples yet,
+                or None. These are not predicted before they have some.
 
         Raises:
             ArgumentError: the model cannot learn as many classes, or it needs the earlier examples,
-                which were not kept.
+                which were not kept; or `model`, `inputs` or `steps` was changed after `fit`.
             ArgumentTypeError: the class names are of another type than before.
         """
         who = "FewShotClassifier.partial_fit"
         started = self.__sklearn_is_fitted__()
+        if started:
+            self._check_same_model(who)
         model, kind = (self.model_, self._kind) if started else self._opened(who)
         x, raw = read_inputs(who, model, X)
         labels = checked_labels(who, y, len(x))
         named = None if classes is None else checked_labels(who, classes, name="classes")
-        if named is not None and not bool(np.isin(labels, named).all()):
-            other = labels[~np.isin(labels, named)][0]
-            raise ArgumentError(
-                f"{who}: classes must have every class of y, got {other!r} in y only; add it, or "
-                "omit classes="
-            )
         if started:
             check_columns(self, X, reset=False)
         before = self._personal if started else Personal()

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms.distances import squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.training import adapted
-from l2l_rnn.training.adaptation import Loss, default_loss, own_steps
+from l2l_rnn.training.adaptation import default_loss, own_steps
+from l2l_rnn.training.per_task import Loss
+from l2l_rnn.training.saved.learner_tensors import digest_of_base
 
 
 class Reading(NamedTuple):
@@ -43,12 +46,31 @@ class LearnerKind(ABC):
 
     Attributes:
         refits: whether the learner must adapt to all examples again when there are more.
+        digest: the digest of the base learner, which must stay the same.
     """
 
     refits: ClassVar[bool]
 
     def __init__(self, learner: Any, steps: int | None, loss: Loss | None) -> None:
         self.learner, self.steps, self.loss = learner, steps, loss
+        self.digest = digest_of_base(learner, frozenset())
+
+    def check_unchanged(self, who: str) -> None:
+        """Check that nobody has trained the base learner further.
+
+        Raises:
+            ArgumentError: its tensors have changed, or it is in training mode.
+        """
+        if digest_of_base(self.learner, frozenset()) != self.digest:
+            raise ArgumentError(
+                f"{who}: the learner must have the weights that it had when the examples were "
+                "added, got others; call fit again, or train a copy.deepcopy of the learner"
+            )
+        if any(module.training for module in self.learner.modules()):
+            raise ArgumentError(
+                f"{who}: the learner must be in evaluation mode, as when the examples were added, "
+                "got one in training mode; call eval() on it, or train a copy.deepcopy of it"
+            )
 
     @abstractmethod
     def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> Any:
@@ -137,8 +159,7 @@ class ProtoNetKind(LearnerKind):
             if self.learner.prior is not None:
                 return mask_absent(self.learner.prior(vectors, sums, counts), present)
             prototypes = sums / counts.clamp_min(1)
-            distances = (vectors.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)
-            return mask_absent(-distances, present)
+            return mask_absent(-squared_distances(vectors, prototypes), present)
 
     def unknown(self, unusual: Tensor) -> Tensor:
         if self.learner.prior is None:
@@ -282,11 +303,14 @@ def _probable(outputs: Tensor, present: Tensor) -> Reading:
 
 
 def _mean_distance(prototypes: Tensor, present: Tensor) -> Tensor:
-    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`."""
-    each = (prototypes.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)
-    both = (present.unsqueeze(-1) & present.unsqueeze(-2)).to(each.dtype)
-    number = present.sum(-1)
-    return (each * both).sum((-1, -2)) / (number * (number - 1)).clamp_min(1)
+    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`.
+
+    It is twice the sum of the variances over classes, `2 sum_c |p_c - mean|^2 / (C - 1)`.
+    """
+    inside, number = present.unsqueeze(-1), present.sum(-1)
+    mean = (prototypes * inside).sum(-2) / number.clamp_min(1).unsqueeze(-1)
+    squares = ((prototypes - mean.unsqueeze(-2)) * inside).square().sum((-1, -2))
+    return 2 * squares / (number - 1).clamp_min(1)
 
 
 def _too_many_classes(who: str, ways: int, most: int, what: str) -> ArgumentError:

@@ -22,6 +22,7 @@ require("pytorch_lightning", extra="training", purpose="l2l_rnn.training.fit")
 
 import pytorch_lightning as pl  # noqa: E402  # require explains a failure
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: E402
+from pytorch_lightning.plugins.io import CheckpointIO  # noqa: E402
 from pytorch_lightning.utilities.exceptions import SIGTERMException  # noqa: E402
 
 # What meta-learning needs from a Trainer. TaskData shares out tasks itself, and learners adapt in
@@ -68,7 +69,9 @@ def make_trainer(
                 f"make_trainer: {name} must be {value}, got {options[name]!r}; leave it out"
             )
     own: list[pl.Callback] = [RequeueBetweenBatches()]
-    io: list[Any] = []
+    # Without it, a path that is given to Trainer.fit would be unpickled.
+    has_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
+    io = [] if has_io else [SafeCheckpointIO()]
     if folder is None:
         own.append(RandomStates())
         options.setdefault("enable_checkpointing", False)
@@ -83,7 +86,6 @@ def make_trainer(
             overwrite=overwrite,
         )
         own.append(checkpoints)
-        io.append(SafeCheckpointIO())
         options.setdefault("default_root_dir", folder)
     return pl.Trainer(callbacks=[*callbacks, *own], plugins=[*plugins, *io], **options)
 

@@ -320,6 +320,19 @@ def test_clone_shares_the_model_and_nothing_else():
         twin.predict(["abc"])
 
 
+@pytest.mark.parametrize("name", ["model", "inputs", "steps"])
+def test_parameters_of_the_model_need_a_new_fit(name):
+    model = make_model("slots")
+    classifier = FewShotClassifier(model.learner, inputs=model.inputs).fit(*texts())
+    other = {"model": make_learner("slots"), "inputs": make_model("slots").inputs, "steps": 3}
+    expected = classifier.predict_proba(["abc"])
+    classifier.set_params(**{name: other[name]})
+    with pytest.raises(ArgumentError, match=f"{name} must be the one .*call fit again"):
+        classifier.partial_fit(["abc"], ["ann"])
+    np.testing.assert_array_equal(classifier.predict_proba(["abc"]), expected)
+    assert classifier.fit(*texts()).partial_fit(["abc"], ["ann"]).counts_.sum() == 13
+
+
 def test_search_and_cross_validation():
     X, y = texts(each=8)
     search = GridSearchCV(FewShotClassifier(make_model("slots")), {"steps": [1, 3]}, cv=2)

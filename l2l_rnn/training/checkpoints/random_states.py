@@ -50,7 +50,14 @@ def set_random_states(states: dict[str, Any]) -> None:
         if states["cuda"] and torch.cuda.is_available():
             count = torch.cuda.device_count()
             torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"][:count]])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         if states is not before:
             set_random_states(before)
         raise DataError(

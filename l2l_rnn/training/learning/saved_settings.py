@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from l2l_rnn.configuration import configuration_of
+from l2l_rnn.errors import DataError
 from l2l_rnn.training.checkpoints.settings import (
     ENTRY,
     add_settings,
@@ -57,6 +58,7 @@ class SavedSettings:
         Raises:
             ArgumentError: settings differ; the message lists all of them. Validation and test
                 compare the learner alone.
+            DataError: the entry is not one that `on_save_checkpoint` added.
         """
         saved, now = saved_settings(checkpoint), self._all_settings()
         if saved is not None and self._trainer is not None and self.trainer.state.fn == "fit":
@@ -64,9 +66,17 @@ class SavedSettings:
         elif saved is not None and "learner" in saved:
             check_settings({"learner": saved["learner"]}, {"learner": now["learner"]})
         held = checkpoint.get(ENTRY, {})
-        self.skipped_steps = int(held.get("skipped_steps", 0))
+        if not isinstance(held, dict):
+            held = {"skipped_steps": None}
+        skipped, size = held.get("skipped_steps", 0), held.get("tasks_per_slice")
+        if type(skipped) is not int or not (size is None or (type(size) is int and size > 0)):
+            raise DataError(
+                "MetaLearning: a checkpoint must have counts of skipped steps and tasks per slice, "
+                f"got {skipped!r:.40} and {size!r:.40}; use another checkpoint"
+            )
+        self.skipped_steps = skipped
         if self.slices.automatic:
-            self.slices.size = held.get("tasks_per_slice")
+            self.slices.size = size
 
     def _all_settings(self) -> dict[str, Any]:
         """Return the settings, and those of a `TaskData`."""

@@ -23,6 +23,7 @@ from l2l_rnn.errors import (
     UnknownNameError,
 )
 from l2l_rnn.training.saved.differences import configuration_differences, refuse, tensor_differences
+from l2l_rnn.training.saved.limits import limited_parameters
 
 
 def weights_of(learner: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -76,7 +77,7 @@ def built(
     if model is None:
         _check_sizes(who, configuration, tensors)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), limited_parameters("build", tensors):
             return build(configuration, model)
     except UnknownNameError as error:
         raise ArgumentError(
