@@ -16,6 +16,7 @@ from l2l_rnn.training.checkpoints import Checkpoints, RandomStates, SafeCheckpoi
 from l2l_rnn.training.checkpoints.container import verify_checkpoint
 from l2l_rnn.training.meta_learning import MetaLearning
 from l2l_rnn.training.requeue import RequeueBetweenBatches
+from l2l_rnn.training.task_data import TaskData
 
 require("pytorch_lightning", extra="training", purpose="l2l_rnn.training.fit")
 
@@ -139,6 +140,10 @@ def fit(
     """
     if not isinstance(module, pl.LightningModule):
         module = MetaLearning(module)
+    if isinstance(data, TaskData) and data.tasksets["validation"] is None:
+        options["limit_val_batches"] = 0
+    if options.get("limit_val_batches") == 0:
+        options.setdefault("monitor", None)
     trainer = make_trainer(folder, **options)
     path = None
     if folder is not None and resume:
