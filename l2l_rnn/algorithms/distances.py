@@ -38,6 +38,21 @@ def squared_distances(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Te
     return torch.cat([_differences(x, p, w) for p, w in zip(parts, scales, strict=True)], -1)
 
 
+def mean_distance(prototypes: Tensor, present: Tensor) -> Tensor:
+    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`.
+
+    It is twice the sum of the variances over classes, `2 sum_c |p_c - mean|^2 / (C - 1)`.
+
+    Args:
+        prototypes: a vector for each class.
+        present: which classes count, `(…, C)` bool.
+    """
+    inside, number = present.unsqueeze(-1), present.sum(-1)
+    mean = (prototypes * inside).sum(-2) / number.clamp_min(1).unsqueeze(-1)
+    squares = ((prototypes - mean.unsqueeze(-2)) * inside).square().sum((-1, -2))
+    return 2 * squares / (number - 1).clamp_min(1)
+
+
 def _differences(x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
     squares = (x.unsqueeze(-2) - y.unsqueeze(-3)).square()
     return (squares if weights is None else squares * weights.unsqueeze(-3)).sum(-1)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.checks import check_number
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.estimators.explanation import SupportExample, explained
 from l2l_rnn.estimators.labels import Labels, with_label
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading, kind_of
 from l2l_rnn.estimators.models import opened, ready
@@ -115,6 +116,20 @@ class ClassifierState:
         check_columns(self, X, reset=False)
         x, _ = read_inputs(who, self.model_, X)
         return read(self._kind, self._personal, x)
+
+    def _predict(self, who: str, X: Any, stacklevel: int) -> Labels:
+        return self._answers(who, X, self._read(who, X), stacklevel)
+
+    def _probabilities(self, who: str, X: Any) -> NDArray[Any]:
+        scores = self._read(who, X).scores
+        return self._columns(scores.double().softmax(-1).to(scores.dtype).numpy())
+
+    def _explain(self, who: str, X: Any, count: int) -> list[list[SupportExample]]:
+        count = check_int(who, "count", count)
+        self._check_fitted(who)
+        check_columns(self, X, reset=False)
+        x, _ = read_inputs(who, self.model_, X)
+        return explained(who, self._kind, self._personal, x, count)
 
     def _answers(self, who: str, X: Any, reading: Reading, stacklevel: int) -> Labels:
         """Return the most probable classes, and warn of unknown inputs or mark them."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.checks import check_int, shown
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.estimators.classifier_state import ClassifierState
-from l2l_rnn.estimators.explanation import SupportExample, explained
+from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.folders import load_folder, save_folder
 from l2l_rnn.estimators.labels import Labels, checked_labels
 from l2l_rnn.estimators.personal import Personal, grown
@@ -49,7 +49,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             of `l2l_rnn.algorithms`. A name or folder is loaded by `fit`.
         inputs: what turns raw inputs into tensors, such as `training.TextInputs`. Only for a
             learner; other models have their own.
-        steps: gradient steps or writes; None for the model's number.
+        steps: gradient steps, or writes to a memory; None for the model's number. A `ProtoNet` has
+            neither, and ignores it.
         unknown_label: the class name that `predict` returns for unknown inputs; None warns instead.
         unknown_above: inputs with a larger unknown score are unknown; None treats all as known.
         keep_examples: whether to keep the examples, which `explain` needs, and `partial_fit` of
@@ -175,13 +176,11 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             UnknownInputWarning: an input has an unknown score above `unknown_above`, and
                 `unknown_label` is None.
         """
-        who = "FewShotClassifier.predict"
-        return self._answers(who, X, self._read(who, X), stacklevel=3)
+        return self._predict("FewShotClassifier.predict", X, stacklevel=4)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class, in the order of `classes_`, `(B, C)`."""
-        scores = self._read("FewShotClassifier.predict_proba", X).scores
-        return self._columns(scores.double().softmax(-1).to(scores.dtype).numpy())
+        return self._probabilities("FewShotClassifier.predict_proba", X)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the score of each class, `(B, C)`; for two classes that of the second, `(B,)`."""
@@ -236,12 +235,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         Raises:
             ArgumentError: the examples were not kept.
         """
-        who = "FewShotClassifier.explain"
-        count = check_int(who, "count", count)
-        self._check_fitted(who)
-        check_columns(self, X, reset=False)
-        x, _ = read_inputs(who, self.model_, X)
-        return explained(who, self._kind, self._personal, x, count)
+        return self._explain("FewShotClassifier.explain", X, count)
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted classifier and its model in a folder, without pickle.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
-from l2l_rnn.algorithms.distances import squared_distances
+from l2l_rnn.algorithms.distances import mean_distance, squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
@@ -54,6 +54,13 @@ class LearnerKind(ABC):
     def __init__(self, learner: Any, steps: int | None, loss: Loss | None) -> None:
         self.learner, self.steps, self.loss = learner, steps, loss
         self.digest = digest_of_base(learner, frozenset())
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the state of a user depends on besides the learner: the steps and their loss."""
+        steps = own_steps(self.learner) if self.steps is None else self.steps
+        loss = getattr(self.loss, "__name__", "cross_entropy")
+        return {"steps": str(steps), **({"loss": loss} if self.refits else {})}
 
     def check_unchanged(self, who: str) -> None:
         """Check that nobody has trained the base learner further.
@@ -117,6 +124,10 @@ class ProtoNetKind(LearnerKind):
 
     refits = False
 
+    @property
+    def settings(self) -> dict[str, str]:
+        return {}  # it takes no steps
+
     def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> ProtoNet:
         return self.extended(who, None, x, y, ways)
 
@@ -140,7 +151,7 @@ class ProtoNetKind(LearnerKind):
         with torch.no_grad():
             scores = self.scores(vectors, sums, counts, present)
             if learner.prior is None:
-                apart = _mean_distance(sums / counts.clamp_min(1), present).unsqueeze(-1)
+                apart = mean_distance(sums / counts.clamp_min(1), present).unsqueeze(-1)
                 unusual = -scores.amax(-1) / apart.clamp_min(torch.finfo(scores.dtype).tiny)
             else:
                 nothing = torch.zeros_like(sums[..., :1, :])
@@ -300,17 +311,6 @@ def _probable(outputs: Tensor, present: Tensor) -> Reading:
     number = present.sum(-1, keepdim=True).to(scores.dtype)
     largest = scores.softmax(-1).amax(-1)
     return Reading(scores, (1 - largest) * number / (number - 1).clamp_min(1))
-
-
-def _mean_distance(prototypes: Tensor, present: Tensor) -> Tensor:
-    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`.
-
-    It is twice the sum of the variances over classes, `2 sum_c |p_c - mean|^2 / (C - 1)`.
-    """
-    inside, number = present.unsqueeze(-1), present.sum(-1)
-    mean = (prototypes * inside).sum(-2) / number.clamp_min(1).unsqueeze(-1)
-    squares = ((prototypes - mean.unsqueeze(-2)) * inside).square().sum((-1, -2))
-    return 2 * squares / (number - 1).clamp_min(1)
 
 
 def _too_many_classes(who: str, ways: int, most: int, what: str) -> ArgumentError:

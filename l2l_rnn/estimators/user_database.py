@@ -237,7 +237,7 @@ class UserDatabase:
         if found:
             raise ArgumentError(
                 f"{self.who}: {self.path} must be the store of this model, got one of another "
-                f"model ({'; '.join(found)}); open it with that model, or choose another path"
+                f"model ({'; '.join(found)}); open it as before, or choose another path"
             )
 
     def _connection(self) -> sqlite3.Connection:

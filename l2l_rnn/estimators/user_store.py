@@ -11,13 +11,14 @@ from torch import Tensor
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
 from l2l_rnn.checks import check_number
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from l2l_rnn.errors import ArgumentError, UnknownNameError
 from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.few_shot_classifier import FewShotClassifier
 from l2l_rnn.estimators.labels import Labels, checked_labels
 from l2l_rnn.estimators.learner_kinds import Reading
 from l2l_rnn.estimators.personal import Personal, device_of, grown, padded_to, trimmed
 from l2l_rnn.estimators.raw_inputs import read_inputs
+from l2l_rnn.estimators.user_arguments import check_mapping, check_pairs, checked_name
 from l2l_rnn.estimators.user_database import UserDatabase, UserRow
 from l2l_rnn.training import load_user, load_users, save_user
 from l2l_rnn.training.saved.learner_tensors import digest_of_base
@@ -39,7 +40,8 @@ class UserStore:
     Args:
         path: the file, which is created if it does not exist. Its folder must be on a local disk.
         model: as in `FewShotClassifier`. The file belongs to this model, and no other can open it.
-        inputs, steps: as in `FewShotClassifier`.
+        inputs, steps: as in `FewShotClassifier`. Steps, and the model's loss for gradient steps,
+            are those of all users, and the same whenever the file is opened.
         unknown_label, unknown_above: as in `FewShotClassifier`.
         keep_examples: whether to store the examples of users too, which `explain` needs, and
             learners that adapt by gradient steps.
@@ -99,6 +101,7 @@ class UserStore:
             "class": type(self._kind.learner).__name__,
             "learner": digest_of_base(self._kind.learner, frozenset()),
             "inputs": digest(self.model.inputs.to_json(), {}),
+            **self._kind.settings,
         }
         self._database = UserDatabase(who, path, about, timeout)
 
@@ -106,7 +109,7 @@ class UserStore:
         """Add examples of a user, who may be new.
 
         Args:
-            user: the user's name.
+            user: the user's name. Different Unicode forms of a name are different users.
             X, y, classes: as in `FewShotClassifier.partial_fit`.
 
         Raises:
@@ -118,7 +121,9 @@ class UserStore:
 
     def partial_fit_many(self, examples: Mapping[str, tuple[Any, Any]]) -> None:
         """Add examples `(X, y)` of several users, by name; after an error, of none."""
-        self._add("UserStore.partial_fit_many", {u: (*pair, None) for u, pair in examples.items()})
+        who = "UserStore.partial_fit_many"
+        check_pairs(who, "examples", examples)
+        self._add(who, {user: (*pair, None) for user, pair in examples.items()})
 
     def predict(self, user: str, X: Any) -> Labels:
         """Return the most probable class of each input for a user, as a `FewShotClassifier` does.
@@ -126,11 +131,13 @@ class UserStore:
         Raises:
             UnknownNameError: there is no such user.
         """
-        return self.classifier(user).predict(X)
+        who = "UserStore.predict"
+        return self._classifier(who, user)._predict(who, X, stacklevel=4)
 
     def predict_proba(self, user: str, X: Any) -> Any:
         """Return the probability of each class for a user, in sorted order of the class names."""
-        return self.classifier(user).predict_proba(X)
+        who = "UserStore.predict_proba"
+        return self._classifier(who, user)._probabilities(who, X)
 
     def predict_many(self, queries: Mapping[str, Any]) -> dict[str, Labels]:
         """Return the most probable classes of the inputs of many users, at once.
@@ -145,7 +152,9 @@ class UserStore:
             UnknownNameError: there is no such user.
         """
         who = "UserStore.predict_many"
-        rows = self._database.read_many([_checked_name(who, user) for user in queries])
+        check_mapping(who, "queries", queries, "{user: X}")
+        self._kind.check_unchanged(who)
+        rows = self._database.read_many([checked_name(who, user) for user in queries])
         missing = [user for user in queries if user not in rows]
         if missing:
             raise self._unknown_user(who, missing[0])
@@ -163,7 +172,8 @@ class UserStore:
 
     def explain(self, user: str, X: Any, count: int = 3) -> list[list[SupportExample]]:
         """Return the user's examples that are behind each answer; needs `keep_examples=True`."""
-        return self.classifier(user, examples=True).explain(X, count)
+        who = "UserStore.explain"
+        return self._classifier(who, user, examples=True)._explain(who, X, count)
 
     def classifier(self, user: str, *, examples: bool = False) -> FewShotClassifier:
         """Return a fitted classifier of a user, which later calls of the store do not change.
@@ -176,8 +186,11 @@ class UserStore:
             UnknownNameError: there is no such user.
             DataError: the state of the user is damaged.
         """
-        who = "UserStore.classifier"
-        row = self._database.read(_checked_name(who, user), examples=examples)
+        return self._classifier("UserStore.classifier", user, examples=examples)
+
+    def _classifier(self, who: str, user: str, *, examples: bool = False) -> FewShotClassifier:
+        self._kind.check_unchanged(who)
+        row = self._database.read(checked_name(who, user), examples=examples)
         if row is None:
             raise self._unknown_user(who, user)
         return self._holding(self._personal(who, row))
@@ -190,7 +203,7 @@ class UserStore:
         """
         who = "UserStore.remove"
         with self._database.writing():
-            found = self._database.remove(_checked_name(who, user))
+            found = self._database.remove(checked_name(who, user))
         if not found:
             raise self._unknown_user(who, user)
 
@@ -219,11 +232,12 @@ class UserStore:
         self.close()
 
     def _add(self, who: str, examples: Mapping[str, tuple[Any, Any, Any]]) -> None:
+        self._kind.check_unchanged(who)
         read = {}
         for user, (X, y, classes) in examples.items():
             x, raw = read_inputs(who, self.model, X)
             named = None if classes is None else checked_labels(who, classes, name="classes")
-            read[_checked_name(who, user)] = x, raw, checked_labels(who, y, len(x)), named
+            read[checked_name(who, user)] = x, raw, checked_labels(who, y, len(x)), named
         keep = self._blank.keep_examples
         with self._database.writing():
             rows = self._database.read_many(list(read), examples=keep)
@@ -288,19 +302,6 @@ class UserStore:
         return UnknownNameError(
             f"{who}: unknown user {user!r:.60}; the store holds {len(self)} others, see users()"
         )
-
-
-def _checked_name(who: str, user: object) -> str:
-    if not isinstance(user, str):
-        raise ArgumentTypeError(
-            f"{who}: the name of a user must be a str, got {type(user).__name__}; convert it"
-        )
-    if not user or "\0" in user or any("\ud800" <= character <= "\udfff" for character in user):
-        raise ArgumentError(
-            f"{who}: the name of a user must be a text that is not empty, got {user!r:.60}; choose "
-            "another one"
-        )
-    return user
 
 
 def _chunks(inputs: Mapping[str, Tensor], groups: Mapping[str, int]) -> Iterator[list[str]]:

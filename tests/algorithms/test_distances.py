@@ -72,3 +72,14 @@ def test_learners_score_many_classes_as_they_score_few(with_prior, large, monkey
     found = learner(x)
     monkeypatch.undo()
     torch.testing.assert_close(found, learner(x), rtol=1e-5, atol=1e-5)
+
+
+def test_mean_distance():
+    prototypes = 100 + torch.randn(2, 5, 6)
+    present = torch.tensor([[True] * 5, [True, False, True, True, False]])
+    found = distances.mean_distance(prototypes, present)
+    for one, rows, value in zip(prototypes, present, found, strict=True):
+        kept = one[rows]
+        expected = naive(kept, kept).sum() / (len(kept) * (len(kept) - 1))
+        torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
+    assert distances.mean_distance(prototypes, present & False).tolist() == [0, 0]

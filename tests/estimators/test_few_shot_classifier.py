@@ -320,6 +320,11 @@ def test_clone_shares_the_model_and_nothing_else():
         twin.predict(["abc"])
 
 
+def test_a_protonet_ignores_steps():
+    expected = fitted("prior").predict_proba(["abc"])
+    np.testing.assert_array_equal(fitted("prior", steps=7).predict_proba(["abc"]), expected)
+
+
 @pytest.mark.parametrize("name", ["model", "inputs", "steps"])
 def test_parameters_of_the_model_need_a_new_fit(name):
     model = make_model("slots")
