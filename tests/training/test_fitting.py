@@ -133,7 +133,6 @@ def test_a_checkpoint_evaluates_another_training_of_the_same_learner(
 
 def test_without_validation_the_last_weights_stay(make_learner, tasksets, tmp_path):
     options = {"max_steps": 3, **QUIET}
-    off = {"folder": tmp_path / "off", "limit_val_batches": 0}
     data = TaskData(tasksets.train, tasks=4, shots=2, batches_per_epoch=3)
     fit(make_learner(), data, folder=tmp_path / "none", **options)
     fit(
