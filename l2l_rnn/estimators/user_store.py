@@ -14,6 +14,7 @@ from l2l_rnn.errors import ArgumentError, UnknownNameError
 from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.few_shot_classifier import FewShotClassifier
 from l2l_rnn.estimators.labels import Labels, checked_labels
+from l2l_rnn.estimators.parameters import check_unknown_label
 from l2l_rnn.estimators.personal import Personal, grown
 from l2l_rnn.estimators.raw_inputs import read_inputs
 from l2l_rnn.estimators.user_arguments import (
@@ -259,6 +260,7 @@ class UserStore:
                 row = rows.get(user)
                 with naming(who, user):
                     before = Personal() if row is None else self._personal(who, row)
+                    check_unknown_label(who, self._blank.unknown_label, labels)
                     after = grown(who, self._kind, before, x, raw, labels, every, keep)
                 kept = None if after.examples is None else after.examples.to_bytes()
                 state = save_user(after.learner, self._kind.learner)
