@@ -92,7 +92,8 @@ def _rows(evaluation: Any) -> list[_Row]:
 
 
 def _described(settings: Mapping[str, Any], taskset: str) -> str:
-    parts = [f"{settings[key]} {key}" for key in ("ways", "shots") if settings.get(key) is not None]
+    counts = {key: settings[key] for key in ("ways", "shots") if settings.get(key) is not None}
+    parts = [f"{n} {key.removesuffix('s') if n == 1 else key}" for key, n in counts.items()]
     return f"{taskset} ({', '.join(parts)})" if parts else taskset
 
 
