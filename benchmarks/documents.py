@@ -16,9 +16,11 @@ from typing import Any
 import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 
 # isort: split
-from benchmarks import report
+from benchmarks import memory_growth, report
 from benchmarks.algorithmic import table as algorithmic
+from benchmarks.serving import first_answer, user_store
 from benchmarks.speed import adaptation, decoder, loading, memory, meta_step, user_meta_step
+from benchmarks.speed.training_overhead import __main__ as training_overhead
 from l2l_rnn.files import replacing
 from l2l_rnn.tasksets import list_tasksets
 
@@ -139,6 +141,16 @@ def user_models(name: str) -> str:
     )
 
 
+def kills() -> str:
+    """Format the kills of a training, and what differs from an unbroken one."""
+    result = read("kill-and-resume")
+    lines = ["| killed in the phase | times |", "|---|---:|"]
+    lines += [f"| {phase} | {times} |" for phase, times in result["kills_by_moment"].items()]
+    different = [part for part, same in result["identical"].items() if not same]
+    verdict = f"Different: {', '.join(different)}." if different else "All bits are identical."
+    return "\n".join([*lines, "", verdict])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "comparison": comparison,
     "highlights": highlights,
@@ -157,6 +169,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "memory-speed": lambda: memory.table(read("memory-speed")),
     "adaptation": lambda: adaptation.table(read("adaptation")),
     "loading": lambda: loading.table(read("loading")),
+    "training-overhead": lambda: training_overhead.table(read("training-overhead")),
+    "memory-growth": lambda: memory_growth.table(read("memory-growth")),
+    "kill-and-resume": kills,
+    "first_answer": lambda: first_answer.table(read("first_answer")),
+    "user_store": lambda: user_store.table(read("user_store")),
 }
 
 

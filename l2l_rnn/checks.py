@@ -7,10 +7,26 @@ import operator
 from collections.abc import Iterable
 from numbers import Real
 
+import numpy as np
 from torch import Tensor
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from l2l_rnn.registry import hint
+
+
+def shown(value: object) -> str:
+    """Return the repr of a value for a message, where a scalar of numpy looks like Python's.
+
+    Since numpy 2, its own repr is that of code, such as `np.str_('cat')`.
+
+    Example:
+        >>> import numpy as np
+        >>> shown(np.array(["cat"])[0]), shown(np.float32(0.1)), shown([1])
+        ("'cat'", '0.1', '[1]')
+    """
+    if isinstance(value, np.str_):
+        return repr(str(value))
+    return str(value) if isinstance(value, np.number | np.bool_) else repr(value)
 
 
 def check_int(
@@ -56,7 +72,7 @@ def check_int(
             named = {0: "a non-negative integer", 1: "a positive integer"}
             wanted = named.get(least, f"an integer of at least {least}")
         end = "" if fix is None else f"; {fix}"
-        raise ArgumentError(f"{who}: {name} must be {wanted}, got {value!r}{end}")
+        raise ArgumentError(f"{who}: {name} must be {wanted}, got {shown(value)}{end}")
     return count
 
 
@@ -110,7 +126,7 @@ def check_number(
         named = " and ".join(f"{word} {at}" for at, word, _ in limits if at is not None)
         end = "" if fix is None else f"; {fix}"
         wanted = f"a number {named}" if named else "a finite number"
-        raise ArgumentError(f"{who}: {name} must be {wanted}, got {value!r}{end}")
+        raise ArgumentError(f"{who}: {name} must be {wanted}, got {shown(value)}{end}")
     return number
 
 
@@ -165,7 +181,7 @@ Known: lstm, feedforward
     choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
         raise UnknownNameError(
-            f"{who}: unknown {name} {value!r}{hint(str(value), choices)} "
+            f"{who}: unknown {name} {shown(value)}{hint(str(value), choices)} "
             f"Known: {', '.join(choices)}"
         )
     return value

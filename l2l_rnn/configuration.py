@@ -23,10 +23,11 @@ def configurable(cls: Class) -> Class:
 
     Decorate the classes of your own models to save them with their architecture. The decorator
     registers the class by its name, and each instance remembers the arguments of its constructor.
-    An instance of a subclass that is not decorated has no configuration.
+    An instance of a subclass that is not decorated has no configuration. Tuples are remembered as
+    lists, and sets as sorted lists of str.
 
     Raises:
-        ArgumentError: another class with this name is registered.
+        ArgumentError: another class with this name is registered, or the constructor takes `*args`.
 
     Example:
         >>> @configurable
@@ -36,9 +37,15 @@ def configurable(cls: Class) -> Class:
         >>> configuration_of(Head(3))
         {'class': 'Head', 'arguments': {'size': 3}}
     """
-    CONFIGURABLE.register(cls.__name__)(cls)
     constructor: Callable[..., None] = vars(cls).get("__init__", cls.__init__)  # type: ignore[misc]
     signature = inspect.signature(constructor)
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL and "__init__" in vars(cls):
+            raise ArgumentError(
+                f"configurable: the arguments of {cls.__name__} must have names, got "
+                f"*{parameter.name}; take a list instead"
+            )
+    CONFIGURABLE.register(cls.__name__)(cls)
 
     @functools.wraps(constructor)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -50,6 +57,7 @@ def configurable(cls: Class) -> Class:
                 if parameter.kind is parameter.VAR_KEYWORD:
                     given |= given.pop(parameter.name, {})
             object.__setattr__(self, "_arguments", {n: _recorded(v) for n, v in given.items()})
+            object.__setattr__(self, "_values", _current_values(self))
 
     cls.__init__ = init  # type: ignore[misc]
     return cls
@@ -58,8 +66,8 @@ def configurable(cls: Class) -> Class:
 def configuration_of(instance: object) -> dict[str, Any]:
     """Return the class and the constructor's arguments of an object, as JSON.
 
-    A part that the object still holds under the name of the argument, such as an encoder, is
-    described as it is now.
+    An argument whose attribute of the same name was changed later has its new value, and a part
+    that the object still holds, such as an encoder, is described as it is now.
 
     Returns:
         `{"class": name, "arguments": {...}}`, or `{"unknown": name}` if the class is not
@@ -73,7 +81,9 @@ def configuration_of(instance: object) -> dict[str, Any]:
     arguments = vars(instance).get("_arguments") if hasattr(instance, "__dict__") else None
     if arguments is None or CONFIGURABLE.get(cls.__name__) is not cls:
         return {"unknown": f"{cls.__module__}.{cls.__qualname__}"}
-    found = dict(arguments)
+    before = vars(instance)["_values"]
+    changed = {n: v for n, v in _current_values(instance).items() if before.get(n, v) != v}
+    found = {**arguments, **changed}
     parts: dict[str, Any] = vars(instance).get("_modules", {})
     for name, parameter in inspect.signature(cls).parameters.items():
         held = parts.get(name)
@@ -140,6 +150,31 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [f"{path or 'value'}: {_shown(one)}, {_shown(other)}"]
 
 
+def _current_values(instance: Any) -> dict[str, Any]:
+    """Return the attributes that have the name of an argument and a plain value."""
+    held = vars(instance)
+    cls: Any = type(instance)
+    names = _accepted(cls)
+    return {name: held[name] for name in names if name in held and _is_plain(held[name])}
+
+
+@functools.cache
+def _accepted(cls: Any) -> tuple[str, ...]:
+    """Return the arguments of a constructor, with those that it passes on to its base class."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            names |= dict.fromkeys(p.name for p in parameters)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                break
+    return tuple(names)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 def _is_part(recorded: Any) -> bool:
     """Tell whether an argument is a part whose description may have changed since."""
     return recorded is None or isinstance(recorded, dict)
@@ -152,7 +187,7 @@ def _shown(value: Any) -> str:
 
 def _recorded(value: Any) -> Any:
     """Return an argument as JSON."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if _is_plain(value):
         return value
     if isinstance(value, (list, tuple)):
         return [_recorded(one) for one in value]
@@ -161,7 +196,8 @@ def _recorded(value: Any) -> Any:
     if isinstance(value, torch.device):  # a configuration is the same on every device
         return None
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _recorded(one) for key, one in value.items()}
+        found = {key: _recorded(one) for key, one in value.items()}
+        return {"dict": found} if _is_reserved(found) else found
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
     if isinstance(value, Tensor) and value.numel() == 1:
@@ -169,6 +205,11 @@ def _recorded(value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy
         return value.item()
     return configuration_of(value)
+
+
+def _is_reserved(value: dict[str, Any]) -> bool:
+    """Tell whether a dict has the keys of a description."""
+    return set(value) in ({"class", "arguments"}, {"unknown"}, {"dtype"}, {"dict"})
 
 
 def _built(value: Any, model: nn.Module | None) -> Any:
@@ -189,6 +230,8 @@ def _built(value: Any, model: nn.Module | None) -> Any:
         if not isinstance(dtype, torch.dtype):
             raise ArgumentError(f"build: dtype must be one of torch's, got {value['dtype']!r}")
         return dtype
+    if set(value) == {"dict"} and isinstance(value["dict"], dict):
+        return {key: _built(one, model) for key, one in value["dict"].items()}
     if set(value) != {"class", "arguments"}:
         return {key: _built(one, model) for key, one in value.items()}
     cls = CONFIGURABLE[value["class"]]

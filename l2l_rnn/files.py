@@ -145,13 +145,16 @@ def parse_json(text: str) -> Any:
         ...
         ValueError: the key 'a' is there twice
     """
-    return json.loads(
-        text,
-        parse_int=_integer,
-        parse_float=_finite,
-        parse_constant=_finite,
-        object_pairs_hook=_object,
-    )
+    try:
+        return json.loads(
+            text,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_finite,
+            object_pairs_hook=_object,
+        )
+    except RecursionError as error:  # its own message depends on the version of Python
+        raise RecursionError("the values are nested too deeply") from error
 
 
 def _integer(text: str) -> int:

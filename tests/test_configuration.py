@@ -71,6 +71,39 @@ def test_a_prior_set_later_is_described():
     assert prior == {"class": "GaussianPrior", "arguments": {"size": 8, "shrinkage": 0.9}}
 
 
+def test_a_changed_argument_is_described():
+    learner = MAML(classifier(), lr=0.1)
+    learner.lr, learner.first_order = 0.5, True
+    twin = build(configuration_of(learner))
+    assert (twin.lr, twin.first_order) == (0.5, True)
+    learner = MAMLPlusPlus(classifier(), 0.1, steps=3)
+    learner.momentum = 0.9  # an argument of the base class
+    assert build(configuration_of(learner)).momentum == 0.9
+    learner.steps_taken = 4  # not an argument
+    assert "steps_taken" not in configuration_of(learner)["arguments"]
+
+
+def test_dicts_with_the_keys_of_a_description_are_kept():
+    @configurable
+    class KeptDict(torch.nn.Module):
+        def __init__(self, options):
+            super().__init__()
+            self.options = options
+
+    for options in ({"dtype": "wide"}, {"unknown": 1}, {"class": 1, "arguments": 2}, {"dict": {}}):
+        configuration = json.loads(json.dumps(configuration_of(KeptDict(options))))
+        assert build(configuration).options == options
+
+
+def test_positional_arguments_need_names():
+    with pytest.raises(ArgumentError, match="must have names"):
+
+        @configurable
+        class Positional(torch.nn.Module):
+            def __init__(self, *sizes):
+                super().__init__()
+
+
 def test_the_model_of_a_user_stands_for_its_unknown_class():
     model = torch.nn.Linear(3, 2)
     configuration = configuration_of(MAML(model, 0.1))

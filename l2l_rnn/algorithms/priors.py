@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.distances import squared_distances
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -151,8 +152,8 @@ class GaussianPrior(nn.Module):
         total = (sums - counts * self.mean) @ self.transform.mT  # k zbar, (…, C, E)
         gain = self.variances / (counts * self.variances + 1)
         expected, variance = total * gain, 1 + gain
-        squares = (z.unsqueeze(-2) - expected.unsqueeze(-3)).square() / variance.unsqueeze(-3)
-        return -(squares + variance.log().unsqueeze(-3)).sum(-1) / 2
+        distances = squared_distances(z, expected, 1 / variance)
+        return -(distances + variance.log().sum(-1).unsqueeze(-2)) / 2
 
 
 @configurable

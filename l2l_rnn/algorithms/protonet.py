@@ -9,6 +9,7 @@ from learn2learn.algorithms.base_learner import BaseLearner
 from learn2learn.utils import clone_module
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.distances import squared_distances
 from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
 from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers
@@ -125,7 +126,7 @@ class ProtoNet(SavedLearner, BaseLearner):
                     "task axis"
                 )
             if self.prior is None:
-                scores = -_squared_distances(vectors, prototypes)
+                scores = -squared_distances(vectors, prototypes)
             else:
                 scores = self.prior(vectors, self._sums, self._counts)
             if self._counts is not None:
@@ -216,8 +217,3 @@ class ProtoNet(SavedLearner, BaseLearner):
         held = self._sums.shape[:-2]
         self.tasks = held[0] if len(held) == 1 else None  # those of the saved learner
         self._last = None
-
-
-def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """`|x_b - y_c|^2`: x `(…, B, E)`, y `(…, C, E)` -> `(…, B, C)`."""
-    return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1)

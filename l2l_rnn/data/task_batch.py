@@ -29,7 +29,9 @@ class TaskBatch:
             n; None for generated tasks, which have no dataset.
         support_mask, query_mask: True where a row is an example. Rows of padding fill up tasks with
             fewer examples than the largest one of the batch; they repeat an example of their task,
-            and learners, losses and scores ignore them. None if every row is an example.
+            and learners, losses and scores ignore them. None if every row is an example. Batch
+            normalization that computes the statistics of the batch would count the padding, so
+            `training.adapted` refuses it.
 
     Shapes:
         support_x `(N, B, S)` or `(N, B, S, F)` and support_y `(N, B)`, with B = ways * shots;
@@ -237,7 +239,7 @@ def _stacked(indices: Sequence[Tensor | Sequence[int]], x: Tensor) -> Tensor:
             f"TaskBatch: indices must be {len(x)} lists or tensors of shape ({x.shape[1]},), got "
             f"shapes {shapes}; pass one index for each example"
         )
-    return torch.from_numpy(np.array(indices, np.int64)).to(x.device)
+    return torch.tensor(np.asarray(indices, np.int64), device=x.device)  # a copy
 
 
 def _by_class(y: Tensor, shots: int) -> Tensor:

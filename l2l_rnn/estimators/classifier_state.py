@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.checks import check_number
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.estimators.explanation import SupportExample, explained
 from l2l_rnn.estimators.labels import Labels, with_label
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading, kind_of
 from l2l_rnn.estimators.models import opened, ready
+from l2l_rnn.estimators.parameters import check_parameters, check_unknown_label
 from l2l_rnn.estimators.personal import Personal, read
 from l2l_rnn.estimators.raw_inputs import check_columns, read_inputs
 from l2l_rnn.estimators.unknown_inputs import SETTING, UnknownInputWarning, unknown_scores
@@ -22,6 +25,8 @@ from l2l_rnn.optional import require
 from l2l_rnn.training import Pretrained, TextInputs, load_user, save_user
 
 _exceptions: Any = require("sklearn.exceptions", extra="estimators", purpose="l2l_rnn.estimators")
+
+_OF_MODEL = ("model", "inputs", "steps")  # parameters that only fit reads
 
 
 class ClassifierState:
@@ -35,6 +40,7 @@ class ClassifierState:
     model_: Pretrained
     _kind: LearnerKind
     _personal: Personal
+    _used: dict[str, Any]
 
     @property
     def classes_(self) -> Labels:
@@ -54,16 +60,35 @@ class ClassifierState:
         return self._fitted("learner_").learner
 
     def _opened(self, who: str) -> tuple[Pretrained, LearnerKind]:
-        """Return the model of the parameters, and its learner."""
-        model = opened(who, self.model, self.inputs)
+        """Check the parameters; return their model, in evaluation mode, and its learner."""
+        check_parameters(who, self)
+        model = ready(opened(who, self.model, self.inputs))
         return model, self._kind_of(who, model)
 
     def _kind_of(self, who: str, model: Pretrained) -> LearnerKind:
         steps = model.steps if self.steps is None else self.steps
-        return kind_of(who, ready(model.learner), steps, model.loss_function)
+        return kind_of(who, model.learner, steps, model.loss_function)
 
     def _hold(self, model: Pretrained, kind: LearnerKind, personal: Personal) -> None:
         self.model_, self._kind, self._personal = model, kind, personal
+        self._used = {name: getattr(self, name) for name in _OF_MODEL}
+
+    def _check_same_model(self, who: str) -> None:
+        """Check the parameters, and that the model is the one that the classifier was fitted with.
+
+        Raises:
+            ArgumentError: a parameter is invalid, or another model was set, or it has changed.
+        """
+        check_parameters(who, self)
+        for name, used in self._used.items():
+            given = getattr(self, name)
+            simple = isinstance(given, (str, int, os.PathLike)) and type(given) is type(used)
+            if given is not used and not (simple and given == used):
+                raise ArgumentError(
+                    f"{who}: {name} must be the one of the earlier calls, got another one; call "
+                    "fit again to use it"
+                )
+        self._kind.check_unchanged(who)
 
     def _fitted(self, what: str) -> Personal:
         if not self.__sklearn_is_fitted__():
@@ -78,7 +103,7 @@ class ClassifierState:
 
         Raises:
             NotFittedError: it was not fitted.
-            ArgumentError: fewer than two classes have examples.
+            ArgumentError: fewer than two classes have examples, or the learner has changed.
         """
         counts = self._fitted(who.rpartition(".")[2]).counts
         present = sum(count > 0 for count in counts)
@@ -87,12 +112,27 @@ class ClassifierState:
                 f"{who}: at least two classes must have examples, got {present}; add examples with "
                 "partial_fit"
             )
+        self._kind.check_unchanged(who)
 
     def _read(self, who: str, X: Any) -> Reading:
         self._check_fitted(who)
         check_columns(self, X, reset=False)
         x, _ = read_inputs(who, self.model_, X)
         return read(self._kind, self._personal, x)
+
+    def _predict(self, who: str, X: Any, stacklevel: int) -> Labels:
+        return self._answers(who, X, self._read(who, X), stacklevel)
+
+    def _probabilities(self, who: str, X: Any) -> NDArray[Any]:
+        scores = self._read(who, X).scores
+        return self._columns(scores.double().softmax(-1).to(scores.dtype).numpy())
+
+    def _explain(self, who: str, X: Any, count: int) -> list[list[SupportExample]]:
+        count = check_int(who, "count", count)
+        self._check_fitted(who)
+        check_columns(self, X, reset=False)
+        x, _ = read_inputs(who, self.model_, X)
+        return explained(who, self._kind, self._personal, x, count)
 
     def _answers(self, who: str, X: Any, reading: Reading, stacklevel: int) -> Labels:
         """Return the most probable classes, and warn of unknown inputs or mark them."""
@@ -105,6 +145,7 @@ class ClassifierState:
         if not unknown.any():
             return labels
         if self.unknown_label is not None:
+            check_unknown_label(who, self.unknown_label, self._personal.names)
             return with_label(labels, unknown, self.unknown_label)
         rows = np.flatnonzero(unknown)
         shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
@@ -154,6 +195,7 @@ class ClassifierState:
         state = dict(held)
         kind, personal = state.pop("_kind", None), state.get("_personal")
         if kind is not None and personal is not None:
+            kind.check_unchanged("FewShotClassifier")
             state["_user"] = save_user(personal.learner, kind.learner)
             state["_personal"] = dataclasses.replace(personal, learner=None)
         return state

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l2l_rnn.algorithms.distances import squared_distances
 from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.analysis import ranked_examples
 from l2l_rnn.errors import ArgumentError
@@ -102,7 +103,7 @@ def _similarities(
 ) -> list[list[tuple[int, float]]]:
     """Weigh examples by a softmax of squared distances, in standard deviations of these."""
     queries, keys = (kind.vectors(personal.learner, part) for part in (x, support))
-    distances = (queries.unsqueeze(1) - keys.unsqueeze(0)).square().sum(-1)
+    distances = squared_distances(queries, keys)
     std = distances.std(-1, keepdim=True, correction=0)
     tiny = torch.finfo(std.dtype).tiny
     return _ranked((-distances / std.clamp_min(tiny)).softmax(-1))

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2l_rnn.checks import check_int
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.estimators.classifier_state import ClassifierState
-from l2l_rnn.estimators.explanation import SupportExample, explained
+from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.folders import load_folder, save_folder
 from l2l_rnn.estimators.labels import Labels, checked_labels
+from l2l_rnn.estimators.parameters import check_unknown_label
 from l2l_rnn.estimators.personal import Personal, grown
 from l2l_rnn.estimators.raw_inputs import check_columns, read_inputs
 from l2l_rnn.optional import require
@@ -26,10 +27,14 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     """Classify texts or time series from a few examples of each class, with a meta-trained model.
 
     `fit` adapts the model to the examples the way its learner does: a `ProtoNet` computes class
-    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The model itself
-    never changes, so many classifiers can share it. The classes are those of the examples. A
-    `ProtoNet` takes any number of them, a `MemoryLearner` as many as its memory's `value_size`, and
-    `MAML` as many as its head has outputs.
+    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The classes are
+    those of the examples. A `ProtoNet` takes any number of them, a `MemoryLearner` as many as its
+    memory's `value_size`, and `MAML` as many as its head has outputs.
+
+    **The model.** A classifier never changes its model, so many can share it. If its learner is in
+    training mode, `fit` takes a copy, which further training does not change. A learner in
+    evaluation mode is not copied: if it is trained further, the classifier raises an error until
+    `fit` is called again.
 
     **Inputs.** A model of texts takes a list, array or Series of str, or a data frame with one
     column. A model of series takes the formats of `data.from_arrays`, such as a list of arrays of
@@ -45,9 +50,12 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             of `l2l_rnn.algorithms`. A name or folder is loaded by `fit`.
         inputs: what turns raw inputs into tensors, such as `training.TextInputs`. Only for a
             learner; other models have their own.
-        steps: gradient steps or writes; None for the model's number.
-        unknown_label: the class name that `predict` returns for unknown inputs; None warns instead.
-        unknown_above: inputs with a larger unknown score are unknown; None treats all as known.
+        steps: gradient steps, or writes to a memory; None for the model's number. A `ProtoNet` has
+            neither, and ignores it.
+        unknown_label: the class name that `predict` returns for unknown inputs, which none of the
+            examples may have; None warns instead.
+        unknown_above: inputs with a larger unknown score are unknown, from 0 to 1; None treats all
+            as known.
         keep_examples: whether to keep the examples, which `explain` needs, and `partial_fit` of
             learners with gradient steps.
 
@@ -60,7 +68,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
     Raises:
         ArgumentError, ArgumentTypeError, DataError: in `fit`, a parameter or an example is invalid,
-            or there are fewer than two classes.
+            or there are fewer than two classes. In later calls, the learner has changed.
         NotFittedError: the classifier was not fitted.
 
     Example:
@@ -110,7 +118,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Args:
             X: the examples.
-            y: their classes: str, int or bool.
+            y: their classes: str, int or bool. Texts are compared by their code points; normalize
+                them first if they come in several Unicode forms, such as by `unicodedata`.
 
         Raises:
             ArgumentError: there are fewer than two classes, or the model cannot learn as many.
@@ -121,9 +130,10 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         labels = checked_labels(who, y, len(x))
         if len(np.unique(labels)) < 2:
             raise ArgumentError(
-                f"{who}: y must have at least two classes, got 1 class, {labels[0]!r}; add "
+                f"{who}: y must have at least two classes, got 1 class, {shown(labels[0])}; add "
                 "examples of another one, or use partial_fit if they come later"
             )
+        check_unknown_label(who, self.unknown_label, labels)
         personal = grown(who, kind, Personal(), x, raw, labels, None, self.keep_examples)
         check_columns(self, X, reset=True)
         self._hold(model, kind, personal)
@@ -138,26 +148,23 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         Args:
             X, y: as in `fit`.
-            classes: class names that may have no examples yet, or None. They are not predicted
-                before they have some.
+            classes: the names of all classes of `y`, and of others that may have no examples yet,
+                or None. These are not predicted before they have some.
 
         Raises:
             ArgumentError: the model cannot learn as many classes, or it needs the earlier examples,
-                which were not kept.
+                which were not kept; or `model`, `inputs` or `steps` was changed after `fit`.
             ArgumentTypeError: the class names are of another type than before.
         """
         who = "FewShotClassifier.partial_fit"
         started = self.__sklearn_is_fitted__()
+        if started:
+            self._check_same_model(who)
         model, kind = (self.model_, self._kind) if started else self._opened(who)
         x, raw = read_inputs(who, model, X)
         labels = checked_labels(who, y, len(x))
         named = None if classes is None else checked_labels(who, classes, name="classes")
-        if named is not None and not bool(np.isin(labels, named).all()):
-            other = labels[~np.isin(labels, named)][0]
-            raise ArgumentError(
-                f"{who}: classes must have every class of y, got {other!r} in y only; add it, or "
-                "omit classes="
-            )
+        check_unknown_label(who, self.unknown_label, labels if named is None else named)
         if started:
             check_columns(self, X, reset=False)
         before = self._personal if started else Personal()
@@ -174,13 +181,11 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             UnknownInputWarning: an input has an unknown score above `unknown_above`, and
                 `unknown_label` is None.
         """
-        who = "FewShotClassifier.predict"
-        return self._answers(who, X, self._read(who, X), stacklevel=3)
+        return self._predict("FewShotClassifier.predict", X, stacklevel=4)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class, in the order of `classes_`, `(B, C)`."""
-        scores = self._read("FewShotClassifier.predict_proba", X).scores
-        return self._columns(scores.double().softmax(-1).to(scores.dtype).numpy())
+        return self._probabilities("FewShotClassifier.predict_proba", X)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the score of each class, `(B, C)`; for two classes that of the second, `(B,)`."""
@@ -235,12 +240,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         Raises:
             ArgumentError: the examples were not kept.
         """
-        who = "FewShotClassifier.explain"
-        count = check_int(who, "count", count)
-        self._check_fitted(who)
-        check_columns(self, X, reset=False)
-        x, _ = read_inputs(who, self.model_, X)
-        return explained(who, self._kind, self._personal, x, count)
+        return self._explain("FewShotClassifier.explain", X, count)
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted classifier and its model in a folder, without pickle.

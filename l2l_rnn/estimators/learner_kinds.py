@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms.distances import mean_distance, squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.training import adapted
-from l2l_rnn.training.adaptation import Loss, default_loss, own_steps
+from l2l_rnn.training.adaptation import default_loss, own_steps
+from l2l_rnn.training.per_task import Loss
+from l2l_rnn.training.saved.learner_tensors import digest_of_base
 
 
 class Reading(NamedTuple):
@@ -43,12 +46,38 @@ class LearnerKind(ABC):
 
     Attributes:
         refits: whether the learner must adapt to all examples again when there are more.
+        digest: the digest of the base learner, which must stay the same.
     """
 
     refits: ClassVar[bool]
 
     def __init__(self, learner: Any, steps: int | None, loss: Loss | None) -> None:
         self.learner, self.steps, self.loss = learner, steps, loss
+        self.digest = digest_of_base(learner, frozenset())
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the state of a user depends on besides the learner: the steps and their loss."""
+        steps = own_steps(self.learner) if self.steps is None else self.steps
+        loss = getattr(self.loss, "__name__", "cross_entropy")
+        return {"steps": str(steps), **({"loss": loss} if self.refits else {})}
+
+    def check_unchanged(self, who: str) -> None:
+        """Check that nobody has trained the base learner further.
+
+        Raises:
+            ArgumentError: its tensors have changed, or it is in training mode.
+        """
+        if digest_of_base(self.learner, frozenset()) != self.digest:
+            raise ArgumentError(
+                f"{who}: the learner must have the weights that it had when the examples were "
+                "added, got others; call fit again, or train a copy.deepcopy of the learner"
+            )
+        if any(module.training for module in self.learner.modules()):
+            raise ArgumentError(
+                f"{who}: the learner must be in evaluation mode, as when the examples were added, "
+                "got one in training mode; call eval() on it, or train a copy.deepcopy of it"
+            )
 
     @abstractmethod
     def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> Any:
@@ -95,6 +124,10 @@ class ProtoNetKind(LearnerKind):
 
     refits = False
 
+    @property
+    def settings(self) -> dict[str, str]:
+        return {}  # it takes no steps
+
     def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> ProtoNet:
         return self.extended(who, None, x, y, ways)
 
@@ -118,7 +151,7 @@ class ProtoNetKind(LearnerKind):
         with torch.no_grad():
             scores = self.scores(vectors, sums, counts, present)
             if learner.prior is None:
-                apart = _mean_distance(sums / counts.clamp_min(1), present).unsqueeze(-1)
+                apart = mean_distance(sums / counts.clamp_min(1), present).unsqueeze(-1)
                 unusual = -scores.amax(-1) / apart.clamp_min(torch.finfo(scores.dtype).tiny)
             else:
                 nothing = torch.zeros_like(sums[..., :1, :])
@@ -137,8 +170,7 @@ class ProtoNetKind(LearnerKind):
             if self.learner.prior is not None:
                 return mask_absent(self.learner.prior(vectors, sums, counts), present)
             prototypes = sums / counts.clamp_min(1)
-            distances = (vectors.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)
-            return mask_absent(-distances, present)
+            return mask_absent(-squared_distances(vectors, prototypes), present)
 
     def unknown(self, unusual: Tensor) -> Tensor:
         if self.learner.prior is None:
@@ -279,14 +311,6 @@ def _probable(outputs: Tensor, present: Tensor) -> Reading:
     number = present.sum(-1, keepdim=True).to(scores.dtype)
     largest = scores.softmax(-1).amax(-1)
     return Reading(scores, (1 - largest) * number / (number - 1).clamp_min(1))
-
-
-def _mean_distance(prototypes: Tensor, present: Tensor) -> Tensor:
-    """Return the mean squared distance between different classes: `(…, C, E)` -> `(…)`."""
-    each = (prototypes.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)
-    both = (present.unsqueeze(-1) & present.unsqueeze(-2)).to(each.dtype)
-    number = present.sum(-1)
-    return (each * both).sum((-1, -2)) / (number * (number - 1)).clamp_min(1)
 
 
 def _too_many_classes(who: str, ways: int, most: int, what: str) -> ArgumentError:

@@ -6,8 +6,6 @@ import copy
 import os
 from typing import Any
 
-from torch import nn
-
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.estimators.learner_kinds import kind_of
 from l2l_rnn.training import Pretrained
@@ -48,8 +46,10 @@ def opened(who: str, model: Any, inputs: Any = None) -> Pretrained:
     return Pretrained(model, inputs)
 
 
-def ready(learner: Any) -> Any:
-    """Return a learner in evaluation mode: the learner itself, or a copy if it is in another."""
-    if isinstance(learner, nn.Module) and any(module.training for module in learner.modules()):
-        return copy.deepcopy(learner).eval()
-    return learner
+def ready(model: Pretrained) -> Pretrained:
+    """Return a model in evaluation mode: the model itself, or one with a copy of its learner."""
+    if not any(module.training for module in model.learner.modules()):
+        return model
+    found = copy.copy(model)
+    found.learner = copy.deepcopy(model.learner).eval()
+    return found

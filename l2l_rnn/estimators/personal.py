@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms.saving import outside_inference_mode
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError, DataError
-from l2l_rnn.estimators.labels import Labels, from_json, merged, numbered, to_json
+from l2l_rnn.estimators.labels import Labels, from_json, merged, missing, numbered, to_json
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading
 from l2l_rnn.files import parse_json
 from l2l_rnn.functional.padding import step_lengths, token_lengths
@@ -145,17 +146,21 @@ def grown(
         before: what it knew before.
         x, raw, labels: the examples: as the learner takes them, as they were passed, and their
             classes.
-        classes: class names that may have no examples yet.
+        classes: the names of all classes of the examples, and of others that may have none yet.
         keep_examples: whether to keep the examples.
 
     Raises:
         ArgumentError: the learner cannot have as many classes, or it needs the earlier examples,
-            which were not kept.
+            which were not kept; or `classes` lacks a class of the examples.
         ArgumentTypeError: the class names are of another type than before.
     """
+    other = [] if classes is None else missing(labels, classes)
+    if other:
+        raise ArgumentError(
+            f"{who}: classes must have every class of y, got {shown(other[0])} in y only; add it, "
+            "or omit classes="
+        )
     names = merged(who, before.names, labels if classes is None else classes)
-    if classes is not None and not bool(np.isin(labels, names).all()):
-        names = merged(who, names, labels)
     numbers = numbered(labels, names)
     added = np.bincount(numbers, minlength=len(names))
     added[: len(before.counts)] += np.array(before.counts, dtype=added.dtype)

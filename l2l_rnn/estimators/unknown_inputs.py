@@ -72,7 +72,7 @@ def calibrate_unknown(
     """
     who = "calibrate_unknown"
     tasks = check_int(who, "tasks", tasks)
-    kind = kind_of(who, ready(model.learner), model.steps, model.loss_function)
+    kind = kind_of(who, ready(model).learner, model.steps, model.loss_function)
     loader = TaskLoader(taskset, tasks=1, shots=shots, seed=seed)
     device = device_of(kind.learner)
     found = []

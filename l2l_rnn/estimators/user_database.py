@@ -237,7 +237,7 @@ class UserDatabase:
         if found:
             raise ArgumentError(
                 f"{self.who}: {self.path} must be the store of this model, got one of another "
-                f"model ({'; '.join(found)}); open it with that model, or choose another path"
+                f"model ({'; '.join(found)}); open it as before, or choose another path"
             )
 
     def _connection(self) -> sqlite3.Connection:
@@ -248,7 +248,10 @@ class UserDatabase:
             with self._errors():
                 # Another thread may close it. Transactions are begun and ended explicitly.
                 found = sqlite3.connect(
-                    self.path, self.timeout, isolation_level=None, check_same_thread=False
+                    self.path,
+                    timeout=self.timeout,
+                    isolation_level=None,
+                    check_same_thread=False,
                 )
                 found.execute("PRAGMA synchronous = FULL")
                 found.execute("PRAGMA secure_delete = ON")  # overwrites what is removed

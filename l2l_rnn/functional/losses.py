@@ -100,7 +100,7 @@ def mean_squared_error(predictions: Tensor, targets: Tensor, mask: Tensor | None
     return masked_mean(errors.square().mean(-1), mask)
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+def binary_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compute each task's mean binary cross-entropy over the bits that have a target.
 
     `-(t log s + (1 - t) log(1 - s))` with `s = sigmoid(logit)`. Outputs without a target affect
@@ -109,13 +109,16 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: the model's outputs.
         targets: the correct bits, or the probability that a bit is 1; NaN where there is no target.
+        mask: as in `cross_entropy`.
 
     Shapes:
-        both `(…, B, S, bits)` -> `(…)`: a scalar, or `(N,)` with a task axis; 0 for a task without
-        targets.
+        logits and targets `(…, B, S, bits)`, mask `(…, B)` -> `(…)`: a scalar, or `(N,)` with a
+        task axis; 0 for a task without targets.
 
     Raises:
-        ShapeError: logits and targets differ in shape, or have fewer than three axes.
+        ShapeError: logits and targets differ in shape, or have fewer than three axes; or the mask
+            does not have their shape without the last two axes.
+        ArgumentTypeError: the mask is not a bool tensor.
 
     Example:
         >>> bits = torch.tensor([1.0, 0.0, float("nan")]).reshape(1, 3, 1)
@@ -128,6 +131,9 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
             f"{tuple(logits.shape)} and {tuple(targets.shape)}; reshape one of them"
         )
     known = ~targets.isnan()
+    if mask is not None:
+        check_mask("binary_cross_entropy", mask, targets.shape[:-2])
+        known = known & mask[..., None, None]
     losses = F.binary_cross_entropy_with_logits(
         torch.where(known, logits, 0.0),
         torch.where(known, targets, 0.0).to(logits.dtype),

@@ -13,8 +13,9 @@ from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentTypeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error
-
-Loss = Callable[..., Tensor]
+from l2l_rnn.functional.losses import check_mask
+from l2l_rnn.training.per_task import Loss, per_task
+from l2l_rnn.training.support import check_filled, check_padding
 
 
 def adapted(
@@ -44,8 +45,9 @@ def adapted(
         steps: gradient steps, or writes of a `MemoryLearner`. None takes the learner's own number:
             the steps of `MAMLPlusPlus` or of learned learning rates, 3 writes, or 1. `ProtoNet`
             ignores it.
-        loss: the loss of outputs and targets, `(N,)` or a scalar; None uses the cross-entropy for
-            integer targets and the mean squared error for others.
+        loss: the loss of outputs and targets, `(N,)`, or a scalar for one task as torch's losses;
+            None uses the cross-entropy for integer targets and the mean squared error for others.
+            Rows of padding do not enter it, whether or not it takes a `mask`.
         mask: True where a row of x is an example, and False where it is padding; None if all are.
         after_step: called with the number of the step, from 1, and the learner, after each one.
         clone: options of the learner's `clone`, such as `first_order`.
@@ -55,7 +57,9 @@ def adapted(
 
     Raises:
         ArgumentTypeError: the learner has neither `adapt` nor `write`.
-        ArgumentError: `steps` is not a positive integer.
+        ArgumentError: `steps` is not a positive integer; or rows of padding would change the
+            statistics of a `BatchNorm` layer.
+        DataError: a support set is empty.
         AdaptationError, ShapeError: as in the learner's `adapt` and `write`.
 
     Example:
@@ -70,8 +74,22 @@ def adapted(
             f"{type(learner).__name__}; wrap the model in one, such as algorithms.MAML"
         )
     steps = own_steps(learner) if steps is None else check_int("adapted", "steps", steps)
-    if loss is None:
-        loss = default_loss(y)
+    if tasks is None:
+        if mask is not None:
+            check_mask("adapted", mask, y.shape[:1])
+            x, y, mask = x[mask], y[mask], None
+        check_filled("adapted", "support", x.unsqueeze(0), None)
+    else:
+        check_filled("adapted", "support", x, mask)
+    each = per_task(default_loss(y) if loss is None else loss, "adapted", "loss")
+    if tasks is not None and not isinstance(learner, MAML | ProtoNet | MemoryLearner):
+        copies = [
+            adapted(learner, x[n], y[n], steps=steps, loss=each, mask=_nth(mask, n), **clone)
+            for n in range(tasks)
+        ]
+        return EachTask(copies)
+    check_padding("adapted", learner, mask)
+    compute: Loss = each.alone if tasks is None else each
     masks: dict[str, Any] = {} if mask is None else {"mask": mask}
     if isinstance(learner, (ProtoNet, MemoryLearner)):
         copy: Any = learner.clone(tasks=tasks, **clone)
@@ -86,20 +104,14 @@ def adapted(
                 if learner.lr is None:
                     copy.write(encoded, y, 1, **masks)
                 else:
-                    copy.adapt(loss(copy(x), y, **masks), **masks)
+                    copy.adapt(compute(copy(x), y, **masks), **masks)
                 _report(after_step, step, copy)
         return copy
-    if tasks is not None and not isinstance(learner, MAML):
-        each = [
-            adapted(learner, x[n], y[n], steps=steps, loss=loss, mask=_nth(mask, n), **clone)
-            for n in range(tasks)
-        ]
-        return EachTask(each)
     copy = learner.clone(**({} if tasks is None else {"tasks": tasks}), **clone)
     if isinstance(learner, ProtoMAML):
         copy.write(x, y, **masks)
     for step in range(1, steps + 1):
-        copy.adapt(loss(copy(x), y, **masks))
+        copy.adapt(compute(copy(x), y, **masks))
         _report(after_step, step, copy)
     return copy
 

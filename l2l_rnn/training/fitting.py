@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from l2l_rnn.training.checkpoints import Checkpoints, RandomStates, SafeCheckpoi
 from l2l_rnn.training.checkpoints.container import verify_checkpoint
 from l2l_rnn.training.meta_learning import MetaLearning
 from l2l_rnn.training.requeue import RequeueBetweenBatches
+from l2l_rnn.training.task_data import TaskData
 
 require("pytorch_lightning", extra="training", purpose="l2l_rnn.training.fit")
 
@@ -27,6 +30,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException  # noqa: E40
 # What meta-learning needs from a Trainer. TaskData shares out tasks itself, and learners adapt in
 # validation, which needs gradients.
 _OPTIONS = {"use_distributed_sampler": False, "inference_mode": False}
+
+
+_LIGHTNING_MESSAGES = logging.getLogger("pytorch_lightning.utilities.rank_zero")
 
 
 def make_trainer(
@@ -52,7 +58,8 @@ def make_trainer(
         callbacks: more callbacks.
         plugins: more plugins.
         options: options of Lightning's `Trainer`, such as `max_steps=1000`, `max_time="00:08:00"`,
-            `devices=2`, `precision="bf16-mixed"` and `gradient_clip_val=1.0`.
+            `devices=2`, `precision="bf16-mixed"` and `gradient_clip_val=1.0`. Here,
+            `enable_progress_bar` is True only in a terminal, and `log_every_n_steps` is 10.
 
     Raises:
         ArgumentError: an option is one that meta-learning sets.
@@ -69,6 +76,9 @@ def make_trainer(
             )
     if monitor == "val_loss" and options.get("limit_val_batches") == 0:
         monitor = None  # the default, but nothing is validated
+    options.setdefault("enable_progress_bar", sys.stderr.isatty())  # a bar would fill a log file
+    options.setdefault("log_every_n_steps", 10)
+    _LIGHTNING_MESSAGES.addFilter(_is_no_tip)
     own: list[pl.Callback] = [RequeueBetweenBatches()]
     # Without it, a path that is given to Trainer.fit would be unpickled.
     has_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
@@ -89,6 +99,11 @@ def make_trainer(
         own.append(checkpoints)
         options.setdefault("default_root_dir", folder)
     return pl.Trainer(callbacks=[*callbacks, *own], plugins=[*plugins, *io], **options)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    """Tell whether a message is no advertisement of another package."""
+    return "Tip: For seamless" not in record.getMessage()
 
 
 def fit(
@@ -141,6 +156,10 @@ def fit(
     """
     if not isinstance(module, pl.LightningModule):
         module = MetaLearning(module)
+    if isinstance(data, TaskData) and data.tasksets["validation"] is None:
+        options["limit_val_batches"] = 0
+    if options.get("limit_val_batches") == 0:
+        options.setdefault("monitor", None)
     trainer = make_trainer(folder, **options)
     path = None
     if folder is not None and resume:

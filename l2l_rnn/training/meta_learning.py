@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from l2l_rnn.algorithms import MAMLPlusPlus
 from l2l_rnn.algorithms.saving import usable
 from l2l_rnn.data import TaskBatch
-from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import AdaptationError, ArgumentError
 from l2l_rnn.optional import require
-from l2l_rnn.training.adaptation import Loss
 from l2l_rnn.training.distributed import check_world_size, sum_over_ranks
 from l2l_rnn.training.learning.gradients import MetaGradients, Slices, loss_with_gradients
 from l2l_rnn.training.learning.non_finite import (
@@ -24,7 +23,7 @@ from l2l_rnn.training.learning.non_finite import (
     non_finite_suppressed,
     restore_buffers,
 )
-from l2l_rnn.training.learning.objective import PerTask, query_losses
+from l2l_rnn.training.learning.objective import as_batch, query_losses
 from l2l_rnn.training.learning.saved_settings import SavedSettings
 from l2l_rnn.training.learning.settings import (
     MakeOptimizer,
@@ -34,6 +33,7 @@ from l2l_rnn.training.learning.settings import (
     made_optimizer,
     made_scheduler,
 )
+from l2l_rnn.training.per_task import Loss, PerTask
 
 lightning: Any = require(
     "pytorch_lightning", extra="training", purpose="l2l_rnn.training.MetaLearning"
@@ -137,8 +137,8 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
         )
         self.learner = learner
         self.loss, self.score = loss, score
-        self._loss = None if loss is None else PerTask(loss, "loss")
-        self._score = None if score is None else PerTask(score, "score")
+        self._loss = None if loss is None else PerTask(loss, "MetaLearning", "loss")
+        self._score = None if score is None else PerTask(score, "MetaLearning", "score")
         self.steps = steps
         self.test_steps = steps if test_steps is None else test_steps
         self.optimizer, self.scheduler = optimizer, scheduler
@@ -177,7 +177,7 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor:
         """Compute the mean loss of a batch, whose `backward()` gives the gradient."""
-        batch = _as_batch(batch)
+        batch = as_batch(batch)
         parameters = [p for p in self.parameters() if p.requires_grad]
         buffers = copied_buffers(self)
         found = None
@@ -257,7 +257,7 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
     def _evaluate(self, prefix: str, batch: TaskBatch) -> None:
         # Lightning disables gradients here, by default with inference_mode.
         with torch.inference_mode(False), torch.enable_grad():
-            batch = _as_batch(batch)._map(usable)
+            batch = as_batch(batch)._map(usable)
             found = None
             with non_finite_suppressed():
                 found = self.slices.run(batch, self.batch_loss)
@@ -305,14 +305,3 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
     def _log(self, values: dict[str, Any], tasks: int, **options: Any) -> None:
         if self._trainer is not None:
             self.log_dict(values, batch_size=tasks, prog_bar=True, **options)
-
-
-def _as_batch(batch: Any) -> TaskBatch:
-    if isinstance(batch, TaskBatch):
-        return batch
-    if isinstance(batch, tuple | list) and len(batch) == 4:
-        return TaskBatch(*batch)
-    raise ArgumentTypeError(
-        f"MetaLearning: a batch must be a TaskBatch, got {type(batch).__name__}; load tasks with "
-        "TaskData or data.TaskLoader"
-    )

@@ -53,7 +53,8 @@ class Pretrained(
         inputs: a `TextInputs` or `SeriesInputs` that turns raw inputs into tensors; None if the
             learner is called with tensors only.
         classes: names of the classes that the learner was trained on.
-        steps: number of adaptation steps, as in `adapted`; None for the learner's own.
+        steps: number of adaptation steps, as in `adapted`; None for the learner's own. A `ProtoNet`
+            takes none, and ignores it.
         loss: name of the loss for adaptation, `"cross_entropy"`, `"mean_squared_error"` or
             `"binary_cross_entropy"`; None chooses by the type of the targets.
         settings: other values to keep, as JSON.

@@ -134,7 +134,8 @@ def load_users(base: Any, users: Iterable[bytes]) -> Any:
     Raises:
         ArgumentTypeError, DataError: as in `load_user`.
         ArgumentError: as in `load_user`; also if there is no user, or a state holds several tasks.
-        ShapeError: the states have different shapes, and the learner is not a `ProtoNet`.
+        ShapeError: the states have different shapes, and the learner is not a `ProtoNet`. Users of
+            a `ProtoMAML` must have the same number of classes.
 
     Example:
         >>> from l2l_rnn.algorithms import ProtoNet

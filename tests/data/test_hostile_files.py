@@ -330,8 +330,8 @@ HUGE = '{"format": ' + "9" * 100_000 + "}"
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (NESTED, "recursion"),
-        ('{"a":' * 100_000, "recursion"),
+        (NESTED, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
         (HUGE, "beyond 64 bits"),
         ('{"a": 9223372036854775808}', "beyond 64 bits"),
         ('{"a": 1e400}', "not finite"),

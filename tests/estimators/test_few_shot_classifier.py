@@ -320,6 +320,24 @@ def test_clone_shares_the_model_and_nothing_else():
         twin.predict(["abc"])
 
 
+def test_a_protonet_ignores_steps():
+    expected = fitted("prior").predict_proba(["abc"])
+    np.testing.assert_array_equal(fitted("prior", steps=7).predict_proba(["abc"]), expected)
+
+
+@pytest.mark.parametrize("name", ["model", "inputs", "steps"])
+def test_parameters_of_the_model_need_a_new_fit(name):
+    model = make_model("slots")
+    classifier = FewShotClassifier(model.learner, inputs=model.inputs).fit(*texts())
+    other = {"model": make_learner("slots"), "inputs": make_model("slots").inputs, "steps": 3}
+    expected = classifier.predict_proba(["abc"])
+    classifier.set_params(**{name: other[name]})
+    with pytest.raises(ArgumentError, match=f"{name} must be the one .*call fit again"):
+        classifier.partial_fit(["abc"], ["ann"])
+    np.testing.assert_array_equal(classifier.predict_proba(["abc"]), expected)
+    assert classifier.fit(*texts()).partial_fit(["abc"], ["ann"]).counts_.sum() == 13
+
+
 def test_search_and_cross_validation():
     X, y = texts(each=8)
     search = GridSearchCV(FewShotClassifier(make_model("slots")), {"steps": [1, 3]}, cv=2)
@@ -361,8 +379,10 @@ def test_pipelines():
         (["abc", "efg"], None, ArgumentError, "target y is None"),
         (["abc", "efg"], ["ann", 3], ArgumentTypeError, "all str, all int"),
         (["abc", "efg"], [0.5, 0.25], ValueError, "continuous"),
-        (["abc", "efg"], [0.0, np.nan], ValueError, "NaN"),
-        (["abc", "efg"], ["ann", None], ArgumentTypeError, "NoneType"),
+        (["abc", "efg"], [0.0, np.nan], DataError, "row 1 of y must hold a class name, got nan"),
+        (["abc", "efg"], ["ann", None], DataError, "row 1 of y must hold .* got None .*drop the"),
+        (["abc", "efg"], "es", ArgumentTypeError, r"y must be a list .* got str; .*\['es'\]"),
+        ({"abc", "efg"}, ["ann", "bob"], ArgumentTypeError, r"got set, which .* sorted\(X\)"),
         (None, ["ann"], ArgumentTypeError, "NoneType"),
         (3, ["ann"], ArgumentTypeError, "got int"),
         ((text for text in ["abc", "efg"]), ["ann", "bob"], ArgumentTypeError, r"list\(X\)"),

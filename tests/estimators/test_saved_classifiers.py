@@ -9,8 +9,9 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+import torch
 
-from l2l_rnn.errors import DataError, L2LRNNError
+from l2l_rnn.errors import ArgumentError, DataError, L2LRNNError
 from l2l_rnn.estimators import FewShotClassifier
 from tests.estimators.models import (
     LEARNERS,
@@ -44,6 +45,18 @@ def check_same(one, other, queries, more, labels):
     for classifier in (one, other):
         classifier.partial_fit(more, labels)
     np.testing.assert_array_equal(one.predict_proba(queries), other.predict_proba(queries))
+
+
+def test_folders_of_models_and_of_classifiers_are_told_apart(tmp_path):
+    model = make_model("protonet")
+    model.save_pretrained(tmp_path / "model")
+    with pytest.raises(DataError, match=r"got a model .* use FewShotClassifier.from_pretrained"):
+        FewShotClassifier.load(tmp_path / "model")
+    FewShotClassifier(model).fit(["a", "b"], [0, 1]).save(tmp_path / "classifier")
+    with pytest.raises(DataError, match=r"a classifier .* use FewShotClassifier.load"):
+        FewShotClassifier.from_pretrained(tmp_path / "classifier")
+    with pytest.raises(DataError, match=r"classifier\.json"):
+        FewShotClassifier.load(tmp_path)
 
 
 @kinds
@@ -184,3 +197,57 @@ def test_nothing_is_unpickled(tmp_path):
     path.write_bytes(pickle.dumps(TorchClassifier()))
     with pytest.raises(DataError):
         FewShotClassifier.load(tmp_path)
+
+
+def trained_on(learner):
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter.add_(0.1)
+
+
+@pytest.mark.parametrize("kind", ["prior", "slots", "maml"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_learner_in_training_mode_may_be_trained_on(kind, whole, tmp_path):
+    model = make_model(kind)
+    model.learner.train()
+    options = {"model": model} if whole else {"model": model.learner, "inputs": model.inputs}
+    classifier = FewShotClassifier(**options).fit(*texts())
+    expected = classifier.predict_proba(["abcd", "efgh"])
+    trained_on(model.learner)
+    classifier.save(tmp_path)
+    loaded = (FewShotClassifier.load(tmp_path), pickle.loads(pickle.dumps(classifier)))
+    for one in (classifier, *loaded):
+        np.testing.assert_array_equal(one.predict_proba(["abcd", "efgh"]), expected)
+    for one in (classifier, *loaded):
+        assert one.partial_fit(["aaaa"], ["ann"]).counts_.sum() == 13
+
+
+@pytest.mark.parametrize("kind", ["prior", "slots", "maml"])
+def test_a_learner_in_evaluation_mode_must_not_be_trained_on(kind, tmp_path):
+    model = make_model(kind)
+    classifier = FewShotClassifier(model).fit(*texts())
+    calls = (
+        lambda: classifier.predict(["abcd"]),
+        lambda: classifier.partial_fit(["abcd"], ["ann"]),
+        lambda: classifier.explain(["abcd"]),
+        lambda: classifier.save(tmp_path / "saved"),
+        lambda: pickle.dumps(classifier),
+    )
+    model.learner.train()
+    for call in calls:
+        with pytest.raises(ArgumentError, match=r"evaluation mode.*call eval\(\)"):
+            call()
+    trained_on(model.learner.eval())
+    for call in calls:
+        with pytest.raises(ArgumentError, match=r"weights.*call fit again"):
+            call()
+    assert not (tmp_path / "saved").exists()
+    assert classifier.fit(*texts()).predict(["abcd"]).shape == (1,)
+
+
+def test_a_learner_with_the_same_weights_again_is_unchanged():
+    model = make_model("prior")
+    classifier = FewShotClassifier(model).fit(*texts())
+    expected = classifier.predict_proba(["abcd"])
+    model.learner.load_state_dict(copy.deepcopy(model.learner.state_dict()))
+    np.testing.assert_array_equal(classifier.predict_proba(["abcd"]), expected)

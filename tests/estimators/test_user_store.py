@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from l2l_rnn.errors import (
     ArgumentError,
@@ -377,3 +378,80 @@ def test_a_store_used_after_a_fork(tmp_path):
     assert os.waitpid(child, 0)[1] == 0
     store.partial_fit("b", *texts(seed=2))
     assert store.users() == ["a", "b", "child"]
+
+
+def test_classes_must_hold_those_of_the_examples(tmp_path):
+    store = UserStore(tmp_path / "users.db", make_model("prior"))
+    with pytest.raises(
+        ArgumentError, match=r"^UserStore.partial_fit: user 'a': classes must have .* 'ann'"
+    ):
+        store.partial_fit("a", *texts(), classes=["q"])
+    assert store.users() == []
+    store.partial_fit("a", *texts(), classes=["ann", "bob", "cid", "q"])
+    assert store.classifier("a").counts_.tolist() == [4, 4, 4, 0]
+
+
+def test_errors_begin_with_the_call(tmp_path):
+    store = UserStore(tmp_path / "users.db", make_model("prior"))
+    store.partial_fit("a", *texts())
+    for name in ("predict", "predict_proba", "explain"):
+        call = getattr(store, name)
+        with pytest.raises(UnknownNameError, match=f"^UserStore.{name}: unknown user"):
+            call("b", ["abc"])
+        with pytest.raises(L2LRNNError, match=f"^UserStore.{name}: "):
+            call("a", 3)
+    store.partial_fit("one", ["abc"], ["ann"])
+    with pytest.raises(ArgumentError, match=r"^UserStore.predict: at least two classes"):
+        store.predict("one", ["abc"])
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "match"),
+    [
+        ("predict_many", ["ann"], r"queries must be a dict by user, got list; pass \{user: X\}"),
+        ("partial_fit_many", [("ann", 1)], "examples must be a dict by user, got list"),
+        ("partial_fit_many", {"ann": ["abc"]}, r"user 'ann' must be a pair \(X, y\), got list"),
+        ("partial_fit_many", {"ann": "ab"}, r"user 'ann' must be a pair \(X, y\), got str"),
+    ],
+)
+def test_calls_for_many_users_take_dicts(tmp_path, call, given, match):
+    store = UserStore(tmp_path / "users.db", make_model("prior"))
+    with pytest.raises(ArgumentTypeError, match=f"^UserStore.{call}: .*{match}"):
+        getattr(store, call)(given)
+
+
+def test_a_store_belongs_to_its_steps_and_loss(tmp_path):
+    options = {"keep_examples": True}
+    path = tmp_path / "maml.db"
+    UserStore(path, make_model("maml"), steps=2, **options).close()
+    UserStore(path, make_model("maml", steps=2, loss="cross_entropy"), **options).close()
+    for model, what in {
+        make_model("maml"): "steps: '2', '1'",
+        make_model("maml", steps=2, loss="mean_squared_error"): "loss: ",
+    }.items():
+        with pytest.raises(ArgumentError, match=f"another model .*{what}"):
+            UserStore(path, model, **options)
+    path = tmp_path / "slots.db"
+    UserStore(path, make_model("slots")).close()
+    with pytest.raises(ArgumentError, match=r"another model .*steps"):
+        UserStore(path, make_model("slots"), steps=7)
+    path = tmp_path / "prior.db"  # class means depend on neither
+    UserStore(path, make_model("prior")).close()
+    UserStore(path, make_model("prior"), steps=7).close()
+
+
+def test_a_model_of_a_store_must_not_be_trained_on(tmp_path):
+    model = make_model("prior")
+    store = UserStore(tmp_path / "users.db", model)
+    store.partial_fit("a", *texts())
+    with torch.no_grad():
+        next(model.learner.parameters()).add_(0.1)
+    calls = (
+        lambda: store.predict("a", ["abc"]),
+        lambda: store.predict_many({"a": ["abc"]}),
+        lambda: store.partial_fit("b", *texts()),
+    )
+    for call in calls:
+        with pytest.raises(ArgumentError, match=r"^UserStore.*must have the weights"):
+            call()
+    assert store.users() == ["a"]

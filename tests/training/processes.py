@@ -1,10 +1,12 @@
 """Trainings that `test_distributed` runs in one process and in two.
 
-`python -m torch.distributed.run --nproc-per-node=2 tests/training/processes.py OUT.json`
+`python -m torch.distributed.run --nproc-per-node=2 tests/training/processes.py OUT.json [FOLDER]`
 """
 
 import functools
 import json
+import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 
 from l2l_rnn.errors import L2LRNNError
 from l2l_rnn.tasksets import get_tasksets
-from l2l_rnn.training import MetaLearning, TaskData
+from l2l_rnn.training import MetaLearning, TaskData, fit
 
 if __name__ == "__main__":  # the folder of this file is on the path then, and `tests` may not be
     from cases import LEARNERS, QUIET, WAYS
@@ -84,11 +86,38 @@ def poisoned(tasksets, *, skip, **options):
     return [module.skipped_steps, trainer.global_step, weights.tolist()]
 
 
-def main(out):
+class LoseRank(pl.Callback):
+    """Kills one of two processes in the middle of the second epoch, once."""
+
+    def on_train_batch_end(self, trainer, *_):
+        first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
+        if first and trainer.global_step == 7 and trainer.global_rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def survive(tasksets, folder=None, **options):
+    """Train with a checkpoint at each step, and return the weights."""
+    torch.manual_seed(0)
+    module = MetaLearning(LEARNERS["MAML"](tasksets.vocab_size).double())
+    data = TaskData(tasksets, tasks=5, shots=2, batches_per_epoch=5, validation_tasks=4)
+    callbacks = [] if folder is None else [LoseRank()]
+    options |= {"max_steps": 12, "every_n_steps": 1, "load_best": False, "precision": "64-true"}
+    for name in ("accelerator", "logger", "enable_progress_bar", "enable_model_summary"):
+        options[name] = QUIET[name]
+    fit(module, data, folder=folder, callbacks=callbacks, **options)
+    return torch.cat([p.detach().flatten() for p in module.learner.parameters()]).tolist()
+
+
+def main(out, folder=None):
     warnings.simplefilter("ignore")
     sizes = {f"{split}_{n}": k for split in ("train", "test") for n, k in SIZES.items()}
     tasksets = get_tasksets("languages", **sizes)
     options = {"strategy": "ddp", "devices": 2}
+    if folder is not None:
+        found = {"weights": survive(tasksets, folder, **options)}
+        found["restarts"] = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+        Path(f"{out}.{torch.distributed.get_rank()}").write_text(json.dumps(found))
+        return
     found = {name: train(name, tasksets, **options) for name in RUNS}
     found["skipped"] = poisoned(tasksets, skip=True, **options)
     found["error"] = poisoned(tasksets, skip=False, **options)
@@ -106,4 +135,4 @@ def main(out):
 SIZES = {"ways": WAYS, "samples": 4}
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

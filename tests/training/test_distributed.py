@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,28 +12,31 @@ import torch
 
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.training.distributed import check_world_size, launched_processes, sum_over_ranks
-from tests.training.processes import RUNS, STEPS, poisoned, train
+from tests.training.processes import RUNS, STEPS, poisoned, survive, train
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory):
-    """What two processes return, by rank."""
-    out = tmp_path_factory.mktemp("processes") / "found.json"
-    script = ["tests/training/processes.py", str(out)]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+def run_two(out, *arguments, launcher):
+    """Run two processes, and return what they write, by rank."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *launcher]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [*launcher, *script],
+        [*command, "tests/training/processes.py", str(out), *map(str, arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr[-4000:]
     return [json.loads(Path(f"{out}.{rank}").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    out = tmp_path_factory.mktemp("processes") / "found.json"
+    return run_two(out, launcher=["--standalone"])
 
 
 @pytest.mark.slow
@@ -68,6 +72,20 @@ def test_the_error_on_all_ranks_names_the_task(processes):
 def test_processes_that_train_alone_are_refused(processes):
     for found in processes:
         assert "2 processes that torchrun started, got 1" in found["world size"]
+
+
+@pytest.mark.slow
+def test_a_lost_process_is_restarted_from_the_last_checkpoint(tasksets, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    # The rendezvous c10d of torch 2.3, also that of --standalone, does not restart.
+    launcher = ["--max-restarts=2", f"--master-port={port}"]
+    found = run_two(tmp_path / "found.json", tmp_path / "run", launcher=launcher)
+    expected = torch.tensor(survive(tasksets))
+    for rank in found:
+        assert rank["restarts"] == 1
+        torch.testing.assert_close(torch.tensor(rank["weights"]), expected, rtol=1e-6, atol=1e-6)
 
 
 class Trainer:

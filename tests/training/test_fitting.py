@@ -131,6 +131,16 @@ def test_a_checkpoint_evaluates_another_training_of_the_same_learner(
         )
 
 
+def test_without_validation_the_last_weights_stay(make_learner, tasksets, tmp_path):
+    options = {"max_steps": 3, **QUIET}
+    data = TaskData(tasksets.train, tasks=4, shots=2, batches_per_epoch=3)
+    fit(make_learner(), data, folder=tmp_path / "none", **options)
+    off = {"folder": tmp_path / "off", "limit_val_batches": 0}
+    fit(make_learner(), task_data(tasksets), **off, **options)
+    for name in ("none", "off"):
+        assert [path.name for path in (tmp_path / name).glob("*.ckpt")] == ["last.ckpt"]
+
+
 def test_learners_are_trained_with_defaults(make_learner, tasksets):
     learner = make_learner("ProtoNet")
     before = {name: value.clone() for name, value in learner.state_dict().items()}
@@ -167,19 +177,18 @@ JOB = """
     from l2l_rnn.tasksets import get_tasksets
     from l2l_rnn.training import MetaLearning, TaskData, fit
 
-    folder, steps = sys.argv[1], int(sys.argv[2])
     torch.manual_seed(0)
     sizes = {f"{s}_{n}": k for s in ("train", "test") for n, k in {"ways": 3, "samples": 4}.items()}
     tasksets = get_tasksets("languages", **sizes)
     module = MetaLearning(LEARNERS["MAML"](tasksets.vocab_size))
     data = TaskData(tasksets, tasks=4, shots=2, batches_per_epoch=50, validation_tasks=4)
-    fit(module, data, folder=folder, max_steps=steps, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, load_best=False)
+    quiet = dict(logger=False, enable_progress_bar=False, enable_model_summary=False)
+    fit(module, data, folder=sys.argv[1], max_steps=1_000_000, load_best=False, **quiet)
 """
 
 
 @pytest.mark.slow
-def test_a_requeued_job_continues_exactly(make_learner, tasksets, tmp_path):
+def test_a_requeued_job_continues_exactly(tasksets, tmp_path, monkeypatch):
     script, tools = tmp_path / "job.py", tmp_path / "bin"
     script.write_text(textwrap.dedent(JOB))
     tools.mkdir()
@@ -188,16 +197,12 @@ def test_a_requeued_job_continues_exactly(make_learner, tasksets, tmp_path):
     control.chmod(control.stat().st_mode | stat.S_IXUSR)
     slurm = {"JOB_ID": "17", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
     slurm |= {"JOB_NAME": "train", "NTASKS_PER_NODE": "1", "JOB_NUM_NODES": "1", "NNODES": "1"}
-    environment = {
-        **os.environ,
-        **{f"SLURM_{name}": value for name, value in slurm.items()},
-        "PATH": f"{tools}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = {f"SLURM_{name}": value for name, value in slurm.items()}
+    environment |= {"PATH": f"{tools}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(ROOT)
     folder = tmp_path / "run"
     command = [sys.executable, str(script), str(folder)]
-    job = subprocess.Popen([*command, "1000000"], cwd=ROOT, env=environment)
+    job = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
     try:
         deadline = time.monotonic() + 200
         while not (folder / "last.ckpt").exists() and time.monotonic() < deadline:
@@ -211,12 +216,19 @@ def test_a_requeued_job_continues_exactly(make_learner, tasksets, tmp_path):
     assert (tmp_path / "requeued").read_text().split() == ["requeue", "17"]
     (saved,) = folder.glob("hpc_ckpt_*.ckpt")
     step = SafeCheckpointIO().load_checkpoint(saved)["global_step"]
-    subprocess.run([*command, str(step + 5)], cwd=ROOT, env=environment, check=True, timeout=200)
-    resumed = SafeCheckpointIO().load_checkpoint(folder / "last.ckpt")
-    torch.manual_seed(0)
-    module = MetaLearning(LEARNERS["MAML"](tasksets.vocab_size))
-    data = task_data(tasksets, batches_per_epoch=50)
-    fit(module, data, max_steps=step + 5, **QUIET)
-    found = {f"learner.{name}": value for name, value in weights_of(module).items()}
-    assert resumed["global_step"] == step + 5
-    assert_equal(found, resumed["state_dict"])
+
+    def module():
+        torch.manual_seed(0)
+        return MetaLearning(LEARNERS["MAML"](tasksets.vocab_size))
+
+    whole, resumed = module(), module()
+    sizes = {"batches_per_epoch": 50}
+    fit(whole, task_data(tasksets, **sizes), max_steps=step + 5, **QUIET)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    options = {"folder": folder, "max_steps": step + 5, "load_best": False, **QUIET}
+    trainer = fit(resumed, task_data(tasksets, **sizes), **options)
+    assert trainer.global_step == step + 5
+    assert_equal(weights_of(resumed), weights_of(whole))
+    steps = SafeCheckpointIO().load_checkpoint(folder / "previous.ckpt")["global_step"]
+    assert step - 50 < steps <= step + 5

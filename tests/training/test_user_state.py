@@ -315,7 +315,7 @@ def test_protomaml_users_with_other_classes_are_refused_together():
         learner.write(x, y, ways=ways)
         users.append(save_user(learner))
         assert torch.equal(load_user(base, users[-1])(x), learner(x))
-    with pytest.raises(ShapeError, match="one at a time"):
+    with pytest.raises(ShapeError, match="group users by their number of classes"):
         load_users(base, users)
 
 

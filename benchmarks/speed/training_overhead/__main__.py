@@ -14,7 +14,7 @@ from benchmarks.speed import timing, training_overhead
 from benchmarks.speed.training_overhead import memory, steps
 from benchmarks.speed.training_overhead.steps import Sizes
 
-FULL = (Sizes("maml", 16, 128, 3), Sizes("maml", 4, 16, 1), Sizes("memory", 16, 64, 3))
+FULL = (Sizes("maml", 16, 64, 2), Sizes("maml", 4, 16, 1), Sizes("memory", 16, 64, 3))
 QUICK = (Sizes("maml", 2, 4, 1), Sizes("memory", 2, 4, 1))
 MEMORY_STEPS = (200, 2000)
 # Largest overhead: milliseconds of any step, and a fraction of one of at least 100 ms; largest
@@ -46,10 +46,11 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"| {name} | {bare:.1f} | {absolute:.2f} | {100 * relative:.1f} % | {cpu:.2f} |"
         )
+    lines.append("")
     for row in result["memory"]:
         sizes = " and ".join(f"{value / 2**20:.0f} MiB" for value in row["bytes"])
         at = " and ".join(map(str, row["steps"]))
-        lines.append(f"{row['learner']}: {sizes} after {at} steps, {100 * growth(row):+.1f} %")
+        lines.append(f"- {row['learner']}: {sizes} after {at} steps, {100 * growth(row):+.1f} %")
     return "\n".join(lines)
 
 
@@ -85,8 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
             rows = [steps.measure(sizes, tasksets, options.repeats) for sizes in every]
     finally:
         torch.set_num_threads(before)
-    at = (2, 4) if options.quick else MEMORY_STEPS
-    grown = [memory.measure(name, at) for name in ("maml", "memory")]
+    at, learners = ((2, 4), ["maml"]) if options.quick else (MEMORY_STEPS, ["maml", "memory"])
+    grown = [memory.measure(name, at) for name in learners]
     result = {**timing.environment(), "rows": rows, "memory": grown}
     timing.write("training-overhead", options, result)
     print(table(result))

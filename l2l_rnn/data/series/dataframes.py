@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, UnknownNameError
 
 # Types that pandas infers for dates, times and durations. All of them sort by time.
@@ -93,14 +94,15 @@ def _nested(who: str, frame: Any) -> list[NDArray[Any]]:
         for channel, cell in zip(frame.columns, row, strict=True):
             if not _is_series(cell):
                 raise ArgumentTypeError(
-                    f"{who}: channel {channel!r} of case {case!r} must be a series of numbers, got "
-                    f"{type(cell).__name__}; fill every cell"
+                    f"{who}: channel {shown(channel)} of case {shown(case)} must be a series of "
+                    f"numbers, got {type(cell).__name__}; fill every cell"
                 )
             cells.append(np.asarray(cell))
             if len(cells[-1]) != len(cells[0]):
                 raise ShapeError(
-                    f"{who}: channel {channel!r} of case {case!r} must have {len(cells[0])} steps "
-                    f"like channel {frame.columns[0]!r}, got {len(cells[-1])}; resample one of them"
+                    f"{who}: channel {shown(channel)} of case {shown(case)} must have "
+                    f"{len(cells[0])} steps like channel {shown(frame.columns[0])}, got "
+                    f"{len(cells[-1])}; resample one of them"
                 )
         series.append(np.stack(cells, -1))
     return series
@@ -181,8 +183,8 @@ def _in_order(
     if same.any():
         row = int(order[np.flatnonzero(same)[0]])
         raise DataError(
-            f"{who}: each case must have one row per time, got two of case {ids[codes[row]]!r} for "
-            f"time {times[row]!s}; drop one"
+            f"{who}: each case must have one row per time, got two of case "
+            f"{shown(ids[codes[row]])} for time {times[row]!s}; drop one"
         )
     return order, np.unique(codes[order], return_index=True)[1]
 
@@ -201,8 +203,8 @@ def _times(who: str, times: Any) -> Any:
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
         raise ArgumentTypeError(
-            f"{who}: times must be numbers or dates, got {times[row]!r} among others; convert them "
-            "with pandas.to_datetime or pandas.to_numeric"
+            f"{who}: times must be numbers or dates, got {shown(times[row])} among others; convert "
+            "them with pandas.to_datetime or pandas.to_numeric"
         )
     return numbers
 
@@ -251,8 +253,8 @@ def _constant(who: str, what: str, values: list[Any], codes: NDArray[Any], ids: 
         both_missing = first != first and value != value  # NaN, which is reported later
         if first != value and not both_missing:
             raise DataError(
-                f"{who}: {what} must be constant within a case, got {first!r} and {value!r} in "
-                f"case {ids[code]!r}; give each case one value"
+                f"{who}: {what} must be constant within a case, got {shown(first)} and "
+                f"{shown(value)} in case {shown(ids[code])}; give each case one value"
             )
     return [found[code] for code in range(len(ids))]
 
@@ -271,6 +273,7 @@ def _by_case(who: str, what: str, given: Any, ids: list[Any]) -> Any:
     for case in ids:
         if case not in given:
             raise DataError(
-                f"{who}: {what} must have a label for every case, got none for {case!r}; add one"
+                f"{who}: {what} must have a label for every case, got none for {shown(case)}; add "
+                "one"
             )
     return [given[case] for case in ids]

@@ -10,7 +10,7 @@ import torch
 from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 
-from l2l_rnn.checks import check_int, check_number, check_tensor
+from l2l_rnn.checks import check_int, check_number, check_tensor, shown
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.padding import padded_steps
 from l2l_rnn.data.sampling import Grouping
@@ -97,7 +97,7 @@ class ForecastingDataset(GroupedDataset):
         for i, length in enumerate(step_lengths(steps).tolist()):
             if length < context + horizon:
                 raise DataError(
-                    f"{who}: series {i if names is None else names[i]!r} must have at "
+                    f"{who}: series {i if names is None else shown(names[i])} must have at "
                     f"least context + horizon = {context + horizon} steps, got {length}; drop it "
                     "or shorten the window"
                 )

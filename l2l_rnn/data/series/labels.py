@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from l2l_rnn.checks import shown
 from l2l_rnn.data.class_splits import some_names
 from l2l_rnn.errors import (
     ArgumentError,
@@ -62,8 +63,8 @@ def numbered_labels(
     for i, value in enumerate(values):
         if _is_missing(value):
             raise DataError(
-                f"{who}: {what} must label every case, got {value!r} for case {i}; label the case "
-                "or drop it"
+                f"{who}: {what} must label every case, got {shown(value)} for case {i}; label the "
+                "case or drop it"
             )
         kinds.setdefault(type(value).__name__, i)
     if len(kinds) > 1:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from l2l_rnn.checks import shown
 from l2l_rnn.data.text.pipelines import Pipeline
 from l2l_rnn.errors import DataError
 
@@ -96,7 +97,7 @@ def _raise_for_ids(
             if not whole or not 0 < i < above:
                 raise DataError(
                     f"from_hf: tokenizer must return ids from 1 to {above - 1} (0 is padding), "
-                    f"got {i!r} for row {row} of {where}; shift or convert them"
+                    f"got {shown(i)} for row {row} of {where}; shift or convert them"
                 )
         if len(ids) == 0:
             raise DataError(

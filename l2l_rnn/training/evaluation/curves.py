@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.training.adaptation import Loss
 from l2l_rnn.training.evaluation.evaluation import Evaluation
 from l2l_rnn.training.evaluation.metrics import Score
 from l2l_rnn.training.evaluation.runs import Run, check_learner
 from l2l_rnn.training.evaluation.scoring import Scorer
 from l2l_rnn.training.evaluation.tasks import EvaluationTasks
+from l2l_rnn.training.per_task import Loss
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,11 @@ def adaptation_curve(
     chosen = _numbers(who, "steps", steps, least=0)
     size = check_int(who, "tasks_at_once", tasks_at_once)
     check_learner(who, learner)
-    drawn = EvaluationTasks(who, taskset, shots, tasks, ways, queries, seed, imbalanced)
-    scorer = Scorer(who, drawn, score)
-    run = Run(who, learner, drawn, scorer, max(chosen[-1], 1), loss, size, device, chosen)
-    found, seconds = run.scores()
+    with outside_inference_mode():
+        drawn = EvaluationTasks(who, taskset, shots, tasks, ways, queries, seed, imbalanced)
+        scorer = Scorer(who, drawn, score)
+        run = Run(who, learner, drawn, scorer, max(chosen[-1], 1), loss, size, device, chosen)
+        found, seconds = run.scores()
     evaluations = [
         Evaluation(scores, seconds, drawn.fingerprint, {**run.settings, "steps": value})
         for value, scores in zip(chosen, found, strict=True)
@@ -174,11 +176,12 @@ def shots_curve(
     check_learner(who, learner)
     evaluations = []
     for value in chosen:
-        drawn = EvaluationTasks(
-            who, taskset, chosen[-1], tasks, ways, queries, seed, imbalanced, first_shots=value
-        )
-        run = Run(who, learner, drawn, Scorer(who, drawn, score), steps, loss, size, device)
-        found, seconds = run.scores()
+        with outside_inference_mode():
+            drawn = EvaluationTasks(
+                who, taskset, chosen[-1], tasks, ways, queries, seed, imbalanced, first_shots=value
+            )
+            run = Run(who, learner, drawn, Scorer(who, drawn, score), steps, loss, size, device)
+            found, seconds = run.scores()
         evaluations.append(Evaluation(found[0], seconds, drawn.fingerprint, run.settings))
     return Curve("shots", tuple(chosen), tuple(evaluations))
 

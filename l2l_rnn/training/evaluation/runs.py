@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError, ArgumentTypeError, ShapeError
-from l2l_rnn.training.adaptation import Loss, adapted, default_loss, own_steps
+from l2l_rnn.training.adaptation import adapted, default_loss, own_steps
 from l2l_rnn.training.evaluation.evaluation import Evaluation
 from l2l_rnn.training.evaluation.isolation import evaluating
 from l2l_rnn.training.evaluation.metrics import Score
-from l2l_rnn.training.evaluation.scoring import Scorer, by_task
+from l2l_rnn.training.evaluation.scoring import Scorer
 from l2l_rnn.training.evaluation.tasks import EvaluationTasks
+from l2l_rnn.training.learning.non_finite import is_non_finite, listed_reasons, reasons_of
+from l2l_rnn.training.per_task import Loss, PerTask
+from l2l_rnn.training.support import check_padding
 
 _WHO = "evaluate"
 
@@ -45,7 +50,7 @@ def evaluate(
     The learner stays as it is: its parameters, gradients and memory, its training mode, and the
     global random number generators. The clones are in evaluation mode, without dropout. They adapt
     with first-order gradients, which give the same adapted parameters as second-order ones and need
-    less memory. It may be called under `torch.no_grad()`.
+    less memory. It may be called under `torch.no_grad()` and `torch.inference_mode()`.
 
     The tasks depend on the task set, the shots, queries and ways, and on `seed`. They do not depend
     on `tasks_at_once`, and fewer tasks are the first ones of more.
@@ -66,11 +71,13 @@ def evaluate(
         imbalanced: whether classes with too few examples for the shots and queries take part with
             fewer; only for datasets.
         steps: gradient steps, or writes of a `MemoryLearner`; None takes the learner's own number.
-        loss: the loss of the support set; None uses the family's own, or as in `adapted`.
+        loss: the loss of the support set, as in `adapted`, such as one of torch's; None uses the
+            family's own, or as in `adapted`.
         score: the score or scores: `"accuracy"`, `"f1"` (macro), `"ece"` (expected calibration
             error), `"brier"`, `"nll"` (negative log-likelihood), `"mse"`, `"mae"`, or `"error"`,
-            that of a task family; or a function of outputs, targets and a mask (None if no row is
-            padding) that returns `(N,)`. None uses accuracy for classes, and otherwise the error
+            that of a task family; or a function of outputs and targets that returns `(N,)`, or a
+            scalar for one task as torch's losses, and may take a mask (None if no row is padding).
+            None uses accuracy for classes, and otherwise the error
             of the family or `"mse"`.
         seed: determines the tasks.
         tasks_at_once: tasks that are adapted to at once. Lower it to save memory.
@@ -96,10 +103,11 @@ def evaluate(
     """
     size = check_int(_WHO, "tasks_at_once", tasks_at_once)
     check_learner(_WHO, learner)
-    drawn = EvaluationTasks(_WHO, taskset, shots, tasks, ways, queries, seed, imbalanced)
-    scorer = Scorer(_WHO, drawn, score)
-    run = Run(_WHO, learner, drawn, scorer, steps, loss, size, device)
-    found, seconds = run.scores()
+    with outside_inference_mode():
+        drawn = EvaluationTasks(_WHO, taskset, shots, tasks, ways, queries, seed, imbalanced)
+        scorer = Scorer(_WHO, drawn, score)
+        run = Run(_WHO, learner, drawn, scorer, steps, loss, size, device)
+        found, seconds = run.scores()
     return Evaluation(found[0], seconds, drawn.fingerprint, run.settings)
 
 
@@ -140,12 +148,11 @@ class Run:
             device = first.device
         self.device, self.size = torch.device(device), size
         family = drawn.family
-        self.loss = loss
-        if loss is None:
+        chosen = loss
+        if chosen is None:
             own = family is not None and not scorer.classes
-            self.loss = (
-                by_task(family.loss) if own and family else default_loss(drawn.first.query_y)
-            )
+            chosen = family.loss if own and family else default_loss(drawn.first.query_y)
+        self.loss = PerTask(chosen, who, "loss")
         named = getattr(loss, "__name__", type(loss).__name__)
         self.settings: dict[str, Any] = {
             "learner": type(learner).__name__,
@@ -160,15 +167,14 @@ class Run:
         found: list[list[list[Tensor]]] = [[[] for _ in names] for _ in self.after]
         seconds, done = 0.0, 0
         with evaluating(self.learner, self.drawn.settings["seed"] or 0, self.device):
-            classes = self._probe(self.drawn.first.slice(0, 1).to(self.device))
+            first = self.drawn.first.slice(0, 1).to(self.device)
+            with self._blaming(first, 0):
+                classes = self._probe(first)
             for batch in self.drawn.batches(self.size, self.device):
                 self._check_labels(batch, classes)
                 start = self._clock()
-                try:
+                with self._blaming(batch, done):
                     outputs = self._outputs(batch)
-                except AdaptationError as error:
-                    error.add_note(f"{self.who}: task 0 here is task {done} of the evaluation")
-                    raise
                 seconds += self._clock() - start
                 for place, predicted in enumerate(outputs):
                     scores = self.scorer(self.who, predicted, batch, done)
@@ -181,9 +187,29 @@ class Run:
         ]
         return tables, seconds / done
 
+    @contextlib.contextmanager
+    def _blaming(self, batch: TaskBatch, first: int) -> Iterator[None]:
+        """Name the tasks of a batch in errors about values that are not finite."""
+
+        def losses(task: TaskBatch) -> tuple[Tensor, Tensor]:
+            self._outputs(task)  # raises the error of the learner
+            return torch.zeros(1), torch.zeros(1)
+
+        try:
+            yield
+        except ArgumentError as error:
+            if not is_non_finite(error):
+                raise
+            found = [f"task {first + n}: {why}" for n, why in reasons_of(batch, losses).items()]
+            raise AdaptationError(
+                f"{self.who}: adaptation to every task must be finite, got "
+                f"{listed_reasons(found)}; check the data, or lower the learning rates"
+            ) from error
+
     def _outputs(self, batch: TaskBatch) -> list[Tensor]:
         """Return the outputs for the queries after each number of steps."""
         x, y, queries, mask = batch.support_x, batch.support_y, batch.query_x, batch.support_mask
+        check_padding(self.who, self.learner, batch.query_mask)
         if isinstance(self.learner, (MAML, ProtoNet, MemoryLearner)):
             return self._outputs_of(x, y, queries, mask, len(batch))
         masks = [None] * len(batch) if mask is None else mask

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from l2l_rnn.algorithms.inner_loop.checks import listed
@@ -12,6 +11,8 @@ from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError, ShapeError
 from l2l_rnn.training.evaluation.metrics import METRICS, Score
 from l2l_rnn.training.evaluation.tasks import EvaluationTasks, check_tasks, has_classes
+from l2l_rnn.training.learning.non_finite import invalid_data
+from l2l_rnn.training.per_task import PerTask
 
 
 class Scorer:
@@ -37,9 +38,10 @@ class Scorer:
         self.functions: dict[str, Score] = {}
         for one in chosen:
             if callable(one):
-                self.functions[getattr(one, "__name__", type(one).__name__)] = one
+                name = getattr(one, "__name__", type(one).__name__)
+                self.functions[name] = PerTask(one, who, f"score {name!r}")
             elif one == "error" and family is not None:
-                self.functions[one] = by_task(family.error)
+                self.functions[one] = PerTask(family.error, who, "score 'error'")
             else:
                 metric = METRICS[one]
                 if metric.of_classes != self.classes:
@@ -61,7 +63,7 @@ class Scorer:
         """
         y, mask, found = batch.query_y, batch.query_mask, []
         bad = outputs.isnan().flatten(2).any(-1)
-        _check_finite(who, "outputs", (bad if mask is None else bad & mask).any(1), first)
+        _check_finite(who, "outputs", (bad if mask is None else bad & mask).any(1), first, batch)
         for name, function in self.functions.items():
             values = function(outputs, y, mask)
             if not isinstance(values, Tensor) or values.shape != (len(batch),):
@@ -70,31 +72,18 @@ class Scorer:
                     f"{who}: score {name!r} must return one value for each of {len(batch)} tasks, "
                     f"({len(batch)},), got {came}; take means over rows, not over tasks"
                 )
-            _check_finite(who, f"scores {name!r}", ~values.isfinite(), first)
+            _check_finite(who, f"scores {name!r}", ~values.isfinite(), first, batch)
             found.append(values.detach().double().cpu())
         return found
 
 
-def by_task(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Let a function of outputs and targets take a mask, one task at a time."""
-
-    def masked(outputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None:
-            return function(outputs, targets)
-        return torch.cat(
-            [
-                function(one[rows].unsqueeze(0), target[rows].unsqueeze(0))
-                for one, target, rows in zip(outputs, targets, mask, strict=True)
-            ]
-        )
-
-    return masked
-
-
-def _check_finite(who: str, what: str, bad: Tensor, first: int) -> None:
-    which = (first + bad.nonzero().flatten()).tolist()
+def _check_finite(who: str, what: str, bad: Tensor, first: int, batch: TaskBatch) -> None:
+    which = bad.nonzero().flatten().tolist()
     if which:
+        numbers = listed([first + n for n in which])
+        data = next(invalid_data(batch.slice(which[0], which[0] + 1)), None)
+        entry = "" if data is None else f" ({data} in task {first + which[0]})"
         raise AdaptationError(
-            f"{who}: the {what} of task {listed(which)} are NaN or infinite; lower lr, take fewer "
+            f"{who}: the {what} of task {numbers} are NaN or infinite{entry}; lower lr, take fewer "
             "steps, or check the inputs"
         )

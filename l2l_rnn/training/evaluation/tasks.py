@@ -12,12 +12,14 @@ import torch
 from learn2learn.data import Taskset
 from torch import Generator, Tensor
 
+from l2l_rnn.algorithms.saving import usable
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import SourceTaskset, TaskBatch, TaskLoader, TaskSource
 from l2l_rnn.data.loading.sizes import Count
 from l2l_rnn.data.loading.varied import draw_of
 from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.task_family import TaskFamily
+from l2l_rnn.training.support import check_filled
 
 # Tasks drawn at once. What is drawn depends on this number, so it is always the same.
 _BLOCK = 20
@@ -61,7 +63,7 @@ class EvaluationTasks:
         if isinstance(batches, Sequence) and batches and isinstance(batches[0], TaskBatch):
             _check_none(who, "task batches", given)
             self.count = min(self.count, sum(map(len, batches)))
-            blocks: Iterator[TaskBatch] = iter(batches)
+            blocks: Iterator[TaskBatch] = (one._map(usable) for one in batches)
             self.settings |= {"taskset": "task batches", "seed": None}
         elif isinstance(taskset, TaskLoader):
             _check_none(who, "a TaskLoader", given)
@@ -218,21 +220,7 @@ def check_tasks(who: str, batch: TaskBatch, classes: bool) -> None:
         DataError: a support or query set is empty, or all tasks have a single class.
     """
     for side in ("support", "query"):
-        rows: Tensor = getattr(batch, f"{side}_x")
-        mask: Tensor | None = getattr(batch, f"{side}_mask")
-        empty = (
-            list(range(len(batch)))
-            if rows.shape[1] == 0
-            else []
-            if mask is None
-            else (~mask.any(1)).nonzero().flatten().tolist()
-        )
-        if empty:
-            raise DataError(
-                f"{who}: each task must have a {side} set, got an empty one in task "
-                f"{', '.join(map(str, empty[:3]))}{', …' if empty[3:] else ''}; draw at least one "
-                "example of each class"
-            )
+        check_filled(who, side, getattr(batch, f"{side}_x"), getattr(batch, f"{side}_mask"))
     if classes:
         labels = batch.query_y
         if batch.query_mask is not None:

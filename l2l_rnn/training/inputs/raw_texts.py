@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 
 # Unicode's categories of characters without content: separators, punctuation, control characters.
@@ -41,7 +42,7 @@ def raw_texts(who: str, raw: Any) -> list[str]:
             continue
         if _is_missing(value):
             raise DataError(
-                f"{who}: row {row} must hold a text, got {value!r}; drop the row or fill it in"
+                f"{who}: row {row} must hold a text, got {shown(value)}; drop the row or fill it in"
             )
         if isinstance(value, (bytes, bytearray)):
             raise ArgumentTypeError(

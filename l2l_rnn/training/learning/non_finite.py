@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from l2l_rnn.data import TaskBatch
-from l2l_rnn.errors import AdaptationError
+from l2l_rnn.errors import ArgumentError
 from l2l_rnn.training.learning.gradients import BatchLoss, Slices
 
 # In messages of the learners about the values of losses, gradients and memories.
@@ -33,29 +33,38 @@ def blamed_tasks(
         parameters: parameters whose gradients are checked too; none checks the losses alone.
         name: names a task of the batch by its index.
     """
-    reasons = _reasons(batch, batch_loss, parameters)
+    reasons = reasons_of(batch, batch_loss, parameters)
     found = [f"{name(n)}: {why}" for n, why in reasons.items()]
     if distributed.is_available() and distributed.is_initialized():
         every: list[list[str]] = [[] for _ in range(distributed.get_world_size())]
         distributed.all_gather_object(every, found)
         found = [text for part in every for text in part]
+    return listed_reasons(found), list(reasons)
+
+
+def listed_reasons(found: list[str]) -> str:
+    """Join the reasons of the first tasks for a message."""
     shown = [*found[:3], f"{len(found) - 3} more"] if len(found) > 3 else found
-    text = "; ".join(shown) or "tasks that are when they are computed one at a time"
-    return text, list(reasons)
+    return "; ".join(shown) or "tasks that are when they are computed one at a time"
 
 
 @contextmanager
 def non_finite_suppressed() -> Iterator[None]:
-    """Suppress errors of learners about values that are not finite, but no others."""
+    """Suppress errors of learners and models about values that are not finite, but no others."""
     try:
         yield
-    except AdaptationError as error:
-        if not _NOT_FINITE.search(str(error)):
+    except ArgumentError as error:
+        if not is_non_finite(error):
             raise
 
 
-def _reasons(
-    batch: TaskBatch, batch_loss: BatchLoss, parameters: Sequence[Tensor]
+def is_non_finite(error: ArgumentError) -> bool:
+    """Tell whether an error of a learner or model is about values that are not finite."""
+    return _NOT_FINITE.search(str(error)) is not None
+
+
+def reasons_of(
+    batch: TaskBatch, batch_loss: BatchLoss, parameters: Sequence[Tensor] = ()
 ) -> dict[int, str]:
     """Compute one task at a time, with the same random numbers, and say what is not finite."""
     alone = Slices(None)
@@ -66,7 +75,9 @@ def _reasons(
         with torch.random.fork_rng(devices):
             try:
                 result = alone.run(task, batch_loss, parameters)
-            except AdaptationError as error:
+            except ArgumentError as error:
+                if not is_non_finite(error):
+                    raise
                 found[n] = str(error).partition("; the learner is unchanged")[0]
             else:
                 if not result.losses.isfinite().all():
@@ -74,11 +85,11 @@ def _reasons(
                 elif not result.sums()[2]:
                     found[n] = "a gradient with NaN or infinity"
         if n in found:
-            found[n] = ", ".join([*_invalid_data(task), found[n]])
+            found[n] = ", ".join([*invalid_data(task), found[n]])
     return found
 
 
-def _invalid_data(task: TaskBatch) -> Iterator[str]:
+def invalid_data(task: TaskBatch) -> Iterator[str]:
     """Describe NaN and infinity in a task, except steps of padding, which are NaN in each value."""
     names = ("support_x", "support_y", "query_x", "query_y")
     for name, part in zip(names, task, strict=True):

@@ -9,61 +9,13 @@ import torch
 from learn2learn.algorithms import MAML as PlainMAML
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet, Reptile
+from l2l_rnn.algorithms import Reptile
 from l2l_rnn.data import TaskBatch
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.errors import ArgumentTypeError
 from l2l_rnn.functional import accuracy, mean_squared_error
-from l2l_rnn.training.adaptation import Loss, adapted, default_loss
-
-
-class PerTask:
-    """A loss or score that returns one value per task.
-
-    `function` may take the task axis and return `(N,)`, as the losses of `l2l_rnn.functional` do.
-    If it returns a scalar for several tasks, as torch's losses do, it is called for each task.
-
-    Args:
-        function: takes outputs and targets.
-        who: names the argument in error messages.
-    """
-
-    def __init__(self, function: Loss, who: str) -> None:
-        self.function, self.who = function, who
-        self._takes_tasks: bool | None = None
-
-    def __call__(self, outputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-        if self._takes_tasks is None:
-            self._takes_tasks = self._probe(outputs, targets, mask)
-        if self._takes_tasks:
-            masks: dict[str, Any] = {} if mask is None else {"mask": mask}
-            return self.function(outputs, targets, **masks)
-        values = []
-        for n in range(len(outputs)):
-            rows = slice(None) if mask is None else mask[n]
-            value: Any = self.function(outputs[n][rows], targets[n][rows])
-            values.append(torch.as_tensor(value, device=outputs.device).reshape(()))
-        return torch.stack(values)
-
-    def _probe(self, outputs: Tensor, targets: Tensor, mask: Tensor | None) -> bool:
-        """Tell whether the function returns `(2,)` for two copies of the first task."""
-        with torch.no_grad():
-            parts = {"mask": mask} if mask is not None else {}
-            twice = {name: torch.stack([part[0], part[0]]) for name, part in parts.items()}
-            both = [torch.stack([part[0], part[0]]) for part in (outputs, targets)]
-            try:
-                values: Any = self.function(*both, **twice)
-            except (RuntimeError, ValueError, IndexError, TypeError):
-                values = None  # it does not know the task axis, such as torch's
-            if isinstance(values, Tensor) and values.shape == (2,):
-                return True
-            rows = slice(None) if mask is None else mask[0]
-            one = torch.as_tensor(self.function(outputs[0][rows], targets[0][rows]))
-        if one.numel() != 1:
-            raise ShapeError(
-                f"MetaLearning: {self.who} must return one value per task, got shape "
-                f"{tuple(one.shape)} for a single task; average it over the examples"
-            )
-        return False
+from l2l_rnn.training.adaptation import adapted, default_loss
+from l2l_rnn.training.per_task import Loss, per_task
+from l2l_rnn.training.support import check_filled, check_padding
 
 
 def query_losses(
@@ -100,8 +52,9 @@ def query_losses(
         Losses and scores, both `(N,)`. Scores have no graph.
     """
     x, y = batch.query_x, batch.query_y
-    loss = default_loss(y) if loss is None else loss
-    score = default_score(y) if score is None else score
+    loss = per_task(default_loss(y) if loss is None else loss, "MetaLearning", "loss")
+    score = per_task(default_score(y) if score is None else score, "MetaLearning", "score")
+    check_padding("MetaLearning", learner, batch.query_mask)
     mask: dict[str, Any] = {} if batch.query_mask is None else {"mask": batch.query_mask}
     options: dict[str, Any] = {}
     if isinstance(learner, PlainMAML):
@@ -113,15 +66,13 @@ def query_losses(
         if step_weights is not None and step < len(step_weights) and step_weights[step - 1]:
             weighted.append(step_weights[step - 1].to(x.device) * loss(copy(x), y, **mask))
 
-    # Without a task axis, `adapted` calls the loss with one task at a time.
-    each = isinstance(loss, PerTask) and not isinstance(learner, MAML | ProtoNet | MemoryLearner)
     copy = adapted(
         learner,
         batch.support_x,
         batch.support_y,
         tasks=len(batch),
         steps=steps,
-        loss=loss.function if each else loss,  # type: ignore[attr-defined]
+        loss=loss,
         mask=batch.support_mask,
         after_step=None if step_weights is None else after_step,
         **options,
@@ -142,3 +93,22 @@ def query_losses(
 def default_score(y: Tensor) -> Callable[..., Tensor]:
     """Return the accuracy for integer targets, and the mean squared error for others."""
     return mean_squared_error if y.is_floating_point() else accuracy
+
+
+def as_batch(batch: Any) -> TaskBatch:
+    """Return a batch as a `TaskBatch` whose tasks all have support and query sets.
+
+    Raises:
+        ArgumentTypeError: it is neither a TaskBatch nor its four parts.
+        DataError: a support or query set is empty.
+    """
+    if not isinstance(batch, TaskBatch):
+        if not (isinstance(batch, tuple | list) and len(batch) == 4):
+            raise ArgumentTypeError(
+                f"MetaLearning: a batch must be a TaskBatch, got {type(batch).__name__}; load "
+                "tasks with TaskData or data.TaskLoader"
+            )
+        batch = TaskBatch(*batch)
+    check_filled("MetaLearning", "support", batch.support_x, batch.support_mask)
+    check_filled("MetaLearning", "query", batch.query_x, batch.query_mask)
+    return batch

@@ -70,9 +70,14 @@ def _padded(parts: Sequence[Tensor]) -> list[Tensor]:
 def _stack(who: str, name: str, parts: Sequence[Tensor]) -> Tensor:
     shapes = {tuple(part.shape) for part in parts}
     if len(shapes) > 1:
+        shown = ", ".join(map(str, sorted(shapes)))
+        if name == "present" or name.startswith("module.head."):  # of a ProtoMAML
+            raise ShapeError(
+                f"{who}: all users of one call must have the same number of classes, got {name} "
+                f"of shapes {shown}; group users by their number of classes"
+            )
         raise ShapeError(
-            f"{who}: {name} of all users must have one shape, got "
-            f"{', '.join(map(str, sorted(shapes)))}; load them one at a time"
+            f"{who}: {name} of all users must have one shape, got {shown}; load them one at a time"
         )
     return torch.stack([part.detach().to(parts[0].device, parts[0].dtype) for part in parts])
 

@@ -29,7 +29,8 @@ def test_a_quick_run_writes_its_result(tmp_path, capsys):
     assert command.main(["--quick", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "training-overhead-quick.json").read_text())
     assert [row["work"]["learner"] for row in result["rows"]] == ["maml", "memory"]
-    assert all(len(row["bytes"]) == 2 for row in result["memory"])
+    (memory,) = result["memory"]
+    assert all(10**8 < size < 10**10 for size in memory["bytes"])
     assert "| maml; 2, 4 |" in capsys.readouterr().out
 
 
