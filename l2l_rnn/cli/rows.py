@@ -51,6 +51,8 @@ def read_columns(who: str, path: str, needed: Sequence[str], wanted: Sequence[st
             text = _decoded(who, path, file.read())
             rows = _csv if suffix in (".csv", ".tsv") else _json
             table = rows(who, path, text)
+    if not table:
+        raise DataError(f"{who}: {path} must have at least one row, got an empty file")
     for name in needed:
         if name not in table:
             raise DataError(
@@ -58,7 +60,7 @@ def read_columns(who: str, path: str, needed: Sequence[str], wanted: Sequence[st
                 f"Known: {', '.join(table) or 'none'}"
             )
     chosen = [*needed, *(name for name in wanted if name in table and name not in needed)]
-    if not table or not len(next(iter(table.values()))):
+    if not len(next(iter(table.values()))):
         raise DataError(f"{who}: {path} must have at least one row, got none")
     return {name: list(table[name]) for name in chosen}
 

@@ -17,6 +17,7 @@ from l2l_rnn.estimators.explanation import SupportExample, explained
 from l2l_rnn.estimators.labels import Labels, with_label
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading, kind_of
 from l2l_rnn.estimators.models import opened, ready
+from l2l_rnn.estimators.parameters import check_parameters, check_unknown_label
 from l2l_rnn.estimators.personal import Personal, read
 from l2l_rnn.estimators.raw_inputs import check_columns, read_inputs
 from l2l_rnn.estimators.unknown_inputs import SETTING, UnknownInputWarning, unknown_scores
@@ -59,7 +60,8 @@ class ClassifierState:
         return self._fitted("learner_").learner
 
     def _opened(self, who: str) -> tuple[Pretrained, LearnerKind]:
-        """Return the model of the parameters, in evaluation mode, and its learner."""
+        """Check the parameters; return their model, in evaluation mode, and its learner."""
+        check_parameters(who, self)
         model = ready(opened(who, self.model, self.inputs))
         return model, self._kind_of(who, model)
 
@@ -72,11 +74,12 @@ class ClassifierState:
         self._used = {name: getattr(self, name) for name in _OF_MODEL}
 
     def _check_same_model(self, who: str) -> None:
-        """Check that the model is the one that the classifier was fitted with.
+        """Check the parameters, and that the model is the one that the classifier was fitted with.
 
         Raises:
-            ArgumentError: another one was set, or it has changed.
+            ArgumentError: a parameter is invalid, or another model was set, or it has changed.
         """
+        check_parameters(who, self)
         for name, used in self._used.items():
             given = getattr(self, name)
             simple = isinstance(given, (str, int, os.PathLike)) and type(given) is type(used)
@@ -142,6 +145,7 @@ class ClassifierState:
         if not unknown.any():
             return labels
         if self.unknown_label is not None:
+            check_unknown_label(who, self.unknown_label, self._personal.names)
             return with_label(labels, unknown, self.unknown_label)
         rows = np.flatnonzero(unknown)
         shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")

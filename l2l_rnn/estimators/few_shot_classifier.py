@@ -14,6 +14,7 @@ from l2l_rnn.estimators.classifier_state import ClassifierState
 from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.folders import load_folder, save_folder
 from l2l_rnn.estimators.labels import Labels, checked_labels
+from l2l_rnn.estimators.parameters import check_unknown_label
 from l2l_rnn.estimators.personal import Personal, grown
 from l2l_rnn.estimators.raw_inputs import check_columns, read_inputs
 from l2l_rnn.optional import require
@@ -51,8 +52,10 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             learner; other models have their own.
         steps: gradient steps, or writes to a memory; None for the model's number. A `ProtoNet` has
             neither, and ignores it.
-        unknown_label: the class name that `predict` returns for unknown inputs; None warns instead.
-        unknown_above: inputs with a larger unknown score are unknown; None treats all as known.
+        unknown_label: the class name that `predict` returns for unknown inputs, which none of the
+            examples may have; None warns instead.
+        unknown_above: inputs with a larger unknown score are unknown, from 0 to 1; None treats all
+            as known.
         keep_examples: whether to keep the examples, which `explain` needs, and `partial_fit` of
             learners with gradient steps.
 
@@ -130,6 +133,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
                 f"{who}: y must have at least two classes, got 1 class, {shown(labels[0])}; add "
                 "examples of another one, or use partial_fit if they come later"
             )
+        check_unknown_label(who, self.unknown_label, labels)
         personal = grown(who, kind, Personal(), x, raw, labels, None, self.keep_examples)
         check_columns(self, X, reset=True)
         self._hold(model, kind, personal)
@@ -160,6 +164,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         x, raw = read_inputs(who, model, X)
         labels = checked_labels(who, y, len(x))
         named = None if classes is None else checked_labels(who, classes, name="classes")
+        check_unknown_label(who, self.unknown_label, labels if named is None else named)
         if started:
             check_columns(self, X, reset=False)
         before = self._personal if started else Personal()

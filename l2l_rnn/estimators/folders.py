@@ -73,6 +73,11 @@ def load_folder(folder: str | Path, classifier: Any, own: Any = None) -> Any:
     who = "FewShotClassifier.load"
     folder = Path(folder).expanduser()
     path = folder / _FILE
+    if not path.exists() and (folder / "config.json").exists():
+        raise DataError(
+            f"{who}: {folder} must be a folder that FewShotClassifier.save wrote, got a model that "
+            "Pretrained.save_pretrained wrote; use FewShotClassifier.from_pretrained, then fit"
+        )
     content = read_json(who, path)
     if content.get("format") != _FORMAT or content.get("version") != _VERSION:
         raise DataError(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2l_rnn.checks import shown
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from l2l_rnn.files import parse_json
 from l2l_rnn.optional import require
@@ -31,9 +32,10 @@ def checked_labels(who: str, y: Any, count: int | None = None, name: str = "y") 
         name: the name of the argument.
 
     Raises:
-        ArgumentTypeError: they are of another type, or of several.
-        ArgumentError: one is missing, they are real numbers, or an integer is too large. Or a text
-            ends with a NUL character, which numpy's arrays of texts do not keep.
+        ArgumentTypeError: they are of another type, or of several, or are not in a list or array.
+        DataError: one is missing or infinite; the message names the row.
+        ArgumentError: there are none, they are real numbers, or an integer is too large. Or a
+            text ends with a NUL character, which numpy's arrays of texts do not keep.
         ShapeError: there are more or fewer than inputs.
     """
     purpose = "l2l_rnn.estimators"
@@ -44,22 +46,28 @@ def checked_labels(who: str, y: Any, count: int | None = None, name: str = "y") 
         )
     validation = require("sklearn.utils.validation", extra="estimators", purpose=purpose)
     multiclass = require("sklearn.utils.multiclass", extra="estimators", purpose=purpose)
+    _check_container(who, name, y)
     y = _without_extension(y)
+    _check_present(who, name, y)
     if isinstance(y, (list, tuple)):  # numpy would turn numbers among texts into texts
         kinds = {_kind(value) for value in y}
-        _check_kinds(who, y, kinds)
+        _check_kinds(who, name, y, kinds)
         if kinds <= {"i", "u"} and np.array(y).dtype.kind not in kinds:
             y = integers(who, np.array(y, object))
-    labels = validation.column_or_1d(y, warn=True)
+    try:
+        labels = validation.column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise ShapeError(
+            f"{who}: {name} must be a list or array of one class name per input, got other "
+            f"dimensions ({error}); pass one column"
+        ) from error
     if count is not None and len(labels) != count:
         raise ShapeError(
             f"{who}: {name} must have one class name per input, {count} in all, got "
             f"{len(labels)}; X and y have different lengths"
         )
     kinds = {_kind(value) for value in labels} if labels.dtype.kind == "O" else {labels.dtype.kind}
-    if "f" in kinds:
-        validation.assert_all_finite(labels, input_name=name)
-    _check_kinds(who, labels.tolist(), kinds)
+    _check_kinds(who, name, labels.tolist(), kinds)
     if "U" in kinds:
         given = y if isinstance(y, (list, tuple)) else labels.tolist()
         bad = [value for value in given if isinstance(value, str) and value.endswith("\0")]
@@ -73,14 +81,59 @@ def checked_labels(who: str, y: Any, count: int | None = None, name: str = "y") 
     return labels
 
 
-def _check_kinds(who: str, labels: Sequence[Any], kinds: set[str]) -> None:
+def _check_kinds(who: str, name: str, labels: Sequence[Any], kinds: set[str]) -> None:
     named = {_KINDS.get(kind) for kind in kinds}
     if len(named) > 1 or None in named:
-        shown = ", ".join(sorted({type(value).__name__ for value in labels}))
+        types = ", ".join(sorted({type(value).__name__ for value in labels}))
+        each = [_KINDS.get(_kind(value)) for value in labels]
+        row = next((n for n, kind in enumerate(each) if kind is None or kind != each[0]), 0)
+        first = f" (row {row} of {name} is {shown(labels[row]):.60})" if each else ""
         raise ArgumentTypeError(
             f"{who}: class names must be all str, all int, all bool or all whole floats, got "
-            f"{shown}; convert them"
+            f"{types}{first}; convert them"
         )
+
+
+def _check_container(who: str, name: str, y: Any) -> None:
+    """Check that class names are in a list or array, which has an order and can be read again."""
+    fix = None
+    if isinstance(y, Mapping):
+        fix = f"pass list({name}.values()), in the order of X"
+    elif isinstance(y, Set):
+        fix = "pass a list in the order of X, because a set has no order of rows"
+    elif isinstance(y, (str, bytes)) or np.isscalar(y) or getattr(y, "shape", None) == ():
+        fix = f"pass a list, such as [{shown(y):.40}] for one input"
+    elif not hasattr(y, "__len__") and not hasattr(y, "__array__"):
+        fix = f"pass list({name})"
+    if fix is not None:
+        raise ArgumentTypeError(
+            f"{who}: {name} must be a list or array of one class name per input, got "
+            f"{type(y).__name__}; {fix}"
+        )
+
+
+def _check_present(who: str, name: str, y: Any) -> None:
+    """Check that no class name is missing or infinite; scikit-learn's words are in the message."""
+    if getattr(getattr(y, "dtype", None), "kind", "O") in ("U", "S", "b", "i", "u"):
+        return
+    values = y if isinstance(y, (list, tuple)) else np.asarray(y, dtype=object).ravel()
+    for row, value in enumerate(values):
+        real = isinstance(value, (float, np.floating))
+        if (
+            value is None
+            or type(value).__name__ in ("NAType", "NaTType")
+            or (real and np.isnan(value))
+        ):
+            raise DataError(
+                f"{who}: row {row} of {name} must hold a class name, got {shown(value)} (Input "
+                f"{name} contains NaN); drop the row from X and {name}, or fill it in"
+            )
+        if real and np.isinf(value):
+            raise DataError(
+                f"{who}: row {row} of {name} must hold a class name, got {shown(value)} (Input "
+                f"{name} contains infinity or a value too large for dtype('float64').); drop the "
+                f"row from X and {name}, or replace it"
+            )
 
 
 def _without_extension(y: Any) -> Any:

@@ -73,6 +73,11 @@ def _dense(who: str, X: Any) -> Any:
             f"{who}: X must be a list, an array or a data frame of inputs, got "
             f"{type(X).__name__}; pass list(X)"
         )
+    if isinstance(X, (set, frozenset)):
+        raise ArgumentTypeError(
+            f"{who}: X must be a list, an array or a data frame of inputs, got "
+            f"{type(X).__name__}, which has no order of rows; pass a list, such as sorted(X)"
+        )
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise ArgumentTypeError(
             f"{who}: X must be dense, got a sparse {type(X).__name__}; use X.toarray()"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, L2LRNNError
 
 
 def checked_name(who: str, user: object) -> str:
@@ -51,3 +52,35 @@ def check_pairs(who: str, name: str, given: object) -> None:
                 f"{who}: {name} of user {user!r:.60} must be a pair (X, y), got "
                 f"{type(pair).__name__}; pass the inputs and their classes"
             )
+
+
+def named(who: str, user: str) -> str:
+    """Return the beginning of a message about a user.
+
+    Example:
+        >>> named("UserStore.predict_many", "ann")
+        "UserStore.predict_many: user 'ann'"
+    """
+    return f"{who}: user {user!r:.60}"
+
+
+@contextmanager
+def naming(who: str, user: str) -> Iterator[None]:
+    """Raise errors of the block with messages that name the user.
+
+    Example:
+        >>> with naming("UserStore.predict_many", "ann"):
+        ...     raise ArgumentError("UserStore.predict_many: X must be a list, got int; pass [X]")
+        Traceback (most recent call last):
+        ...
+        l2l_rnn.errors.ArgumentError: UserStore.predict_many: user 'ann': X must be a list, \
+got int; pass [X]
+    """
+    try:
+        yield
+    except Exception as error:
+        # Others may need more than a message, or are no fault of what was passed.
+        if not isinstance(error, L2LRNNError) and type(error) not in (ValueError, TypeError):
+            raise
+        told = str(error).removeprefix(f"{who}: ")
+        raise type(error)(f"{named(who, user)}: {told}") from error

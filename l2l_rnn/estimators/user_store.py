@@ -7,24 +7,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import ProtoMAML
 from l2l_rnn.checks import check_number
 from l2l_rnn.errors import ArgumentError, UnknownNameError
 from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.few_shot_classifier import FewShotClassifier
 from l2l_rnn.estimators.labels import Labels, checked_labels
-from l2l_rnn.estimators.learner_kinds import Reading
-from l2l_rnn.estimators.personal import Personal, device_of, grown, padded_to, trimmed
+from l2l_rnn.estimators.parameters import check_unknown_label
+from l2l_rnn.estimators.personal import Personal, grown
 from l2l_rnn.estimators.raw_inputs import read_inputs
-from l2l_rnn.estimators.user_arguments import check_mapping, check_pairs, checked_name
+from l2l_rnn.estimators.user_arguments import (
+    check_mapping,
+    check_pairs,
+    checked_name,
+    named,
+    naming,
+)
 from l2l_rnn.estimators.user_database import UserDatabase, UserRow
-from l2l_rnn.training import load_user, load_users, save_user
+from l2l_rnn.estimators.user_queries import chunks, read_users
+from l2l_rnn.training import load_user, save_user
 from l2l_rnn.training.saved.learner_tensors import digest_of_base
 from l2l_rnn.training.saved.tensors import digest
-
-_MOST_USERS, _MOST_INPUTS = 256, 512  # that are answered at once, which bounds the memory
 
 
 class UserStore:
@@ -120,7 +124,12 @@ class UserStore:
         self._add("UserStore.partial_fit", {user: (X, y, classes)})
 
     def partial_fit_many(self, examples: Mapping[str, tuple[Any, Any]]) -> None:
-        """Add examples `(X, y)` of several users, by name; after an error, of none."""
+        """Add examples `(X, y)` of several users, by name.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, DataError: as in `partial_fit`. The message names the
+                user. All users are unchanged.
+        """
         who = "UserStore.partial_fit_many"
         check_pairs(who, "examples", examples)
         self._add(who, {user: (*pair, None) for user, pair in examples.items()})
@@ -150,6 +159,8 @@ class UserStore:
 
         Raises:
             UnknownNameError: there is no such user.
+            ArgumentError, ArgumentTypeError, DataError: as in `FewShotClassifier.predict`. The
+                message names the user.
         """
         who = "UserStore.predict_many"
         check_mapping(who, "queries", queries, "{user: X}")
@@ -158,16 +169,19 @@ class UserStore:
         missing = [user for user in queries if user not in rows]
         if missing:
             raise self._unknown_user(who, missing[0])
-        inputs = {user: read_inputs(who, self.model, X)[0] for user, X in queries.items()}
-        users = {u: Personal.of(who, row.described, None, None) for u, row in rows.items()}
+        inputs, users = {}, {}
+        for user, X in queries.items():
+            with naming(who, user):
+                users[user] = Personal.of(who, rows[user].described, None, None)
+                self._holding(users[user])._check_fitted(who)
+                inputs[user] = read_inputs(who, self.model, X)[0]
         found: dict[str, Labels] = {}
         # Heads of different sizes cannot be stacked.
         sized = isinstance(self._kind.learner, ProtoMAML)
-        for some in _chunks(inputs, {u: len(one.names) * sized for u, one in users.items()}):
-            for user, reading in self._read(some, rows, users, inputs).items():
-                one = self._holding(users[user])
-                one._check_fitted(who)
-                found[user] = one._answers(who, queries[user], reading, stacklevel=3)
+        for some in chunks(inputs, {u: len(one.names) * sized for u, one in users.items()}):
+            for user, reading in read_users(who, self._kind, some, rows, users, inputs).items():
+                one, prefix = self._holding(users[user]), named(who, user)
+                found[user] = one._answers(prefix, queries[user], reading, stacklevel=3)
         return {user: found[user] for user in queries}
 
     def explain(self, user: str, X: Any, count: int = 3) -> list[list[SupportExample]]:
@@ -235,16 +249,19 @@ class UserStore:
         self._kind.check_unchanged(who)
         read = {}
         for user, (X, y, classes) in examples.items():
-            x, raw = read_inputs(who, self.model, X)
-            named = None if classes is None else checked_labels(who, classes, name="classes")
-            read[checked_name(who, user)] = x, raw, checked_labels(who, y, len(x)), named
+            with naming(who, checked_name(who, user)):
+                x, raw = read_inputs(who, self.model, X)
+                every = None if classes is None else checked_labels(who, classes, name="classes")
+                read[user] = x, raw, checked_labels(who, y, len(x)), every
         keep = self._blank.keep_examples
         with self._database.writing():
             rows = self._database.read_many(list(read), examples=keep)
-            for user, (x, raw, labels, named) in read.items():
+            for user, (x, raw, labels, every) in read.items():
                 row = rows.get(user)
-                before = Personal() if row is None else self._personal(who, row)
-                after = grown(who, self._kind, before, x, raw, labels, named, keep)
+                with naming(who, user):
+                    before = Personal() if row is None else self._personal(who, row)
+                    check_unknown_label(who, self._blank.unknown_label, labels)
+                    after = grown(who, self._kind, before, x, raw, labels, every, keep)
                 kept = None if after.examples is None else after.examples.to_bytes()
                 state = save_user(after.learner, self._kind.learner)
                 self._database.write(user, UserRow(after.described(), state, kept))
@@ -260,59 +277,8 @@ class UserStore:
         one._hold(self.model, self._kind, personal)
         return one
 
-    def _read(
-        self,
-        names: list[str],
-        rows: Mapping[str, UserRow],
-        users: Mapping[str, Personal],
-        inputs: Mapping[str, Tensor],
-    ) -> dict[str, Reading]:
-        """Score the inputs of some users, at once if the learner has a task axis."""
-        kind = self._kind
-        if not isinstance(kind.learner, (MAML, MemoryLearner, ProtoNet)):
-            return {
-                user: kind.read(
-                    load_user(kind.learner, rows[user].state), inputs[user], users[user].present
-                )
-                for user in names
-            }
-        device = device_of(kind.learner)
-        with torch.no_grad():
-            learner = load_users(kind.learner, [rows[user].state for user in names])
-        present = torch.nn.utils.rnn.pad_sequence([users[u].present for u in names], True)
-        size = max(len(inputs[user]) for user in names)
-        steps = max(inputs[user].shape[1] for user in names)
-        # A user with fewer inputs has the last one several times.
-        padded = [padded_to(inputs[user], steps) for user in names]
-        x = torch.stack(
-            [torch.cat([p, p[-1:].expand(size - len(p), *p.shape[1:])]) for p in padded]
-        )
-        reading = kind.read(learner, trimmed(x).to(device), present.to(device))
-        scores, unusual = reading.scores.cpu(), reading.unusual.cpu()
-        return {
-            user: Reading(
-                scores[n, : len(inputs[user]), : len(users[user].names)],
-                unusual[n, : len(inputs[user])],
-            )
-            for n, user in enumerate(names)
-        }
-
     def _unknown_user(self, who: str, user: str) -> UnknownNameError:
         # Similar names are not listed, because an error message must not show other users.
         return UnknownNameError(
             f"{who}: unknown user {user!r:.60}; the store holds {len(self)} others, see users()"
         )
-
-
-def _chunks(inputs: Mapping[str, Tensor], groups: Mapping[str, int]) -> Iterator[list[str]]:
-    """Split users into parts of one group and similar numbers of inputs, each of a bounded size."""
-    order = sorted(inputs, key=lambda user: (groups[user], len(inputs[user])))
-    some: list[str] = []
-    for user in order:
-        full = (len(some) + 1) * len(inputs[user]) > _MOST_INPUTS or len(some) >= _MOST_USERS
-        if some and (full or groups[user] != groups[some[0]]):
-            yield some
-            some = []
-        some.append(user)
-    if some:
-        yield some

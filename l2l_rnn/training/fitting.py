@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException  # noqa: E40
 _OPTIONS = {"use_distributed_sampler": False, "inference_mode": False}
 
 
+_LIGHTNING_MESSAGES = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+
+
 def make_trainer(
     folder: str | os.PathLike[str] | None = None,
     *,
@@ -53,7 +58,8 @@ def make_trainer(
         callbacks: more callbacks.
         plugins: more plugins.
         options: options of Lightning's `Trainer`, such as `max_steps=1000`, `max_time="00:08:00"`,
-            `devices=2`, `precision="bf16-mixed"` and `gradient_clip_val=1.0`.
+            `devices=2`, `precision="bf16-mixed"` and `gradient_clip_val=1.0`. Here,
+            `enable_progress_bar` is True only in a terminal, and `log_every_n_steps` is 10.
 
     Raises:
         ArgumentError: an option is one that meta-learning sets.
@@ -68,6 +74,9 @@ def make_trainer(
             raise ArgumentError(
                 f"make_trainer: {name} must be {value}, got {options[name]!r}; leave it out"
             )
+    options.setdefault("enable_progress_bar", sys.stderr.isatty())  # a bar would fill a log file
+    options.setdefault("log_every_n_steps", 10)
+    _LIGHTNING_MESSAGES.addFilter(_is_no_tip)
     own: list[pl.Callback] = [RequeueBetweenBatches()]
     # Without it, a path that is given to Trainer.fit would be unpickled.
     has_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
@@ -88,6 +97,11 @@ def make_trainer(
         own.append(checkpoints)
         options.setdefault("default_root_dir", folder)
     return pl.Trainer(callbacks=[*callbacks, *own], plugins=[*plugins, *io], **options)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    """Tell whether a message is no advertisement of another package."""
+    return "Tip: For seamless" not in record.getMessage()
 
 
 def fit(

@@ -48,7 +48,7 @@ def model_card(content: Mapping[str, Any], name: str) -> ModelCard:
         content.get("description") or "A few-shot learner.",
         _what(content),
         f"## How to use\n\n```python\n{_example(content, name)}\n```" + _estimator(content, name),
-        _results(rows),
+        _results(rows) + (_test_classes(content) if rows else ""),
         _training(content),
         _limits(content),
     ]
@@ -92,7 +92,8 @@ def _rows(evaluation: Any) -> list[_Row]:
 
 
 def _described(settings: Mapping[str, Any], taskset: str) -> str:
-    parts = [f"{settings[key]} {key}" for key in ("ways", "shots") if settings.get(key) is not None]
+    counts = {key: settings[key] for key in ("ways", "shots") if settings.get(key) is not None}
+    parts = [f"{n} {key.removesuffix('s') if n == 1 else key}" for key, n in counts.items()]
     return f"{taskset} ({', '.join(parts)})" if parts else taskset
 
 
@@ -154,6 +155,19 @@ def _results(rows: Sequence[_Row]) -> str:
     )
 
 
+def _test_classes(content: Mapping[str, Any]) -> str:
+    """Return a sentence about the classes of the test tasks, if the settings have them."""
+    splits = (content.get("settings") or {}).get("split_classes")
+    classes = splits.get("test") if isinstance(splits, Mapping) else None
+    if not isinstance(classes, Sequence) or isinstance(classes, str) or not classes:
+        return ""
+    return f"\n\nClasses of the test tasks: {_listed(list(map(str, classes)))}."
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:200]) + (", …" if len(classes) > 200 else "")
+
+
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
@@ -162,7 +176,7 @@ def _training(content: Mapping[str, Any]) -> str:
     classes = [str(name) for name in content.get("classes", [])]
     if not classes:
         return "## Training data\n\nThe classes of the training data are not recorded."
-    shown = ", ".join(classes[:200]) + (", …" if len(classes) > 200 else "")
+    shown = _listed(classes)
     return f"## Training data\n\nThe learner was trained on {len(classes)} classes: {shown}."
 
 

@@ -1,7 +1,9 @@
 """`l2l-rnn doctor`."""
 
+import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,22 +91,33 @@ def test_a_missing_extra_comes_with_the_command(monkeypatch, capsys):
     assert "text               installed" in shown
 
 
-@pytest.mark.parametrize(
-    ("metadata", "extras"),
-    [
-        (
-            ['a>=1; extra == "one"', "b-c<2 ; extra == 'two'", "core"],
-            {"one": ["a"], "two": ["b-c"]},
-        ),
-        (None, None),
-    ],
-)
-def test_extras_come_from_the_metadata_or_the_checkout(metadata, extras, monkeypatch):
+def test_extras_and_packages_are_those_of_setup_cfg():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", "utf-8")
+    extras = set(parser["options.extras_require"])
+    assert set(packages.missing_of_extras()) == extras - {"benchmarks", "peers", "dev"}
+    assert {"cli", "estimators", "training"} <= extras
+    named = {
+        re.match(r"[\w.-]+", line)[0]
+        for extra in ("cli", "estimators", "training")
+        for line in parser["options.extras_require"][extra].split("\n")
+        if line.strip()
+    }
+    assert named <= set(packages.PACKAGES)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_extras_come_from_the_metadata_without_a_checkout(installed, monkeypatch, tmp_path):
     def requires(name):
-        if metadata is None:
+        if not installed:
             raise packages.PackageNotFoundError(name)
-        return metadata
+        return ['a>=1; extra == "one"', "b-c<2 ; extra == 'two'", "core"]
 
     monkeypatch.setattr(packages, "requires", requires)
-    found = packages.missing_of_extras()
-    assert "hub" in found if extras is None else found == extras
+    monkeypatch.setattr(packages, "_SETUP", tmp_path / "setup.cfg")
+    expected = {"one": ["a"], "two": ["b-c"]} if installed else {}
+    assert packages.missing_of_extras() == expected
+    (tmp_path / "setup.cfg").write_text(
+        "[metadata]\nname = another\n[options.extras_require]\nx =\n    y\n"
+    )
+    assert packages.missing_of_extras() == expected

@@ -71,6 +71,123 @@ def test_the_test_split_of_a_file_is_that_of_fit(model, posts, capsys):
     assert found["models"][0]["per_task"]["accuracy"] == list(expected.per_task["accuracy"])
 
 
+@pytest.fixture(scope="module")
+def shared_posts(posts, tmp_path_factory):
+    """The posts, with texts of two classes, repeats, an empty text and a small class."""
+    lines = posts.read_text().splitlines()
+    rows = [row.split(",") for row in lines[1:]]
+    twice = [f"{rows[i][0].upper()},class 9,0" for i in (0, 12, 24)]
+    more = [*twice, lines[1], lines[20], lines[20].upper().replace("CLASS", "class")]
+    path = tmp_path_factory.mktemp("shared") / "shared.csv"
+    path.write_text("\n".join([*lines, *more, ",class 3,0", "zz zz,small,0", ""]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def other_seed(shared_posts, tmp_path_factory, tiny):
+    """A model with other classes in its test split than those of the seed 0."""
+    out = tmp_path_factory.mktemp("models") / "seed1"
+    flags = ["--data", str(shared_posts), *COLUMNS, "--drop_small", "--drop_empty", "--seed", "1"]
+    assert main(["fit", *flags, "--max_length", "20", *tiny, "--out", str(out)]) == 0
+    return out
+
+
+def test_a_split_has_the_classes_that_fit_saved(other_seed, shared_posts, capsys):
+    loaded = Pretrained.from_pretrained(other_seed)
+    saved = loaded.settings["split_classes"]
+    options = {"drop_small": True, "drop_empty": True, "min_items": 5}
+    sources = from_hf(str(shared_posts), "text", "label", loaded.inputs.pipeline, seed=1, **options)
+    default = from_hf(str(shared_posts), "text", "label", loaded.inputs.pipeline, **options)
+    assert saved["test"] == list(sources.test.classes)
+    assert set(default.test.classes) & set(loaded.classes)  # what the seed 0 would have scored
+    flags = [other_seed, "--data", shared_posts, *COLUMNS, *SMALL, "--drop_small", "--drop_empty"]
+    (found,) = evaluated(*flags, "--shots", 2, "--split", "test", capsys=capsys)
+    expected = evaluate(loaded.learner, tasksets_of(sources, 2, 5, 2, 5).test, 2, 8, queries=3)
+    assert found["models"][0]["per_task"]["accuracy"] == list(expected.per_task["accuracy"])
+    assert found["models"][0]["settings"]["taskset"] == "shared.csv"
+
+
+def test_a_split_of_groups_is_that_of_fit(posts, tmp_path, tiny, capsys):
+    lines = posts.read_text().splitlines()
+    own = [
+        line[: line.rindex(",")] + f",{line.split(',')[1]} {i % 4}" for i, line in enumerate(lines)
+    ]
+    (tmp_path / "own.csv").write_text("\n".join([lines[0], *own[1:], ""]))
+    flags = ["--data", str(tmp_path / "own.csv"), *COLUMNS, "--groups", "author"]
+    out = tmp_path / "model"
+    assert main(["fit", *flags, *tiny, "--seed", "2", "--out", str(out)]) == 0
+    capsys.readouterr()
+    flags = [out, *flags, *SMALL, "--shots", 2, "--split", "test"]
+    (found,) = evaluated(*flags, capsys=capsys)
+    loaded = Pretrained.from_pretrained(out)
+    pipeline = loaded.inputs.pipeline
+    options = {"seed": 2, "groups": "author", "min_items": 5}
+    sources = from_hf(str(tmp_path / "own.csv"), "text", "label", pipeline, **options)
+    assert loaded.settings["split_classes"]["test"] == list(sources.test.classes)
+    expected = evaluate(loaded.learner, tasksets_of(sources, 2, 5, 2, 5).test, 2, 8, queries=3)
+    assert found["models"][0]["per_task"]["accuracy"] == list(expected.per_task["accuracy"])
+
+
+def test_without_saved_splits_trained_classes_are_refused(
+    other_seed, shared_posts, tmp_path, capsys
+):
+    loaded = Pretrained.from_pretrained(other_seed)
+    del loaded.settings["split_classes"]
+    loaded.save_pretrained(tmp_path / "old")
+    flags = ["--data", str(shared_posts), *COLUMNS, *SMALL, "--drop_small", "--drop_empty"]
+    flags = ["evaluate", str(tmp_path / "old"), *flags, "--shots", "2", "--split", "test"]
+    assert main(flags) == 1
+    assert "must have classes that were not in the training" in capsys.readouterr().err
+    assert main([*flags, "--seed", "1"]) == 0
+
+
+def test_dropped_rows_are_counted(other_seed, shared_posts, capsys):
+    result = json.loads((other_seed / "result.json").read_text())["rows"]
+    expected = {**result, "rows": 128, "ambiguous": 7, "repeats": 2, "empty": 1, "small": 1}
+    assert result == {**expected, "used": 117}
+    line = "128 rows: 117 used; dropped 7 that occur in two classes, 2 repeats, 1 empty, 1 in small"
+    assert line in (other_seed / "README.md").read_text()
+    flags = ["--data", shared_posts, *COLUMNS, *SMALL, "--drop_small", "--drop_empty"]
+    assert main(["evaluate", str(other_seed), *map(str, flags), "--shots", "2", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert line in captured.err
+    assert "were in the training of" in captured.err
+    (found,) = json.loads(captured.out)
+    assert found["models"][0]["settings"]["rows"] == result
+
+
+def test_the_saved_model_reads_as_many_tokens_as_max_length(model, other_seed):
+    lengths = [Pretrained.from_pretrained(one).inputs.max_length for one in (model, other_seed)]
+    assert lengths == [64, 20]
+
+
+def test_the_card_names_the_file_and_its_test_classes(other_seed):
+    card = (other_seed / "README.md").read_text()
+    assert "name: shared.csv (2 ways, 2 shots)" in card
+    assert "Texts(" not in card
+    classes = Pretrained.from_pretrained(other_seed).settings["split_classes"]["test"]
+    assert f"Classes of the test tasks: {', '.join(classes)}." in card
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", "zero.csv must have at least one row, got an empty file"),
+        ("a b,one\nc d,one\n", "zero.csv must have at least 5 different texts"),
+        (
+            "\n".join(f"text {i},one" for i in range(9)),
+            "zero.csv must have at least 2 classes with 5 texts each (--ways; --shots plus "
+            "--queries) in the column --label label, got 1: one",
+        ),
+    ],
+)
+def test_files_that_are_too_small(rows, said, model, tmp_path, capsys):
+    (tmp_path / "zero.csv").write_text(rows and "text,label\n" + rows)
+    flags = ["--data", str(tmp_path / "zero.csv"), *COLUMNS, *SMALL, "--shots", "2"]
+    assert main(["evaluate", str(model), *flags]) == 1
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "said", "code"),
     [

@@ -97,6 +97,13 @@ def test_task_sets_of_series_and_of_values(taskset, learner, score, tmp_path, ti
     assert score in result["evaluation"]["scores"]
 
 
+def test_an_empty_file(tmp_path, capsys):
+    (tmp_path / "zero.csv").touch()
+    flags = ["--data", str(tmp_path / "zero.csv"), "--text", "text", "--label", "label"]
+    assert main(["fit", *flags, "--out", str(tmp_path / "a")]) == 1
+    assert "zero.csv must have columns and rows, got none; it is empty" in capsys.readouterr().err
+
+
 def test_options_reach_the_learner(tmp_path, tiny):
     options = ["--learner_options.momentum", "0.5", "--first-order", "--inner-lr", "0.3"]
     out = tmp_path / "a"

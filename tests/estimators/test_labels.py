@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from l2l_rnn.estimators import FewShotClassifier
 from l2l_rnn.estimators.labels import checked_labels, merged, missing, numbered, with_label
 from tests.estimators.models import make_model
@@ -47,9 +47,44 @@ def test_a_column_of_a_frame_warns_as_in_scikit_learn():
     assert found.tolist() == [LARGE, LARGE + 1]
 
 
-@pytest.mark.parametrize("labels", [[1, None], [1, pd.NA], pd.Series([1, None], dtype="Int64")])
-def test_missing_integers(labels):
-    with pytest.raises(ArgumentTypeError, match="all bool or all whole floats, got"):
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        ([1, None], "None"),
+        ([1, pd.NA], "<NA>"),
+        ([pd.Timestamp(0), pd.NaT], "NaT"),
+        (pd.Series([1, None], dtype="Int64"), "<NA>"),
+        (pd.Series(["a", None], dtype="string"), "<NA>"),
+        (pd.Series(["a", None], dtype="category"), "nan"),
+        (pd.Series(["a", None]), "(None|nan)"),
+        (np.array(["a", None], object), "None"),
+        (np.array([1.0, np.nan]), "nan"),
+        (torch.tensor([1.0, torch.inf]), "inf"),
+        (["a", float("nan")], "nan"),
+    ],
+)
+def test_missing_class_names_name_the_row(labels, shown):
+    with pytest.raises(DataError, match=f"^f: row 1 of y must hold a class name, got {shown} .*; "):
+        checked_labels("f", labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "match"),
+    [
+        ("es", ArgumentTypeError, r"got str; pass a list, such as \['es'\]"),
+        (b"es", ArgumentTypeError, "got bytes; pass a list"),
+        (3, ArgumentTypeError, r"got int; pass a list, such as \[3\]"),
+        (np.array("es"), ArgumentTypeError, "got ndarray; pass a list"),
+        ({"a", "b"}, ArgumentTypeError, "got set; pass a list in the order of X"),
+        ({"a": 1}, ArgumentTypeError, r"got dict; pass list\(y.values\(\)\)"),
+        ((one for one in "ab"), ArgumentTypeError, r"got generator; pass list\(y\)"),
+        ([["a", "b"], ["c", "d"]], ShapeError, r"y should be a 1d array.*; pass one column"),
+        (np.array(["2020-01-01"], "datetime64[ns]"), ArgumentTypeError, "row 0 of y"),
+        (["a", "b", 3], ArgumentTypeError, r"got int, str \(row 2 of y is 3\)"),
+    ],
+)
+def test_other_containers_and_mixed_types(labels, error, match):
+    with pytest.raises(error, match=f"^f: .*{match}"):
         checked_labels("f", labels)
 
 

@@ -47,6 +47,18 @@ def check_same(one, other, queries, more, labels):
     np.testing.assert_array_equal(one.predict_proba(queries), other.predict_proba(queries))
 
 
+def test_folders_of_models_and_of_classifiers_are_told_apart(tmp_path):
+    model = make_model("protonet")
+    model.save_pretrained(tmp_path / "model")
+    with pytest.raises(DataError, match=r"got a model .* use FewShotClassifier.from_pretrained"):
+        FewShotClassifier.load(tmp_path / "model")
+    FewShotClassifier(model).fit(["a", "b"], [0, 1]).save(tmp_path / "classifier")
+    with pytest.raises(DataError, match=r"a classifier .* use FewShotClassifier.load"):
+        FewShotClassifier.from_pretrained(tmp_path / "classifier")
+    with pytest.raises(DataError, match=r"classifier\.json"):
+        FewShotClassifier.load(tmp_path)
+
+
 @kinds
 @pytest.mark.parametrize("again", [dumped, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
 def test_copies(kind, again):

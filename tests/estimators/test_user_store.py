@@ -382,7 +382,9 @@ def test_a_store_used_after_a_fork(tmp_path):
 
 def test_classes_must_hold_those_of_the_examples(tmp_path):
     store = UserStore(tmp_path / "users.db", make_model("prior"))
-    with pytest.raises(ArgumentError, match=r"^UserStore.partial_fit: classes must have .* 'ann'"):
+    with pytest.raises(
+        ArgumentError, match=r"^UserStore.partial_fit: user 'a': classes must have .* 'ann'"
+    ):
         store.partial_fit("a", *texts(), classes=["q"])
     assert store.users() == []
     store.partial_fit("a", *texts(), classes=["ann", "bob", "cid", "q"])

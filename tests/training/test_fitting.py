@@ -133,12 +133,10 @@ def test_a_checkpoint_evaluates_another_training_of_the_same_learner(
 
 def test_without_validation_the_last_weights_stay(make_learner, tasksets, tmp_path):
     options = {"max_steps": 3, **QUIET}
-    off = {"folder": tmp_path / "off", "limit_val_batches": 0}
     data = TaskData(tasksets.train, tasks=4, shots=2, batches_per_epoch=3)
     fit(make_learner(), data, folder=tmp_path / "none", **options)
-    fit(
-        make_learner(), task_data(tasksets), folder=tmp_path / "off", limit_val_batches=0, **options
-    )
+    off = {"folder": tmp_path / "off", "limit_val_batches": 0}
+    fit(make_learner(), task_data(tasksets), **off, **options)
     for name in ("none", "off"):
         assert [path.name for path in (tmp_path / name).glob("*.ckpt")] == ["last.ckpt"]
 

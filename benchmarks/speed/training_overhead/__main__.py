@@ -46,10 +46,11 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"| {name} | {bare:.1f} | {absolute:.2f} | {100 * relative:.1f} % | {cpu:.2f} |"
         )
+    lines.append("")
     for row in result["memory"]:
         sizes = " and ".join(f"{value / 2**20:.0f} MiB" for value in row["bytes"])
         at = " and ".join(map(str, row["steps"]))
-        lines.append(f"{row['learner']}: {sizes} after {at} steps, {100 * growth(row):+.1f} %")
+        lines.append(f"- {row['learner']}: {sizes} after {at} steps, {100 * growth(row):+.1f} %")
     return "\n".join(lines)
 
 

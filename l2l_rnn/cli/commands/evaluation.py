@@ -36,9 +36,9 @@ class EvaluationSettings:
         queries: examples of each class to predict
         adaptation_steps: gradient steps or writes; those of the model by default
         scores: scores of classes: accuracy, f1, ece, brier, nll; of values: error, mse, mae
-        split: which part of the tasks; test by default, and all texts for --data
+        split: part of the tasks, with the classes that fit saved; test, or all for --data
         compare: another model; prints the paired difference on the same tasks
-        seed: seed of the tasks
+        seed: seed of the test tasks; the classes of --split are those of fit
         device: cpu, gpu, cuda:N or mps
     """
 

@@ -95,6 +95,8 @@ def _run(path: Any, groups: Any, output: Output, *, saved_before: bool) -> int:
             queries=training.queries,
             seed=training.seed,
         )
+        if tasks.rows is not None:
+            log(tasks.rows.described())
         torch.manual_seed(training.seed)
         learner, steps = make_learner(
             learner_settings,

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from l2l_rnn.cli.fitting.settings import TrainingSettings
-from l2l_rnn.cli.fitting.tasks import Tasks
+from l2l_rnn.cli.fitting.tasks import SPLIT_CLASSES, Tasks
 from l2l_rnn.cli.output import log
 from l2l_rnn.files import read_json, write_json
 from l2l_rnn.training import Pretrained, SeriesInputs, TextInputs, evaluate
@@ -55,7 +55,11 @@ def save_run(
         seed=training.seed,
     )
     learner.cpu()
+    if tasks.rows is not None:
+        settings = {**evaluation.settings, "taskset": tasks.name}
+        evaluation = dataclasses.replace(evaluation, settings=settings)
     classes = tasks.tasksets.train.source.classes
+    rows = None if tasks.rows is None else tasks.rows._asdict()
     model = Pretrained(
         learner,
         _inputs(tasks),
@@ -65,9 +69,12 @@ def save_run(
             "tasks": tasks.name,
             "training_steps": taken,
             "training": dataclasses.asdict(training),
+            SPLIT_CLASSES: tasks.split_classes,
+            "rows": rows,
         },
         evaluation=[evaluation],
-        description=f"Trained on {tasks.name} with `l2l-rnn fit`.",
+        description=f"Trained on {tasks.name} with `l2l-rnn fit`."
+        + ("" if tasks.rows is None else f" {tasks.rows.described()}."),
     )
     shutil.rmtree(folder / _BESIDE, ignore_errors=True)
     beside = folder / _BESIDE / folder.absolute().name  # the model card has the name of its folder
@@ -80,6 +87,7 @@ def save_run(
         "tasks": tasks.name,
         "learner": type(learner).__name__,
         "training_steps": taken,
+        "rows": rows,
         "evaluation": evaluation.to_json(),
     }
     write_json(folder / RESULT, result, indent=1)

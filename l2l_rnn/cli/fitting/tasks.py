@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -13,6 +14,9 @@ from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.usage import UsageError
 from l2l_rnn.errors import DataError, UnknownNameError
 from l2l_rnn.tasksets import BenchmarkTasksets, TaskFamily, from_hf, get_tasksets, tasksets_of
+from l2l_rnn.tasksets.hub.survey import RowCounts
+
+SPLIT_CLASSES = "split_classes"  # in the settings of a saved model
 
 
 class Tasks(NamedTuple):
@@ -24,6 +28,7 @@ class Tasks(NamedTuple):
         outputs: classes of a task, or values of a target.
         regression: whether targets are values.
         max_length: the largest number of steps; None if it varies.
+        rows: what became of the rows of own files; None for a task set.
     """
 
     tasksets: BenchmarkTasksets
@@ -31,12 +36,24 @@ class Tasks(NamedTuple):
     outputs: int
     regression: bool
     max_length: int | None
+    rows: RowCounts | None = None
 
     @property
     def family(self) -> TaskFamily | None:
         """The family that generates the tasks, or None."""
         source = self.tasksets.train.source
         return source if isinstance(source, TaskFamily) else None
+
+    @property
+    def split_classes(self) -> dict[str, list[str]] | None:
+        """The names of the classes of each split; None if the classes have no names."""
+        found = {}
+        for split, taskset in self.tasksets._asdict().items():
+            classes = taskset.source.classes
+            if classes is None or isinstance(classes, int):
+                return None
+            found[split] = list(map(str, classes))
+        return found
 
 
 def open_tasks(
@@ -95,7 +112,8 @@ def open_tasks(
         tasksets = tasksets_of(sources, **counts)
     except DataError as error:
         raise _with_flags(error) from error
-    return _described(tasksets, ", ".join(files), max(ways, train_ways))
+    found = _described(tasksets, data_name(data), max(ways, train_ways))
+    return found._replace(max_length=data.max_length or 64, rows=sources.train.rows)
 
 
 def _named(
@@ -110,6 +128,16 @@ def _named(
 def files_of(data: Sequence[str] | str | None) -> list[str]:
     """Return the files that `--data` names."""
     return [data] if isinstance(data, str) else list(data or ())
+
+
+def data_name(data: DataSettings) -> str:
+    """Return the names of the files of `--data`, without their folders.
+
+    Example:
+        >>> data_name(DataSettings(data=["a/posts.csv", "more/"]))
+        'posts.csv, more'
+    """
+    return ", ".join(Path(file).name or file for file in files_of(data.data))
 
 
 def _with_flags(error: DataError) -> DataError:

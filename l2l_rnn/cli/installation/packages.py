@@ -16,6 +16,7 @@ PACKAGES = (
     "huggingface_hub",
     "pytorch-lightning",
     "jsonargparse",
+    "scikit-learn",
 )
 _NOT_FOR_USERS = ("benchmarks", "peers", "dev")
 _SETUP = Path(__file__).parents[3] / "setup.cfg"
@@ -61,22 +62,24 @@ def missing_of_extras() -> dict[str, list[str]]:
 
 
 def _extras() -> dict[str, list[str]]:
-    """Return the requirements of each extra, from the metadata, or setup.cfg in a checkout."""
+    """Return the requirements of each extra, from setup.cfg in a checkout, or the metadata.
+
+    The metadata may be that of an earlier version, if the checkout has changed since.
+    """
+    parser = configparser.ConfigParser()
+    parser.read(_SETUP, "utf-8")
+    section = "options.extras_require"
+    if parser.get("metadata", "name", fallback="") == "l2l_rnn" and parser.has_section(section):
+        return {extra: lines.split("\n") for extra, lines in parser.items(section)}
+    found: dict[str, list[str]] = {}
     try:
-        found: dict[str, list[str]] = {}
         for line in requires("l2l_rnn") or []:
             extra = _EXTRA.search(line)
             if extra:
                 found.setdefault(extra[1], []).append(line)
-        if found:
-            return found
     except PackageNotFoundError:
         pass
-    parser = configparser.ConfigParser()
-    parser.read(_SETUP, "utf-8")
-    if not parser.has_section("options.extras_require"):
-        return {}
-    return {extra: lines.split("\n") for extra, lines in parser.items("options.extras_require")}
+    return found
 
 
 def _names(lines: Iterable[str]) -> Iterable[str]:

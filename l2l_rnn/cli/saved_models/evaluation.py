@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
-
-import torch
 
 from l2l_rnn.algorithms import ProtoNet
 from l2l_rnn.cli.fitting.settings import DataSettings
-from l2l_rnn.cli.fitting.tasks import files_of, open_tasks
-from l2l_rnn.cli.rows import check_present, joined, names_of, read_columns
-from l2l_rnn.data import SequenceDataset
-from l2l_rnn.errors import ArgumentError
+from l2l_rnn.cli.fitting.tasks import SPLIT_CLASSES, Tasks, data_name, open_tasks
+from l2l_rnn.cli.saved_models.texts import texts_of
+from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.tasksets.hub.texts import Texts
 from l2l_rnn.training import Evaluation, Pretrained, SeriesInputs, TextInputs, evaluate
 
 
@@ -32,24 +31,18 @@ def evaluated(name: str, data: DataSettings, settings: Any, shots: int, device: 
     model = Pretrained.from_pretrained(name, device=device)
     if isinstance(model.learner, ProtoNet):  # it takes any number of classes
         model.learner.ways = max(model.learner.ways, settings.ways)
-    tasks: Any
+    tasks: Any = None
+    found: Any = None
     ways = None
-    if data.data is not None and settings.split in (None, "all"):
-        tasks, ways = _all_texts(name, model, data, shots + settings.queries), settings.ways
+    if data.data is not None:
+        tasks = _texts(name, model, data, settings, shots + settings.queries)
+    if tasks is not None:
+        ways = settings.ways
     else:
-        pipeline = model.inputs.pipeline if isinstance(model.inputs, TextInputs) else None
-        found = open_tasks(
-            data,
-            ways=settings.ways,
-            train_ways=settings.ways,
-            shots=shots,
-            queries=settings.queries,
-            seed=settings.seed,
-            pipeline=pipeline,
-        )
+        found = _drawn(name, model, data, settings, shots)
         tasks = getattr(found.tasksets, settings.split or "test")
         _check_kind(name, model.inputs, found.name, found.tasksets.input_size)
-    return evaluate(
+    evaluation = evaluate(
         model.learner,
         tasks,
         shots,
@@ -62,6 +55,11 @@ def evaluated(name: str, data: DataSettings, settings: Any, shots: int, device: 
         seed=settings.seed,
         device=device,
     )
+    if data.data is None:
+        return evaluation
+    rows = found.rows if found is not None else tasks.rows
+    described = {**evaluation.settings, "taskset": data_name(data), "rows": rows._asdict()}
+    return dataclasses.replace(evaluation, settings=described)
 
 
 def _check_kind(name: str, inputs: Any, tasks: str, input_size: int | None) -> None:
@@ -78,31 +76,50 @@ def _check_kind(name: str, inputs: Any, tasks: str, input_size: int | None) -> N
         )
 
 
-def _all_texts(name: str, model: Pretrained, data: DataSettings, least: int) -> SequenceDataset:
-    """Return all texts of the files, each once, as token ids of the model."""
+def _texts(
+    name: str, model: Pretrained, data: DataSettings, settings: Any, samples: int
+) -> Texts | None:
+    """Return the texts of files; None if the model does not say which split they belong to."""
     if not isinstance(model.inputs, TextInputs):
         raise ArgumentError(
             f"evaluate: --data needs a model of texts, got {name}; use --taskset for this model"
         )
-    texts: list[str] = []
-    labels: list[str] = []
-    columns, label = names_of(data.text, "text"), str(data.label)
-    for path in files_of(data.data):
-        table = read_columns("evaluate", path, [*columns, label])
-        found = joined([table[column] for column in columns])
-        if not data.drop_empty:
-            check_present("evaluate", path, ", ".join(columns), found)
-            check_present("evaluate", path, label, table[label])
-        pairs = zip(map(str, found), map(str, table[label]), strict=True)
-        kept = dict.fromkeys((text, one) for text, one in pairs if text.strip() and one.strip())
-        texts += [text for text, _ in kept]
-        labels += [one for _, one in kept]
-    counts = {one: labels.count(one) for one in dict.fromkeys(labels)}
-    classes = sorted(one for one in counts if not data.drop_small or counts[one] >= least)
-    numbers = {one: i for i, one in enumerate(classes)}
-    rows = [i for i, one in enumerate(labels) if one in numbers]
-    return SequenceDataset(
-        model.inputs([texts[i] for i in rows]),
-        torch.tensor([numbers[labels[i]] for i in rows]),
-        classes,
+    split = None if settings.split == "all" else settings.split
+    if split is not None and (data.groups is not None or not model.settings.get(SPLIT_CLASSES)):
+        return None
+    return texts_of(name, model, data, split, settings.ways, samples)
+
+
+def _drawn(name: str, model: Pretrained, data: DataSettings, settings: Any, shots: int) -> Tasks:
+    """Return tasks of a task set, or of the splits of files that `fit` would draw.
+
+    Raises:
+        DataError: trained classes are in the validation or test split.
+    """
+    saved = model.settings.get(SPLIT_CLASSES) if data.data is not None else None
+    seed = settings.seed
+    if saved:  # files with groups: the same groups go to the same split
+        seed = (model.settings.get("training") or {}).get("seed", seed)
+        data = dataclasses.replace(data, splits=saved)
+    if isinstance(model.inputs, TextInputs) and data.data is not None:
+        data = dataclasses.replace(data, max_length=model.inputs.max_length)
+    found = open_tasks(
+        data,
+        ways=settings.ways,
+        train_ways=settings.ways,
+        shots=shots,
+        queries=settings.queries,
+        seed=seed,
+        pipeline=model.inputs.pipeline if isinstance(model.inputs, TextInputs) else None,
     )
+    split = settings.split or "test"
+    if data.data is not None and split != "train":
+        classes = (found.split_classes or {}).get(split, [])
+        trained = [one for one in classes if one in model.classes]
+        if trained:
+            raise DataError(
+                f"evaluate: the {split} split of {found.name} must have classes that were not in "
+                f"the training of {name}, got {', '.join(trained[:10])}; give the --seed and "
+                "--splits of the training, or a file of new classes without --split"
+            )
+    return found

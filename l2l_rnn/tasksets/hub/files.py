@@ -133,6 +133,8 @@ def hub() -> Any:
 def check_columns(columns: Iterable[str], known: Iterable[str], where: str) -> None:
     """Raise a DataError unless all columns exist."""
     known = list(known)
+    if not known:
+        raise DataError(f"from_hf: {where} must have columns and rows, got none; it is empty")
     for column in columns:
         if column not in known:
             names = [" ".join(name.split()) for name in known]  # in a damaged file, of many lines

@@ -13,6 +13,46 @@ from l2l_rnn.errors import DataError
 from l2l_rnn.tasksets.hub.rows import RowReader
 
 
+class RowCounts(NamedTuple):
+    """What became of the rows of a dataset.
+
+    Attributes:
+        rows: number of all rows.
+        used: number of rows whose texts are in a split.
+        ambiguous: rows with a text that occurs in two classes.
+        repeats: rows that repeat a text of their class.
+        empty: rows without text, label or group.
+        small: rows of classes that are too small or left out.
+        crossing: rows whose group is in another split.
+        other_splits: rows of classes of other splits, if only one split is used.
+    """
+
+    rows: int
+    used: int
+    ambiguous: int
+    repeats: int
+    empty: int
+    small: int
+    crossing: int = 0
+    other_splits: int = 0
+
+    def described(self) -> str:
+        """Return the counts in one line.
+
+        Example:
+            >>> RowCounts(9, 4, 2, 1, 0, 2).described()
+            '9 rows: 4 used; dropped 2 that occur in two classes, 1 repeats, 0 empty, 2 in small \
+classes'
+        """
+        crossing = f", {self.crossing} with groups in other splits" if self.crossing else ""
+        others = f", {self.other_splits} in classes of other splits" if self.other_splits else ""
+        return (
+            f"{self.rows} rows: {self.used} used; dropped {self.ambiguous} that occur in two "
+            f"classes, {self.repeats} repeats, {self.empty} empty, {self.small} in small classes"
+            f"{crossing}{others}"
+        )
+
+
 class Survey(NamedTuple):
     """Result of one pass over the rows of a dataset.
 
@@ -33,6 +73,13 @@ class Survey(NamedTuple):
     repeats: dict[str, int]
     ambiguous: dict[str, int]
     groups: list[NDArray[np.int32]] | None = None
+
+    def row_counts(self, used: int, crossing: int = 0) -> RowCounts:
+        """Return what became of all rows, given how many are in a split."""
+        rows, kept = sum(map(len, self.codes)), sum(self.counts.values())
+        ambiguous, repeats = sum(self.ambiguous.values()), sum(self.repeats.values())
+        empty, small = rows - kept - ambiguous - repeats, kept - used - crossing
+        return RowCounts(rows, used, ambiguous, repeats, empty, small, crossing)
 
     @property
     def names(self) -> list[str]:

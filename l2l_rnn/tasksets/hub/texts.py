@@ -22,7 +22,7 @@ from l2l_rnn.tasksets.hub.files import DatasetSplit, open_preset, open_splits
 from l2l_rnn.tasksets.hub.group_splits import SeparateGroups
 from l2l_rnn.tasksets.hub.presets import PRESETS
 from l2l_rnn.tasksets.hub.rows import RowReader
-from l2l_rnn.tasksets.hub.survey import survey
+from l2l_rnn.tasksets.hub.survey import RowCounts, survey
 
 
 class Texts(SequenceDataset):
@@ -36,10 +36,11 @@ class Texts(SequenceDataset):
         groups: as in `SequenceDataset`.
         group_names: the names of the groups; None without groups.
         crossing: number of rows dropped because their group is in another split.
+        rows: what became of the rows of the whole dataset, of all splits; None if unknown.
 
     Attributes:
         vocabulary: as given; pass `len(vocabulary)` as a model's `vocab_size`.
-        repeats, ambiguous, groups, group_names, crossing: as given.
+        repeats, ambiguous, groups, group_names, crossing, rows: as given.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Texts(SequenceDataset):
         groups: Tensor | None = None,
         group_names: Sequence[str] | None = None,
         crossing: int = 0,
+        rows: RowCounts | None = None,
     ) -> None:
         super().__init__(sequences, labels, classes, groups=groups)
         self.vocabulary = vocabulary
@@ -60,6 +62,7 @@ class Texts(SequenceDataset):
         self.ambiguous = ambiguous
         self.group_names = None if group_names is None else tuple(group_names)
         self.crossing = crossing
+        self.rows = rows
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, vocabulary={self.vocabulary!r})"
@@ -198,7 +201,7 @@ def from_hf(
     opened, text, label = _open(dataset, text_column, label_column, groups, preset, root)
     left_out = () if preset is None else PRESETS[preset].left_out
     reader = RowReader(opened, text, label, limit, groups)
-    found = survey(reader, drop_empty)
+    found = before = survey(reader, drop_empty)
     own_splits = [split.name for split in opened]
     split_options = own_splits, splits, seed, min_items, drop_small, left_out
     crossing: Counter[str] = Counter()
@@ -216,6 +219,8 @@ def from_hf(
     )
     encoded = rows.encode(pipeline, max_length, memory, Path(root).expanduser() / "l2l_rnn")
     owners = tuple(reader.group_names)
+    used = sum(len(labels) for _, labels, _ in encoded)
+    row_counts = before.row_counts(used, sum(crossing[name] for names in classes for name in names))
     train, validation, test = (
         Texts(
             sequences,
@@ -226,6 +231,7 @@ def from_hf(
             sum(found.ambiguous.get(name, 0) for name in names),
             *_renumbered(numbers, owners),
             sum(crossing[name] for name in names),
+            row_counts,
         )
         for (sequences, labels, numbers), names in zip(encoded, classes, strict=True)
     )

@@ -66,15 +66,20 @@ def task_axis_names(learner: nn.Module) -> frozenset[str]:
     )
 
 
+_OF_CLONES = {"first_order", "allow_unused", "allow_nograd"}  # options of `MAML.clone`
+
+
 def description(learner: nn.Module) -> dict[str, Any]:
     """Return the configuration that the user states of a learner depend on.
 
-    The number of classes of a `ProtoNet` is left out, because it is that of the user. A class that
-    is not configurable is described by its name, wherever it was defined.
+    The number of classes of a `ProtoNet` is left out, because it is that of the user, and so are
+    the arguments that `clone` overrides. A class that is not configurable is described by its name,
+    wherever it was defined.
     """
     found = _shortened(configuration_of(learner))
-    if isinstance(learner, ProtoNet):
-        found.get("arguments", {}).pop("ways", None)
+    left_out = {"ways"} if isinstance(learner, ProtoNet) else _OF_CLONES
+    for name in left_out:
+        found.get("arguments", {}).pop(name, None)
     return {"class": type(learner).__name__, "configuration": found}
 
 

@@ -53,6 +53,12 @@ def find_model(who: str, name: str | os.PathLike[str], hub: dict[str, Any]) -> P
         return BUNDLED / text
     is_path = not isinstance(name, str) or text.startswith((".", "/", "~"))
     if folder.exists() or is_path or not _HUB_ID.fullmatch(text):
+        if text and (folder / "classifier.json").exists():
+            raise DataError(
+                f"{who}: name must be a folder with {CONFIG}, got {folder}, a classifier that "
+                f"FewShotClassifier.save wrote; use FewShotClassifier.load, or {folder / 'model'}, "
+                "the model in it"
+            )
         if text and folder.exists():
             raise DataError(
                 f"{who}: name must be a folder with {CONFIG}, got {folder} without; pass the "
