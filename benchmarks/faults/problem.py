@@ -72,12 +72,16 @@ class History(pl.Callback):
                 log.write(f"{text}\n")
 
 
-def make_module(**options: Any) -> MetaLearning:
+def make_module(hidden_size: int = 8, dropout: float = 0.1, **options: Any) -> MetaLearning:
     """Return second-order MAML of an LSTM with dropout, with Adam and a cosine; always the same."""
     torch.manual_seed(0)
     tasksets = _tasksets()
     model = SequenceClassifier(
-        WAYS, vocab_size=tasksets.vocab_size, embedding_size=8, hidden_size=8, dropout=0.1
+        WAYS,
+        vocab_size=tasksets.vocab_size,
+        embedding_size=8,
+        hidden_size=hidden_size,
+        dropout=dropout,
     )
     optimizer = functools.partial(torch.optim.Adam, lr=0.01)
     options = {"optimizer": optimizer, "scheduler": "cosine", "steps": 2, **options}
@@ -92,7 +96,13 @@ def make_data(**options: Any) -> TaskData:
 
 
 def train(
-    folder: str | os.PathLike[str], steps: int, *, epoch: int = 25, log: bool = True, **options: Any
+    folder: str | os.PathLike[str],
+    steps: int,
+    *,
+    epoch: int = 25,
+    log: bool = True,
+    module: MetaLearning | None = None,
+    **options: Any,
 ) -> tuple[pl.Trainer, MetaLearning]:
     """Train, and resume if the folder holds a training.
 
@@ -101,13 +111,14 @@ def train(
         steps: steps of the whole training.
         epoch: steps between two validations.
         log: whether to log steps to the folder.
+        module: the module to train; None makes one.
         options: more options of `fit`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pl.seed_everything(0, verbose=False)
     history = History(folder / STEPS_LOG if log else None)
-    module = make_module()
+    module = make_module() if module is None else module
+    pl.seed_everything(0, verbose=False)
     options = {"gradient_clip_val": 1.0, "num_sanity_val_steps": 0, **QUIET, **options}
     options["callbacks"] = [history, *options.get("callbacks", ())]
     trainer = fit(

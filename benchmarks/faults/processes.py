@@ -82,18 +82,22 @@ class Starter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        self._end()
         self._server.stdin.close()  # type: ignore[union-attr]
         self._server.stdout.close()  # type: ignore[union-attr]
         self._server.wait()
 
     def start(self, log: Path, *arguments: Any) -> Process:
-        """Start a process; the one before must have ended, and `wait` been called."""
+        """Start a process; the one before is killed if `wait` was not called."""
+        self._end()
         self._write({"arguments": arguments, "log": str(log)})
         self._process = Process(self._read(), log, self._can_read, self._status)
         return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _status(self) -> int:
         self._read()

@@ -74,6 +74,8 @@ def make_trainer(
             raise ArgumentError(
                 f"make_trainer: {name} must be {value}, got {options[name]!r}; leave it out"
             )
+    if monitor == "val_loss" and options.get("limit_val_batches") == 0:
+        monitor = None  # the default, but nothing is validated
     options.setdefault("enable_progress_bar", sys.stderr.isatty())  # a bar would fill a log file
     options.setdefault("log_every_n_steps", 10)
     _LIGHTNING_MESSAGES.addFilter(_is_no_tip)

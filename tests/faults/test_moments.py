@@ -1,9 +1,13 @@
 """A training that stops at any moment, under any limit, resumes with all its counters."""
 
+import os
+import signal
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from l2l_rnn.training.checkpoints import Checkpoints, SafeCheckpointIO, latest_good
 from tests.training.checkpoints.problem import (
@@ -89,4 +93,51 @@ def test_all_counters_continue(limit, tmp_path):
             wrong.append(f"{hook}: state")
         if logger.rows != whole.rows:
             wrong.append(f"{hook}: steps of the logger")
+    assert not wrong
+
+
+class Terminate(pl.Callback):
+    """Sends SIGTERM to this process at the given call of a hook."""
+
+    def __init__(self, hook, call):
+        self.left = call
+        setattr(self, hook, self.count)
+
+    def count(self, trainer, *args, **kwargs):
+        if not trainer.sanity_checking:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_sigterm_at_any_moment_loses_no_step(limit, tmp_path):
+    options = {"plateau": SCHEDULERS[limit], **LIMITS[limit]}
+    whole, wrong = Logger(), []
+    expected = state_of(*fit(tmp_path / "whole", whole, **options))
+    best = SafeCheckpointIO().load_checkpoint(tmp_path / "whole" / "best.ckpt")
+    for hook, call in [
+        ("on_train_batch_start", 7),
+        ("on_before_optimizer_step", 3),
+        ("on_train_batch_end", 7),
+        ("on_validation_start", 1),
+        ("on_validation_batch_end", 1),  # of two
+        ("on_validation_batch_end", 4),
+        ("on_validation_end", 1),
+        ("on_train_epoch_end", 2),
+    ]:
+        logger, folder = Logger(), tmp_path / f"{hook}{call}"
+        with pytest.raises(SIGTERMException):
+            fit(folder, logger, Terminate(hook, call), **options)
+        last = SafeCheckpointIO().load_checkpoint(folder / "last.ckpt")
+        losses = [row for row in logger.rows.values() if "train_loss" in row]
+        assert len(losses) == last["global_step"]  # no step is lost
+        found = state_of(*fit(folder, logger, **options))
+        if not all(map(torch.equal, expected, found)):
+            wrong.append(f"{hook} {call}: state")
+        if logger.rows != whole.rows:
+            wrong.append(f"{hook} {call}: steps of the logger")
+        again = SafeCheckpointIO().load_checkpoint(folder / "best.ckpt")
+        if again["global_step"] != best["global_step"]:
+            wrong.append(f"{hook} {call}: best")
     assert not wrong

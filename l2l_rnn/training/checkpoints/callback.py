@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from l2l_rnn.checks import check_choice, check_int, check_number
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError
 from l2l_rnn.optional import require
 from l2l_rnn.training.checkpoints.checkpoint_io import SafeCheckpointIO
 from l2l_rnn.training.checkpoints.folder import BEST, LAST, RunFolder
@@ -20,6 +20,7 @@ from l2l_rnn.training.checkpoints.loops import (
     check_logged,
     end_restart,
     ends_epoch,
+    hold_sigterm,
     is_active,
     is_better,
     is_dry_run,
@@ -29,6 +30,7 @@ from l2l_rnn.training.checkpoints.loops import (
     take_steps,
 )
 from l2l_rnn.training.checkpoints.random_states import RandomStates
+from l2l_rnn.training.checkpoints.saved_state import read_state
 from l2l_rnn.training.checkpoints.settings import (
     ENTRY,
     add_settings,
@@ -169,6 +171,10 @@ class Checkpoints(ModelCheckpoint):
         take_steps(trainer, self._scheduler_steps)
         self._metrics, self._scheduler_steps = {}, []
 
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Let SIGTERM end training after this batch."""
+        hold_sigterm(trainer, False)
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -179,6 +185,7 @@ class Checkpoints(ModelCheckpoint):
     ) -> None:
         """Save if it is time to."""
         end_restart(trainer)
+        hold_sigterm(trainer, more_follows(trainer))
         step = trainer.global_step
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them
@@ -202,6 +209,7 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the best and the last checkpoint."""
+        hold_sigterm(trainer, False)
         if is_active(trainer):
             self._scheduler_steps = steps_due(trainer, "epoch")
             self._save_best(trainer)
@@ -283,21 +291,8 @@ class Checkpoints(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, if the same metric is monitored, and the random states."""
-        try:
-            score, metrics = state_dict["best_model_score"], dict(state_dict["metrics"])
-            steps = [(int(at), metric) for at, metric in state_dict["plateau"]]
-            monitored = (state_dict["monitor"], state_dict["mode"])
-            tensors = [*metrics.values(), *(metric for _, metric in steps)]
-            if not all(
-                isinstance(found, Tensor) for found in tensors + [score] * (score is not None)
-            ):
-                raise TypeError("metrics that are not tensors")
-            self._random_states.load_state_dict(state_dict["random_states"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise DataError(
-                f"{_WHO}: the state in a checkpoint must be that of state_dict(), got {error!r}; "
-                "use another checkpoint"
-            ) from error
+        score, metrics, steps, monitored = read_state(_WHO, state_dict)
+        self._random_states.load_state_dict(state_dict["random_states"])
         self._metrics, self._scheduler_steps = metrics, steps
         self.best_model_score = score if monitored == (self.monitor, self.mode) else None
         best = self.run_folder.path / BEST

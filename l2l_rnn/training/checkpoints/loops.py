@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -96,6 +96,34 @@ def end_restart(trainer: pl.Trainer) -> None:
     """End a restart after its first batch, or schedulers are skipped at the end of the epoch."""
     # The setter without an underscore would make the loops inside restart again.
     trainer.fit_loop._restarting = False
+
+
+class _Holding:
+    """Part of Lightning's signal connector that hides a SIGTERM while it is held back."""
+
+    held = arrived = False
+
+    @property
+    def received_sigterm(self) -> bool:
+        return self.arrived and not self.held
+
+    @received_sigterm.setter
+    def received_sigterm(self, value: bool) -> None:
+        self.arrived = value
+
+
+def hold_sigterm(trainer: pl.Trainer, hold: bool) -> None:
+    """Hold back a SIGTERM, or let it end training at the next opportunity.
+
+    Lightning would end training in the middle of validation, or before the end of an epoch, and not
+    repeat what is missing after a restart.
+    """
+    connector: Any = trainer._signal_connector
+    if not isinstance(connector, _Holding):
+        arrived = vars(connector).pop("received_sigterm")
+        connector.__class__ = type("SignalConnector", (_Holding, type(connector)), {})
+        connector.arrived = arrived
+    connector.held = hold
 
 
 def steps_due(trainer: pl.Trainer, interval: str) -> list[tuple[int, Tensor]]:
