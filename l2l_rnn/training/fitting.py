@@ -16,6 +16,8 @@ from l2l_rnn.errors import ArgumentError
 from l2l_rnn.optional import require
 from l2l_rnn.training.checkpoints import Checkpoints, RandomStates, SafeCheckpointIO, latest_good
 from l2l_rnn.training.checkpoints.container import verify_checkpoint
+from l2l_rnn.training.learning.problems import Problems
+from l2l_rnn.training.learning.trainer_options import made_trainer
 from l2l_rnn.training.meta_learning import MetaLearning
 from l2l_rnn.training.requeue import RequeueBetweenBatches
 from l2l_rnn.training.task_data import TaskData
@@ -62,18 +64,18 @@ def make_trainer(
             `enable_progress_bar` is True only in a terminal, and `log_every_n_steps` is 10.
 
     Raises:
-        ArgumentError: an option is one that meta-learning sets.
+        ArgumentError: options are invalid, or are those that meta-learning sets; the message names
+            all of them.
 
     Example:
         >>> trainer = make_trainer(max_steps=10, logger=False, enable_progress_bar=False)
         >>> trainer.max_steps
         10
     """
+    problems = Problems("make_trainer")
     for name, value in _OPTIONS.items():
         if options.setdefault(name, value) is not value:
-            raise ArgumentError(
-                f"make_trainer: {name} must be {value}, got {options[name]!r}; leave it out"
-            )
+            problems.add(f"{name} must be {value}, got {options[name]!r}; leave it out")
     if monitor == "val_loss" and options.get("limit_val_batches") == 0:
         monitor = None  # the default, but nothing is validated
     options.setdefault("enable_progress_bar", sys.stderr.isatty())  # a bar would fill a log file
@@ -81,24 +83,26 @@ def make_trainer(
     _LIGHTNING_MESSAGES.addFilter(_is_no_tip)
     own: list[pl.Callback] = [RequeueBetweenBatches()]
     # Without it, a path that is given to Trainer.fit would be unpickled.
-    has_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
+    has_io = any(isinstance(plugin, CheckpointIO) for plugin in _listed(plugins))
     io = [] if has_io else [SafeCheckpointIO()]
     if folder is None:
         own.append(RandomStates())
         options.setdefault("enable_checkpointing", False)
     else:
         folder = Path(folder).expanduser()
-        checkpoints = Checkpoints(
-            folder,
-            monitor=monitor,
-            mode=mode,
-            every_n_steps=every_n_steps,
-            every_minutes=every_minutes,
-            overwrite=overwrite,
-        )
-        own.append(checkpoints)
+        saving = {"mode": mode, "every_n_steps": every_n_steps, "every_minutes": every_minutes}
+        for name, given in saving.items():
+            with problems.collected():
+                Checkpoints(folder, **{name: given})  # type: ignore[arg-type]
+        if not problems.found:
+            own.append(Checkpoints(folder, monitor=monitor, overwrite=overwrite, **saving))  # type: ignore[arg-type]
         options.setdefault("default_root_dir", folder)
-    return pl.Trainer(callbacks=[*callbacks, *own], plugins=[*plugins, *io], **options)
+    parts = {"callbacks": [*_listed(callbacks), *own], "plugins": [*_listed(plugins), *io]}
+    return made_trainer(problems, options, **parts)
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:

@@ -133,6 +133,7 @@ class MetaLearning(SavedSettings, lightning.LightningModule):
                 "first_order": first_order,
                 "annealing_steps": annealing_steps,
                 "tasks_per_slice": tasks_per_slice,
+                "skip_nonfinite": skip_nonfinite,
             },
         )
         self.learner = learner

@@ -18,6 +18,7 @@ from l2l_rnn.training.checkpoints.settings import check_settings
 from l2l_rnn.training.distributed import share
 from l2l_rnn.training.learning.problems import Problems
 from l2l_rnn.training.learning.streams import EvaluationBatches, TrainingStream
+from l2l_rnn.training.learning.task_sizes import check_task_sizes
 
 _SPLITS = ("train", "validation", "test")
 
@@ -94,14 +95,21 @@ class TaskData(lightning.LightningDataModule):
         self.evaluation_tasks = {"validation": validation_tasks, "test": test_tasks}
         self.evaluation_seed = evaluation_seed
         problems = Problems("TaskData")
-        counts = {
+        given = {
+            "tasks": tasks,
+            "shots": shots,
+            "queries": queries,
+            "ways": ways,
+            "test_shots": test_shots,
+            "test_queries": test_queries,
             "batches_per_epoch": batches_per_epoch,
             "validation_tasks": validation_tasks,
             "test_tasks": test_tasks,
+            "seed": seed,
+            "evaluation_seed": evaluation_seed,
+            "prefetch": prefetch,
         }
-        for name, count in counts.items():
-            with problems.collected():
-                check_int("TaskData", name, count)
+        check_task_sizes(problems, given, list(self.tasksets.values()))
         for split in _SPLITS:
             if self.tasksets[split] is not None and not problems.found:
                 with problems.collected():

@@ -61,6 +61,13 @@ def check_settings(learner: nn.Module, settings: Mapping[str, Any]) -> None:
     if settings["first_order"] is not None and not second_order:
         hint = "; pass it to the learner" if isinstance(learner, MemoryLearner) else ""
         problems.add(f"first_order must be None for {kind}, got {settings['first_order']!r}{hint}")
+    for name, choices in {
+        "first_order": (True, False, None),
+        "skip_nonfinite": (True, False),
+    }.items():
+        if not any(settings[name] is choice for choice in choices):
+            listed = " or ".join(map(str, choices))
+            problems.add(f"{name} must be {listed}, got {settings[name]!r}")
     for name in ("loss", "score"):
         if settings[name] is not None and not callable(settings[name]):
             problems.add(
