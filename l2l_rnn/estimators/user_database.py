@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -63,8 +64,7 @@ class UserDatabase:
         self, who: str, path: str | os.PathLike[str], model: Mapping[str, str], timeout: float
     ) -> None:
         self.who, self.path, self.timeout = who, Path(path).expanduser(), timeout
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._start()
         self._create(dict(model))
 
     @contextlib.contextmanager
@@ -142,10 +142,15 @@ class UserDatabase:
 
     def close(self) -> None:
         """Close the connections of this process."""
-        if getattr(self, "_process", None) == os.getpid():
-            for connection in self._connections:
-                connection.close()
-        self._connections, self._local = [], threading.local()
+        self._closing()
+        self._start()
+
+    def _start(self) -> None:
+        """Have no connections yet, in this process."""
+        self._process, self._local = os.getpid(), threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        # Python 3.13 warns of connections that nothing closed.
+        self._closing = weakref.finalize(self, _close, self._process, self._connections)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -181,7 +186,6 @@ class UserDatabase:
         return UserRow(described, state, kept)
 
     def _create(self, model: dict[str, str]) -> None:
-        self._process = os.getpid()
         connection = self._connection()
         with self._errors():
             kind = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -242,7 +246,7 @@ class UserDatabase:
 
     def _connection(self) -> sqlite3.Connection:
         if self._process != os.getpid():  # after a fork, connections are those of the parent
-            self._process, self._connections, self._local = os.getpid(), [], threading.local()
+            self._start()
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
             with self._errors():
@@ -253,10 +257,10 @@ class UserDatabase:
                     isolation_level=None,
                     check_same_thread=False,
                 )
+                self._connections.append(found)
                 found.execute("PRAGMA synchronous = FULL")
                 found.execute("PRAGMA secure_delete = ON")  # overwrites what is removed
             self._local.connection = found
-            self._connections.append(found)
         return found
 
     @contextlib.contextmanager
@@ -283,6 +287,13 @@ class UserDatabase:
             f"{self.who}: {self.path} must be a complete store of users, got a damaged file "
             f"({error}); restore it from a backup"
         )
+
+
+def _close(process: int, connections: list[sqlite3.Connection]) -> None:
+    """Close connections, unless they are those of the parent of this process."""
+    if process == os.getpid():
+        for connection in connections:
+            connection.close()
 
 
 def _digest(*parts: bytes) -> bytes:

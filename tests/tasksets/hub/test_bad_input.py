@@ -287,8 +287,8 @@ def test_a_stream_that_becomes_shorter(tokenizer):
     passes = []
 
     def shorter():
-        passes.append(None)
         yield from rows()
+        passes.append(None)
         for _ in range(50 if len(passes) == 1 else 0):
             yield from [{**row, "text": f"{row['text']} {_}"} for row in rows()]
 
