@@ -15,7 +15,7 @@ from l2l_rnn.training.checkpoints import SafeCheckpointIO
 from tests.cli.conftest import TINY
 
 pytestmark = pytest.mark.slow
-STEPS = 40
+STEPS = 30
 FLAGS = ["--taskset", "languages", *TINY, "--dropout", "0.2", "--steps", str(STEPS)]
 EXPECTED = {
     signal.SIGKILL: {-signal.SIGKILL},

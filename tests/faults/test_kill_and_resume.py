@@ -17,7 +17,7 @@ from benchmarks.faults.kill_and_resume import (
 from l2l_rnn.training.checkpoints import SafeCheckpointIO, latest_good
 
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "kill-and-resume-full.json"
-STEPS = 60
+STEPS = 80
 
 
 @pytest.fixture(scope="module")
