@@ -65,7 +65,7 @@ def damage(data, draw):
 
 def test_every_damage_is_noticed_and_the_previous_checkpoint_used(run):
     draw, data = random.Random(0), (run / "last.ckpt").read_bytes()
-    for _ in range(200):
+    for _ in range(100):
         damaged = damage(data, draw)
         if damaged == data:
             continue
@@ -129,7 +129,7 @@ def test_an_entry_with_other_content_is_refused_or_used(part, run, tmp_path):
     checkpoint = SafeCheckpointIO().load_checkpoint(run / "last.ckpt")
     tree, _, key = part.partition(".") if "." in part else ("", "", part)
     entries = checkpoint[tree] if tree else checkpoint
-    for n in range(20):
+    for n in range(12):
         other = {**entries, key: changed(entries[key], draw)}
         folder = tmp_path / str(n)
         write_checkpoint(
@@ -139,7 +139,7 @@ def test_an_entry_with_other_content_is_refused_or_used(part, run, tmp_path):
             train(folder, STEPS + 1)
         except L2LRNNError as error:
             refused.append(str(error))
-    assert len(refused) >= 5
+    assert len(refused) >= 3
 
 
 def problem_parts():

@@ -99,7 +99,7 @@ def check(make, wrong):
 
 
 QUICK = settings(
-    deadline=None, max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck)
+    deadline=None, max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -137,7 +137,7 @@ def test_make_trainer(tmp_path_factory, drawn):
     check(lambda: make_trainer(folder, **options), wrong)
 
 
-@settings(QUICK, max_examples=15)
+@settings(QUICK, max_examples=12)
 @given(random_settings(META_LEARNING), random_settings(TASK_DATA), random_settings(TRAINER))
 @pytest.mark.filterwarnings("ignore:.*lr_scheduler.step:UserWarning")
 def test_good_settings_train(tasksets, tmp_path_factory, of_module, of_data, of_trainer):

@@ -185,8 +185,8 @@ class Checkpoints(ModelCheckpoint):
     ) -> None:
         """Save if it is time to."""
         end_restart(trainer)
-        hold_sigterm(trainer, more_follows(trainer))
         step = trainer.global_step
+        hold_sigterm(trainer, step == self._last_step or more_follows(trainer))
         if step == self._last_step:
             return  # gradients are being accumulated; a checkpoint would lose them
         if self.every_n_steps is not None:

@@ -115,8 +115,8 @@ class _Holding:
 def hold_sigterm(trainer: pl.Trainer, hold: bool) -> None:
     """Hold back a SIGTERM, or let it end training at the next opportunity.
 
-    Lightning would end training in the middle of validation, or before the end of an epoch, and not
-    repeat what is missing after a restart.
+    Lightning would end training in the middle of validation, before the end of an epoch, or with
+    gradients of some batches of a step, and not repeat what is missing after a restart.
     """
     connector: Any = trainer._signal_connector
     if not isinstance(connector, _Holding):
