@@ -111,11 +111,12 @@ def distribution(module: str) -> str:
 def third_party(*paths: Path) -> dict[str, str]:
     """Return each third-party package that the files import, with a file that imports it."""
     own = {"l2l_rnn", "benchmarks", "examples", "tests", "__future__", *sys.stdlib_module_names}
+    own |= {path.stem for path in sources("tests")}  # helpers of tests, beside them
     return {
         distribution(module): relative(path)
         for path in paths
         for module, _ in imports(path)
-        if module.partition(".")[0] not in own and not path.with_name(f"{module}.py").is_file()
+        if module.partition(".")[0] not in own
     }
 
 

@@ -42,7 +42,7 @@ from benchmarks import machine
 from benchmarks.faults.problem import EVERY, STEPS_LOG
 from benchmarks.faults.processes import Process, Starter, new_interpreter
 from l2l_rnn.files import write_json
-from l2l_rnn.training.checkpoints import SafeCheckpointIO, latest_good
+from l2l_rnn.training import SafeCheckpointIO, latest_good
 
 TRAIN, PREPARE = "benchmarks.faults.problem:train", "benchmarks.faults.problem:prepare"
 PARTS: dict[str, tuple[str, ...]] = {

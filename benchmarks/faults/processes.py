@@ -85,6 +85,7 @@ class Starter:
         self._end()
         self._server.stdin.close()  # type: ignore[union-attr]
         self._server.stdout.close()  # type: ignore[union-attr]
+        self._server.kill()  # forks of this process may keep its input open
         self._server.wait()
 
     def start(self, log: Path, *arguments: Any) -> Process:

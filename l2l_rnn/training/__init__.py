@@ -22,6 +22,7 @@ from l2l_rnn.training.saved.locations import list_pretrained
 from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
 
 if TYPE_CHECKING:
+    from l2l_rnn.training.checkpoints import Checkpoints, SafeCheckpointIO, latest_good
     from l2l_rnn.training.fitting import fit, make_trainer
     from l2l_rnn.training.meta_learning import MetaLearning
     from l2l_rnn.training.task_data import TaskData
@@ -29,18 +30,23 @@ if TYPE_CHECKING:
 # Loaded at first use, because they import Lightning.
 _LAZY = {
     "MetaLearning": "l2l_rnn.training.meta_learning",
+    "Checkpoints": "l2l_rnn.training.checkpoints",
+    "SafeCheckpointIO": "l2l_rnn.training.checkpoints",
     "TaskData": "l2l_rnn.training.task_data",
     "fit": "l2l_rnn.training.fitting",
+    "latest_good": "l2l_rnn.training.checkpoints",
     "make_trainer": "l2l_rnn.training.fitting",
 }
 
 __all__ = [
+    "Checkpoints",
     "Comparison",
     "Curve",
     "Evaluation",
     "Inputs",
     "MetaLearning",
     "Pretrained",
+    "SafeCheckpointIO",
     "SeriesInputs",
     "TaskData",
     "TextInputs",
@@ -50,6 +56,7 @@ __all__ = [
     "confidence_interval",
     "evaluate",
     "fit",
+    "latest_good",
     "list_pretrained",
     "load_user",
     "load_users",

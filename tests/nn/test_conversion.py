@@ -102,7 +102,8 @@ def test_a_converted_layer_is_complete(layer):
             dtype=torch.float64,
             **variant,
         )
-        assert set(vars(made)) <= set(vars(twin))
+        configuration = {"_arguments", "_values"}  # the constructor was not called
+        assert set(vars(made)) - configuration <= set(vars(twin))
         assert repr(made) == repr(twin)
     assert not [name for name in vars(twin) if "flat" in name]
 
