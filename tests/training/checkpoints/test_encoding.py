@@ -110,7 +110,7 @@ def test_an_inference_tensor_and_a_parameter_become_tensors():
         *(None, True, False, 0, -1, 2**63 - 1, -(2**63), 2**63, -(2**200), "", "é\0\ud800", "$"),
         *(0.1, -0.0, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308),
         *(complex(math.nan, -0.0), b"", b"\0\xff", (), (1, (2.0, None)), [], [[]]),
-        *({1, "a"}, frozenset({(1, 2)}), torch.Size([2, 3]), Counter("abca"), {"$": "tensor"}),
+        *({1, 8}, frozenset({(1, 2)}), torch.Size([2, 3]), Counter("abca"), {"$": "tensor"}),
         *({1: 1, "1": 2, None: 3, (4, b"x"): 5, 0.5: 6}, OrderedDict(b=1, a=2), {}),
         *(torch.float32, torch.float8_e5m2, torch.device("cuda:1"), Path("/a/b")),
         *(np.float64(0.1), np.float32("nan"), np.bool_(True), np.str_("ab"), np.int8(-3)),
@@ -121,7 +121,7 @@ def test_an_inference_tensor_and_a_parameter_become_tensors():
         *(random.Random(3).getstate(), np.random.RandomState(3).get_state()),
         np.random.Generator(np.random.PCG64(3)).bit_generator.state,
     ],
-    ids=lambda value: f"{type(value).__name__}-{str(value)[:20]!a}",
+    ids=lambda value: f"{type(value).__name__}-{str(value)[:20]!a}",  # the same in every process
 )
 def test_values_are_exact(value):
     assert_same(round_trip({"value": value}), {"value": value})
