@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +16,7 @@ from l2l_rnn.registry import Registry
 Class = TypeVar("Class", bound=type)
 
 CONFIGURABLE: Registry[type] = Registry("configurable class")
+MISSING: Any = object()  # stands for an entry that one of two compared values lacks
 
 
 def configurable(cls: Class) -> Class:
@@ -134,20 +135,38 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
         >>> differences({"lr": 0.1, "steps": 5}, {"lr": 0.2, "steps": 5})
         ['lr: 0.1, 0.2']
     """
-    if isinstance(one, dict) and isinstance(other, dict):
-        found = []
+    found = differing_values(one, other, path)
+    return [f"{where or 'value'}: {shown_value(a)}, {shown_value(b)}" for where, a, b in found]
+
+
+def differing_values(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path and both values of each difference of two JSON values.
+
+    The value of an entry that one side lacks is `MISSING`. True differs from 1, and NaN equals NaN.
+
+    Example:
+        >>> list(differing_values({"steps": [1, 2]}, {"steps": [1, 3]}))
+        [('steps[1]', 2, 3)]
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
         for name in [*one, *(name for name in other if name not in one)]:
             inner = f"{path}.{name}" if path else str(name)
-            if name not in one or name not in other:
-                values = [_shown(side[name]) if name in side else "none" for side in (one, other)]
-                found.append(f"{inner}: {values[0]}, {values[1]}")
-            else:
-                found += differences(one[name], other[name], inner)
-        return found
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = enumerate(zip(one, other, strict=True))
-        return [text for i, (a, b) in pairs for text in differences(a, b, f"{path}[{i}]")]
-    return [] if one == other else [f"{path or 'value'}: {_shown(one)}, {_shown(other)}"]
+            yield from differing_values(one.get(name, MISSING), other.get(name, MISSING), inner)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (a, b) in enumerate(zip(one, other, strict=True)):
+            yield from differing_values(a, b, f"{path}[{number}]")
+    elif one != one and other != other:
+        return  # both are NaN
+    elif isinstance(one, bool) != isinstance(other, bool) or one != other:
+        yield path, one, other
+
+
+def shown_value(value: Any) -> str:
+    """Return a value for a message about differences, shortened to one line."""
+    if value is MISSING:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _current_values(instance: Any) -> dict[str, Any]:
@@ -178,11 +197,6 @@ def _is_plain(value: Any) -> bool:
 def _is_part(recorded: Any) -> bool:
     """Tell whether an argument is a part whose description may have changed since."""
     return recorded is None or isinstance(recorded, dict)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _recorded(value: Any) -> Any:

@@ -5,23 +5,11 @@ import json
 import pytest
 import torch
 
-from l2l_rnn.algorithms import (
-    ANIL,
-    MAML,
-    EnsemblePrior,
-    GaussianPrior,
-    MAMLPlusPlus,
-    MemoryLearner,
-    MetaSGD,
-    PerTensorLR,
-    ProtoMAML,
-    ProtoNet,
-    Reptile,
-)
+from l2l_rnn.algorithms import MAML, GaussianPrior, MAMLPlusPlus, ProtoNet
 from l2l_rnn.configuration import build, configurable, configuration_of, differences, unknown_parts
 from l2l_rnn.errors import ArgumentError, UnknownNameError
-from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory
-from l2l_rnn.models import EncoderEnsemble, MemoryModel, SequenceClassifier, SequenceEncoder
+from l2l_rnn.models import SequenceClassifier, SequenceEncoder
+from tests.training.learners import LEARNERS
 
 
 def classifier():
@@ -30,26 +18,6 @@ def classifier():
 
 def encoder():
     return SequenceEncoder(vocab_size=9, hidden_size=4, bidirectional=True)
-
-
-LEARNERS = {
-    "MAML": lambda: MAML(classifier(), lr=0.1, momentum=0.5),
-    "learned": lambda: ProtoMAML(model := classifier(), PerTensorLR(model, 0.1, steps=2)),
-    "MAML++": lambda: MAMLPlusPlus(classifier(), 0.1, steps=3, max_grad_norm=1.0),
-    "MetaSGD": lambda: MetaSGD(classifier(), 0.2),
-    "ANIL": lambda: ANIL(classifier(), torch.tensor(0.1)),
-    "Reptile": lambda: Reptile(classifier(), 0.1),
-    "ProtoNet": lambda: ProtoNet(encoder(), 3),
-    "ensemble": lambda: ProtoNet(
-        EncoderEnsemble([encoder(), encoder()]),
-        ways=3,
-        prior=EnsemblePrior([GaussianPrior(8), GaussianPrior(8, shrinkage=0.7)]),
-    ),
-    "memory": lambda: MemoryLearner(MemoryModel(encoder(), KeyValueMemory(8, 3), unit_keys=True)),
-    "hybrid": lambda: MemoryLearner(
-        MemoryModel(encoder(), DeltaFastWeights(8, 3)), lr=0.1, adapts=["log_scale"]
-    ),
-}
 
 
 @pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
@@ -135,5 +103,8 @@ def test_a_name_is_registered_once():
 def test_differences_name_each_path():
     one = configuration_of(classifier())
     other = configuration_of(SequenceClassifier(4, input_size=2, hidden_size=5))
-    assert differences(one, other) == ["arguments.ways: 3, 4", "arguments.pooling: 'max', none"]
+    assert differences(one, other) == ["arguments.ways: 3, 4", "arguments.pooling: 'max', nothing"]
     assert differences([1, {"a": 2}], [1, {"a": 3}]) == ["[1].a: 2, 3"]
+    assert differences({"a": True, "b": float("nan")}, {"a": 1, "b": float("nan")}) == [
+        "a: True, 1"
+    ]

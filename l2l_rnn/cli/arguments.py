@@ -19,6 +19,18 @@ jsonargparse: Any = require("jsonargparse", extra="cli", purpose="the command l2
 
 
 @dataclass(frozen=True)
+class Model:
+    """Model.
+
+    Args:
+        model: folder of a saved model, name of a bundled one, or id on the Hugging Face Hub
+    """
+
+    positional: ClassVar[bool] = True
+    model: str
+
+
+@dataclass(frozen=True)
 class Output:
     """Output.
 

@@ -1,11 +1,11 @@
 """Processes to kill, and disks to fill."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks.faults.processes import Starter
+from tests.disks import small_disk
 
 
 @pytest.fixture(scope="session")
@@ -15,17 +15,8 @@ def starter():
         yield starter
 
 
-@pytest.fixture
-def small_disk(tmp_path):
+@pytest.fixture(name="small_disk")
+def disk(tmp_path):
     """A folder on a disk of its own, of 400 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except OSError:
-        done = False
-    if not done:
-        pytest.skip("needs the right to mount a disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "400k") as folder:
+        yield folder

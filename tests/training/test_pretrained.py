@@ -192,7 +192,7 @@ def test_a_model_of_a_user(tmp_path):
     assert torch.equal(loaded(x), learner(x))
     for wrong, match in {
         Tied(ways=2): r"module\.head\.weight: \(3, 4\), \(2, 4\); module\.head\.bias",
-        Tied(bias=False): r"module\.one\.bias: \(4,\), none; module\.two\.bias",
+        Tied(bias=False): r"module\.one\.bias: \(4,\), nothing; module\.two\.bias",
         torch.nn.Linear(4, 3): "class: Tied, Linear",
     }.items():
         before = [p.clone() for p in wrong.parameters()]
@@ -241,7 +241,7 @@ def test_input_sizes_with_the_same_tensors_are_told_apart(tmp_path):
     saved = MAML(SequenceClassifier(3, input_size=4, hidden_size=5), 0.1)
     Pretrained(saved).save_pretrained(tmp_path / "model")
     other = MAML(SequenceClassifier(3, vocab_size=7, embedding_size=4, hidden_size=5), 0.1)
-    with pytest.raises(ArgumentError, match=r"input_size: 4, none|input_size: 4, None"):
+    with pytest.raises(ArgumentError, match=r"input_size: 4, nothing|input_size: 4, None"):
         Pretrained.from_pretrained(tmp_path / "model", model=other)
 
 
@@ -262,7 +262,7 @@ def test_an_existing_learner_or_model_is_filled(tmp_path):
     for wrong, match in {
         MAML(classifier(), lr=0.2, momentum=0.5): r"\(saved, own\): lr: 0\.1, 0\.2;",
         ANIL(classifier(), 0.1): "class: 'MAML', 'ANIL'",
-        make("ProtoNet"): r"class: 'MAML', 'ProtoNet'.*module\.head\.weight: \(3, 5\), none",
+        make("ProtoNet"): r"class: 'MAML', 'ProtoNet'.*module\.head\.weight: \(3, 5\), nothing",
     }.items():
         with pytest.raises(ArgumentError, match=match):
             Pretrained.from_pretrained(tmp_path / "model", model=wrong)
@@ -423,7 +423,7 @@ def test_contradicting_arguments(options, error, match):
 
 def test_learners_that_their_arguments_do_not_describe(tmp_path):
     learned = MAML(classifier(), torch.nn.Parameter(torch.tensor(0.1)))
-    with pytest.raises(ArgumentError, match=r"\(learner, arguments\): lr: \(\), none"):
+    with pytest.raises(ArgumentError, match=r"\(learner, arguments\): lr: \(\), nothing"):
         Pretrained(learned).save_pretrained(tmp_path / "model")
     changed = make("MAML")
     changed.module.head = torch.nn.Linear(5, 7)

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from l2l_rnn.cli import signals
-from l2l_rnn.cli.arguments import Output
+from l2l_rnn.cli.arguments import Model, Output
 from l2l_rnn.cli.fitting.contradictions import check_data, out_of_range, unknown_names
 from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.output import log, show, show_json, show_table
 from l2l_rnn.cli.usage import refuse
-
-
-@dataclass(frozen=True)
-class Model:
-    """Model.
-
-    Args:
-        model: folder of a saved model, name of a bundled one, or id on the Hugging Face Hub
-    """
-
-    positional: ClassVar[bool] = True
-    model: str
 
 
 @dataclass(frozen=True)

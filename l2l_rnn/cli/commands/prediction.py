@@ -8,27 +8,15 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from l2l_rnn.cli import signals
-from l2l_rnn.cli.arguments import Output
+from l2l_rnn.cli.arguments import Model, Output
 from l2l_rnn.cli.fitting.contradictions import out_of_range
 from l2l_rnn.cli.output import finite, log
 from l2l_rnn.cli.rows import names_of
 from l2l_rnn.cli.usage import refuse
 from l2l_rnn.files import replacing
-
-
-@dataclass(frozen=True)
-class Model:
-    """Model.
-
-    Args:
-        model: folder of a saved model, name of a bundled one, or id on the Hugging Face Hub
-    """
-
-    positional: ClassVar[bool] = True
-    model: str
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from l2l_rnn.configuration import differing_values, shown_value
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 
 ENTRY = "l2l_rnn"  # our entry in a checkpoint of Lightning
-_MISSING = object()
 
 
 def add_settings(checkpoint: dict[str, Any], settings: Mapping[str, Any]) -> None:
@@ -64,8 +64,8 @@ or start in another folder
     """
     plain = _plain("check_settings", now)
     found = [
-        f"{name}={_shown(new)} instead of {_shown(old)}"
-        for name, old, new in _differences("", saved, plain)
+        f"{name}={shown_value(new)} instead of {shown_value(old)}"
+        for name, old, new in differing_values(saved, plain)
     ]
     if found:
         raise ArgumentError(
@@ -82,21 +82,3 @@ def _plain(who: str, settings: Mapping[str, Any]) -> Any:
             f"{who}: settings must be values that JSON represents, got {error}; convert them to "
             "strings, numbers, lists and dicts"
         ) from error
-
-
-def _differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            inner = f"{name}.{key}" if name else str(key)
-            yield from _differences(inner, old.get(key, _MISSING), new.get(key, _MISSING))
-    elif old != old and new != new:
-        return  # both are nan
-    elif isinstance(old, bool) != isinstance(new, bool) or old != new:
-        yield name, old, new
-
-
-def _shown(value: Any) -> str:
-    if value is _MISSING:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

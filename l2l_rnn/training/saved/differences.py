@@ -27,7 +27,7 @@ def tensor_differences(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -
 
 def _described(tensor: Tensor | None) -> str:
     if tensor is None:
-        return "none"
+        return "nothing"
     kind = "" if tensor.is_floating_point() else f" {str(tensor.dtype).removeprefix('torch.')}"
     return f"{tuple(tensor.shape)}{kind}"
 

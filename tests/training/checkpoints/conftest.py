@@ -5,21 +5,14 @@ import subprocess
 
 import pytest
 
+from tests.disks import small_disk
 
-@pytest.fixture
-def small_disk(tmp_path):
+
+@pytest.fixture(name="small_disk")
+def disk(tmp_path):
     """A folder on a disk of its own, of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except OSError:
-        done = False
-    if not done:
-        pytest.skip("needs the right to mount a disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 @pytest.fixture
