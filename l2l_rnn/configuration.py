@@ -195,7 +195,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_part(recorded: Any) -> bool:
-    """Tell whether an argument is a part whose description may have changed since."""
+    """Return whether an argument is a part whose description may have changed since."""
     return recorded is None or isinstance(recorded, dict)
 
 
@@ -222,7 +222,7 @@ def _recorded(value: Any) -> Any:
 
 
 def _is_reserved(value: dict[str, Any]) -> bool:
-    """Tell whether a dict has the keys of a description."""
+    """Return whether a dict has the keys of a description."""
     return set(value) in ({"class", "arguments"}, {"unknown"}, {"dtype"}, {"dict"})
 
 

@@ -89,7 +89,7 @@ def kill_and_resume(
     imports: float = 8.0,
     most_steps: int = 40,
 ) -> list[Kill]:
-    """Kill a training at random moments, start it again each time, and let it end at last.
+    """Kill a training at random moments, restart it each time, and then let it finish.
 
     Args:
         folder: the folder of the training.

@@ -40,7 +40,7 @@ class Process:
         self._ended, self._reap = ended, reap
 
     def ended(self, seconds: float = 0.0) -> bool:
-        """Tell whether it ends within some seconds."""
+        """Return whether it ends within some seconds."""
         return self._ended(seconds)
 
     def kill(self, number: int = signal.SIGKILL) -> None:

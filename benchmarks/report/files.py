@@ -30,7 +30,7 @@ def only_writer(path: Path) -> Iterator[None]:
     """Keep other runs away from a result while the block runs.
 
     Args:
-        path: the result; a hidden file beside it is the lock.
+        path: the result file. A hidden file next to it serves as the lock.
 
     Raises:
         ArgumentError: another run is writing to it.

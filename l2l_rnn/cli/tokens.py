@@ -82,7 +82,7 @@ def _values(kind: Any) -> int:
 
 
 def _is_flag(token: str) -> bool:
-    """Tell whether a token is a flag, and not a negative number or a dash for stdin."""
+    """Return whether a token is a flag, and not a negative number or a dash for stdin."""
     if not token.startswith("-") or token == "-":
         return False
     try:

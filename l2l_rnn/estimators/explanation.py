@@ -1,4 +1,4 @@
-"""The examples of a user that are behind an answer."""
+"""The examples of a user that explain a prediction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ABSENT = 100.0  # how far the score of a class without examples is below all ot
 
 
 class SupportExample(NamedTuple):
-    """An example that is behind an answer.
+    """An example that explains a prediction.
 
     Attributes:
         number: its position among the examples that the classifier was fitted to.

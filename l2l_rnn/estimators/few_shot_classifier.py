@@ -193,7 +193,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def unknown_score(self, X: Any) -> NDArray[np.float64]:
-        """Return how unlike all classes each input is, from 0 to 1, `(B,)`.
+        """Return a score from 0 to 1 for how different each input is from all classes, `(B,)`.
 
         The score is the larger of two numbers. One is the fraction of the input that the model does
         not know: 1 for a text without a known character. The other compares the input with the
@@ -218,7 +218,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
         return self._unknown(X, self._read("FewShotClassifier.unknown_score", X))
 
     def explain(self, X: Any, count: int = 3) -> list[list[SupportExample]]:
-        """Return the examples that are behind the answer for each input.
+        """Return the examples that explain the prediction for each input.
 
         The weight of an example depends on the learner:
 

@@ -1,4 +1,4 @@
-"""How unlike all classes of a user an input is, from 0 to 1."""
+"""The unknown score: how different an input is from all classes of a user, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unknown_scores(
     known: NDArray[np.float64],
     quantiles: Sequence[float] | None,
 ) -> NDArray[np.float64]:
-    """Return how unlike all classes inputs are, from 0 to 1, `(B,)`.
+    """Return how different inputs are from all classes, from 0 to 1, `(B,)`.
 
     Args:
         kind: the base learner.

@@ -82,5 +82,5 @@ got int; pass [X]
         # Others may need more than a message, or are no fault of what was passed.
         if not isinstance(error, L2LRNNError) and type(error) not in (ValueError, TypeError):
             raise
-        told = str(error).removeprefix(f"{who}: ")
-        raise type(error)(f"{named(who, user)}: {told}") from error
+        message = str(error).removeprefix(f"{who}: ")
+        raise type(error)(f"{named(who, user)}: {message}") from error

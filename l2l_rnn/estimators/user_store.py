@@ -185,7 +185,7 @@ class UserStore:
         return {user: found[user] for user in queries}
 
     def explain(self, user: str, X: Any, count: int = 3) -> list[list[SupportExample]]:
-        """Return the user's examples that are behind each answer; needs `keep_examples=True`."""
+        """Return the user's examples that explain each prediction; needs `keep_examples=True`."""
         who = "UserStore.explain"
         return self._classifier(who, user, examples=True)._explain(who, X, count)
 

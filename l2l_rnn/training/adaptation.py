@@ -30,7 +30,7 @@ def adapted(
     after_step: Callable[[int, Any], None] | None = None,
     **clone: Any,
 ) -> Any:
-    """Return a clone of a learner, adapted to support sets the way its kind adapts.
+    """Return a clone of a learner, adapted to support sets with the learner's own method.
 
     `MAML` and its variants take gradient steps, `ProtoNet` computes class means, `ProtoMAML` does
     both, and `MemoryLearner` writes to its memory. `backward()` of a loss of the clone's outputs

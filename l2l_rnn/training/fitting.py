@@ -106,7 +106,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:
-    """Tell whether a message is no advertisement of another package."""
+    """Return whether a message is no advertisement of another package."""
     return "Tip: For seamless" not in record.getMessage()
 
 

@@ -77,7 +77,7 @@ class PerTask:
         return self.function(outputs, targets, **{self._mask: mask})
 
     def _probe(self, outputs: Tensor, targets: Tensor, mask: Tensor | None) -> bool:
-        """Tell whether the function returns one value for each of several copies of a task."""
+        """Return whether the function returns one value for each of several copies of a task."""
         with torch.no_grad():
             one, target = _real(outputs, targets, mask, 0)
             # No other axis has as many entries, so that the shape of the values is not a chance.

@@ -171,7 +171,7 @@ class Pretrained(
     ) -> str | None:
         """Write the learner to a folder: `model.safetensors`, `config.json` and `README.md`.
 
-        Everything is written to a new folder, which then takes the place of `folder`. After an
+        Everything is written to a new folder, which then replaces `folder`. After an
         error, `folder` is unchanged. An existing folder is replaced only if it is empty or holds a
         saved learner and nothing else; a model card that you edited is replaced too.
 

@@ -29,7 +29,7 @@ class RequeueBetweenBatches(pl.Callback):
         self._arrived: tuple[int, Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the place of Lightning's handler."""
+        """Replace Lightning's handler."""
         environment = trainer._accelerator_connector.cluster_environment
         self._handler = self._arrived = None
         if not (isinstance(environment, SLURMEnvironment) and environment.auto_requeue):

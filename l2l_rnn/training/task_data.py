@@ -286,7 +286,7 @@ def _by_split(tasksets: Any) -> dict[str, Any]:
 
 
 def _are_pairs(given: Sequence[Any]) -> bool:
-    """Tell whether a list holds pairs (x, y), which are one dataset."""
+    """Return whether a list holds pairs (x, y), which are one dataset."""
     return bool(given) and all(isinstance(one, tuple | list) and len(one) == 2 for one in given)
 
 

@@ -59,7 +59,7 @@ def test_probabilities_are_those_of_the_learner(kind):
 
 
 @pytest.mark.parametrize("kind", ["protonet", "prior", "ensemble", "slots"])
-def test_separate_classes_are_told_apart(kind):
+def test_separate_classes_are_distinguished(kind):
     queries, labels = texts(each=10, seed=1)
     assert fitted(kind).score(queries, labels) > 0.8
 

@@ -47,7 +47,7 @@ def check_same(one, other, queries, more, labels):
     np.testing.assert_array_equal(one.predict_proba(queries), other.predict_proba(queries))
 
 
-def test_folders_of_models_and_of_classifiers_are_told_apart(tmp_path):
+def test_folders_of_models_and_of_classifiers_are_distinguished(tmp_path):
     model = make_model("protonet")
     model.save_pretrained(tmp_path / "model")
     with pytest.raises(DataError, match=r"got a model .* use FewShotClassifier.from_pretrained"):

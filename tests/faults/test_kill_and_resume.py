@@ -57,7 +57,7 @@ def test_a_terminated_training_saves_its_last_step(starter, whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_run_is_told_apart(starter, whole, tmp_path):
+def test_another_run_is_distinguished(starter, whole, tmp_path):
     assert starter.start(tmp_path / "log", "train", str(tmp_path), STEPS - 1).wait() == 0
     found = compare(tmp_path, whole)
     assert all(".ckpt.learner.module." in place for place in found["parameters"])

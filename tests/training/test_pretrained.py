@@ -236,7 +236,7 @@ def test_another_architecture_is_refused_with_every_difference(other, match, tmp
         assert all(torch.equal(learner.state_dict()[key], value) for key, value in before.items())
 
 
-def test_input_sizes_with_the_same_tensors_are_told_apart(tmp_path):
+def test_input_sizes_with_the_same_tensors_are_distinguished(tmp_path):
     """Token ids of 4 embedded features, and series of 4 features, have the same recurrence."""
     saved = MAML(SequenceClassifier(3, input_size=4, hidden_size=5), 0.1)
     Pretrained(saved).save_pretrained(tmp_path / "model")

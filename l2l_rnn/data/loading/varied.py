@@ -26,7 +26,7 @@ from l2l_rnn.data.task_source import SourceTaskset
 
 
 def draws_items(source: object) -> bool:
-    """Tell whether items are drawn from the classes of a source with nothing else to consider."""
+    """Return whether items are drawn from the classes of a source with nothing else to consider."""
     if isinstance(source, SequenceDataset):
         return type(source).draw is SequenceDataset.draw and source.groups is None
     if isinstance(source, GroupedDataset):

@@ -296,7 +296,7 @@ class Run:
 
 
 def takes_gradients(learner: nn.Module) -> bool:
-    """Tell whether a learner adapts by gradients, rather than by writing alone."""
+    """Return whether a learner adapts by gradients, rather than by writing alone."""
     if isinstance(learner, MemoryLearner):
         return learner.lr is not None
     return not isinstance(learner, ProtoNet)

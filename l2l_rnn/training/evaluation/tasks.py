@@ -172,7 +172,7 @@ class EvaluationTasks:
 
 
 def has_classes(y: Tensor) -> bool:
-    """Tell whether targets are classes: one integer for each example."""
+    """Return whether targets are classes: one integer for each example."""
     return y.ndim == 2 and not (y.is_floating_point() or y.is_complex())
 
 

@@ -59,7 +59,7 @@ def non_finite_suppressed() -> Iterator[None]:
 
 
 def is_non_finite(error: ArgumentError) -> bool:
-    """Tell whether an error of a learner or model is about values that are not finite."""
+    """Return whether an error of a learner or model is about values that are not finite."""
     return _NOT_FINITE.search(str(error)) is not None
 
 

@@ -62,7 +62,7 @@ def check_replaceable(who: str, folder: Path) -> None:
 
 @contextmanager
 def replacing_folder(who: str, folder: Path) -> Iterator[Path]:
-    """Give a new folder that takes the place of `folder` when the block ends without an error.
+    """Yield a new folder that replaces `folder` when the block ends without an error.
 
     Missing parent folders are created. After an error, `folder` is unchanged and the new one is
     removed.
