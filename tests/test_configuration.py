@@ -1,15 +1,31 @@
 """Configurations: objects are described as JSON and constructed again."""
 
+import inspect
 import json
 
 import pytest
 import torch
 
+from l2l_rnn import algorithms, memory, models, nn
 from l2l_rnn.algorithms import MAML, GaussianPrior, MAMLPlusPlus, ProtoNet
-from l2l_rnn.configuration import build, configurable, configuration_of, differences, unknown_parts
+from l2l_rnn.configuration import (
+    CONFIGURABLE,
+    build,
+    configurable,
+    configuration_of,
+    differences,
+    unknown_parts,
+)
 from l2l_rnn.errors import ArgumentError, UnknownNameError
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 from tests.training.learners import LEARNERS
+
+BASES = {nn.RecurrentLayer}
+
+
+def is_base(cls):
+    """Return whether a class is only a base of others: it is abstract, or has public subclasses."""
+    return inspect.isabstract(cls) or cls in BASES
 
 
 def classifier():
@@ -18,6 +34,19 @@ def classifier():
 
 def encoder():
     return SequenceEncoder(vocab_size=9, hidden_size=4, bidirectional=True)
+
+
+PUBLIC = [
+    cls
+    for package in (nn, memory, models, algorithms)
+    for cls in (getattr(package, name) for name in package.__all__)
+    if isinstance(cls, type) and issubclass(cls, torch.nn.Module) and not is_base(cls)
+]
+
+
+@pytest.mark.parametrize("cls", PUBLIC)
+def test_public_modules_are_configurable(cls):
+    assert CONFIGURABLE.get(cls.__name__) is cls
 
 
 @pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)

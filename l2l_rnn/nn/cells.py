@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.checks import check_choice, check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional.affine import product_type
 from l2l_rnn.functional.layer_calls import HasTorchCounterpart, layer_call
@@ -24,6 +25,7 @@ from l2l_rnn.nn.layouts import state_tensors
 _maps_tasks = takes_mapped_axis(shares=lambda *_, **__: False)
 
 
+@configurable
 class RNNCell(HasTorchCounterpart, nn.RNNCell):
     """Cell of the simple recurrent network: `h' = phi(W_ih x + b_ih + W_hh h + b_hh)`.
 
@@ -77,6 +79,7 @@ class RNNCell(HasTorchCounterpart, nn.RNNCell):
         return _advance(self, self.nonlinearity, input, hx)[0]
 
 
+@configurable
 class GRUCell(HasTorchCounterpart, nn.GRUCell):
     """Cell of the gated recurrent unit; the equations are in `nn.GRU`.
 
@@ -111,6 +114,7 @@ class GRUCell(HasTorchCounterpart, nn.GRUCell):
         return _advance(self, "gru", input, hx)[0]
 
 
+@configurable
 class LSTMCell(HasTorchCounterpart, nn.LSTMCell):
     """Cell of the long short-term memory; the equations are in `nn.LSTM`.
 

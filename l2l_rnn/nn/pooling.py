@@ -12,10 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional import step_mask
 from l2l_rnn.nn.affine import Linear
 
 
+@configurable
 class LastStep(nn.Module):
     """Last output of each direction: at step `length - 1` forward, at step 0 backward.
 
@@ -44,6 +46,7 @@ class LastStep(nn.Module):
         return torch.cat([final[..., :half], outputs[..., 0, half:]], -1)
 
 
+@configurable
 class MeanPooling(nn.Module):
     """Mean over the valid steps. `size` and `bidirectional` are ignored.
 
@@ -63,6 +66,7 @@ class MeanPooling(nn.Module):
         return total / lengths.clamp_min(1).unsqueeze(-1)
 
 
+@configurable
 class MaxPooling(nn.Module):
     """Maximum of each feature over the valid steps. `size` and `bidirectional` are ignored.
 
@@ -81,6 +85,7 @@ class MaxPooling(nn.Module):
         return outputs.masked_fill(~inside, -torch.inf).amax(-2)
 
 
+@configurable
 class AttentionPooling(nn.Module):
     """Mean over the valid steps with learned weights `a = softmax_s(v · tanh(W y_s))`.
 

@@ -52,7 +52,8 @@ EXAMPLES = """
   l2l-rnn predict languages --support labeled.csv --query new.csv --out predicted.csv
 
 The result has for each row: its number, the text, the predicted label, its probability, the
-probability of every class, and unknown_score, from 0 (similar to a class) to 1 (different from all).
+probability of every class, and unknown_score, from 0 (similar to a class) to 1 (different from
+all).
 """
 
 
