@@ -228,7 +228,7 @@ class TaskData(lightning.LightningDataModule):
             )
         module = None if self.trainer is None else self.trainer.lightning_module
         if not hasattr(module, "settings"):  # MetaLearning compares these settings with its own
-            check_settings(state_dict["settings"], self.settings())
+            check_settings(state_dict["settings"], self.settings(), "TaskData")
         state = {name: value for name, value in state_dict.items() if name != "settings"}
         if self._stream is None:
             self._restored = state or None

@@ -42,7 +42,9 @@ def saved_settings(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     return settings if isinstance(settings, dict) else None
 
 
-def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_settings(
+    saved: Mapping[str, Any], now: Mapping[str, Any], who: str = "check_settings"
+) -> None:
     """Check that training is resumed with the settings that it began with.
 
     A LightningModule calls this in `on_load_checkpoint`, before weights are loaded.
@@ -50,6 +52,7 @@ def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Args:
         saved: the settings in the checkpoint.
         now: the present settings.
+        who: begins the error message.
 
     Raises:
         ArgumentError: settings differ; the message lists every difference.
@@ -62,14 +65,14 @@ def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 of its checkpoint, got lr=0.1 instead of 0.5, shots=1 instead of nothing; pass the saved settings \
 or start in another folder
     """
-    plain = _plain("check_settings", now)
+    plain = _plain(who, now)
     found = [
         f"{name}={shown_value(new)} instead of {shown_value(old)}"
         for name, old, new in differing_values(saved, plain)
     ]
     if found:
         raise ArgumentError(
-            "check_settings: training must be resumed with the settings of its checkpoint, got "
+            f"{who}: training must be resumed with the settings of its checkpoint, got "
             f"{', '.join(found)}; pass the saved settings or start in another folder"
         )
 

@@ -62,9 +62,11 @@ class SavedSettings:
         """
         saved, now = saved_settings(checkpoint), self._all_settings()
         if saved is not None and self._trainer is not None and self.trainer.state.fn == "fit":
-            check_settings(saved, now)
+            check_settings(saved, now, "fit")
         elif saved is not None and "learner" in saved:
-            check_settings({"learner": saved["learner"]}, {"learner": now["learner"]})
+            check_settings(
+                {"learner": saved["learner"]}, {"learner": now["learner"]}, "MetaLearning"
+            )
         held = checkpoint.get(ENTRY, {})
         if not isinstance(held, dict):
             held = {"skipped_steps": None}
