@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -87,3 +88,30 @@ def check_world_size(trainer: Any, expected: int | None = None) -> None:
             f"got {size}; set Trainer(devices=...) times num_nodes to {number} and "
             "strategy='ddp', or start one process"
         )
+
+
+def join_restarted_group(backend: str, timeout: timedelta | None) -> None:
+    """Start the process group of a restarted `torchrun` job under keys of its own.
+
+    The store of `torchrun` outlives the processes. Without a prefix for each restart, which torch
+    dropped in later versions, a process can read the address of one that was killed, and then
+    waits for it or fails. Does nothing in the first attempt.
+
+    Args:
+        backend: backend of the process group, such as "gloo".
+        timeout: longest time of one collective operation.
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    has_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if attempt == "0" or not has_store or distributed.is_initialized():
+        return
+    size = int(os.environ["WORLD_SIZE"])
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = distributed.TCPStore(address, port, size, is_master=False)
+    distributed.init_process_group(
+        backend,
+        store=distributed.PrefixStore(f"restart-{attempt}", store),
+        rank=int(os.environ["RANK"]),
+        world_size=size,
+        timeout=timeout,
+    )

@@ -16,6 +16,7 @@ from l2l_rnn.errors import ArgumentError
 from l2l_rnn.optional import require
 from l2l_rnn.training.checkpoints import Checkpoints, RandomStates, SafeCheckpointIO, latest_good
 from l2l_rnn.training.checkpoints.container import verify_checkpoint
+from l2l_rnn.training.distributed import join_restarted_group
 from l2l_rnn.training.learning.problems import Problems
 from l2l_rnn.training.learning.trainer_options import made_trainer
 from l2l_rnn.training.meta_learning import MetaLearning
@@ -27,6 +28,7 @@ require("pytorch_lightning", extra="training", purpose="l2l_rnn.training.fit")
 import pytorch_lightning as pl  # noqa: E402  # require explains a failure
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: E402
 from pytorch_lightning.plugins.io import CheckpointIO  # noqa: E402
+from pytorch_lightning.strategies import DDPStrategy  # noqa: E402
 from pytorch_lightning.utilities.exceptions import SIGTERMException  # noqa: E402
 
 # What meta-learning needs from a Trainer. TaskData shares out tasks itself, and learners adapt in
@@ -168,6 +170,9 @@ def fit(
     path = None
     if folder is not None and resume:
         path = newest_checkpoint(folder)
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy):
+        join_restarted_group(strategy._get_process_group_backend(), strategy._timeout)
     try:
         trainer.fit(module, data, ckpt_path=path)
     except SIGTERMException as error:  # Lightning's has the status 0, like a finished training
