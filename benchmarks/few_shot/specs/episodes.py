@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.experiments import EXPERIMENTS
-from benchmarks.few_shot.methods.episode_method import RunningClassMeans
-from benchmarks.few_shot.methods.episode_reader import EpisodeReader
+from benchmarks.few_shot.methods.episodes.episode_method import RunningClassMeans
+from benchmarks.few_shot.methods.episodes.episode_reader import EpisodeReader
 from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
 from benchmarks.few_shot.spec import Entry, EpisodeSpec, Training
 from benchmarks.report import bars_and_training

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.columns import Shots
-from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned, FamilyFromScratch
-from benchmarks.few_shot.methods.family_maml import FamilyMAML
-from benchmarks.few_shot.methods.family_memory import FamilyMemory
+from benchmarks.few_shot.methods.families.family_baselines import FamilyFineTuned, FamilyFromScratch
+from benchmarks.few_shot.methods.families.family_maml import FamilyMAML
+from benchmarks.few_shot.methods.families.family_memory import FamilyMemory
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.spec import Entry, FamilySpec, FamilyTasks, Kind, Training
 from benchmarks.report import bars_and_training

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import command_line
 from benchmarks.experiments import EXPERIMENTS
-from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned
+from benchmarks.few_shot.methods.families.family_baselines import FamilyFineTuned
 from benchmarks.few_shot.specs import SPECS
 from benchmarks.few_shot.time_left import time_limits
 from l2l_rnn.tasksets import list_tasksets

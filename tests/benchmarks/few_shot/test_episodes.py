@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from benchmarks.few_shot.columns import Instance
-from benchmarks.few_shot.methods.episode_method import RunningClassMeans
-from benchmarks.few_shot.methods.episode_network import CELLS, EpisodeNetwork
-from benchmarks.few_shot.methods.episode_reader import EpisodeReader
+from benchmarks.few_shot.methods.episodes.episode_method import RunningClassMeans
+from benchmarks.few_shot.methods.episodes.episode_network import CELLS, EpisodeNetwork
+from benchmarks.few_shot.methods.episodes.episode_reader import EpisodeReader
 from benchmarks.few_shot.problems.episode_problem import EpisodeProblem, MapEncoder
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training

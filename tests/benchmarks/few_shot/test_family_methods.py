@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchmarks.few_shot.columns import Lag, Shots
-from benchmarks.few_shot.methods.family_baselines import FamilyFineTuned, FamilyFromScratch
-from benchmarks.few_shot.methods.family_maml import FamilyMAML
-from benchmarks.few_shot.methods.family_memory import FamilyMemory
+from benchmarks.few_shot.methods.families.family_baselines import FamilyFineTuned, FamilyFromScratch
+from benchmarks.few_shot.methods.families.family_maml import FamilyMAML
+from benchmarks.few_shot.methods.families.family_memory import FamilyMemory
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.few_shot.methods.episode_method import EpisodeMethod
-from benchmarks.few_shot.methods.episode_network import network_of_size
+from benchmarks.few_shot.methods.episodes.episode_method import EpisodeMethod
+from benchmarks.few_shot.methods.episodes.episode_network import network_of_size
 from benchmarks.few_shot.problems.episode_problem import EpisodeProblem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.few_shot.methods.family_method import MetaTrainedMethod
+from benchmarks.few_shot.methods.families.family_method import MetaTrainedMethod
 from benchmarks.few_shot.methods.memory import MEMORIES
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.spec import Training

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.few_shot.methods.adam import adam_on_support
-from benchmarks.few_shot.methods.family_method import FamilyMethod
+from benchmarks.few_shot.methods.families.family_method import FamilyMethod
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training

@@ -1,0 +1,1 @@
+"""Methods for episodes, in which labels arrive one step late."""
