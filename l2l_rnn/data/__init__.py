@@ -14,6 +14,7 @@ from l2l_rnn.data.series.ts_files import TsFile, read_ts
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import SourceTaskset, TaskSource, draw_tasks
+from l2l_rnn.data.text.augmentation import letter_ids, permute_tokens
 from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
 from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
 from l2l_rnn.data.text.pipelines import as_pipeline, load_pipeline
@@ -49,7 +50,9 @@ __all__ = [
     "from_arrays",
     "from_torchtext",
     "jitter",
+    "letter_ids",
     "load_pipeline",
+    "permute_tokens",
     "read_ts",
     "read_vectors",
     "santoro_episodes",
