@@ -233,7 +233,7 @@ def test_another_number_of_classes(make, sets, tasks):
     other = ProtoNet(make("ProtoNet").module, WAYS + 2).clone()
     other.write(*sets[:2])
     learner = adapted(make("ProtoNet").clone(), sets)
-    message = r"^ProtoNet\.load_state_dict: .* prototypes of 5 classes, .* ways=3; .* ways=5"
+    message = r"^ProtoNet\.load_state_dict: .* a support set of 5 classes, .* ways=3; .* ways=5"
     unchanged(learner, sets, other.state_dict(), ShapeError, message)
 
 
