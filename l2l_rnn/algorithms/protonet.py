@@ -93,7 +93,7 @@ class ProtoNet(SupportLearner):
         return saved["counts"].shape == (*saved["sums"].shape[:-1], 1)
 
     @staticmethod
-    def _ways_of(saved: dict[str, Tensor]) -> int:
+    def ways_of(saved: dict[str, Tensor]) -> int:
         return saved["sums"].shape[-2]
 
     @staticmethod

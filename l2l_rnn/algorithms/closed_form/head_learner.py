@@ -89,7 +89,7 @@ class HeadLearner(SupportLearner):
         return saved["vectors"].shape[:-1] == saved["targets"].shape[:-1]
 
     @staticmethod
-    def _ways_of(saved: dict[str, Tensor]) -> int:
+    def ways_of(saved: dict[str, Tensor]) -> int:
         return saved["targets"].shape[-1]
 
     @staticmethod

@@ -72,7 +72,7 @@ class SupportLearner(SavedLearner, BaseLearner):
 
     @staticmethod
     @abstractmethod
-    def _ways_of(saved: dict[str, Tensor]) -> int:
+    def ways_of(saved: dict[str, Tensor]) -> int:
         """Return the number of classes of what was kept."""
 
     @staticmethod
@@ -105,25 +105,29 @@ class SupportLearner(SavedLearner, BaseLearner):
         learner.tasks = self.tasks if tasks is None else tasks
         return learner
 
-    def continued(self: Self, before: SupportLearner, ways: int) -> Self:
+    def continued(self: Self, before: SupportLearner | None, ways: int) -> Self:
         """Return a clone for more classes that has the support set of another clone.
 
         Args:
-            before: a clone of this learner.
+            before: a clone of this learner, or None for a clone without a support set.
             ways: `C`, at least that of `before`.
         """
         learner = self.clone()
         learner.ways = ways
-        held = before._adaptation()
+        held = {} if before is None else before._adaptation()
         for name, value in (self._with_ways(held, ways) if held else held).items():
             setattr(learner, f"_{name}", value)
         return learner
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """Return the vectors of sequences: x `(…, B, …)` -> `(…, B, E)`."""
+        return self._task_calls.call_module(self.module, x, self.tasks)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_last": None}  # the last outputs are not state
 
     def forward(self, x: Tensor) -> Tensor:
-        vectors = self._task_calls.call_module(self.module, x, self.tasks)
+        vectors = self.encoded(x)
         held = self._adaptation()
         if not held:
             # Zeros that depend on the vectors, so that a loss computed from them has a graph.
@@ -153,7 +157,7 @@ class SupportLearner(SavedLearner, BaseLearner):
             ArgumentError: a label is out of range.
         """
         who = f"{type(self).__name__}.write"
-        vectors = self._task_calls.call_module(self.module, x, self.tasks)
+        vectors = self.encoded(x)
         members = one_hot(who, y, vectors, self.ways, "set ways", mask)
         self._bind(who, vectors, members)
 
@@ -213,7 +217,7 @@ class SupportLearner(SavedLearner, BaseLearner):
                 f"{', '.join(f'{n} {tuple(t.shape)}' for n, t in saved.items())}; load the state "
                 f"of a {kind}"
             )
-        ways = self._ways_of(saved)
+        ways = self.ways_of(saved)
         if ways != self.ways:
             raise ShapeError(
                 f"{who}: the saved learner has a support set of {ways} classes, this learner has "

@@ -108,15 +108,6 @@ def test_a_pretrained_encoder_with_a_prior_predicts(problem):
     assert method.predict(batch).shape == (*batch.query_y.shape, 5)
 
 
-def test_a_training_sample_has_items_of_every_class(problem):
-    seed_everything(0)
-    items = problem.training_sample(7)
-    counts = torch.bincount(problem.train.labels[items])
-    assert torch.equal(counts, torch.bincount(problem.train.labels).clamp_max(7))
-    assert len(items.unique()) == len(items)
-    assert not torch.equal(items, problem.training_sample(7))
-
-
 def test_evaluation_tasks_are_fixed_and_of_unseen_classes(problem):
     tasks = problem.evaluation_tasks("test", 2, 6)
     again = problem.evaluation_tasks("test", 2, 6)
