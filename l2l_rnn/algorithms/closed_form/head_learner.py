@@ -28,6 +28,7 @@ class HeadLearner(SupportLearner):
     kept = ("vectors", "targets")
     described = "vectors (…, B, E) and one-hot targets (…, B, C) of a support set"
 
+    log_regularization: nn.Parameter
     _vectors: Tensor | None
     _targets: Tensor | None
 
@@ -35,7 +36,11 @@ class HeadLearner(SupportLearner):
         super().__init__(model, ways)
         who = type(self).__name__
         start = check_number(who, "regularization", regularization, above=0)
-        self.log_regularization = nn.Parameter(torch.tensor(math.log(start)))
+        self._learn("log_regularization", math.log(start))
+
+    def _learn(self, name: str, start: float) -> None:
+        """Add a learned scalar, also if the encoder has an attribute of the same name."""
+        self._parameters[name] = nn.Parameter(torch.tensor(start))
 
     def reset(self) -> None:
         super().reset()

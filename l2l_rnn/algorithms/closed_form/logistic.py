@@ -70,7 +70,7 @@ def logistic_head(
         >>> head = logistic_head(x, y, torch.ones(2, 1), torch.tensor(1.0))
         >>> head(torch.tensor([[2.0], [3.0]])).softmax(-1)
         tensor([[0.5000, 0.5000],
-                [0.3212, 0.6788]])
+                [0.2723, 0.7277]])
     """
     rows, y, decay = precise(rows), precise(targets), precise(regularization)
     x, center = centered(precise(vectors), rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms.closed_form.head_learner import HeadLearner
@@ -49,23 +48,27 @@ class R2D2(HeadLearner):
             positive.
 
     Example:
+        >>> import torch
         >>> learner = R2D2(nn.Identity(), ways=2, regularization=0.5, scale=1.0).clone()
         >>> learner.write(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
         >>> learner(torch.tensor([[1.5]]))
-        tensor([[0.0000, 1.0000]], grad_fn=<CloneBackward0>)
+        tensor([[0., 1.]], grad_fn=<CloneBackward0>)
 
     Source: L. Bertinetto, J. Henriques, P. Torr and A. Vedaldi, 2019, Meta-learning with
     Differentiable Closed-form Solvers, section 3. There, the intercept is the weight of a constant
     feature; here, it is not penalized: X and Y are centered, as in scikit-learn's `Ridge`.
     """
 
+    log_scale: nn.Parameter
+    bias: nn.Parameter
+
     def __init__(
         self, model: nn.Module, ways: int, regularization: float = 1.0, scale: float = 10.0
     ) -> None:
         super().__init__(model, ways, regularization)
         start = check_number("R2D2", "scale", scale, above=0)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(start)))
-        self.bias = nn.Parameter(torch.zeros(()))
+        self._learn("log_scale", math.log(start))
+        self._learn("bias", 0.0)
 
     def _solve(self, vectors: Tensor, targets: Tensor, rows: Tensor) -> LinearHead:
         return ridge_head(vectors, targets, rows, self.log_regularization.exp())
