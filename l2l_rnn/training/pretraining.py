@@ -230,6 +230,5 @@ def _first_vector(who: str, encoder: Any, data: SequenceDataset) -> Tensor:
 
 
 def _sequences(data: SequenceDataset, items: Tensor, like: Tensor) -> Tensor:
-    """Return sequences on the device of a tensor, and in its dtype if they are not tokens."""
-    found = data._load(items.to(data.sequences.device)).to(like.device)
-    return found.to(like.dtype) if found.is_floating_point() else found
+    """Return sequences of a dataset on the device of a tensor."""
+    return data._load(items.to(data.sequences.device)).to(like.device)

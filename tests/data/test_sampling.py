@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from l2l_rnn.data.sampling import Grouping, draw_distinct
+from l2l_rnn.data.sampling import Grouping, draw_distinct, sample_by_class
 
 
 def seeded(seed=0):

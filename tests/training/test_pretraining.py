@@ -48,6 +48,9 @@ ENCODERS = {
     "torch": Pooled,
     "float64": lambda: Pooled(3).double(),
 }
+DTYPES = {
+    "float64": torch.float64,
+}
 
 
 def make(name):
@@ -57,17 +60,19 @@ def make(name):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_pretrained_encoder_with_a_prior_tells_unseen_classes_apart(name):
-    unseen = dataset(8, seed=1, first=0.5)
+    unseen, train = dataset(8, seed=1, first=0.5), dataset()
+    for data in (unseen, train):
+        data.sequences = data.sequences.to(DTYPES.get(name, torch.float32))
     scores = []
     for steps in (1, 150):
         encoder = make(name)
-        assert pretrain(encoder, dataset(), steps=steps, lr=1e-2) is encoder
+        assert pretrain(encoder, train, steps=steps, lr=1e-2) is encoder
         assert not encoder.training
         assert all(p.grad is None for p in encoder.parameters())
-        learner = with_prior(encoder, dataset(), ways=4, shrinkage=0.3)
+        learner = with_prior(encoder, train, ways=4, shrinkage=0.3)
         assert learner.ways == 4
         assert learner.prior.shrinkage == 0.3
-        scores.append(evaluate(learner, unseen.to("cpu"), 2, 40, ways=4, queries=3).mean)
+        scores.append(evaluate(learner, unseen, 2, 40, ways=4, queries=3).mean)
     assert scores[1] > scores[0] + 0.15
 
 
