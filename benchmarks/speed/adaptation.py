@@ -7,7 +7,7 @@ task of `languages`, interleaved in one process:
 - `MemoryLearner` with each memory of the experiments: the support set is encoded once with
   `encode(x)`, and `adapt` is called K times;
 - the same with `write(x, y, times=K)`;
-- `R2D2` and `LRD2`: `adapt` is called once, and the linear head of the support set is solved.
+- `R2D2` and `LRD2`: `adapt` or `write` is called once, and the linear head is solved.
 
 All encoders are bidirectional LSTMs of the same size. The time includes building the graph for the
 meta-gradient, but not computing the meta-gradient.
@@ -79,6 +79,12 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         learner.write(*tasks[-1], times)
         return learner
 
+    def solved(base: R2D2 | LRD2, tasks: list[Any]) -> Any:
+        tasks.append(tasks.pop(0))
+        learner = base.clone()
+        learner.write(*tasks[-1])
+        return learner.head
+
     found: dict[str, Callable[[], Any]] = {}
     maml = MAML(SequenceClassifier(WAYS, hidden_size=hidden, **model), lr=LR)
     found[BASELINE] = functools.partial(adapted, maml, STEPS, [*supports])
@@ -96,6 +102,7 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
     for kind in (R2D2, LRD2):
         head = kind(SequenceEncoder(hidden_size=hidden, **model), WAYS)
         found[f"{kind.__name__}, adapt once"] = functools.partial(adapted, head, 1, [*supports])
+        found[f"{kind.__name__}, write"] = functools.partial(solved, head, [*supports])
     return found
 
 

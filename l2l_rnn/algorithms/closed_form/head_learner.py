@@ -15,6 +15,8 @@ from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.inner_loop.checks import non_finite_tasks, unchanged_error
 from l2l_rnn.checks import check_number
 
+_UNSOLVED: tuple[list[tuple[Tensor, int]], LinearHead | None] = ([], None)
+
 
 class HeadLearner(SupportLearner):
     """A learner that keeps support vectors and fits a linear head to them. Not for direct use.
@@ -44,7 +46,7 @@ class HeadLearner(SupportLearner):
 
     def reset(self) -> None:
         super().reset()
-        self._solved: tuple[Any, LinearHead] | None = None  # the head without gradients
+        self._solved = _UNSOLVED  # the head without gradients, and what it depends on
 
     @abstractmethod
     def _solve(self, vectors: Tensor, targets: Tensor, rows: Tensor) -> LinearHead:
@@ -63,11 +65,15 @@ class HeadLearner(SupportLearner):
         rows = targets.sum(-1, keepdim=True)
         if torch.is_grad_enabled():
             return self._solve(vectors, targets, rows)
-        own = [p for p in self.parameters(recurse=False) if not p.is_inference()]
-        key = ([(id(p), p._version) for p in own], id(vectors))
-        if self._solved is None or self._solved[0] != key:
-            self._solved = key, self._solve(vectors, targets, rows)
-        return self._solved[1]
+        inputs = [vectors, targets, *self.parameters(recurse=False)]
+        now = [(t, 0 if t.is_inference() else t._version) for t in inputs]
+        before, head = self._solved
+        if head is None or any(
+            t is not u or v != w for (t, v), (u, w) in zip(now, before, strict=True)
+        ):
+            head = self._solve(vectors, targets, rows)
+            self._solved = now, head
+        return head
 
     def _extended(self, who: str, vectors: Tensor, members: Tensor) -> dict[str, Tensor]:
         padding = members.sum(-1, keepdim=True) == 0
@@ -87,7 +93,7 @@ class HeadLearner(SupportLearner):
         return head(vectors), self._adaptation()["targets"].any(-2)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_solved": None}
+        return {**super().__getstate__(), "_solved": _UNSOLVED}
 
     @staticmethod
     def _fits(saved: dict[str, Tensor]) -> bool:
