@@ -6,7 +6,8 @@ task of `languages`, interleaved in one process:
 - MAML with K second-order steps;
 - `MemoryLearner` with each memory of the experiments: the support set is encoded once with
   `encode(x)`, and `adapt` is called K times;
-- the same with `write(x, y, times=K)`.
+- the same with `write(x, y, times=K)`;
+- `R2D2` and `LRD2`: `adapt` or `write` is called once, and the linear head is solved.
 
 All encoders are bidirectional LSTMs of the same size. The time includes building the graph for the
 meta-gradient, but not computing the meta-gradient.
@@ -29,7 +30,7 @@ from torch import nn
 
 from benchmarks.few_shot.methods.memory import MEMORIES
 from benchmarks.speed import timing
-from l2l_rnn.algorithms import MAML, MemoryLearner
+from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner
 from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
 
@@ -68,6 +69,8 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
             x = learner.encode(x)
         for _ in range(steps):
             learner.adapt(loss(learner(x), y))
+        if isinstance(learner, (R2D2, LRD2)):
+            return learner.head  # solved here
         return learner
 
     def written(base: MemoryLearner, times: int, tasks: list[Any]) -> MemoryLearner:
@@ -75,6 +78,12 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         learner = base.clone()
         learner.write(*tasks[-1], times)
         return learner
+
+    def solved(base: R2D2 | LRD2, tasks: list[Any]) -> Any:
+        tasks.append(tasks.pop(0))
+        learner = base.clone()
+        learner.write(*tasks[-1])
+        return learner.head
 
     found: dict[str, Callable[[], Any]] = {}
     maml = MAML(SequenceClassifier(WAYS, hidden_size=hidden, **model), lr=LR)
@@ -90,6 +99,10 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         for times in WRITES:
             label = f"{name}, write {times} times"
             found[label] = functools.partial(written, learner, times, [*supports])
+    for kind in (R2D2, LRD2):
+        head = kind(SequenceEncoder(hidden_size=hidden, **model), WAYS)
+        found[f"{kind.__name__}, adapt once"] = functools.partial(adapted, head, 1, [*supports])
+        found[f"{kind.__name__}, write"] = functools.partial(solved, head, [*supports])
     return found
 
 

@@ -27,9 +27,10 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     """Classify texts or time series from a few examples of each class, with a meta-trained model.
 
     `fit` adapts the model to the examples the way its learner does: a `ProtoNet` computes class
-    means, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The classes are
-    those of the examples. A `ProtoNet` takes any number of them, a `MemoryLearner` as many as its
-    memory's `value_size`, and `MAML` as many as its head has outputs.
+    means, `R2D2` and `LRD2` solve for a linear head, a `MemoryLearner` writes to its memory, and
+    `MAML` takes gradient steps. The classes are those of the examples. A `ProtoNet`, `R2D2` or
+    `LRD2` takes any number of them, a `MemoryLearner` as many as its memory's `value_size`, and
+    `MAML` as many as its head has outputs.
 
     **The model.** A classifier never changes its model, so many can share it. If its learner is in
     training mode, `fit` takes a copy, which further training does not change. A learner in
@@ -50,8 +51,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             of `l2l_rnn.algorithms`. A name or folder is loaded by `fit`.
         inputs: what turns raw inputs into tensors, such as `training.TextInputs`. Only for a
             learner; other models have their own.
-        steps: gradient steps, or writes to a memory; None for the model's number. A `ProtoNet` has
-            neither, and ignores it.
+        steps: gradient steps, or writes to a memory; None for the model's number. A `ProtoNet`,
+            `R2D2` or `LRD2` has neither, and ignores it.
         unknown_label: the class name that `predict` returns for unknown inputs, which none of the
             examples may have; None warns instead.
         unknown_above: inputs with a larger unknown score are unknown, from 0 to 1; None treats all
@@ -142,9 +143,10 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> FewShotClassifier:
         """Add examples of old or new classes.
 
-        A `ProtoNet` then equals one that was fitted to all examples at once, up to rounding. A
-        `MemoryLearner` writes the new examples after the earlier ones. A learner with gradient
-        steps adapts to all examples again. After an error, the classifier is unchanged.
+        A `ProtoNet`, `R2D2` or `LRD2` then equals one that was fitted to all examples at once, up
+        to rounding. A `MemoryLearner` writes the new examples after the earlier ones. A learner
+        with gradient steps adapts to all examples again. After an error, the classifier is
+        unchanged.
 
         Args:
             X, y: as in `fit`.

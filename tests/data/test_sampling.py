@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from l2l_rnn.data.sampling import Grouping, draw_distinct
+from l2l_rnn.data.sampling import Grouping, draw_distinct, sample_by_class
 
 
 def seeded(seed=0):
@@ -67,3 +67,12 @@ def test_grouping_draws_from_the_given_groups_only():
     assert (labels[drawn] == groups.unsqueeze(-1)).all()
     assert (drawn.sort(-1).values.diff(dim=-1) > 0).all()
     assert len(drawn.unique()) == 40
+
+
+def test_a_sample_by_class_has_items_of_every_class():
+    labels = torch.arange(100).remainder(7).clamp_max(4)
+    draw = torch.Generator().manual_seed(0)
+    items = sample_by_class(labels, 20, draw)
+    assert torch.bincount(labels[items]).tolist() == [15, 15, 14, 14, 20]
+    assert len(items.unique()) == len(items)
+    assert not torch.equal(items, sample_by_class(labels, 20, draw))

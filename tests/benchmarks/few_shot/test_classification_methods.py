@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from benchmarks.few_shot.methods.closed_form import HEADS, ClosedFormMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod, prototype_learner
 from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
@@ -108,13 +109,26 @@ def test_a_pretrained_encoder_with_a_prior_predicts(problem):
     assert method.predict(batch).shape == (*batch.query_y.shape, 5)
 
 
-def test_a_training_sample_has_items_of_every_class(problem):
-    seed_everything(0)
-    items = problem.training_sample(7)
-    counts = torch.bincount(problem.train.labels[items])
-    assert torch.equal(counts, torch.bincount(problem.train.labels).clamp_max(7))
-    assert len(items.unique()) == len(items)
-    assert not torch.equal(items, problem.training_sample(7))
+@pytest.mark.parametrize("head", HEADS)
+def test_a_linear_head_is_trained_with_more_ways_than_it_is_tested_with(problem, head):
+    training = dataclasses.replace(TRAINING, ways=8)
+    options = {"model": MODEL, "training": training, "class_weight": 1.0, "head": head}
+    method = ClosedFormMethod(problem, "head", **options, head_options={"regularization": 0.5})
+    other = ClosedFormMethod(problem, "same", **options, head_options={"regularization": 0.5})
+    start = dict(method.make(problem.encoder(**MODEL)).named_parameters())
+    history = method.train()
+    assert history.best == max(point["validation"] for point in history.points)
+    assert method.validation_score(TRAINING.validation_tasks) == pytest.approx(history.best)
+    changed = [n for n, p in method.learner.named_parameters() if not torch.equal(p, start[n])]
+    assert "log_regularization" in changed or history.points[0]["validation"] == history.best
+    (batch,) = problem.evaluation_tasks("test", 5, 6).batches(6, CPU)
+    scores = method.predict(batch)
+    assert scores.shape == (*batch.query_y.shape, 5)
+    assert other.train() is history
+    assert torch.equal(other.predict(batch), scores)
+    (key,) = ClosedFormMethod.trainings({**options, "head_options": {"regularization": 0.5}})
+    (another,) = ClosedFormMethod.trainings(options)
+    assert key != another
 
 
 def test_evaluation_tasks_are_fixed_and_of_unseen_classes(problem):
