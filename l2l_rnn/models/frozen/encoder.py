@@ -131,6 +131,11 @@ class FrozenEncoder(NotScripted):
 
     @takes_mapped_axis()
     def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self._look_up(x)
+        return found
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _look_up(self, x: Tensor) -> Tensor:
         ids, lengths = self._rows(x)
         states = torch.empty(*ids.shape, self.output_size)
         for row, n, found in zip(states, lengths, self._states.rows(ids, lengths), strict=True):

@@ -7,8 +7,6 @@ import os
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-
 from l2l_rnn.errors import DataError
 from l2l_rnn.models.frozen.backend import FROZEN_ENCODERS, EncoderBackend
 from l2l_rnn.models.frozen.transformers_encoder import TransformersEncoder
@@ -64,6 +62,8 @@ def find_encoder(who: str, source: str, *, download: bool) -> EncoderBackend | N
         return TransformersEncoder(who, folder, encoder_name(source))
     if not _ID.fullmatch(source):
         return None
+    from huggingface_hub import snapshot_download  # slow to import
+
     try:
         found = snapshot_download(source, allow_patterns=_FILES, local_files_only=not download)
     except Exception as error:  # huggingface_hub raises those of httpx, requests and its own

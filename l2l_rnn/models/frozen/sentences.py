@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from l2l_rnn.axes import is_transformed
 from l2l_rnn.configuration import configurable
@@ -127,6 +128,8 @@ def without_shared_padding(x: Tensor) -> Tensor:
         tensor([[3, 4],
                 [5, 0]])
     """
-    if not isinstance(x, Tensor) or is_transformed(x) or torch.jit.is_tracing() or not x.numel():
+    if not isinstance(x, Tensor) or torch.jit.is_tracing() or is_compiling() or not x.numel():
+        return x
+    if is_transformed(x):
         return x
     return x[..., : max(1, int(token_lengths(x).max()))]
