@@ -177,6 +177,14 @@ class FrozenEncoder(NotScripted):
         """Return how many rows, `(…, S)`, are not in the cache; equal rows count once."""
         return self._states.missing(*self._rows(ids))
 
+    def check(self, ids: Tensor) -> None:
+        """Check that the states of rows, `(…, S)`, are in the cache or can be computed here.
+
+        Raises:
+            DataError: some are not, and cannot be.
+        """
+        self._states.check(*self._rows(ids))
+
     def tokenizer(self) -> Any:
         """Return its tokenizer, a `tokenizers.Tokenizer` that cuts texts at `max_length` ids.
 

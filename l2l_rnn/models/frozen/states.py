@@ -149,9 +149,23 @@ class FrozenStates:
 
     def missing(self, ids: NDArray[np.int32], lengths: Sequence[int]) -> int:
         """Return how many different rows are not in the cache."""
+        return self._counts(ids, lengths)[0]
+
+    def check(self, ids: NDArray[np.int32], lengths: Sequence[int]) -> None:
+        """Check that rows are in the cache or can be computed here.
+
+        Raises:
+            DataError: some are not, and cannot be.
+        """
+        missing, rows = self._counts(ids, lengths)
+        if missing:
+            self._ready(missing, rows)
+
+    def _counts(self, ids: NDArray[np.int32], lengths: Sequence[int]) -> tuple[int, int]:
+        """Return how many different rows are not in the cache, and how many there are."""
         self.cache.refresh()
         keys = {row_key(row[:n]) for row, n in zip(ids, lengths, strict=True) if n}
-        return sum(self.cache.get(key) is None for key in keys)
+        return sum(self.cache.get(key) is None for key in keys), len(keys)
 
     def fill(
         self,

@@ -349,6 +349,7 @@ def test_vmap_and_traces(encoder):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of many things
 def test_a_compiled_model(encoder):
     x = ids_of(encoder)
     head = SequenceEncoder(input_size=SIZE, hidden_size=4)
