@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -26,7 +27,8 @@ def configurable(cls: Class) -> Class:
     Decorate the classes of your own models to save them with their architecture. The decorator
     registers the class by its name, and each instance remembers the arguments of its constructor.
     An instance of a subclass that is not decorated has no configuration. Tuples are remembered as
-    lists, and sets as sorted lists of str.
+    lists, sets as sorted lists of str, and paths as str. A class attribute `local_arguments` names
+    arguments that depend on the machine, such as folders; these are not remembered.
 
     Raises:
         ArgumentError: another class with this name is registered, or the constructor takes `*args`.
@@ -58,6 +60,8 @@ def configurable(cls: Class) -> Class:
             for parameter in signature.parameters.values():
                 if parameter.kind is parameter.VAR_KEYWORD:
                     given |= given.pop(parameter.name, {})
+            for name in _local(cls):
+                given.pop(name, None)
             object.__setattr__(self, "_arguments", {n: _recorded(v) for n, v in given.items()})
             object.__setattr__(self, "_values", _current_values(self))
 
@@ -193,6 +197,11 @@ def _accepted(cls: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _local(cls: type) -> frozenset[str]:
+    """Return the names of the arguments that depend on the machine."""
+    return frozenset(getattr(cls, "local_arguments", ()))
+
+
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
@@ -206,6 +215,8 @@ def _recorded(value: Any) -> Any:
     """Return an argument as JSON."""
     if _is_plain(value):
         return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [_recorded(one) for one in value]
     if isinstance(value, (set, frozenset)):
@@ -257,7 +268,8 @@ def _built(value: Any, model: nn.Module | None) -> Any:
             f"build: the arguments of {value['class']} must be a dict, got "
             f"{type(value['arguments']).__name__}; save the object again"
         )
-    arguments = {name: _built(one, model) for name, one in value["arguments"].items()}
+    given = {name: one for name, one in value["arguments"].items() if name not in _local(cls)}
+    arguments = {name: _built(one, model) for name, one in given.items()}
     try:
         return cls(**arguments)
     except TypeError as error:

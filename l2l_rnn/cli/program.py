@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": ("evaluation", "evaluate a saved model on test tasks, or compare two"),
     "predict": ("prediction", "label the rows of a file, given a file of labeled examples"),
     "export": ("export", "export the encoder of a saved model: safetensors, TorchScript, ONNX"),
+    "encode": ("encode", "compute and store the states of a pretrained encoder for texts"),
     "doctor": ("doctor", "check the installation: versions, devices, compiled code, derivatives"),
 }
 

@@ -16,7 +16,7 @@ from l2l_rnn.data.task_batch import TaskBatch
 from l2l_rnn.data.task_source import SourceTaskset, TaskSource, draw_tasks
 from l2l_rnn.data.text.augmentation import letter_ids, permute_tokens
 from l2l_rnn.data.text.byte_vocabulary import ByteVocabulary
-from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline
+from l2l_rnn.data.text.hf_tokenizers import TokenizerPipeline, encoder_pipeline
 from l2l_rnn.data.text.pipelines import as_pipeline, load_pipeline
 from l2l_rnn.data.text.torchtext import TransformPipeline, from_torchtext
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary, Vocabulary
@@ -47,6 +47,7 @@ __all__ = [
     "cached_arrays",
     "channel_moments",
     "draw_tasks",
+    "encoder_pipeline",
     "from_arrays",
     "from_torchtext",
     "jitter",

@@ -3,6 +3,27 @@
 from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.models.ensemble import EncoderEnsemble
+from l2l_rnn.models.frozen import (
+    FROZEN_ENCODERS,
+    EncodedSequence,
+    EncoderBackend,
+    FrozenEncoder,
+    FrozenSentenceEncoder,
+    ModuleEncoder,
+    encoders_folder,
+)
 from l2l_rnn.models.memory_model import MemoryModel
 
-__all__ = ["EncoderEnsemble", "MemoryModel", "SequenceClassifier", "SequenceEncoder"]
+__all__ = [
+    "FROZEN_ENCODERS",
+    "EncodedSequence",
+    "EncoderBackend",
+    "EncoderEnsemble",
+    "FrozenEncoder",
+    "FrozenSentenceEncoder",
+    "MemoryModel",
+    "ModuleEncoder",
+    "SequenceClassifier",
+    "SequenceEncoder",
+    "encoders_folder",
+]

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from l2l_rnn.training.adaptation import adapted
+from l2l_rnn.training.encoding import encode_texts, word_vectors
 from l2l_rnn.training.evaluation import (
     Comparison,
     Curve,
@@ -55,6 +56,7 @@ __all__ = [
     "adapted",
     "compare",
     "confidence_interval",
+    "encode_texts",
     "evaluate",
     "fit",
     "latest_good",
@@ -67,6 +69,7 @@ __all__ = [
     "save_users",
     "shots_curve",
     "with_prior",
+    "word_vectors",
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from l2l_rnn.cli import main
 from l2l_rnn.cli.arguments import read
 from l2l_rnn.cli.program import COMMANDS
+from tests.models.frozen.tiny import NAME as TINY_ENCODER
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "command_line.md").read_text("utf-8")
@@ -41,6 +42,8 @@ def test_the_page_runs_from_its_first_command_to_the_last(
         shutil.copy(posts, name)
     for line in LINES:
         arguments, redirected = words(line)
+        if arguments[0] == "encode":  # with an encoder that every environment can run
+            arguments[1:2] = [TINY_ENCODER, "--max_length", "32"]
         if arguments[0] == "fit" and "--resume" not in arguments:
             arguments += [flag for flag in tiny if "--lr" not in flag]
         if arguments[0] == "evaluate":

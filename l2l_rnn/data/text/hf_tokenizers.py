@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2l_rnn.data.text.checks import check_ids, check_saved, check_text
-from l2l_rnn.errors import ArgumentTypeError, DataError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.files import read_json, write_json
 from l2l_rnn.optional import require
 
 _FORMAT = "l2l_rnn.TokenizerPipeline"
+_SHIFT = 2  # id i of a tokenizer becomes i + 2
 
 
 class TokenizerPipeline:
@@ -64,8 +65,10 @@ class TokenizerPipeline:
         model = json.loads(self._json)["model"]
         token = model.get("unk_token")
         unknown = model.get("unk_id") if token is None else tokenizer.token_to_id(token)
-        self._unknown = None if unknown is None else unknown + 2
-        self._size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 3
+        self._unknown = None if unknown is None else unknown + _SHIFT
+        self._size = (
+            max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1 + _SHIFT
+        )
 
     def __len__(self) -> int:
         """Return the number of ids, padding and unknown included: a model's `vocab_size`."""
@@ -97,7 +100,7 @@ class TokenizerPipeline:
     def _shifted(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         if not len(ids):
             return np.array([self.UNKNOWN])
-        shifted = ids + 2
+        shifted = ids + _SHIFT
         if self._unknown is not None:
             shifted[shifted == self._unknown] = self.UNKNOWN
         return shifted
@@ -109,7 +112,7 @@ class TokenizerPipeline:
             ArgumentError: an id is outside 0 .. len(self) - 1.
         """
         ids = check_ids("TokenizerPipeline", ids, self._size)
-        text: str = self.tokenizer.decode([i - 2 for i in ids if i > self.UNKNOWN])
+        text: str = self.tokenizer.decode([i - _SHIFT for i in ids if i > self.UNKNOWN])
         return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -147,3 +150,32 @@ class TokenizerPipeline:
                 f"TokenizerPipeline: {path} must contain a tokenizer that tokenizers can read, got "
                 f"{' '.join(str(error).split())[:200]}; save it again"
             ) from error
+
+
+def encoder_pipeline(encoder: Any) -> TokenizerPipeline:
+    """Return the text pipeline of a frozen encoder, for task sets and `training.TextInputs`.
+
+    It adds the tokenizer's special tokens, such as [CLS], and cuts texts at the encoder's
+    `max_length`. Pass at least this `max_length` to a task set, so that the last one is kept.
+
+    Args:
+        encoder: a `models.FrozenEncoder`.
+
+    Raises:
+        ArgumentTypeError: `encoder` is something else.
+        ArgumentError: the encoder reads other ids than those of a pipeline.
+        DataError: the encoder has no tokenizer.json.
+        MissingExtraError: the package tokenizers is not installed.
+    """
+    if not callable(getattr(encoder, "tokenizer", None)) or not hasattr(encoder, "shift"):
+        raise ArgumentTypeError(
+            "encoder_pipeline: encoder must be a models.FrozenEncoder, got "
+            f"{type(encoder).__name__}; for a tokenizer, use TokenizerPipeline"
+        )
+    if encoder.shift != _SHIFT:
+        raise ArgumentError(
+            f"encoder_pipeline: the encoder must have shift={_SHIFT}, because a pipeline keeps 0 "
+            f"for padding and 1 for unknown tokens, got shift={encoder.shift}; construct it with "
+            f"shift={_SHIFT}"
+        )
+    return TokenizerPipeline(encoder.tokenizer(), special_tokens=True)

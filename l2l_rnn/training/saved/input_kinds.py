@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.models import SequenceEncoder
+from l2l_rnn.models import EncodedSequence, FrozenEncoder, SequenceEncoder
 from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
 
 
@@ -19,8 +19,9 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
         ArgumentError: they take another kind of input, or another size.
     """
     for encoder in _encoders(learner):
-        if encoder.embedding is not None:
-            own = f"token ids below vocab_size={encoder.embedding.num_embeddings}"
+        ids = _ids(encoder)
+        if ids is not None:
+            own = f"token ids below vocab_size={ids}"
         else:
             own = f"series of {encoder.recurrence.input_size} channels"
         if isinstance(inputs, SeriesInputs):
@@ -29,9 +30,9 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
         elif isinstance(inputs, TextInputs):
             size = _size(inputs.pipeline)
             given = "token ids" if size is None else f"token ids below vocab_size={size}"
-            fits = encoder.embedding is not None and (
-                size is None or size <= encoder.embedding.num_embeddings
-            )
+            fits = ids is not None and (size is None or size <= ids)
+            if isinstance(encoder, FrozenEncoder):  # other ids would be read as other words
+                fits = size in (None, ids)
         else:
             continue
         if not fits:
@@ -41,10 +42,22 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
             )
 
 
-def _encoders(learner: nn.Module) -> Iterator[SequenceEncoder]:
-    for module in learner.modules():
-        if isinstance(module, SequenceEncoder):
-            yield module
+def _encoders(module: nn.Module) -> Iterator[Any]:
+    """Yield the encoders that read the inputs, and not those that read another one's states."""
+    if isinstance(module, (FrozenEncoder, SequenceEncoder)):
+        yield module
+    elif isinstance(module, EncodedSequence):
+        yield from _encoders(module.frozen)
+    else:
+        for child in module.children():
+            yield from _encoders(child)
+
+
+def _ids(encoder: Any) -> int | None:
+    """Return the number of token ids that an encoder reads; None if it reads series."""
+    if isinstance(encoder, FrozenEncoder):
+        return encoder.vocab_size
+    return None if encoder.embedding is None else int(encoder.embedding.num_embeddings)
 
 
 def _size(pipeline: Any) -> int | None:
