@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.distances import squared_distances
+from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
+from l2l_rnn.algorithms.inner_loop.checks import unchanged_error
 from l2l_rnn.algorithms.priors import GaussianPrior
+from l2l_rnn.algorithms.saving import usable
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
+from l2l_rnn.errors import ShapeError
 
 
 @configurable
@@ -73,6 +79,81 @@ class ProtoNet(SupportLearner):
             return None
         return self._sums / self._counts.clamp_min(1)
 
+    def refine(
+        self,
+        x: Tensor,
+        *,
+        weight: float = 0.3,
+        temperature: float = 1.0,
+        steps: int = 5,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Move the class means toward unlabeled sequences, by soft k-means.
+
+        Each step assigns every sequence to the classes by `r = softmax(score / temperature)`, and
+        adds it to their means with the weight `r`, as if it were `weight * r` of a labeled one. So
+        with many unlabeled and few labeled sequences, the means follow the clusters in the data.
+        The unlabeled sequences should belong to the classes of the support set. They may be the
+        queries themselves.
+
+        Args:
+            x: unlabeled sequences.
+            weight: weight of an unlabeled sequence, where a labeled one has 1.
+            temperature: larger values make the assignments more even. A `GaussianPrior` is
+                overconfident in many dimensions: 2 to 4 is better with one.
+            steps: number of steps. Each starts from the labeled means and the last assignments.
+            mask: False where a row is padding; None if there is no padding.
+
+        Shapes:
+            x `(…, B, …)`, mask `(…, B)`.
+
+        Raises:
+            AdaptationError: there are no labeled sequences yet.
+            ArgumentError: `weight` is negative, `temperature` is not positive, or `steps` is not a
+                positive integer.
+            ShapeError: x does not have the leading axes of the support set, or the mask not those
+                of x.
+
+        Example:
+            >>> learner = ProtoNet(nn.Identity(), ways=2).clone()
+            >>> learner.write(torch.tensor([[0.0], [4.0]]), torch.tensor([0, 1]))
+            >>> learner.refine(torch.tensor([[1.0], [1.2], [5.0]]), weight=1.0)
+            >>> learner.prototypes.flatten()
+            tensor([0.7333, 4.5000])
+
+        Source: M. Ren et al., 2018, Meta-Learning for Semi-Supervised Few-Shot Classification,
+        section 3.1.1, here with a weight, a temperature, several steps and the scores of the prior.
+        """
+        who = "ProtoNet.refine"
+        weight = check_number(who, "weight", weight, least=0)
+        temperature = check_number(who, "temperature", temperature, above=0)
+        steps = check_int(who, "steps", steps)
+        held = self._adaptation()
+        if not held:
+            raise unchanged_error(who, "there are no prototypes; call write(x, y) first")
+        vectors = self.encoded(x)
+        self._check_axes(who, vectors, held)
+        rows = vectors.new_ones(vectors.shape[:-1]) if mask is None else mask.to(vectors.dtype)
+        if rows.shape != vectors.shape[:-1]:
+            raise ShapeError(
+                f"{who}: mask must have one value per sequence, {tuple(vectors.shape[:-1])}, got "
+                f"shape {tuple(rows.shape)}; pass one that is False where x is padding"
+            )
+        vectors = vectors.masked_fill(rows.unsqueeze(-1) == 0, 0)
+        sums, counts = held["sums"], held["counts"]
+        present = (counts.squeeze(-1) > 0).unsqueeze(-2)  # (…, 1, C)
+        moved = {"sums": sums, "counts": counts}
+        for _ in range(steps):
+            scores = self._score(vectors, moved["sums"], moved["counts"]) / temperature
+            members = scores.masked_fill(~present, -torch.inf).softmax(-1)
+            members = weight * rows.unsqueeze(-1) * members
+            moved = {
+                "sums": sums + members.mT @ vectors,
+                "counts": counts + members.sum(-2).unsqueeze(-1),
+            }
+        new = {f"_{name}": usable(value) for name, value in moved.items()}
+        make_changes(attribute_changes(self, **new, _last=None))
+
     def _extended(self, who: str, vectors: Tensor, members: Tensor) -> dict[str, Tensor]:
         sums, counts = members.mT @ vectors, members.sum(-2).unsqueeze(-1)
         if self._sums is not None and self._counts is not None:
@@ -81,12 +162,15 @@ class ProtoNet(SupportLearner):
 
     def _scores(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         held = self._adaptation()
-        sums, counts = held["sums"], held["counts"]
+        scores = self._score(vectors, held["sums"], held["counts"])
+        return scores, held["counts"].squeeze(-1) > 0
+
+    def _score(self, vectors: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+        """Score vectors `(…, B, E)` by sums `(…, C, E)` and counts `(…, C, 1)` of classes."""
         if self.prior is None:
-            scores = -squared_distances(vectors, sums / counts.clamp_min(1))
-        else:
-            scores = self.prior(vectors, sums, counts)
-        return scores, counts.squeeze(-1) > 0
+            return -squared_distances(vectors, sums / counts.clamp_min(1))
+        scores: Tensor = self.prior(vectors, sums, counts)
+        return scores
 
     @staticmethod
     def _fits(saved: dict[str, Tensor]) -> bool:
