@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.problems.classification_problem import (
-    ClassificationProblem,
-)
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
@@ -109,7 +107,7 @@ class ProtoNetMethod(ClassificationMethod):
         encoder.train()
         vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
-        learner = ProtoNet(nn.Identity(), self.training.ways).clone(tasks=len(batch))
+        learner = ProtoNet(nn.Identity(), ways_of(batch)).clone(tasks=len(batch))
         learner.write(support, batch.support_y)
         scores = learner(query)
         loss = cross_entropy(scores, batch.query_y).mean()
@@ -117,6 +115,9 @@ class ProtoNetMethod(ClassificationMethod):
             labels = torch.cat([classes.support_y, classes.query_y], 1)
             loss = loss + self.class_weight * cross_entropy(head(vectors), labels).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()
+
+    def encoder_place(self) -> tuple[nn.Module, str]:
+        return self.learner, "module"
 
     def predict(self, batch: TaskBatch) -> Tensor:
         return prototype_scores(self.learner, batch)
@@ -140,9 +141,13 @@ def prototype_learner(
 def prototype_scores(learner: ProtoNet, batch: TaskBatch) -> Tensor:
     """Compute the scores of the queries by the class means of the support sets."""
     learner.eval()
-    with torch.no_grad():
-        copy = adapted(learner, batch.support_x, batch.support_y, tasks=len(batch))
-        return copy(batch.query_x)
+    learner.ways, own = ways_of(batch), learner.ways
+    try:
+        with torch.no_grad():
+            copy = adapted(learner, batch.support_x, batch.support_y, tasks=len(batch))
+            return copy(batch.query_x)
+    finally:
+        learner.ways = own
 
 
 def fitted_prior(

@@ -1,4 +1,4 @@
-"""Classic text baseline: TF-IDF weights of character n-grams and logistic regression."""
+"""Classic text baseline: TF-IDF weights of n-grams and logistic regression."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class NgramRegression(ClassificationMethod):
     """Fits TF-IDF weights and a logistic regression to each support set, without training tasks.
 
     Args:
-        longest: length of the longest n-gram, in characters.
+        longest: length of the longest n-gram, in characters or words.
+        analyzer: `"char"`, `"char_wb"` for characters within words, or `"word"`.
         lowercase: whether to lowercase the text.
         regularization: inverse strength C of the regression's penalty.
     """
@@ -30,11 +31,12 @@ class NgramRegression(ClassificationMethod):
         label: str,
         *,
         longest: int = 3,
+        analyzer: str = "char",
         lowercase: bool = False,
         regularization: float = 1.0,
     ) -> None:
         super().__init__(problem, label)
-        self.longest, self.lowercase = longest, lowercase
+        self.longest, self.analyzer, self.lowercase = longest, analyzer, lowercase
         self.regularization = regularization
 
     def predict(self, batch: TaskBatch) -> Tensor:
@@ -45,7 +47,7 @@ class NgramRegression(ClassificationMethod):
         index = tasks.index
         for task in range(len(index)):
             vectorizer = TfidfVectorizer(
-                analyzer="char", ngram_range=(1, self.longest), lowercase=self.lowercase
+                analyzer=self.analyzer, ngram_range=(1, self.longest), lowercase=self.lowercase
             )
             support = vectorizer.fit_transform(tasks.texts(index.support_x[task]))
             model = LogisticRegression(C=self.regularization, max_iter=1000)
