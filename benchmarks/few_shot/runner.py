@@ -39,6 +39,7 @@ def run(
     resume: bool = False,
     restart: bool = False,
     save: Path | None = None,
+    keep_task_scores: bool = False,
 ) -> dict[str, Any]:
     """Run a spec, print its table, save its JSON and figure, and return the result.
 
@@ -55,6 +56,7 @@ def run(
         resume: whether to keep the methods that an earlier run has finished.
         restart: whether to discard them.
         save: folder for the learner of the only chosen method; None does not save it.
+        keep_task_scores: whether a finished result keeps the score on each task.
 
     Raises:
         ArgumentError: another run is writing to the folder; an earlier run had other settings; or
@@ -74,7 +76,7 @@ def run(
         if earlier is not None:
             experiment.continue_from(earlier)
         experiment.run(chosen, save)
-        return experiment.report(out)
+        return experiment.report(out, keep_task_scores)
 
 
 class ExperimentRun:
@@ -116,7 +118,7 @@ class ExperimentRun:
 
     def continue_from(self, earlier: dict[str, Any]) -> None:
         """Take the methods of an earlier run, after a check that it had the same settings."""
-        rows = {entry.label: _settings(entry) for entry in self.entries}
+        rows = {entry.label: settings_of(entry) for entry in self.entries}
         self.files.check(earlier, self.result, rows)
         self.result["methods"] = earlier["methods"]
         self.start -= earlier["seconds"]
@@ -150,7 +152,7 @@ class ExperimentRun:
         scores = {
             name: {"mean": published.scores[name]} for name in names if name in published.scores
         }
-        row = {**_settings(entry), "scores": scores, "task_scores": {}, "training": None}
+        row = {**settings_of(entry), "scores": scores, "task_scores": {}, "training": None}
         return {**row, "seconds_per_task": None, "training_seconds": None, **published.details()}
 
     def _measure(self, entry: Entry, progress: Progress, save: Path | None) -> dict[str, Any]:
@@ -179,7 +181,7 @@ class ExperimentRun:
         )
         print(f"{entry.label}: {shown}", flush=True)
         row = {
-            **_settings(entry),
+            **settings_of(entry),
             "scores": intervals,
             "task_scores": {column: values.tolist() for column, values in scores.items()},
             "seconds_per_task": seconds / sum(map(len, scores.values())),
@@ -210,7 +212,7 @@ class ExperimentRun:
                 interruption.saved += f" and saved in {self.files.path}: {'; '.join(done)}"
             interruption.saved += "."
 
-    def report(self, out: Path) -> dict[str, Any]:
+    def report(self, out: Path, keep_task_scores: bool = False) -> dict[str, Any]:
         """Print the table, save the result and its figure, and return the result."""
         result = self.result
         print(f"\n{report.table(result)}\n\n{report.notes(result)}")
@@ -221,7 +223,7 @@ class ExperimentRun:
             data, picture = self.files.path, self.files.picture
             self.spec.picture(result, picture)
         else:
-            for row in result["methods"]:
+            for row in result["methods"] if not keep_task_scores else ():
                 del row["task_scores"]
             data, picture = report.write_result(result, out, self.spec.picture)
             with interruption.held():
@@ -231,7 +233,7 @@ class ExperimentRun:
         return result
 
 
-def _settings(entry: Entry) -> dict[str, Any]:
+def settings_of(entry: Entry) -> dict[str, Any]:
     """Return what identifies a method in a result."""
     limits = {"tasks": entry.tasks, "curve": entry.curve}
     usual = {"tasks": None, "curve": True}
@@ -255,7 +257,7 @@ def _check_finite(label: str, column: str, scores: torch.Tensor) -> None:
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
     """Return the plain values of a spec, without methods and columns."""
-    elsewhere = ("entries", "test_tasks", "columns", "curve_tasks")
+    elsewhere = ("entries", "test_tasks", "columns", "curve_tasks", "root")
     fields = [field.name for field in dataclasses.fields(spec) if field.name not in elsewhere]
     return {
         name: _plain(value)

@@ -126,12 +126,13 @@ class ClassificationSpec(Spec):
         ways: classes per test task.
         shots: support examples per class, with a column of the table for each value.
         queries: query examples per class in a test task.
-        taskset_options: options of the task set.
+        taskset_options: options of the task set, except for its folder.
         more_ways: other numbers of classes per test task, with columns of their own. Methods are
             validated on tasks with `ways` classes.
         curve: support examples per class at the points of the curve, which has tasks with `ways`
             classes; empty for no curve.
         curve_tasks: number of test tasks of the curve, by form.
+        root: folder of the task set's data, which a result does not record.
     """
 
     taskset: str
@@ -142,6 +143,7 @@ class ClassificationSpec(Spec):
     more_ways: tuple[int, ...] = ()
     curve: tuple[int, ...] = ()
     curve_tasks: dict[str, int] = field(default_factory=dict)
+    root: str = "~/data"
 
 
 @dataclass(frozen=True)

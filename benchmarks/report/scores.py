@@ -104,12 +104,18 @@ def paired_difference(method: Method, other: Method, column: str) -> Score:
 
     `tasks` is their number, where one method has fewer tasks than the other.
     """
-    pair = [torch.tensor(m["task_scores"][column], dtype=torch.float64) for m in (method, other)]
-    shared = min(map(len, pair))
-    found = interval(pair[0][:shared] - pair[1][:shared])
-    if len(pair[0]) == len(pair[1]):
+    own, others = (_by_seed(m["task_scores"][column]) for m in (method, other))
+    pairs = [(a, b, min(len(a), len(b))) for a, b in zip(own, others, strict=True)]
+    found = interval(torch.cat([a[:shared] - b[:shared] for a, b, shared in pairs]))
+    if found["tasks"] == sum(map(len, own)) == sum(map(len, others)):
         del found["tasks"]
     return found
+
+
+def _by_seed(scores: list[Any]) -> list[Tensor]:
+    """Return the score on each task, for each seed of merged runs."""
+    parts = scores if isinstance(scores[0], list) else [scores]
+    return [torch.tensor(part, dtype=torch.float64) for part in parts]
 
 
 def best_of(methods: list[Method], column: str, lower_is_better: bool) -> Method:

@@ -119,7 +119,7 @@ class ClassificationProblem(Problem):
         super().__init__(spec, seed, device, test_tasks)
         self.curve_tasks = test_tasks
         self._evaluation_tasks: dict[Any, EvaluationTasks] = {}
-        tasksets = get_tasksets(spec.taskset, **spec.taskset_options)
+        tasksets = get_tasksets(spec.taskset, root=spec.root, **spec.taskset_options)
         self.train, self.validation, self.test = (self.dataset(t.source) for t in tasksets)
 
     def dataset(self, source: Any) -> SequenceDataset:
