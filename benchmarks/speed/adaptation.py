@@ -6,7 +6,8 @@ task of `languages`, interleaved in one process:
 - MAML with K second-order steps;
 - `MemoryLearner` with each memory of the experiments: the support set is encoded once with
   `encode(x)`, and `adapt` is called K times;
-- the same with `write(x, y, times=K)`.
+- the same with `write(x, y, times=K)`;
+- `R2D2` and `LRD2`: `adapt` is called once, and the linear head of the support set is solved.
 
 All encoders are bidirectional LSTMs of the same size. The time includes building the graph for the
 meta-gradient, but not computing the meta-gradient.
@@ -29,7 +30,7 @@ from torch import nn
 
 from benchmarks.few_shot.methods.memory import MEMORIES
 from benchmarks.speed import timing
-from l2l_rnn.algorithms import MAML, MemoryLearner
+from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner
 from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
 
@@ -68,6 +69,8 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
             x = learner.encode(x)
         for _ in range(steps):
             learner.adapt(loss(learner(x), y))
+        if isinstance(learner, (R2D2, LRD2)):
+            return learner.head  # solved here
         return learner
 
     def written(base: MemoryLearner, times: int, tasks: list[Any]) -> MemoryLearner:
@@ -90,6 +93,9 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         for times in WRITES:
             label = f"{name}, write {times} times"
             found[label] = functools.partial(written, learner, times, [*supports])
+    for kind in (R2D2, LRD2):
+        head = kind(SequenceEncoder(hidden_size=hidden, **model), WAYS)
+        found[f"{kind.__name__}, adapt once"] = functools.partial(adapted, head, 1, [*supports])
     return found
 
 

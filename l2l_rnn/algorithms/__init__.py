@@ -1,5 +1,7 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
+from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
+from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
 from l2l_rnn.algorithms.encoded import Encoded
 from l2l_rnn.algorithms.inner_loop.curvature import MetaCurvature
 from l2l_rnn.algorithms.inner_loop.learning_rates import LearnedLR, PerElementLR, PerTensorLR
@@ -19,7 +21,9 @@ from l2l_rnn.algorithms.task_selection import select_task
 __all__ = [
     "ANIL",
     "BOIL",
+    "LRD2",
     "MAML",
+    "R2D2",
     "Encoded",
     "EnsemblePrior",
     "GaussianPrior",

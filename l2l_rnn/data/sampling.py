@@ -126,3 +126,27 @@ def _distinct(sizes: Numbers, count: int, generator: Generator | None) -> Number
     order = uniform[1].argsort(0)  # Floyd's order is not uniform
     shuffled: Numbers = drawn[order, np.arange(last.shape[1])].T.reshape(*sizes.shape, count)
     return shuffled
+
+
+def sample_by_class(labels: Tensor, each: int, generator: Generator | None = None) -> Tensor:
+    """Draw up to `each` items of every class without replacement, sorted by class.
+
+    Args:
+        labels: the class of each item.
+        each: maximum number of items of a class.
+        generator: random number generator; None uses torch's global generator.
+
+    Shapes:
+        labels (items,); returns (B,), indices of items.
+
+    Example:
+        >>> labels = torch.tensor([1, 0, 1, 1])
+        >>> labels[sample_by_class(labels, 2)]
+        tensor([0, 1, 1])
+    """
+    shuffled = torch.randperm(len(labels), generator=generator)
+    order = shuffled[labels[shuffled].argsort(stable=True)]  # by class, shuffled within
+    counts = torch.bincount(labels)
+    starts = counts.cumsum(0) - counts
+    rank = torch.arange(len(labels)) - starts[labels[order]]
+    return order[rank < each]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from learn2learn.utils import detach_module
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.distances import mean_distance, squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
@@ -119,8 +119,8 @@ class LearnerKind(ABC):
             return learner(x) if encoder is None else encoder(x)
 
 
-class ProtoNetKind(LearnerKind):
-    """Prototypes: sums and numbers of the vectors of each class, which further examples add to."""
+class SupportKind(LearnerKind):
+    """What a learner keeps of support sets, which further examples add to."""
 
     refits = False
 
@@ -128,21 +128,31 @@ class ProtoNetKind(LearnerKind):
     def settings(self) -> dict[str, str]:
         return {}  # it takes no steps
 
-    def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> ProtoNet:
+    def fitted(self, who: str, x: Tensor, y: Tensor, ways: int) -> Any:
         return self.extended(who, None, x, y, ways)
 
-    def extended(self, who: str, before: Any, x: Tensor, y: Tensor, ways: int) -> ProtoNet:
+    def extended(self, who: str, before: Any, x: Tensor, y: Tensor, ways: int) -> Any:
         with torch.no_grad():
-            learner = self.shared(self.learner.clone())
-            learner.ways = ways
-            if before is not None and before._sums is not None:
-                more = (0, 0, 0, ways - before.ways)  # classes without examples
-                learner._sums, learner._counts = (
-                    F.pad(before._sums, more),
-                    F.pad(before._counts, more),
-                )
+            learner = self.shared(self.learner.continued(before, ways))
             learner.write(x, y)
         return learner
+
+    def read(self, learner: Any, x: Tensor, present: Tensor) -> Reading:
+        with torch.no_grad():
+            return _probable(learner(x), present)
+
+    def shared(self, learner: Any) -> Any:
+        if learner.tasks is None:
+            learner.module = self.learner.module
+        return learner
+
+    def vectors(self, learner: Any, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return learner.encoded(x)
+
+
+class ProtoNetKind(SupportKind):
+    """Prototypes: sums and numbers of the vectors of each class."""
 
     def read(self, learner: ProtoNet, x: Tensor, present: Tensor) -> Reading:
         sums: Any = learner._sums
@@ -169,22 +179,10 @@ class ProtoNetKind(LearnerKind):
         with torch.no_grad():
             if self.learner.prior is not None:
                 return mask_absent(self.learner.prior(vectors, sums, counts), present)
-            prototypes = sums / counts.clamp_min(1)
-            return mask_absent(-squared_distances(vectors, prototypes), present)
+            return mask_absent(-squared_distances(vectors, sums / counts.clamp_min(1)), present)
 
     def unknown(self, unusual: Tensor) -> Tensor:
-        if self.learner.prior is None:
-            return unusual / (1 + unusual)
-        return unusual.sigmoid()
-
-    def shared(self, learner: ProtoNet) -> ProtoNet:
-        if learner.tasks is None:
-            learner.module = self.learner.module
-        return learner
-
-    def vectors(self, learner: ProtoNet, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return learner._task_calls.call_module(learner.module, x, learner.tasks)
+        return unusual / (1 + unusual) if self.learner.prior is None else unusual.sigmoid()
 
 
 class MemoryKind(LearnerKind):
@@ -287,7 +285,8 @@ def kind_of(who: str, learner: Any, steps: int | None, loss: Loss | None) -> Lea
                 "regression=True; use the learner itself"
             )
         return MemoryKind(learner, steps, loss)
-    kind = ProtoNetKind if isinstance(learner, ProtoNet) else GradientKind
+    kinds = {ProtoNet: ProtoNetKind, SupportLearner: SupportKind, nn.Module: GradientKind}
+    kind = next(kind for cls, kind in kinds.items() if isinstance(learner, cls))
     return kind(learner, steps, loss)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet
+from l2l_rnn.algorithms import MAML, MemoryLearner
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.errors import L2LRNNError
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading
 from l2l_rnn.estimators.personal import Personal, device_of, padded_to, trimmed
@@ -38,7 +39,7 @@ def read_users(
     Raises:
         DataError: the state of a user is damaged; the message names the user.
     """
-    if not isinstance(kind.learner, (MAML, MemoryLearner, ProtoNet)):
+    if not isinstance(kind.learner, (MAML, MemoryLearner, SupportLearner)):
         found = {}
         for user in names:
             learner = _loaded(who, kind, user, rows)

@@ -18,6 +18,7 @@ from l2l_rnn.training.evaluation import (
 )
 from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
 from l2l_rnn.training.pretrained import Pretrained
+from l2l_rnn.training.pretraining import pretrain, with_prior
 from l2l_rnn.training.saved.locations import list_pretrained
 from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
 
@@ -61,9 +62,11 @@ __all__ = [
     "load_user",
     "load_users",
     "make_trainer",
+    "pretrain",
     "save_user",
     "save_users",
     "shots_curve",
+    "with_prior",
 ]
 
 

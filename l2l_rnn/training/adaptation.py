@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MemoryLearner, ProtoMAML
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentTypeError
@@ -33,9 +34,9 @@ def adapted(
     """Return a clone of a learner, adapted to support sets with the learner's own method.
 
     `MAML` and its variants take gradient steps, `ProtoNet` computes class means, `ProtoMAML` does
-    both, and `MemoryLearner` writes to its memory. `backward()` of a loss of the clone's outputs
-    reaches the learner's parameters. Learners of learn2learn work too; for N tasks they adapt one
-    after the other.
+    both, `R2D2` and `LRD2` solve for a linear head, and `MemoryLearner` writes to its memory.
+    `backward()` of a loss of the clone's outputs reaches the learner's parameters. Learners of
+    learn2learn work too; for N tasks they adapt one after the other.
 
     Args:
         learner: the meta-learner. It stays unchanged.
@@ -43,8 +44,8 @@ def adapted(
         y: their classes or other targets.
         tasks: `N`, the length of the leading axis of x and y; None for a single task without it.
         steps: gradient steps, or writes of a `MemoryLearner`. None takes the learner's own number:
-            the steps of `MAMLPlusPlus` or of learned learning rates, 3 writes, or 1. `ProtoNet`
-            ignores it.
+            the steps of `MAMLPlusPlus` or of learned learning rates, 3 writes, or 1. `ProtoNet`,
+            `R2D2` and `LRD2` ignore it.
         loss: the loss of outputs and targets, `(N,)`, or a scalar for one task as torch's losses;
             None uses the cross-entropy for integer targets and the mean squared error for others.
             Rows of padding do not enter it, whether or not it takes a `mask`.
@@ -82,7 +83,7 @@ def adapted(
     else:
         check_filled("adapted", "support", x, mask)
     each = per_task(default_loss(y) if loss is None else loss, "adapted", "loss")
-    if tasks is not None and not isinstance(learner, MAML | ProtoNet | MemoryLearner):
+    if tasks is not None and not isinstance(learner, MAML | SupportLearner | MemoryLearner):
         copies = [
             adapted(learner, x[n], y[n], steps=steps, loss=each, mask=_nth(mask, n), **clone)
             for n in range(tasks)
@@ -91,9 +92,9 @@ def adapted(
     check_padding("adapted", learner, mask)
     compute: Loss = each.alone if tasks is None else each
     masks: dict[str, Any] = {} if mask is None else {"mask": mask}
-    if isinstance(learner, (ProtoNet, MemoryLearner)):
+    if isinstance(learner, (SupportLearner, MemoryLearner)):
         copy: Any = learner.clone(tasks=tasks, **clone)
-        if isinstance(learner, ProtoNet):
+        if isinstance(learner, SupportLearner):
             copy.write(x, y, **masks)
             _report(after_step, 1, copy)
         elif learner.lr is None and after_step is None:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, ProtoNet
+from l2l_rnn.algorithms import MAML
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode
 from l2l_rnn.axes import mark_task_axis
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, L2LRNNError, ShapeError
@@ -26,9 +27,10 @@ from l2l_rnn.training.saved.user_bytes import UserState, read_user
 def save_user(learner: nn.Module, base: nn.Module | None = None) -> bytes:
     """Return what a learner has adapted, as bytes.
 
-    These are the prototypes of a `ProtoNet`, the memory of a `MemoryLearner`, and the parameters
-    that gradient steps have changed, with their velocity. What all users share is not saved.
-    `load_user` gives a learner with the same outputs, to the last bit, also in another process.
+    These are the prototypes of a `ProtoNet`, the support vectors of `R2D2` and `LRD2`, the memory
+    of a `MemoryLearner`, and the parameters that gradient steps have changed, with their velocity.
+    What all users share is not saved. `load_user` gives a learner with the same outputs, to the
+    last bit, also in another process.
 
     Save and load learners in evaluation mode if the model has running statistics, which change in
     training mode.
@@ -104,8 +106,8 @@ def load_user(base: Any, data: bytes) -> Any:
         data: the result of `save_user`.
 
     Returns:
-        A clone, with a task axis if the saved learner had one. A `ProtoNet` takes its number of
-        classes from the state.
+        A clone, with a task axis if the saved learner had one. A `ProtoNet`,
+        `R2D2` or `LRD2` takes its number of classes from the state.
 
     Raises:
         ArgumentTypeError: `data` is not bytes, or `base` is not a learner.
@@ -128,14 +130,15 @@ def load_users(base: Any, users: Iterable[bytes]) -> Any:
         users: results of `save_user` of one task each.
 
     Returns:
-        The learner `clone(tasks=N)`. If the users of a `ProtoNet` have different numbers of
-        classes, it has the largest one, and the additional classes of a user are never predicted.
+        The learner `clone(tasks=N)`. If the users of a `ProtoNet`, `R2D2` or `LRD2` have different
+        numbers of classes, it has the largest one, and the additional classes of a user are never
+        predicted.
 
     Raises:
         ArgumentTypeError, DataError: as in `load_user`.
         ArgumentError: as in `load_user`; also if there is no user, or a state holds several tasks.
-        ShapeError: the states have different shapes, and the learner is not a `ProtoNet`. Users of
-            a `ProtoMAML` must have the same number of classes.
+        ShapeError: the states have different shapes, and the learner does not keep support sets.
+            Users of a `ProtoMAML` must have the same number of classes.
 
     Example:
         >>> from l2l_rnn.algorithms import ProtoNet
@@ -178,13 +181,13 @@ def _state_of(who: str, learner: nn.Module, base: nn.Module | None) -> UserState
     tensors, unknown, of_base = adapted_tensors(who, learner, base)
     state: dict[str, Tensor] = {}
     if isinstance(learner, SavedLearner):
-        kept = learner._adaptation()
+        held = learner._adaptation()
         # The initialization is that of the base.
-        state = {name: t for name, t in kept.items() if not name.startswith("start.")}
+        state = {name: t for name, t in held.items() if not name.startswith("start.")}
     tasks: Any = getattr(learner, "tasks", None)
-    if isinstance(learner, ProtoNet) and tasks is None and "sums" in state:
-        sums = state["sums"]  # it takes any leading axis as that of tasks
-        tasks = len(sums) if sums.dim() == 3 else None
+    if isinstance(learner, SupportLearner) and tasks is None and state:
+        kept = next(iter(state.values()))  # it takes any leading axis as that of tasks
+        tasks = len(kept) if kept.dim() == 3 else None
     return UserState(type(learner).__name__, of_base, unknown, tasks, state, tensors)
 
 
@@ -209,8 +212,8 @@ def _loaded(who: str, base: Any, saved: UserState) -> Any:
     try:
         learner = base.clone() if saved.tasks is None else base.clone(tasks=saved.tasks)
         start = getattr(learner, "_start", None)
-        if isinstance(learner, ProtoNet) and "sums" in saved.state:
-            learner.ways = saved.state["sums"].shape[-2]
+        if isinstance(learner, SupportLearner) and saved.state:
+            learner.ways = learner.ways_of(saved.state)
         _replace(who, learner, saved)
         if isinstance(learner, SavedLearner):
             learner._restore(who, {name: t.clone() for name, t in saved.state.items()})

@@ -6,7 +6,9 @@ import torch
 from l2l_rnn.algorithms import (
     ANIL,
     BOIL,
+    LRD2,
     MAML,
+    R2D2,
     MAMLPlusPlus,
     MemoryLearner,
     MetaCurvature,
@@ -63,6 +65,8 @@ def memory_learner(model, **options):
 # These take no gradient steps, or do more than that:
 OTHER_LEARNERS = {
     "ProtoNet": lambda model: ProtoNet(model.encoder, WAYS),
+    "R2D2": lambda model: R2D2(model.encoder, WAYS),
+    "LRD2": lambda model: LRD2(model.encoder, WAYS, regularization=0.1),
     "MemoryLearner": memory_learner,
     "MemoryLearner, hybrid": lambda model: memory_learner(model, lr=0.3),
 }

@@ -12,7 +12,9 @@ import l2l_rnn.algorithms
 from l2l_rnn.algorithms import (
     ANIL,
     BOIL,
+    LRD2,
     MAML,
+    R2D2,
     GradientTransform,
     MAMLPlusPlus,
     MemoryLearner,
@@ -152,6 +154,8 @@ def test_first_order_is_no_option_of_reptile(first_order):
     ("make", "fix"),
     [
         (lambda model: ProtoNet(model.encoder, 3), "set ways"),
+        (lambda model: R2D2(model.encoder, 3), "set ways"),
+        (lambda model: LRD2(model.encoder, 3), "set ways"),
         (lambda model: ProtoMAML(model, 0.1), "set ways"),
         (memory_learner, "value_size=the number of classes"),
     ],

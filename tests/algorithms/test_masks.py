@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2l_rnn.algorithms import MAML, GaussianPrior, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import LRD2, MAML, R2D2, GaussianPrior, MemoryLearner, ProtoMAML, ProtoNet
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory, SlotMemory
@@ -35,6 +35,8 @@ LEARNERS = {
     "learn2learn": lambda: l2l.algorithms.MAML(classifier(), 0.1),
     "ProtoMAML": lambda: ProtoMAML(classifier(), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), WAYS),
+    "R2D2": lambda: R2D2(encoder(), WAYS),
+    "LRD2": lambda: LRD2(encoder(), WAYS),
     "prior": lambda: ProtoNet(encoder(), WAYS, prior=GaussianPrior(4)),
     "delta": memory,
     "slots": lambda: memory(SlotMemory),
@@ -102,7 +104,17 @@ def test_padding_of_the_support_set_changes_nothing(name):
 def test_any_padding_changes_nothing(masks, seed):
     mask = torch.tensor(masks)
     mask &= mask.cumsum(-1) < ROWS
-    for name in ("MAML", "ProtoMAML", "ProtoNet", "delta", "slots", "hybrid", "regression"):
+    for name in (
+        "MAML",
+        "ProtoMAML",
+        "ProtoNet",
+        "R2D2",
+        "LRD2",
+        "delta",
+        "slots",
+        "hybrid",
+        "regression",
+    ):
         check(name, mask, seed)
 
 
@@ -153,7 +165,7 @@ def test_masked_regression_by_loss():
     assert by_loss.state.written.tolist() == [3, 2]
 
 
-@pytest.mark.parametrize("name", ["ProtoNet", "ProtoMAML", "delta", "regression"])
+@pytest.mark.parametrize("name", ["ProtoNet", "R2D2", "ProtoMAML", "delta", "regression"])
 def test_bad_masks(name):
     mask = torch.ones(TASKS, ROWS).bool()
     x, y = batch(name, mask)

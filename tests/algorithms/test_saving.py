@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet, ProximalRegularizer
+from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner, ProtoNet, ProximalRegularizer
 from l2l_rnn.errors import ShapeError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.memory import STORES, HebbianFastWeights, KeyValueMemory, SlotStore
@@ -211,7 +211,7 @@ def test_another_number_of_tasks(name, make, batch):
     for held, of in [(None, TASKS), (TASKS, None), (2, TASKS)]:
         saving = adapted(make(name, seed=5).clone(tasks=held), every[held])
         saved = saving.state_dict()
-        if name == "ProtoNet":  # the inputs determine its task axis
+        if name in ("ProtoNet", "R2D2", "LRD2"):  # the inputs determine its task axis
             learner = make(name).clone(tasks=of)
             learner.load_state_dict(saved)
             assert torch.equal(learner(every[held][2]), saving(every[held][2]))
@@ -229,11 +229,13 @@ def test_another_number_of_tasks(name, make, batch):
         )
 
 
-def test_another_number_of_classes(make, sets, tasks):
-    other = ProtoNet(make("ProtoNet").module, WAYS + 2).clone()
+@pytest.mark.parametrize("kind", [ProtoNet, R2D2, LRD2])
+def test_another_number_of_classes(kind, make, sets, tasks):
+    name = kind.__name__
+    other = kind(make(name).module, WAYS + 2).clone()
     other.write(*sets[:2])
-    learner = adapted(make("ProtoNet").clone(), sets)
-    message = r"^ProtoNet\.load_state_dict: .* prototypes of 5 classes, .* ways=3; .* ways=5"
+    learner = adapted(make(name).clone(), sets)
+    message = rf"^{name}\.load_state_dict: .* a support set of 5 classes, .* ways=3; .* ways=5"
     unchanged(learner, sets, other.state_dict(), ShapeError, message)
 
 
@@ -352,7 +354,7 @@ def test_a_learner_moves_with_its_adaptation(name, make, sets, tasks):
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("inside", ["write", "clone and write"])
 @pytest.mark.parametrize(
-    "name", ["ProtoNet", "ProtoMAML", "MemoryLearner", "MemoryLearner, hybrid"]
+    "name", ["ProtoNet", "R2D2", "LRD2", "ProtoMAML", "MemoryLearner", "MemoryLearner, hybrid"]
 )
 def test_a_learner_that_wrote_without_gradients_still_adapts(name, mode, inside, make, sets, tasks):
     x, y, query = sets

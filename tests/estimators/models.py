@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from l2l_rnn.algorithms import (
+    LRD2,
     MAML,
+    R2D2,
     EnsemblePrior,
     GaussianPrior,
     MemoryLearner,
@@ -72,6 +74,14 @@ def _ensemble():
     return ProtoNet(EncoderEnsemble(parts), ways=5, prior=prior)
 
 
+def _ridge():
+    return R2D2(_encoder(), ways=2)
+
+
+def _logistic():
+    return LRD2(_encoder(), ways=2, regularization=0.01)
+
+
 def _slots():
     return MemoryLearner(MemoryModel(_encoder(), KeyValueMemory(8, 5, slots=200)))
 
@@ -113,6 +123,8 @@ LEARNERS = {
     "protonet": _protonet,
     "prior": _protonet_with_prior,
     "ensemble": _ensemble,
+    "ridge": _ridge,
+    "logistic": _logistic,
     "slots": _slots,
     "fast weights": _fast_weights,
     "hybrid": _hybrid,

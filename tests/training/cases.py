@@ -5,7 +5,9 @@ import learn2learn as l2l
 from l2l_rnn.algorithms import (
     ANIL,
     BOIL,
+    LRD2,
     MAML,
+    R2D2,
     MAMLPlusPlus,
     MemoryLearner,
     MetaSGD,
@@ -41,6 +43,8 @@ LEARNERS = {
     "Reptile": lambda size: Reptile(_model(size), 0.1),
     "ProtoMAML": lambda size: ProtoMAML(_model(size), 0.1),
     "ProtoNet": lambda size: ProtoNet(_encoder(size), WAYS),
+    "R2D2": lambda size: R2D2(_encoder(size), WAYS),
+    "LRD2": lambda size: LRD2(_encoder(size), WAYS),
     "memory": lambda size: MemoryLearner(_memory_model(size)),
     "hybrid": lambda size: MemoryLearner(_memory_model(size), lr=0.1),
     "learn2learn": lambda size: l2l.algorithms.MAML(_model(size), 0.1),

@@ -6,7 +6,9 @@ import torch
 from l2l_rnn.algorithms import (
     ANIL,
     BOIL,
+    LRD2,
     MAML,
+    R2D2,
     EnsemblePrior,
     GaussianPrior,
     MAMLPlusPlus,
@@ -53,6 +55,8 @@ LEARNERS = {
     "Reptile": lambda: Reptile(classifier(), 0.1),
     "ProtoMAML": lambda: ProtoMAML(classifier(), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), 3),
+    "R2D2": lambda: R2D2(encoder(), 3),
+    "LRD2": lambda: LRD2(encoder(), 3, 0.1),
     "ensemble": ensemble,
     "key-value": lambda: MemoryLearner(MemoryModel(encoder(), KeyValueMemory(8, 3))),
     "slots": lambda: MemoryLearner(MemoryModel(encoder(), SlotMemory(8, 3, slots=32))),

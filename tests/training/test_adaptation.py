@@ -4,7 +4,16 @@ import learn2learn as l2l
 import pytest
 import torch
 
-from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MemoryLearner, ProtoMAML, ProtoNet, Reptile
+from l2l_rnn.algorithms import (
+    LRD2,
+    MAML,
+    R2D2,
+    MAMLPlusPlus,
+    MemoryLearner,
+    ProtoMAML,
+    ProtoNet,
+    Reptile,
+)
 from l2l_rnn.errors import ArgumentTypeError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.memory import DeltaFastWeights
@@ -30,6 +39,8 @@ LEARNERS = {
     "Reptile": lambda: Reptile(classifier(), 0.1),
     "ProtoMAML": lambda: ProtoMAML(classifier(), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), 2),
+    "R2D2": lambda: R2D2(encoder(), 2),
+    "LRD2": lambda: LRD2(encoder(), 2),
     "memory": lambda: MemoryLearner(memory_model()),
     "hybrid": lambda: MemoryLearner(memory_model(), lr=0.1),
     "learn2learn": lambda: l2l.algorithms.MAML(classifier(), 0.1),
@@ -62,7 +73,9 @@ def test_adaptation_lowers_the_loss_and_reaches_the_parameters(make, tasks):
     loss.backward()
     assert any(p.grad is not None and p.grad.any() for p in learner.parameters())
     assert all(torch.equal(p, q) for p, q in zip(learner.parameters(), before, strict=True))
-    if isinstance(learner, ProtoNet | ProtoMAML | MemoryLearner):  # those that bind labels
+    if isinstance(
+        learner, ProtoNet | R2D2 | LRD2 | ProtoMAML | MemoryLearner
+    ):  # those that bind labels
         assert loss < 3 * torch.tensor(2.0).log()
 
 

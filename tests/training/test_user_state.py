@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet, select_task
+from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner, ProtoNet, select_task
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, L2LRNNError, ShapeError
 from l2l_rnn.memory import KeyValueMemory
 from l2l_rnn.models import MemoryModel, SequenceEncoder
@@ -38,7 +38,7 @@ def test_outputs_are_the_same_to_the_last_bit(name, given_base):
     for one in (learner, loaded):
         if isinstance(one, MemoryLearner) and one.lr is None:
             one.write(x, y, 1)
-        elif isinstance(one, ProtoNet):
+        elif isinstance(one, (ProtoNet, R2D2, LRD2)):
             one.write(x, y)
         else:
             one.adapt(torch.nn.functional.cross_entropy(one(x), y))
@@ -98,13 +98,15 @@ def test_only_adapted_parameters_are_saved():
     assert blank == {}
 
 
-def test_users_with_other_numbers_of_classes_are_padded():
-    base = make("ProtoNet")
+@pytest.mark.parametrize("name", ["ProtoNet", "R2D2", "LRD2"])
+def test_users_with_other_numbers_of_classes_and_examples_are_padded(name):
+    base = make(name)
     users, queries, wanted = [], [], []
     for ways in (2, 5, 3):
         learner = base.clone()
         learner.ways = ways
         x, y = torch.randint(2, 9, (10, 5)), torch.arange(10) % ways
+        learner.write(x[: 2 * ways], y[: 2 * ways])
         learner.write(x, y)
         users.append(save_user(learner, base))
         assert load_user(base, users[-1]).ways == ways

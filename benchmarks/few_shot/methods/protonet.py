@@ -5,38 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
-from benchmarks.few_shot.problems.problem import seed_everything
+from benchmarks.few_shot.methods.episodic import EpisodicMethod
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History, combined, run_training
+from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import EnsemblePrior, GaussianPrior, ProtoNet
-from l2l_rnn.data import TaskBatch
-from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import EncoderEnsemble
-from l2l_rnn.training import adapted
+from l2l_rnn.training.pretraining import fitted_prior
 
 
-class ProtoNetMethod(ClassificationMethod):
+class ProtoNetMethod(EpisodicMethod):
     """Meta-learns features that classify the queries by the class means of the support set.
 
-    Entries of one spec with the same training share the trained encoders.
-
     Args:
-        model: options of the problem's encoder.
-        training: settings of the meta-training; its ways may exceed those of the test tasks.
-        class_weight: weight of a second training loss, the cross-entropy of a linear head over all
-            training classes.
+        model, training, class_weight: as in `EpisodicMethod`.
         members: number of encoders, trained with different seeds; their scores are summed.
         shrinkage: shrinkage of the `GaussianPrior` that is fitted to each encoder's features of the
             training classes; None uses the class means without a prior.
         prior_examples: maximum number of examples per training class to fit the prior.
     """
 
-    has_learner = True
+    kind = "prototypical"
 
     def __init__(
         self,
@@ -50,82 +41,36 @@ class ProtoNetMethod(ClassificationMethod):
         shrinkage: float | None = None,
         prior_examples: int = 60,
     ) -> None:
-        super().__init__(problem, label)
-        self.model, self.training, self.class_weight = model, training, class_weight
+        super().__init__(problem, label, model=model, training=training, class_weight=class_weight)
         self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
         self.encoders: list[nn.Module] = []
 
-    @classmethod
-    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
-        model, training = options["model"], options["training"]
-        class_weight, members = options.get("class_weight", 0.0), options.get("members", 1)
-        return {_key(model, training, class_weight, n): training for n in range(members)}
-
     def train(self) -> History:
-        trained = [self._member(number) for number in range(self.members)]
+        options = {"model": self.model, "training": self.training}
+        options |= {"class_weight": self.class_weight}
+        several = self.members > 1
+        trained = [
+            self.member(options, n, f"{self.label}: {n + 1}" if several else self.label)
+            for n in range(self.members)
+        ]
         self.encoders = [encoder for encoder, _ in trained]
         priors = [
             None
             if self.shrinkage is None
-            else fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
+            else problem_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
         self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
         return combined([history for _, history in trained])
 
-    def _member(self, number: int) -> tuple[nn.Module, History]:
-        """Return an encoder and its history; entries with the same training share both."""
-        seed = self.problem.seed + number
+    def make(self, encoder: nn.Module) -> nn.Module:
+        return encoder
 
-        def make() -> nn.ModuleList:
-            seed_everything(seed)
-            encoder = self.problem.encoder(**self.model)
-            head = nn.Linear(encoder.output_size, len(self.problem.train.classes))
-            return nn.ModuleList([encoder, head]).to(self.problem.device)
+    def learner_of(self, made: nn.Module) -> ProtoNet:
+        return prototype_learner([made], [None], self.problem.spec.ways)
 
-        def train(both: nn.ModuleList) -> History:
-            encoder, head = both
-            tasks = self.problem.training_tasks(self.training, seed)
-            self.learner = prototype_learner([encoder], [None], self.problem.spec.ways)
-            return run_training(
-                both,
-                self.training,
-                lambda step, progress: self._loss(encoder, head, tasks.batch(step, progress)),
-                lambda: self.validation_score(self.training.validation_tasks),
-                label=self.label if self.members == 1 else f"{self.label}: {number + 1}",
-                tasks_per_step=self.training.tasks,
-            )
-
-        key = _key(self.model, self.training, self.class_weight, number)
-        both, history = self.problem.shared.get(key, make, train)
-        return both[0], history
-
-    def _loss(
-        self, encoder: nn.Module, head: nn.Linear, batches: tuple[TaskBatch, TaskBatch]
-    ) -> tuple[Tensor, Tensor]:
-        batch, classes = batches
-        encoder.train()
-        vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
-        support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
-        learner = ProtoNet(nn.Identity(), ways_of(batch)).clone(tasks=len(batch))
-        learner.write(support, batch.support_y)
-        scores = learner(query)
-        loss = cross_entropy(scores, batch.query_y).mean()
-        if self.class_weight:
-            labels = torch.cat([classes.support_y, classes.query_y], 1)
-            loss = loss + self.class_weight * cross_entropy(head(vectors), labels).mean()
-        return loss, accuracy(scores.detach(), batch.query_y).mean()
-
-    def encoder_place(self) -> tuple[nn.Module, str]:
-        return self.learner, "module"
-
-    def predict(self, batch: TaskBatch) -> Tensor:
-        return prototype_scores(self.learner, batch)
-
-
-def _key(model: dict[str, Any], training: Training, class_weight: float, number: int) -> str:
-    """Return the key of an encoder in the problem's shared trainings."""
-    return f"prototypical {model} {training} {class_weight} {number}"
+    def episode_learner(self, made: nn.Module, tasks: int) -> tuple[nn.Module, ProtoNet]:
+        return made, ProtoNet(nn.Identity(), self.training.most_ways).clone(tasks=tasks)
 
 
 def prototype_learner(
@@ -138,22 +83,10 @@ def prototype_learner(
     return ProtoNet(encoder, ways, prior)
 
 
-def prototype_scores(learner: ProtoNet, batch: TaskBatch) -> Tensor:
-    """Compute the scores of the queries by the class means of the support sets."""
-    learner.eval()
-    learner.ways, own = ways_of(batch), learner.ways
-    try:
-        with torch.no_grad():
-            copy = adapted(learner, batch.support_x, batch.support_y, tasks=len(batch))
-            return copy(batch.query_x)
-    finally:
-        learner.ways = own
-
-
-def fitted_prior(
+def problem_prior(
     problem: ClassificationProblem, encoder: nn.Module, shrinkage: float, examples: int
 ) -> GaussianPrior:
-    """Fit a `GaussianPrior` to an encoder's features of the training classes.
+    """Fit a `GaussianPrior` to an encoder's features of the training classes of a problem.
 
     Args:
         problem: the tasks.
@@ -161,13 +94,4 @@ def fitted_prior(
         shrinkage: shrinkage of the prior.
         examples: maximum number of examples per class.
     """
-    encoder.eval()
-    seed_everything(problem.seed)
-    items = problem.training_sample(examples)
-    data = problem.train
-    with torch.no_grad():
-        vectors = torch.cat(
-            [encoder(data.sequences[part].to(problem.device)) for part in items.split(500)]
-        )
-    prior = GaussianPrior(encoder.output_size, shrinkage).to(problem.device)
-    return prior.fit(vectors, data.labels[items].to(problem.device))
+    return fitted_prior(encoder, problem.train, shrinkage, examples, problem.seed)

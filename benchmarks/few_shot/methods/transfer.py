@@ -12,18 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.few_shot.methods.adam import adam_on_support
+from benchmarks.few_shot.methods.episodic import support_scores
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.methods.protonet import (
-    fitted_prior,
-    prototype_learner,
-    prototype_scores,
-)
+from benchmarks.few_shot.methods.protonet import problem_prior, prototype_learner
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
+from l2l_rnn.training.pretraining import balanced_weights
 
 
 def pretrained_encoder(
@@ -54,7 +52,7 @@ def pretrained_encoder(
 
     def train(classifier: SequenceClassifier) -> History:
         data = problem.train
-        weights = 1.0 / torch.bincount(data.labels).double()[data.labels]
+        weights = balanced_weights(data.labels)
 
         def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
             chosen = torch.multinomial(weights, batch_size, replacement=True)
@@ -213,7 +211,7 @@ class PretrainedPrior(TransferMethod):
         ]
         self.encoders = [encoder for encoder, _ in trained]
         priors = [
-            fitted_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
+            problem_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
         self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
@@ -223,4 +221,4 @@ class PretrainedPrior(TransferMethod):
         return self.learner, "module"
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        return prototype_scores(self.learner, batch)
+        return support_scores(self.learner, batch)

@@ -229,16 +229,6 @@ class ClassificationProblem(Problem):
         finally:
             random.setstate(state)
 
-    def training_sample(self, each: int) -> Tensor:
-        """Draw up to `each` items of every training class and return their indices, `(B,)`."""
-        labels = self.train.labels
-        shuffled = torch.randperm(len(labels))
-        order = shuffled[labels[shuffled].argsort(stable=True)]  # by class, shuffled within
-        counts = torch.bincount(labels)
-        starts = counts.cumsum(0) - counts
-        rank = torch.arange(len(labels)) - starts[labels[order]]
-        return order[rank < each]
-
 
 def ways_of(batch: TaskBatch) -> int:
     """Return the number of classes of a batch's tasks, all of which have support examples."""

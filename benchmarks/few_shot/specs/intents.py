@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Entry, Training
-from benchmarks.few_shot.specs.rows import CHARACTERS, WORDS, Rows, entries
+from benchmarks.few_shot.specs.rows import COMMANDS, Rows, entries
 from benchmarks.report import bars_and_training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
@@ -24,7 +24,6 @@ def forms(ways: int, inner_ways: tuple[int, ...]) -> dict[str, tuple[Entry, ...]
     """
     metric, start = {"lr": 6e-3, "ways": ways}, {"lr": 1e-3, "ways": ways}
     inner = {"lr": 2e-3, "ways": inner_ways}
-    ngrams = {**CHARACTERS, **WORDS}
     return {
         "quick": entries(
             Rows(
@@ -34,7 +33,7 @@ def forms(ways: int, inner_ways: tuple[int, ...]) -> dict[str, tuple[Entry, ...]
                 Training(**metric, **_QUICK),
                 Training(**start, **_QUICK),
                 Training(**inner, **_QUICK),
-                ngrams=ngrams,
+                ngrams=COMMANDS,
                 inner_steps=1,
                 adam_steps=(2, 2),
             )
@@ -49,8 +48,9 @@ def forms(ways: int, inner_ways: tuple[int, ...]) -> dict[str, tuple[Entry, ...]
                 Training(**metric, steps=400, minutes=0.8, validate_every=100, validation_tasks=50),
                 Training(**start, steps=100, minutes=0.7, validate_every=50, validation_tasks=50),
                 Training(**inner, steps=150, minutes=0.7, validate_every=50, validation_tasks=50),
-                learners=("MAML, second order",),
-                ngrams=ngrams,
+                learners=("R2D2", "MAML, second order"),
+                slow_tasks=60,
+                ngrams=COMMANDS,
             )
         ),
         "full": entries(
@@ -61,7 +61,7 @@ def forms(ways: int, inner_ways: tuple[int, ...]) -> dict[str, tuple[Entry, ...]
                 Training(**metric, steps=1500, minutes=8.0, validate_every=150),
                 Training(**start, steps=600, minutes=10.0, validate_every=150),
                 Training(**inner, steps=1000, minutes=10.0, validate_every=200),
-                ngrams=ngrams,
+                ngrams=COMMANDS,
                 members=3,
                 adam_steps=(5, 10),
             )
@@ -77,7 +77,7 @@ SHARED: dict[str, Any] = {
     "ways": 5,
     "shots": (1, 5),
     "queries": 10,
-    "test_tasks": {"quick": 10, "default": 300, "full": 600},
+    "test_tasks": {"quick": 10, "default": 200, "full": 600},
 }
 
 INTENTS = ClassificationSpec(
@@ -92,7 +92,7 @@ INTENTS = ClassificationSpec(
     },
     more_ways=(20,),
     curve=(1, 2, 5, 10, 20, 50),
-    curve_tasks={"quick": 3, "default": 50, "full": 600},
+    curve_tasks={"quick": 3, "default": 50, "full": 300},
     entries=forms(20, (5, 20)),
     **SHARED,
 )

@@ -29,8 +29,8 @@ LANGUAGES = ClassificationSpec(
     shots=(1, 5),
     queries=10,
     curve=(1, 2, 5, 10, 20, 50),
-    test_tasks={"quick": 10, "default": 300, "full": 600},
-    curve_tasks={"quick": 3, "default": 50, "full": 600},
+    test_tasks={"quick": 10, "default": 200, "full": 600},
+    curve_tasks={"quick": 3, "default": 50, "full": 300},
     entries={
         "quick": entries(
             Rows(
@@ -54,7 +54,8 @@ LANGUAGES = ClassificationSpec(
                 Training(**_METRIC, steps=700, minutes=0.7, validate_every=175),
                 Training(**_START, steps=200, minutes=0.8, validate_every=50, validation_tasks=50),
                 Training(**_INNER, steps=200, minutes=0.6, validate_every=50, validation_tasks=50),
-                learners=("MAML, second order",),
+                learners=("R2D2", "MAML, second order"),
+                slow_tasks=60,
             )
         ),
         "full": entries(

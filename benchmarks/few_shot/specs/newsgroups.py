@@ -6,7 +6,7 @@ from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.methods.published import PublishedScores
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Entry, Training
-from benchmarks.few_shot.specs.rows import WORDS, Rows, entries
+from benchmarks.few_shot.specs.rows import DOCUMENTS, Rows, entries
 from benchmarks.report import bars_and_training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
@@ -40,7 +40,7 @@ NEWSGROUPS = ClassificationSpec(
     queries=25,
     curve=(1, 2, 5, 10, 20, 50),
     test_tasks={"quick": 4, "default": 200, "full": 600},
-    curve_tasks={"quick": 2, "default": 30, "full": 600},
+    curve_tasks={"quick": 2, "default": 30, "full": 300},
     entries={
         "quick": (
             *PUBLISHED,
@@ -52,7 +52,7 @@ NEWSGROUPS = ClassificationSpec(
                     Training(**_METRIC, **_QUICK),
                     Training(**_START, **_QUICK),
                     Training(**_INNER, **_QUICK),
-                    ngrams=WORDS,
+                    ngrams=DOCUMENTS,
                     inner_steps=1,
                     adam_steps=(1, 1),
                 )
@@ -82,8 +82,9 @@ NEWSGROUPS = ClassificationSpec(
                     Training(
                         **_INNER, steps=50, minutes=0.7, validate_every=25, validation_tasks=20
                     ),
-                    learners=("ANIL",),
-                    ngrams=WORDS,
+                    learners=("R2D2", "ANIL"),
+                    slow_tasks=30,
+                    ngrams=DOCUMENTS,
                     adam_steps=(2, 2),
                 )
             ),
@@ -98,7 +99,8 @@ NEWSGROUPS = ClassificationSpec(
                     Training(**_METRIC, steps=1500, minutes=10.0, validate_every=150),
                     Training(**_START, steps=400, minutes=10.0, validate_every=100),
                     Training(**_INNER, steps=600, minutes=10.0, validate_every=150),
-                    ngrams=WORDS,
+                    ngrams=DOCUMENTS,
+                    slow_tasks=100,
                     adam_steps=(5, 5),
                 )
             ),

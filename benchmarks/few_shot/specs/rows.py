@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
@@ -14,13 +15,20 @@ from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, Pretrai
 from benchmarks.few_shot.spec import Entry, Training
 
 CHARACTERS = {"TF-IDF n-grams, logistic regression": {"longest": 3, "regularization": 1.0}}
-WORDS = {
-    "TF-IDF words, logistic regression": {
-        "longest": 2,
-        "analyzer": "word",
-        "lowercase": True,
-        "regularization": 10.0,
-    }
+# Analyzer, weights and penalty were chosen on the validation tasks of each benchmark.
+_COMMANDS = {"lowercase": True, "sublinear": True, "regularization": 10.0}
+COMMANDS = {
+    "TF-IDF n-grams, logistic regression": {"longest": 4, "analyzer": "char_wb", **_COMMANDS},
+    "TF-IDF words, logistic regression": {"longest": 1, "analyzer": "word", **_COMMANDS},
+}
+_DOCUMENTS = {"longest": 1, "analyzer": "word", "sublinear": True, "stop_words": "english"}
+DOCUMENTS = {
+    "TF-IDF words, logistic regression": _DOCUMENTS,
+    "TF-IDF words, training IDF, logistic regression": {
+        **_DOCUMENTS,
+        "training_idf": True,
+        "idf_power": 2.0,
+    },
 }
 LEARNERS = {
     "MAML, second order": {"learner": "MAML", "inner_lr": 0.2},
@@ -40,12 +48,14 @@ class Rows:
         memory: training settings of the memory learner.
         start: training settings of ProtoMAML.
         inner: training settings of MAML and its variants with a learned head.
-        learners: the variants to run, of `LEARNERS`.
+        learners: those of R2D2, LRD2 and `LEARNERS` to run.
         ngrams: options of the TF-IDF baselines, by name.
         inner_steps: gradient steps of ProtoMAML, MAML and its variants.
         members: encoders per ensemble.
         adam_steps: Adam steps on a support set, from scratch and for fine-tuning.
         shrinkage: shrinkage of the Gaussian priors.
+        slow_tasks: most test tasks of the methods that take gradient steps on each task, which are
+            then not part of the curve over shots; None gives them all tasks.
     """
 
     model: dict[str, Any]
@@ -54,12 +64,18 @@ class Rows:
     memory: Training
     start: Training
     inner: Training
-    learners: tuple[str, ...] = tuple(LEARNERS)
+    learners: tuple[str, ...] = ("R2D2", "LRD2", *LEARNERS)
     ngrams: dict[str, dict[str, Any]] = field(default_factory=lambda: CHARACTERS)
     inner_steps: int = 2
     members: int = 1
     adam_steps: tuple[int, int] = (5, 5)
     shrinkage: float = 0.6
+    slow_tasks: int | None = None
+
+    @property
+    def slow(self) -> dict[str, Any]:
+        """The options of an entry that takes gradient steps on each task."""
+        return {"tasks": self.slow_tasks, "curve": self.slow_tasks is None}
 
 
 def entries(rows: Rows) -> tuple[Entry, ...]:
@@ -75,7 +91,13 @@ def baselines(rows: Rows) -> tuple[Entry, ...]:
             Entry(name, "baseline", NgramRegression, {"lowercase": False, **options})
             for name, options in rows.ngrams.items()
         ),
-        Entry("LSTM from scratch", "baseline", FromScratch, {"model": rows.model, **steps}),
+        Entry(
+            "LSTM from scratch",
+            "baseline",
+            FromScratch,
+            {"model": rows.model, **steps},
+            **rows.slow,
+        ),
         # The rows of methods/sentence_vectors.py and methods/setfit.py go here.
     )
 
@@ -91,6 +113,7 @@ def transfer(rows: Rows) -> tuple[Entry, ...]:
             "transfer",
             FineTuned,
             {"steps": rows.adam_steps[1], "lr": 2e-3, **shared},
+            **rows.slow,
         ),
         Entry(
             f"{_ensemble(rows)}LSTM pre-trained, Gaussian prior",
@@ -113,7 +136,12 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
             ProtoNetMethod,
             {**prototypes, "members": rows.members, "shrinkage": rows.shrinkage},
         ),
-        # The rows of methods/closed_form.py, methods/signatures.py and methods/stacked.py go here.
+        *(
+            Entry(f"LSTM {name}", "meta-learned", ClosedFormMethod, {**prototypes, "head": head})
+            for name, head in (("R2D2", "ridge"), ("LRD2", "logistic"))
+            if name in rows.learners
+        ),
+        # The rows of methods/signatures.py and methods/stacked.py go here.
         Entry(
             "LSTM memory learner",
             "meta-learned",
@@ -140,6 +168,7 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
                 **steps,
                 "metric": prototypes,
             },
+            **rows.slow,
         ),
         *(
             Entry(
@@ -147,8 +176,10 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
                 "meta-learned",
                 MAMLMethod,
                 {"model": rows.model, "training": rows.inner, **steps, **LEARNERS[name]},
+                **rows.slow,
             )
             for name in rows.learners
+            if name in LEARNERS
         ),
     )
 

@@ -35,6 +35,10 @@ LEARNERS = {
     "protonet": Kind(
         "ProtoNet", "class means of an encoder's vectors", "encoder", None, None, False
     ),
+    "r2d2": Kind("R2D2", "ridge regression of an encoder's vectors", "encoder", None, None, False),
+    "lrd2": Kind(
+        "LRD2", "logistic regression of an encoder's vectors", "encoder", None, None, False
+    ),
     "memory": Kind("MemoryLearner", "writes to a memory", "memory", None, 3, True),
     "maml": Kind("MAML", "gradient steps, second order", "classifier", 0.1, 3, True),
     "metasgd": Kind(
@@ -99,7 +103,7 @@ def make_learner(
         model: Any = SequenceClassifier(outputs, **inputs, **shape)
     else:
         model = SequenceEncoder(**inputs, **shape)
-    if settings.learner == "protonet":
+    if kind.model == "encoder":
         arguments["ways"] = outputs
     if kind.model == "memory":
         model = _memory_model(model, settings.memory, outputs, regression)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from l2l_rnn.algorithms import ProtoNet
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.fitting.tasks import SPLIT_CLASSES, Tasks, data_name, open_tasks
 from l2l_rnn.cli.saved_models.texts import texts_of
@@ -29,7 +29,7 @@ def evaluated(name: str, data: DataSettings, settings: Any, shots: int, device: 
         DataError: the tasks cannot be drawn.
     """
     model = Pretrained.from_pretrained(name, device=device)
-    if isinstance(model.learner, ProtoNet):  # it takes any number of classes
+    if isinstance(model.learner, SupportLearner):  # it takes any number of classes
         model.learner.ways = max(model.learner.ways, settings.ways)
     tasks: Any = None
     found: Any = None

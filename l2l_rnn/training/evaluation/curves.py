@@ -93,7 +93,7 @@ def adaptation_curve(
     Args:
         steps: numbers of gradient steps, or of writes of a `MemoryLearner`. With 0, the learner is
             evaluated before it adapts; the head of a `ProtoMAML` is then set to the class means. A
-            `ProtoNet` adapts in a single step.
+            `ProtoNet`, `R2D2` or `LRD2` adapts in a single step.
         learner, taskset, shots, tasks, ways, queries, imbalanced: as in `evaluate`.
         loss, score, seed, tasks_at_once, device: as in `evaluate`.
 

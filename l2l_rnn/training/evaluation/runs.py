@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskBatch
@@ -157,7 +158,7 @@ class Run:
         self.settings: dict[str, Any] = {
             "learner": type(learner).__name__,
             **drawn.settings,
-            "steps": None if isinstance(learner, ProtoNet) else self.steps,
+            "steps": None if isinstance(learner, SupportLearner) else self.steps,
             "loss": None if loss is None else named,
         }
 
@@ -210,7 +211,7 @@ class Run:
         """Return the outputs for the queries after each number of steps."""
         x, y, queries, mask = batch.support_x, batch.support_y, batch.query_x, batch.support_mask
         check_padding(self.who, self.learner, batch.query_mask)
-        if isinstance(self.learner, (MAML, ProtoNet, MemoryLearner)):
+        if isinstance(self.learner, (MAML, SupportLearner, MemoryLearner)):
             return self._outputs_of(x, y, queries, mask, len(batch))
         masks = [None] * len(batch) if mask is None else mask
         each = [self._outputs_of(*task, None) for task in zip(x, y, queries, masks, strict=True)]
@@ -244,7 +245,7 @@ class Run:
                     **masks,
                 )
             found.setdefault(self.after[-1], self._predict(copy, queries))
-        # A ProtoNet adapts once, whatever the number of steps.
+        # A learner of support sets adapts once, whatever the number of steps.
         return [found[k] if k in found else found[self.after[-1]] for k in self.after]
 
     @staticmethod
@@ -299,7 +300,7 @@ def takes_gradients(learner: nn.Module) -> bool:
     """Return whether a learner adapts by gradients, rather than by writing alone."""
     if isinstance(learner, MemoryLearner):
         return learner.lr is not None
-    return not isinstance(learner, ProtoNet)
+    return not isinstance(learner, SupportLearner)
 
 
 def check_learner(who: str, learner: object) -> None:

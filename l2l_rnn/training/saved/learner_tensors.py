@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.saving import PREFIX, SavedLearner
 from l2l_rnn.axes import names_with_task_axis
 from l2l_rnn.configuration import configuration_of
@@ -36,7 +37,7 @@ def own_tensors(learner: nn.Module) -> dict[str, Tensor]:
 
 def adaptable_names(learner: nn.Module) -> frozenset[str]:
     """Return the names of the parameters that gradient steps of a learner may change."""
-    if isinstance(learner, ProtoNet):
+    if isinstance(learner, SupportLearner):
         return frozenset()
     module: Any = learner.module
     if isinstance(learner, (MAML, MemoryLearner)):
@@ -72,12 +73,12 @@ _OF_CLONES = {"first_order", "allow_unused", "allow_nograd"}  # options of `MAML
 def description(learner: nn.Module) -> dict[str, Any]:
     """Return the configuration that the user states of a learner depend on.
 
-    The number of classes of a `ProtoNet` is left out, because it is that of the user, and so are
-    the arguments that `clone` overrides. A class that is not configurable is described by its name,
-    wherever it was defined.
+    The number of classes of a learner of support sets, such as a `ProtoNet`, is left out, because
+    it is that of the user, and so are the arguments that `clone` overrides. A class that is not
+    configurable is described by its name, wherever it was defined.
     """
     found = _shortened(configuration_of(learner))
-    left_out = {"ways"} if isinstance(learner, ProtoNet) else _OF_CLONES
+    left_out = {"ways"} if isinstance(learner, SupportLearner) else _OF_CLONES
     for name in left_out:
         found.get("arguments", {}).pop(name, None)
     return {"class": type(learner).__name__, "configuration": found}
@@ -153,7 +154,7 @@ def adapted_tensors(
     start: Mapping[str, Tensor] = getattr(learner, "_start", {})
     known = {f"module.{n}": t for n, t in start.items() if f"module.{n}" not in head}
     unknown: set[str] = set()
-    if not isinstance(learner, ProtoNet):
+    if not isinstance(learner, SupportLearner):
         unknown |= {n for n in own if n in adaptable and n not in known}
         parameters = {f"module.{n}" for n, _ in learner.module.named_parameters()}
         unknown |= {n for n in own if n in axis and n not in parameters}  # buffers of each task

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2l_rnn.algorithms import MemoryLearner, ProtoNet
+from l2l_rnn.algorithms import MemoryLearner
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.training.saved.learner_tensors import own_tensors
@@ -27,7 +28,7 @@ def stacked(who: str, base: Any, states: Sequence[UserState]) -> UserState:
         states: the states, without a task axis.
 
     Raises:
-        ShapeError: they have different shapes, and the learner is not a `ProtoNet`.
+        ShapeError: they have different shapes, and the learner does not keep support sets.
         ArgumentError: they cannot be held by one learner.
     """
     own = own_tensors(base)
@@ -51,7 +52,7 @@ def stacked(who: str, base: Any, states: Sequence[UserState]) -> UserState:
             continue
         first = next(part for part in parts if part is not None)
         full = [torch.zeros_like(first) if part is None else part for part in parts]
-        if isinstance(base, ProtoNet):
+        if isinstance(base, SupportLearner):
             full = _padded(full)
         elif any(part is None for part in parts) and name == "present":
             raise ArgumentError(
@@ -62,9 +63,12 @@ def stacked(who: str, base: Any, states: Sequence[UserState]) -> UserState:
 
 
 def _padded(parts: Sequence[Tensor]) -> list[Tensor]:
-    """Pad sums or counts `(C, …)` with zeros to the largest number of classes."""
-    ways = max(len(part) for part in parts)
-    return [torch.cat([part, part.new_zeros(ways - len(part), *part.shape[1:])]) for part in parts]
+    """Pad tensors with zeros, which are no examples, to the largest numbers of classes and rows."""
+    shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
+    full = [part.new_zeros(shape) for part in parts]
+    for whole, part in zip(full, parts, strict=True):
+        whole[tuple(map(slice, part.shape))] = part
+    return full
 
 
 def _stack(who: str, name: str, parts: Sequence[Tensor]) -> Tensor:

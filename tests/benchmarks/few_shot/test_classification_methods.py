@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod, prototype_learner
 from benchmarks.few_shot.methods.tfidf import NgramRegression
@@ -108,15 +109,6 @@ def test_a_pretrained_encoder_with_a_prior_predicts(problem):
     assert method.predict(batch).shape == (*batch.query_y.shape, 5)
 
 
-def test_a_training_sample_has_items_of_every_class(problem):
-    seed_everything(0)
-    items = problem.training_sample(7)
-    counts = torch.bincount(problem.train.labels[items])
-    assert torch.equal(counts, torch.bincount(problem.train.labels).clamp_max(7))
-    assert len(items.unique()) == len(items)
-    assert not torch.equal(items, problem.training_sample(7))
-
-
 def test_evaluation_tasks_are_fixed_and_of_unseen_classes(problem):
     tasks = problem.evaluation_tasks("test", 2, 6)
     again = problem.evaluation_tasks("test", 2, 6)
@@ -169,3 +161,23 @@ def test_a_task_set_of_groups_is_refused():
     spec = dataclasses.replace(SPEC, taskset="activity")
     with pytest.raises(ArgumentError, match="'activity' must have classes, got Activity"):
         ClassificationProblem(spec, seed=0, device=CPU, test_tasks=2)
+
+
+@pytest.mark.parametrize("sublinear", [False, True])
+def test_training_idf_equals_scikit_learn_fitted_to_training_and_support(problem, sublinear):
+    options = {"longest": 2, "sublinear": sublinear, "training_idf": True}
+    method = NgramRegression(problem, "n-grams", **options)
+    tasks = problem.evaluation_tasks("test", 2, 2)
+    support = tasks.texts(tasks.index.support_x[0])
+    query = tasks.texts(tasks.index.query_x[0])
+    found = method._with_training_idf(support, query)
+    own = CountVectorizer(analyzer="char", ngram_range=(1, 2), lowercase=False).fit(support)
+    vectorizer = TfidfVectorizer(
+        analyzer="char",
+        ngram_range=(1, 2),
+        lowercase=False,
+        vocabulary=own.vocabulary_,
+        sublinear_tf=sublinear,
+    ).fit([*problem.train.texts, *support])
+    for vectors, texts in zip(found, (support, query), strict=True):
+        assert abs(vectors - vectorizer.transform(texts)).max() < 1e-9

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.few_shot.columns import CurvePoint, Shots
+from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
@@ -106,6 +107,10 @@ def test_only_classes_with_enough_items_take_part(problem):
 METHODS = {
     "n-grams": (NgramRegression, {"longest": 2}),
     "words": (NgramRegression, {"longest": 1, "analyzer": "word", "lowercase": True}),
+    "words, training": (
+        NgramRegression,
+        {"longest": 2, "sublinear": True, "training_idf": True, "idf_power": 2.0},
+    ),
     "scratch": (FromScratch, {"model": MODEL, "steps": 1, "lr": 0.01}),
     "probe": (LinearProbe, TRANSFER),
     "fine-tuned": (FineTuned, {"steps": 1, "lr": 0.01, **TRANSFER}),
@@ -115,6 +120,8 @@ METHODS = {
         ProtoNetMethod,
         {"model": MODEL, "training": TRAINING, "shrinkage": 0.5},
     ),
+    "R2D2": (ClosedFormMethod, {"model": MODEL, "training": TRAINING}),
+    "LRD2": (ClosedFormMethod, {"model": MODEL, "training": TRAINING, "head": "logistic"}),
     "memory": (
         MemoryMethod,
         {"model": MODEL, "training": TRAINING, "memory": "hebbian", "unit_keys": True},

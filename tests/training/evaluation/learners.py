@@ -3,7 +3,16 @@
 import learn2learn as l2l
 import torch
 
-from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MemoryLearner, ProtoMAML, ProtoNet, Reptile
+from l2l_rnn.algorithms import (
+    LRD2,
+    MAML,
+    R2D2,
+    MAMLPlusPlus,
+    MemoryLearner,
+    ProtoMAML,
+    ProtoNet,
+    Reptile,
+)
 from l2l_rnn.data import SequenceDataset
 from l2l_rnn.memory import DeltaFastWeights
 from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
@@ -29,6 +38,8 @@ LEARNERS = {
     "Reptile": lambda: Reptile(classifier(), 0.1),
     "ProtoMAML": lambda: ProtoMAML(classifier(), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), WAYS),
+    "R2D2": lambda: R2D2(encoder(), WAYS),
+    "LRD2": lambda: LRD2(encoder(), WAYS),
     "memory": lambda: MemoryLearner(memory_model()),
     "hybrid": lambda: MemoryLearner(memory_model(), lr=0.1),
     "learn2learn": lambda: l2l.algorithms.MAML(classifier(), 0.1),

@@ -1,0 +1,1 @@
+"""Learners that keep support sets: their classifiers are functions of the support vectors."""
