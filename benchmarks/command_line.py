@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 import textwrap
@@ -12,7 +13,7 @@ from typing import Any
 import l2l_rnn  # noqa: F401 - imported first to silence gym's notice
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.interruption import interruption
-from l2l_rnn.errors import ArgumentError
+from l2l_rnn.errors import ArgumentError, MissingExtraError
 from l2l_rnn.registry import hint
 
 PROGRAM = "python -m benchmarks"
@@ -75,12 +76,25 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help="smoke test of about a minute; scores are meaningless"
     )
     form.add_argument("--full", action="store_true", help="full run, as published in docs")
-    run.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
+    seed = run.add_mutually_exclusive_group()
+    seed.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
+    seed.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="S",
+        help="several random seeds, merged: means, and the range of the seeds' means",
+    )
     run.add_argument(
         "--device",
         default="cpu",
         metavar="D",
         help="cpu, gpu (CUDA or, on a Mac, MPS), cuda:N or mps (default: cpu)",
+    )
+    run.add_argument(
+        "--root",
+        metavar="DIR",
+        help="folder of the task sets' data, such as a copy of 20 Newsgroups (default: ~/data)",
     )
     run.add_argument(
         "--only",
@@ -138,11 +152,18 @@ def _run(options: argparse.Namespace) -> int:
         flush=True,
     )
     from benchmarks import report
-    from benchmarks.few_shot import runner
+    from benchmarks.few_shot import runner, seeds
+    from benchmarks.few_shot.spec import ClassificationSpec
     from benchmarks.few_shot.specs import SPECS
     from benchmarks.machine import device_of
 
     spec = SPECS[options.name]
+    if options.root is not None:
+        if not isinstance(spec, ClassificationSpec):
+            raise ArgumentError(f"--root: {options.name} generates its tasks; drop the option")
+        spec = dataclasses.replace(spec, root=options.root)
+    if options.seeds and options.save is not None:
+        raise ArgumentError("--save needs one seed, got --seeds; use --seed")
     try:
         device = device_of(options.device)
     except ArgumentError as error:
@@ -153,12 +174,15 @@ def _run(options: argparse.Namespace) -> int:
         why = f"not writable ({error.strerror}); choose another folder"
         raise ArgumentError(f"--out {options.out}: {why}") from error
     how = {"only": options.only, "resume": options.resume, "restart": options.restart}
-    how["save"] = options.save
     try:
-        runner.run(spec, form, options.seed, device, options.out, **how)
+        if options.seeds:
+            seeds.run_seeds(spec, form, options.seeds, device, options.out, **how)
+        else:
+            how["save"] = options.save
+            runner.run(spec, form, options.seed, device, options.out, **how)
     except ArgumentError:
         raise
-    except (OSError, ArithmeticError) as error:
+    except (OSError, ArithmeticError, MissingExtraError) as error:
         print(f"{PROGRAM}: error: {error}\n{interruption.message}", file=sys.stderr)
         return 1
     except BaseException:
@@ -171,7 +195,16 @@ def _continuation(options: argparse.Namespace) -> str:
     """Return the command that continues a run."""
     words = ["run", options.name]
     words += ["--quick"] * options.quick + ["--full"] * options.full
-    given = {"seed": 0, "device": "cpu", "only": "*", "out": RESULTS, "save": None}
+    if options.seeds:
+        words += ["--seeds", *map(str, options.seeds)]
+    given = {
+        "seed": 0,
+        "device": "cpu",
+        "root": None,
+        "only": "*",
+        "out": RESULTS,
+        "save": None,
+    }
     for name, default in given.items():
         value: Any = getattr(options, name)
         if value != default:

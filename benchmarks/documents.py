@@ -93,7 +93,7 @@ def highlights() -> str:
         ]
 
     def names(name: str) -> str:
-        return score(languages, name, "5 shots")
+        return score(languages, name, column_of(languages, ways=5, shots=5))
 
     ensemble = "3 x LSTM ProtoNet, Gaussian prior"
     recall = {"tasks": "recall", "cell": "LSTM"}
@@ -121,15 +121,31 @@ def highlights() -> str:
     return "\n".join(lines)
 
 
+def column_of(result: dict[str, Any], *, ways: int, shots: int) -> str:
+    """Return the name of a column; without ways of its own, it has those of the experiment."""
+    (name,) = [
+        column["name"]
+        for column in result["columns"]
+        if (column.get("ways", result["spec"]["ways"]), column["shots"]) == (ways, shots)
+    ]
+    return name
+
+
 def few_shot(name: str, column: str | None = None) -> str:
     """Format a few-shot result, or one column of it, with its notes."""
+    if not path_of(name).exists():
+        return f"Not measured yet: `python -m benchmarks run {name} --full` makes this table."
     result = read(name)
     table = report.table(result) if column is None else report.column_table(result, column)
     notes = [
         f"  - {line.strip()}" if line.startswith(" ") else f"- {line}"
         for line in report.notes(result).splitlines()
     ]
-    return "\n".join([table, "", *notes])
+    lines = [table, "", *notes]
+    if result.get("curve"):
+        ways = result["spec"]["ways"]
+        lines += ["", f"By the number of shots, {ways} ways:", "", report.curve_table(result)]
+    return "\n".join(lines)
 
 
 def user_models(name: str) -> str:
@@ -157,6 +173,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "tasksets": lambda: report.tasksets_table(list_tasksets()),
     "languages": lambda: few_shot("languages"),
     "languages-repeat": lambda: few_shot("languages-repeat"),
+    "intents": lambda: few_shot("intents"),
+    "intents_languages": lambda: few_shot("intents_languages"),
+    "newsgroups": lambda: few_shot("newsgroups"),
     "lags": lambda: few_shot("lags", "100 back"),
     "sinusoids": lambda: few_shot("sinusoids"),
     "strokes": lambda: few_shot("strokes"),

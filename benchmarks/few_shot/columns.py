@@ -26,10 +26,40 @@ class Shots(Column):
     """Tasks with this many support examples per class, or per task if there are no classes."""
 
     shots: int
+    ways: int | None = None  # classes per task; None is the number of the experiment
 
     @property
     def name(self) -> str:
-        return f"{self.shots} shot{'s' * (self.shots != 1)}"
+        ways = "" if self.ways is None else f"{self.ways} ways, "
+        return f"{ways}{self.shots} shot{'s' * (self.shots != 1)}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_json().items() if value is not None}
+
+    @property
+    def drawn(self) -> int:
+        """The number of support examples that are drawn per class; the first `shots` are used."""
+        return self.shots
+
+
+@dataclass(frozen=True)
+class CurvePoint(Shots):
+    """Point of a curve of the score against shots.
+
+    All points of a curve have the same tasks and queries, with nested support sets, so the curve
+    shows nothing but the effect of more examples.
+    """
+
+    most: int = 0  # shots of the curve's last point
+    tasks: int = 0  # number of test tasks
+
+    @property
+    def name(self) -> str:
+        return f"curve, {super().name}"
+
+    @property
+    def drawn(self) -> int:
+        return self.most
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,19 @@ from typing import Any
 import torch
 
 from benchmarks import report
+from benchmarks.few_shot.methods.method import CannotRun
+from benchmarks.few_shot.methods.published import PublishedScores
 from benchmarks.few_shot.problems.problem import Problem, seed_everything
 from benchmarks.few_shot.progress import Progress
 from benchmarks.few_shot.saving import check_can_save, save_learner
 from benchmarks.few_shot.selection import selected
 from benchmarks.few_shot.shared_trainings import SharedTrainings
-from benchmarks.few_shot.spec import Entry, Spec
+from benchmarks.few_shot.spec import ClassificationSpec, Entry, Spec
 from benchmarks.few_shot.time_left import TimeLeft, duration_text, time_limits
 from benchmarks.few_shot.unfinished import UnfinishedResult
 from benchmarks.interruption import interruption
 from benchmarks.machine import device_name, versions
+from l2l_rnn.errors import MissingExtraError
 
 
 def run(
@@ -36,6 +39,7 @@ def run(
     resume: bool = False,
     restart: bool = False,
     save: Path | None = None,
+    keep_task_scores: bool = False,
 ) -> dict[str, Any]:
     """Run a spec, print its table, save its JSON and figure, and return the result.
 
@@ -52,6 +56,7 @@ def run(
         resume: whether to keep the methods that an earlier run has finished.
         restart: whether to discard them.
         save: folder for the learner of the only chosen method; None does not save it.
+        keep_task_scores: whether a finished result keeps the score on each task.
 
     Raises:
         ArgumentError: another run is writing to the folder; an earlier run had other settings; or
@@ -71,7 +76,7 @@ def run(
         if earlier is not None:
             experiment.continue_from(earlier)
         experiment.run(chosen, save)
-        return experiment.report(out)
+        return experiment.report(out, keep_task_scores)
 
 
 class ExperimentRun:
@@ -91,6 +96,8 @@ class ExperimentRun:
         seed_everything(seed)
         self.problem: Problem = spec.problem(spec, seed, device, spec.test_tasks[form])
         self.problem.shared = SharedTrainings(files.networks)
+        if isinstance(spec, ClassificationSpec) and spec.curve:
+            self.problem.curve_tasks = spec.curve_tasks[form]
         self.result: dict[str, Any] = {
             "spec": _spec_json(spec),
             "form": form,
@@ -102,14 +109,16 @@ class ExperimentRun:
             "versions": versions(),
             "unfinished": [entry.label for entry in self.entries],
             "columns": [column.to_json() for column in self.problem.columns],
+            "curve": [point.to_json() for point in self.problem.curve],
             "chance": self.problem.chance,
             "data": self.problem.description(),
             "methods": [],
+            "skipped": {},
         }
 
     def continue_from(self, earlier: dict[str, Any]) -> None:
         """Take the methods of an earlier run, after a check that it had the same settings."""
-        rows = {entry.label: _settings(entry) for entry in self.entries}
+        rows = {entry.label: settings_of(entry) for entry in self.entries}
         self.files.check(earlier, self.result, rows)
         self.result["methods"] = earlier["methods"]
         self.start -= earlier["seconds"]
@@ -127,36 +136,55 @@ class ExperimentRun:
         progress = Progress(left, len(chosen))
         for entry in todo:
             with progress.method(entry.label):
-                row = self._measure(entry, progress, save)
-            self.result["methods"].append(row)
+                try:
+                    self.result["methods"].append(self._row(entry, progress, save))
+                except (MissingExtraError, CannotRun) as error:
+                    self.result["skipped"][entry.label] = str(error)
+                    print(f"{entry.label}: skipped. {error}", flush=True)
             self._save()
+
+    def _row(self, entry: Entry, progress: Progress, save: Path | None) -> dict[str, Any]:
+        """Return the row of a method in the result."""
+        if entry.method is not PublishedScores:
+            return self._measure(entry, progress, save)
+        published = PublishedScores(self.problem, entry.label, **entry.options)
+        names = [column.name for column in (*self.problem.columns, *self.problem.curve)]
+        scores = {
+            name: {"mean": published.scores[name]} for name in names if name in published.scores
+        }
+        row = {**settings_of(entry), "scores": scores, "task_scores": {}, "training": None}
+        return {**row, "seconds_per_task": None, "training_seconds": None, **published.details()}
 
     def _measure(self, entry: Entry, progress: Progress, save: Path | None) -> dict[str, Any]:
         """Train and evaluate one method, and return its row of the result."""
         problem = self.problem
         seed_everything(problem.seed)
         method = entry.method(problem, entry.label, **entry.options)
+        method.most_tasks = entry.tasks
         history = method.train()
-        progress.say(f"{entry.label}: evaluation on {problem.test_tasks} tasks; {progress.left}")
+        method.trained, method.saved_seconds = True, 0.0
+        count = problem.test_tasks if entry.tasks is None else min(entry.tasks, problem.test_tasks)
+        progress.say(f"{entry.label}: evaluation on {count} tasks; {progress.left}")
         scores = {}
         seconds = 0.0
-        for column in problem.columns:
+        for column in (*problem.columns, *(problem.curve if entry.curve else ())):
             seed_everything(problem.seed)
             start = time.perf_counter()
             scores[column.name] = method.evaluate(column).double()
-            seconds += time.perf_counter() - start
+            seconds += time.perf_counter() - start + method.saved_seconds
+            method.saved_seconds = 0.0
             _check_finite(entry.label, column.name, scores[column.name])
         intervals = {column: report.interval(values) for column, values in scores.items()}
         shown = ", ".join(
-            f"{column} {report.score_text(self.spec.percent, interval)}"
-            for column, interval in intervals.items()
+            f"{column.name} {report.score_text(self.spec.percent, intervals[column.name])}"
+            for column in problem.columns
         )
         print(f"{entry.label}: {shown}", flush=True)
         row = {
-            **_settings(entry),
+            **settings_of(entry),
             "scores": intervals,
             "task_scores": {column: values.tolist() for column, values in scores.items()},
-            "seconds_per_task": seconds / (problem.test_tasks * len(problem.columns)),
+            "seconds_per_task": seconds / sum(map(len, scores.values())),
             "training_seconds": history.seconds + history.pretraining_seconds if history else 0.0,
             "training": history.to_json() if history else None,
             **_plain(method.details()),
@@ -173,7 +201,8 @@ class ExperimentRun:
             result["methods"], key=lambda row: order.index(row["label"])
         )
         done = [row["label"] for row in rows]
-        result["unfinished"] = [label for label in order if label not in done]
+        decided = {*done, *result["skipped"]}
+        result["unfinished"] = [label for label in order if label not in decided]
         report.add_differences(rows, lower_is_better=self.spec.lower_is_better)
         result["seconds"] = time.perf_counter() - self.start
         with interruption.held():
@@ -183,16 +212,18 @@ class ExperimentRun:
                 interruption.saved += f" and saved in {self.files.path}: {'; '.join(done)}"
             interruption.saved += "."
 
-    def report(self, out: Path) -> dict[str, Any]:
+    def report(self, out: Path, keep_task_scores: bool = False) -> dict[str, Any]:
         """Print the table, save the result and its figure, and return the result."""
         result = self.result
         print(f"\n{report.table(result)}\n\n{report.notes(result)}")
+        if result["curve"]:
+            print(f"\n{report.curve_table(result)}")
         if result["unfinished"]:
             print(f"Not run yet: {'; '.join(result['unfinished'])}. Add them with --resume.")
             data, picture = self.files.path, self.files.picture
             self.spec.picture(result, picture)
         else:
-            for row in result["methods"]:
+            for row in result["methods"] if not keep_task_scores else ():
                 del row["task_scores"]
             data, picture = report.write_result(result, out, self.spec.picture)
             with interruption.held():
@@ -202,14 +233,17 @@ class ExperimentRun:
         return result
 
 
-def _settings(entry: Entry) -> dict[str, Any]:
+def settings_of(entry: Entry) -> dict[str, Any]:
     """Return what identifies a method in a result."""
+    limits = {"tasks": entry.tasks, "curve": entry.curve}
+    usual = {"tasks": None, "curve": True}
     return {
         "label": entry.label,
         "name": entry.name,
         "variant": entry.variant,
         "group": entry.group,
         "options": _plain(entry.options),
+        **{name: value for name, value in limits.items() if value != usual[name]},
     }
 
 
@@ -223,7 +257,7 @@ def _check_finite(label: str, column: str, scores: torch.Tensor) -> None:
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
     """Return the plain values of a spec, without methods and columns."""
-    elsewhere = ("entries", "test_tasks", "columns")
+    elsewhere = ("entries", "test_tasks", "columns", "curve_tasks", "root")
     fields = [field.name for field in dataclasses.fields(spec) if field.name not in elsewhere]
     return {
         name: _plain(value)

@@ -52,9 +52,9 @@ def save_learner(
             f"{run}, {column.name}",
             {
                 "taskset": spec.taskset,
-                "ways": spec.ways,
+                "ways": column.ways or spec.ways,
                 "shots": column.shots,
-                "tasks": problem.test_tasks,
+                "tasks": row["scores"][column.name]["tasks"],
             },
         )
         for column in problem.columns

@@ -22,7 +22,7 @@ class Training:
         minutes: time limit, after which training stops.
         lr: Adam's initial learning rate.
         tasks: tasks per meta-batch, `N`.
-        ways: classes per training task.
+        ways: classes per training task; steps cycle through a tuple.
         shots: support examples per class; steps cycle through the tuple.
         queries: query examples per class.
         clip: maximum norm of the gradient.
@@ -34,12 +34,23 @@ class Training:
     minutes: float
     lr: float = 3e-3
     tasks: int = 1
-    ways: int = 5
+    ways: int | tuple[int, ...] = 5
     shots: tuple[int, ...] = (1, 5)
     queries: int = 5
     clip: float = 1.0
     validate_every: int = 200
     validation_tasks: int = 100
+
+    @property
+    def most_ways(self) -> int:
+        """The largest number of classes of a training task."""
+        return self.ways if isinstance(self.ways, int) else max(self.ways)
+
+    def sizes(self, step: int) -> tuple[int, int]:
+        """Return the ways and the shots of a step; every pair occurs."""
+        rounds, number = divmod(step, len(self.shots))
+        ways = (self.ways,) if isinstance(self.ways, int) else self.ways
+        return ways[rounds % len(ways)], self.shots[number]
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,16 @@ class Entry:
 
     Attributes:
         name: the method's name in tables and legends.
-        group: `"meta-learned"`, `"transfer"` or `"baseline"`.
+        group: `"meta-learned"`, `"transfer"`, `"baseline"`, or `"published"` for the scores of a
+            paper, see `PublishedScores`, which are shown and never compared.
         method: class of the method, made from the problem, the label and the options.
         options: keyword arguments of the method.
         variant: tasks and network, if an experiment has several, such as
             `{"tasks": "recall", "cell": "GRU"}`, with the tasks first. Only entries of the same
             variant are compared.
+        tasks: most test tasks of a slow method, the first ones of the others' tasks; None uses all.
+            Its paired differences are over the tasks that both methods have.
+        curve: whether the method is part of the curve of the score against shots.
     """
 
     name: str
@@ -61,6 +76,8 @@ class Entry:
     method: Any
     options: dict[str, Any] = field(default_factory=dict)
     variant: dict[str, str] = field(default_factory=dict)
+    tasks: int | None = None
+    curve: bool = True
 
     @property
     def label(self) -> str:
@@ -109,7 +126,13 @@ class ClassificationSpec(Spec):
         ways: classes per test task.
         shots: support examples per class, with a column of the table for each value.
         queries: query examples per class in a test task.
-        taskset_options: options of the task set.
+        taskset_options: options of the task set, except for its folder.
+        more_ways: other numbers of classes per test task, with columns of their own. Methods are
+            validated on tasks with `ways` classes.
+        curve: support examples per class at the points of the curve, which has tasks with `ways`
+            classes; empty for no curve.
+        curve_tasks: number of test tasks of the curve, by form.
+        root: folder of the task set's data, which a result does not record.
     """
 
     taskset: str
@@ -117,6 +140,10 @@ class ClassificationSpec(Spec):
     shots: tuple[int, ...]
     queries: int
     taskset_options: dict[str, Any] = field(default_factory=dict)
+    more_ways: tuple[int, ...] = ()
+    curve: tuple[int, ...] = ()
+    curve_tasks: dict[str, int] = field(default_factory=dict)
+    root: str = "~/data"
 
 
 @dataclass(frozen=True)

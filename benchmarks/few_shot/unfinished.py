@@ -91,6 +91,7 @@ class UnfinishedResult:
             ArgumentError: some differ; the message lists all of them.
         """
         lines = [line for name in SETTINGS for line in differences(name, found[name], result[name])]
+        lines += differences("curve", found.get("curve", []), result["curve"])
         for row in found["methods"]:
             name, now = f"method {row['label']!r}", rows.get(row["label"])
             if now is None:

@@ -2,7 +2,9 @@
 
 A score in a result is a dict with `mean`, `ci95` (half the width of the 95% confidence interval)
 and `tasks`. All methods except the best of a column also have `difference`, the paired difference
-from the best, with its own `mean` and `ci95`. Results of older runs have no `difference`.
+from the best, with its own `mean` and `ci95`; and `differences`, those from the best transfer
+method and from every baseline, by label. Results of older runs lack some of them. A score from a
+paper has only a `mean`, and is not compared. Merged runs have `seeds`, the mean of each seed.
 """
 
 from __future__ import annotations
@@ -29,9 +31,29 @@ def interval(scores: Tensor) -> Score:
 
 
 def score_text(percent: bool, score: Score, sign: str = "") -> str:
-    """Format a mean and its interval; `percent` multiplies by 100, `sign="+"` shows the sign."""
+    """Format a mean, its interval, and the range over seeds, if it has them.
+
+    Args:
+        percent: whether to multiply by 100.
+        score: the score.
+        sign: `"+"` shows the sign.
+    """
     factor, digits = (100, 1) if percent else (1, 3)
-    return f"{factor * score['mean']:{sign}.{digits}f} ± {factor * score['ci95']:.{digits}f}"
+
+    def text(value: float, sign: str = "") -> str:
+        return f"{factor * value:{sign}.{digits}f}"
+
+    shown = text(score["mean"], sign)
+    if "ci95" in score:
+        shown += f" ± {text(score['ci95'])}"
+    if len(score.get("seeds", ())) > 1:
+        shown += f" ({text(min(score['seeds']))} to {text(max(score['seeds']))})"
+    return shown
+
+
+def compared(methods: list[Method]) -> list[Method]:
+    """Return the methods that were run, without scores from papers."""
+    return [method for method in methods if method["group"] != "published"]
 
 
 def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:
@@ -43,29 +65,57 @@ def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:
 
 
 def add_differences(methods: list[Method], *, lower_is_better: bool) -> None:
-    """Add to each score the paired difference from the best method of its column and variant.
+    """Add to each score its paired differences from others of its column and variant.
 
-    Every method is evaluated on the same tasks, so the interval of the paired difference is
-    narrower than the intervals of the two means suggest.
+    `difference` is from the best method, `differences` are from the best transfer method and from
+    every baseline. Every method is evaluated on the same tasks, so the interval of a paired
+    difference is narrower than the intervals of the two means suggest.
 
     Args:
         methods: the methods of a result, modified in place; `task_scores` of each has its score on
             each task, by column.
         lower_is_better: whether scores are errors.
     """
-    for group in variants(methods).values():
-        for column in group[0]["scores"]:
-            best = best_of(group, column, lower_is_better)
-            best["scores"][column].pop("difference", None)  # from the best of fewer methods
-            for method in group:
+    for group in variants(compared(methods)).values():
+        for column in dict.fromkeys(column for method in group for column in method["scores"]):
+            scored = [method for method in group if column in method["scores"]]
+            best = best_of(scored, column, lower_is_better)
+            transfer = [method for method in scored if method["group"] == "transfer"]
+            references = [method for method in scored if method["group"] == "baseline"]
+            if transfer:
+                references.append(best_of(transfer, column, lower_is_better))
+            for method in scored:
+                score = method["scores"][column]
+                for name in ("difference", "differences"):  # from those of fewer methods
+                    score.pop(name, None)
                 if method is not best:
-                    own, other = (
-                        torch.tensor(m["task_scores"][column], dtype=torch.float64)
-                        for m in (method, best)
-                    )
-                    paired = interval(own - other)
-                    del paired["tasks"]
-                    method["scores"][column]["difference"] = paired
+                    score["difference"] = paired_difference(method, best, column)
+                found = {
+                    other["label"]: paired_difference(method, other, column)
+                    for other in references
+                    if other is not method
+                }
+                if found:
+                    score["differences"] = found
+
+
+def paired_difference(method: Method, other: Method, column: str) -> Score:
+    """Return the mean difference of two methods on the tasks that both have, and its interval.
+
+    `tasks` is their number, where one method has fewer tasks than the other.
+    """
+    own, others = (_by_seed(m["task_scores"][column]) for m in (method, other))
+    pairs = [(a, b, min(len(a), len(b))) for a, b in zip(own, others, strict=True)]
+    found = interval(torch.cat([a[:shared] - b[:shared] for a, b, shared in pairs]))
+    if found["tasks"] == sum(map(len, own)) == sum(map(len, others)):
+        del found["tasks"]
+    return found
+
+
+def _by_seed(scores: list[Any]) -> list[Tensor]:
+    """Return the score on each task, for each seed of merged runs."""
+    parts = scores if isinstance(scores[0], list) else [scores]
+    return [torch.tensor(part, dtype=torch.float64) for part in parts]
 
 
 def best_of(methods: list[Method], column: str, lower_is_better: bool) -> Method:
@@ -87,7 +137,7 @@ def leaders(result: dict[str, Any], column: str) -> set[str]:
     is no paired difference, it is tied if their intervals overlap.
     """
     found = set()
-    for group in variants(result["methods"]).values():
+    for group in variants(compared(result["methods"])).values():
         scored = [method for method in group if column in method["scores"]]
         if not scored:
             continue

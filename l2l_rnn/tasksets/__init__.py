@@ -28,6 +28,7 @@ from l2l_rnn.tasksets.task_family import TaskFamily
 from l2l_rnn.tasksets.text.intent_languages import IntentLanguages
 from l2l_rnn.tasksets.text.intents import Intents
 from l2l_rnn.tasksets.text.languages import Languages
+from l2l_rnn.tasksets.text.newsgroups import Newsgroups
 from l2l_rnn.tasksets.text.translation import Translation
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "IntentLanguages",
     "Intents",
     "Languages",
+    "Newsgroups",
     "Preset",
     "PrioritySort",
     "RepeatCopy",

@@ -62,5 +62,5 @@ class ClosedFormMethod(EpisodicMethod):
 
     def episode_learner(self, made: Any, tasks: int) -> tuple[nn.Module, Any]:
         learner = made.clone(tasks=tasks)
-        learner.module, learner.ways = nn.Identity(), self.training.ways
+        learner.module = nn.Identity()
         return made.module, learner

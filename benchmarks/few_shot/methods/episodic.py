@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
@@ -99,6 +99,7 @@ class EpisodicMethod(ClassificationMethod):
         batch, classes = batches
         made.train()
         encoder, learner = self.episode_learner(made, len(batch))
+        learner.ways = ways_of(batch)
         vectors = encoder(torch.cat([batch.support_x, batch.query_x], 1))  # (N, B, E)
         support, query = vectors.tensor_split([batch.support_x.shape[1]], 1)
         learner.write(support, batch.support_y)
@@ -109,13 +110,23 @@ class EpisodicMethod(ClassificationMethod):
             loss = loss + self.class_weight * cross_entropy(head(vectors), labels).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()
 
+    def encoder_place(self) -> tuple[nn.Module, str]:
+        return self.learner, "module"
+
     def predict(self, batch: TaskBatch) -> Tensor:
-        return support_scores(self.learner, batch)[..., : self.problem.spec.ways]
+        return support_scores(self.learner, batch)
 
 
 def support_scores(learner: Any, batch: TaskBatch) -> Tensor:
-    """Compute the scores of the queries by a learner that keeps the support sets."""
+    """Compute the scores of the queries by a learner that keeps the support sets.
+
+    Its ways are those of the batch.
+    """
     learner.eval()
-    with torch.no_grad():
-        copy = adapted(learner, batch.support_x, batch.support_y, tasks=len(batch))
-        return copy(batch.query_x)
+    learner.ways, own = ways_of(batch), learner.ways
+    try:
+        with torch.no_grad():
+            copy = adapted(learner, batch.support_x, batch.support_y, tasks=len(batch))
+            return copy(batch.query_x)
+    finally:
+        learner.ways = own

@@ -1,7 +1,8 @@
-"""ProtoMAML with a recurrent classifier, second or first order."""
+"""MAML and its variants with a recurrent classifier, second or first order."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,16 +10,114 @@ from torch import Tensor
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
-from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
-from l2l_rnn.algorithms import PerTensorLR, ProtoMAML
+from l2l_rnn.algorithms import ANIL, MAML, MetaSGD, PerTensorLR, ProtoMAML
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.models import SequenceClassifier
 
 
-class ProtoMAMLMethod(ClassificationMethod):
+class InnerLoopMethod(ClassificationMethod):
+    """A method whose learner takes gradient steps on the support set of each task.
+
+    Args:
+        training: settings of the meta-training.
+        inner_steps: inner steps in meta-training.
+        test_steps: inner steps on validation and test tasks.
+    """
+
+    has_learner = True
+    learner: MAML
+
+    def __init__(
+        self,
+        problem: ClassificationProblem,
+        label: str,
+        *,
+        training: Training,
+        inner_steps: int,
+        test_steps: int,
+    ) -> None:
+        super().__init__(problem, label)
+        self.training = training
+        self.inner_steps, self.adaptation_steps = inner_steps, test_steps
+
+    def train(self) -> History:
+        tasks = self.problem.training_tasks(self.training, self.problem.seed)
+        return run_training(
+            self.learner,
+            self.training,
+            lambda step, progress: self._loss(tasks.batch(step, progress)[0]),
+            lambda: self.validation_score(self.training.validation_tasks),
+            label=self.label,
+            tasks_per_step=self.training.tasks,
+        )
+
+    def _loss(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
+        self.learner.train()
+        learner = self.learner.clone(tasks=len(batch))
+        self.adapt(learner, batch, self.inner_steps)
+        scores = learner(batch.query_x)[..., : ways_of(batch)]
+        loss = cross_entropy(scores, batch.query_y).mean()
+        return loss, accuracy(scores.detach(), batch.query_y).mean()
+
+    def predict(self, batch: TaskBatch) -> Tensor:
+        self.learner.eval()
+        learner = self.learner.clone(tasks=len(batch), first_order=True)
+        self.adapt(learner, batch, self.adaptation_steps)
+        with torch.no_grad():
+            return learner(batch.query_x)[..., : ways_of(batch)]
+
+    def adapt(self, learner: MAML, batch: TaskBatch, steps: int) -> None:
+        """Take gradient steps on the support sets with a clone of the learner."""
+        ways = ways_of(batch)
+        for _ in range(steps):
+            scores = learner(batch.support_x)[..., :ways]
+            learner.adapt(cross_entropy(scores, batch.support_y))
+
+
+class MAMLMethod(InnerLoopMethod):
+    """Meta-learns initial parameters with a head of one output for each class.
+
+    The classes of a task are numbered in random order. The head has the outputs of the largest
+    tasks, and a task with C classes uses the first C.
+
+    Args:
+        learner: `"MAML"`, `"MetaSGD"` or `"ANIL"`.
+        model: options of `SequenceClassifier`.
+        training: settings of the meta-training; its ways should include those of the test tasks.
+        inner_lr: learning rate of the inner loop, or its initial value if it is learned.
+        inner_steps, test_steps: as in `InnerLoopMethod`.
+        first_order: whether to use the first-order approximation.
+        max_grad_norm: maximum norm of the inner gradient; None for no limit.
+    """
+
+    def __init__(
+        self,
+        problem: ClassificationProblem,
+        label: str,
+        *,
+        learner: str,
+        model: dict[str, Any],
+        training: Training,
+        inner_lr: float,
+        inner_steps: int,
+        test_steps: int,
+        first_order: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        steps = {"inner_steps": inner_steps, "test_steps": test_steps}
+        super().__init__(problem, label, training=training, **steps)
+        ways = max(training.most_ways, problem.spec.ways, *problem.spec.more_ways)
+        classifier = SequenceClassifier(ways, **problem.input_options, **model).to(problem.device)
+        options = {"first_order": first_order, "max_grad_norm": max_grad_norm}
+        makers: dict[str, Callable[..., MAML]] = {"MAML": MAML, "MetaSGD": MetaSGD, "ANIL": ANIL}
+        self.learner = makers[learner](classifier, inner_lr, **options)
+
+
+class ProtoMAMLMethod(InnerLoopMethod):
     """Meta-learns initial parameters and learning rates, then takes gradient steps on each task.
 
     The head is initialized from the class means of the support set. Each parameter tensor has a
@@ -35,7 +134,7 @@ class ProtoMAMLMethod(ClassificationMethod):
             it randomly.
     """
 
-    has_learner = True
+    learner: ProtoMAML
 
     def __init__(
         self,
@@ -50,9 +149,9 @@ class ProtoMAMLMethod(ClassificationMethod):
         first_order: bool = False,
         metric: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(problem, label)
-        self.training, self.metric = training, metric
-        self.inner_steps, self.adaptation_steps = inner_steps, test_steps
+        steps = {"inner_steps": inner_steps, "test_steps": test_steps}
+        super().__init__(problem, label, training=training, **steps)
+        self.metric = metric
         classifier = SequenceClassifier(problem.spec.ways, **problem.input_options, **model).to(
             problem.device
         )
@@ -71,34 +170,8 @@ class ProtoMAMLMethod(ClassificationMethod):
             metric = ProtoNetMethod(self.problem, f"{self.label}: metric", **self.metric)
             earlier = metric.train()
             self.learner.module.encoder.load_state_dict(metric.encoders[0].state_dict())
-        tasks = self.problem.training_tasks(self.training, self.problem.seed)
-        history = run_training(
-            self.learner,
-            self.training,
-            lambda step, progress: self._loss(tasks.batch(step, progress)[0]),
-            lambda: self.validation_score(self.training.validation_tasks),
-            label=self.label,
-            tasks_per_step=self.training.tasks,
-        )
-        return history.started_from(earlier)
+        return super().train().started_from(earlier)
 
-    def _loss(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
-        self.learner.train()
-        learner = self.learner.clone(tasks=len(batch))
-        self._adapt(learner, batch, self.training.ways, self.inner_steps)
-        scores = learner(batch.query_x)
-        loss = cross_entropy(scores, batch.query_y).mean()
-        return loss, accuracy(scores.detach(), batch.query_y).mean()
-
-    def predict(self, batch: TaskBatch) -> Tensor:
-        self.learner.eval()
-        learner = self.learner.clone(tasks=len(batch), first_order=True)
-        self._adapt(learner, batch, self.problem.spec.ways, self.adaptation_steps)
-        with torch.no_grad():
-            return learner(batch.query_x)
-
-    @staticmethod
-    def _adapt(learner: ProtoMAML, batch: TaskBatch, ways: int, steps: int) -> None:
-        learner.write(batch.support_x, batch.support_y, ways)
-        for _ in range(steps):
-            learner.adapt(cross_entropy(learner(batch.support_x), batch.support_y))
+    def adapt(self, learner: MAML, batch: TaskBatch, steps: int) -> None:
+        learner.write(batch.support_x, batch.support_y, ways_of(batch))
+        super().adapt(learner, batch, steps)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
 from l2l_rnn.algorithms import MemoryLearner
@@ -65,8 +65,9 @@ class MemoryMethod(ClassificationMethod):
         self.adaptation_steps = writes if test_writes is None else test_writes
         encoder = problem.encoder(**model)
         size = encoder.output_size if key_size is None else key_size
-        # Training tasks may have more classes than test tasks, which use the first values.
-        options = {"key_size": size, "value_size": training.ways, **(memory_options or {})}
+        # The value has a number for each class of the largest tasks; others use the first ones.
+        ways = max(training.most_ways, problem.spec.ways, *problem.spec.more_ways)
+        options = {"key_size": size, "value_size": ways, **(memory_options or {})}
         store = MEMORIES[memory](**options)
         self.learner = MemoryLearner(MemoryModel(encoder, store, unit_keys=unit_keys)).to(
             problem.device
@@ -100,9 +101,12 @@ class MemoryMethod(ClassificationMethod):
             loss = loss + self.class_weight * cross_entropy(self.head(vectors), labels).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()
 
+    def encoder_place(self) -> tuple[nn.Module, str]:
+        return self.learner.module, "encoder"
+
     def predict(self, batch: TaskBatch) -> Tensor:
         self.learner.eval()
         with torch.no_grad():
             learner = self.learner.clone(tasks=len(batch))
             learner.write(batch.support_x, batch.support_y, self.adaptation_steps)
-            return learner(batch.query_x)[..., : self.problem.spec.ways]
+            return learner(batch.query_x)[..., : ways_of(batch)]

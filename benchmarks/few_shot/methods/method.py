@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.few_shot.columns import Shots
+from benchmarks.few_shot.columns import CurvePoint, Shots
 from benchmarks.few_shot.problems.classification_problem import (
     ClassificationProblem,
     EvaluationTasks,
@@ -17,6 +19,12 @@ from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy
+
+MOST_SEQUENCES = 5000  # sequences of the test tasks solved at once, which limits the memory
+
+
+class CannotRun(RuntimeError):
+    """A method cannot run here, for example because a file is missing; the runner skips it."""
 
 
 class Method(ABC):
@@ -28,6 +36,9 @@ class Method(ABC):
     """
 
     chunk = 50  # test tasks solved at once
+    trained = False  # whether the training is over, so that networks no longer change
+    most_tasks: int | None = None  # most test tasks, the first ones; None uses all
+    saved_seconds = 0.0  # time that evaluation saved by encoding an item of several tasks once
 
     def __init__(self, problem: Any, label: str) -> None:
         self.problem = problem
@@ -69,19 +80,67 @@ class ClassificationMethod(Method):
     has_learner: ClassVar[bool] = False
     learner: Any
     adaptation_steps: int | None = None
+    _vectors: Tensor | None = None  # of the test items, from the trained encoder
 
     @abstractmethod
     def predict(self, batch: TaskBatch) -> Tensor:
-        """Adapt to the support sets and compute the class scores of the queries, `(N, B, C)`."""
+        """Adapt to the support sets and compute the class scores of the queries, `(N, B, C)`.
+
+        Columns differ in the number of classes, see `ways_of`.
+        """
 
     def evaluate(self, column: Shots) -> Tensor:
-        tasks = self.problem.evaluation_tasks("test", column.shots, self.problem.test_tasks)
-        return self.accuracies(tasks)
+        count = column.tasks if isinstance(column, CurvePoint) else self.problem.test_tasks
+        tasks = self.problem.evaluation_tasks("test", column, count)
+        return self.accuracies(tasks if self.most_tasks is None else tasks.first(self.most_tasks))
+
+    def encoder_place(self) -> tuple[nn.Module | ClassificationMethod, str] | None:
+        """Return what has the encoder, and the attribute's name, if no task changes the encoder.
+
+        Each item is then encoded once, for all tasks that it is part of, and `predict` is called
+        with vectors instead of sequences, and with an encoder that does nothing.
+        """
+        return None
 
     def accuracies(self, tasks: EvaluationTasks) -> Tensor:
         """Compute the accuracy on each task, `(N,)`."""
+        place = self.encoder_place()
+        if place is None:
+            return self._accuracies(tasks)
+        encoder = getattr(*place)
+        vectors = self._encoded(tasks, encoder)
+        setattr(*place, nn.Identity())
+        try:
+            return self._accuracies(replace(tasks, vectors=vectors))
+        finally:
+            setattr(*place, encoder)
+
+    def _encoded(self, tasks: EvaluationTasks, encoder: nn.Module) -> Tensor:
+        """Return the vectors of a split's items, `(items, E)`; some may be missing in training."""
+        final = self.trained and tasks.dataset is self.problem.test
+        if final and self._vectors is not None:
+            return self._vectors
+        sequences = tasks.dataset.sequences
+        items = torch.arange(len(sequences)) if final else tasks.items
+        start = time.perf_counter()
+        encoder.eval()
+        with torch.no_grad():
+            parts = [encoder(sequences[part].to(self.problem.device)) for part in items.split(500)]
+        found = torch.cat(parts)
+        self._seconds_per_item = (time.perf_counter() - start) / len(items)
+        self.saved_seconds -= self._seconds_per_item * len(items)
+        vectors = found.new_zeros(len(sequences), found.shape[-1])
+        vectors[items.to(vectors.device)] = found
+        if final:
+            self._vectors = vectors
+        return vectors
+
+    def _accuracies(self, tasks: EvaluationTasks) -> Tensor:
         parts = []
-        for batch in tasks.batches(self.chunk, self.problem.device):
+        chunk = max(1, min(self.chunk, MOST_SEQUENCES // tasks.sequences))
+        if tasks.vectors is not None:
+            self.saved_seconds += self._seconds_per_item * tasks.sequences * len(tasks)
+        for batch in tasks.batches(chunk, self.problem.device):
             parts.append(accuracy(self.predict(batch).detach(), batch.query_y).cpu())
         return torch.cat(parts)
 

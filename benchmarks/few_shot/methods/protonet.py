@@ -8,9 +8,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks.few_shot.methods.episodic import EpisodicMethod
-from benchmarks.few_shot.problems.classification_problem import (
-    ClassificationProblem,
-)
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import EnsemblePrior, GaussianPrior, ProtoNet
@@ -72,7 +70,7 @@ class ProtoNetMethod(EpisodicMethod):
         return prototype_learner([made], [None], self.problem.spec.ways)
 
     def episode_learner(self, made: nn.Module, tasks: int) -> tuple[nn.Module, ProtoNet]:
-        return made, ProtoNet(nn.Identity(), self.training.ways).clone(tasks=tasks)
+        return made, ProtoNet(nn.Identity(), self.training.most_ways).clone(tasks=tasks)
 
 
 def prototype_learner(

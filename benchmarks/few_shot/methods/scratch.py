@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.few_shot.methods.adam import adam_on_support
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier
 
@@ -36,6 +36,6 @@ class FromScratch(ClassificationMethod):
 
     def predict(self, batch: TaskBatch) -> Tensor:
         model = SequenceClassifier(
-            self.problem.spec.ways, **self.problem.input_options, **self.model_options
+            ways_of(batch), **self.problem.input_options, **self.model_options
         )
         return adam_on_support(model.to(batch.support_x.device), batch, self.steps, self.lr)

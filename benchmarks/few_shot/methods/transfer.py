@@ -8,14 +8,14 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.few_shot.methods.adam import adam_on_support
 from benchmarks.few_shot.methods.episodic import support_scores
 from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.methods.protonet import problem_prior, prototype_learner
-from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
@@ -119,6 +119,9 @@ class LinearProbe(TransferMethod):
         self.encoder, history = pretrained_encoder(self.problem, self.model, **self.pretraining)
         return history
 
+    def encoder_place(self) -> tuple[nn.Module | ClassificationMethod, str] | None:
+        return self, "encoder"
+
     def predict(self, batch: TaskBatch) -> Tensor:
         self.encoder.eval()
         with torch.no_grad():
@@ -149,12 +152,15 @@ class FineTuned(LinearProbe):
         super().__init__(problem, label, **probe)
         self.steps, self.lr = steps, lr
 
+    def encoder_place(self) -> None:
+        return None  # each task trains the encoder
+
     def predict(self, batch: TaskBatch) -> Tensor:
         with torch.no_grad():
             support = self.encoder.eval()(batch.support_x)
-        model = SequenceClassifier(
-            self.problem.spec.ways, **self.problem.input_options, **self.model
-        ).to(batch.support_x.device)
+        model = SequenceClassifier(ways_of(batch), **self.problem.input_options, **self.model).to(
+            batch.support_x.device
+        )
         model.encoder.load_state_dict(self.encoder.state_dict())
         heads = [self.head(x, y) for x, y in zip(support, batch.support_y, strict=True)]
         return adam_on_support(model, batch, self.steps, self.lr, heads=[folded(h) for h in heads])
@@ -210,6 +216,9 @@ class PretrainedPrior(TransferMethod):
         ]
         self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
         return combined([history for _, history in trained])
+
+    def encoder_place(self) -> tuple[nn.Module, str]:
+        return self.learner, "module"
 
     def predict(self, batch: TaskBatch) -> Tensor:
         return support_scores(self.learner, batch)

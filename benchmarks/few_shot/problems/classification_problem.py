@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ from learn2learn.data import Taskset
 from learn2learn.data.transforms import FusedNWaysKShots, LoadData, RemapLabels
 from torch import Tensor, nn
 
-from benchmarks.few_shot.columns import Column, Shots
+from benchmarks.few_shot.columns import Column, CurvePoint, Shots
 from benchmarks.few_shot.problems.problem import Problem, TrainingTasks
 from benchmarks.few_shot.spec import ClassificationSpec, Training
 from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
@@ -29,26 +30,41 @@ class EvaluationTasks:
     Attributes:
         dataset: the dataset that contains the items.
         index: indices of the support and query items; `support_x` is `(N, B, 1)`.
+        vectors: vectors of all items, to use instead of their sequences, `(items, E)`.
     """
 
     dataset: SequenceDataset
     index: TaskBatch
+    vectors: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def batches(self, tasks: int, device: torch.device) -> list[TaskBatch]:
-        """Return the tasks as sequences and labels, `tasks` at a time."""
-        sequences = self.dataset.sequences
-        return [
-            TaskBatch(
+    def first(self, tasks: int) -> EvaluationTasks:
+        """Return the first tasks, or all if there are fewer."""
+        return replace(self, index=self.index.slice(0, tasks))
+
+    @property
+    def sequences(self) -> int:
+        """The number of sequences in a task."""
+        return self.index.support_x.shape[1] + self.index.query_x.shape[1]
+
+    @property
+    def items(self) -> Tensor:
+        """The indices of the items that occur in a task, sorted."""
+        index = self.index
+        return torch.cat([index.support_x.flatten(), index.query_x.flatten()]).unique()
+
+    def batches(self, tasks: int, device: torch.device) -> Iterator[TaskBatch]:
+        """Yield the tasks as sequences, or vectors, and labels, `tasks` at a time."""
+        sequences = self.dataset.sequences if self.vectors is None else self.vectors
+        for part in self.index.chunks(tasks):
+            yield TaskBatch(
                 sequences[part.support_x[..., 0]],
                 part.support_y,
                 sequences[part.query_x[..., 0]],
                 part.query_y,
             ).to(device)
-            for part in self.index.chunks(tasks)
-        ]
 
     def texts(self, items: Tensor) -> list[str]:
         """Return the raw strings of one task's items, `(B, 1)`."""
@@ -76,8 +92,8 @@ class ClassificationTrainingTasks(TrainingTasks):
             instead of their class in the task.
         """
         settings, train, device = self.training, self.problem.train, self.problem.device
-        shots = settings.shots[step % len(settings.shots)]
-        drawn = self.draw(self.problem.items, settings.ways, shots, settings.queries)
+        ways, shots = settings.sizes(step)
+        drawn = self.draw(self.problem.items, ways, shots, settings.queries)
         support, query = drawn.support_x[..., 0], drawn.query_x[..., 0]
         xs, xq = (train.sequences[items].to(device) for items in (support, query))
         tasks = TaskBatch(xs, drawn.support_y.to(device), xq, drawn.query_y.to(device))
@@ -101,18 +117,31 @@ class ClassificationProblem(Problem):
         self, spec: ClassificationSpec, seed: int, device: torch.device, test_tasks: int
     ) -> None:
         super().__init__(spec, seed, device, test_tasks)
-        tasksets = get_tasksets(spec.taskset, **spec.taskset_options)
-        sources = [taskset.source for taskset in tasksets]
-        if not all(isinstance(source, SequenceDataset) for source in sources):
+        self.curve_tasks = test_tasks
+        self._evaluation_tasks: dict[Any, EvaluationTasks] = {}
+        tasksets = get_tasksets(spec.taskset, root=spec.root, **spec.taskset_options)
+        self.train, self.validation, self.test = (self.dataset(t.source) for t in tasksets)
+
+    def dataset(self, source: Any) -> SequenceDataset:
+        """Return a split of the task set as sequences with their classes."""
+        if not isinstance(source, SequenceDataset):
             raise ArgumentError(
-                f"ClassificationProblem: the task set {spec.taskset!r} must have classes, got "
-                f"{type(sources[0]).__name__}; use one such as 'languages'"
+                f"ClassificationProblem: the task set {self.spec.taskset!r} must have classes, got "
+                f"{type(source).__name__}; use one such as 'languages'"
             )
-        self.train, self.validation, self.test = sources
+        return source
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(map(Shots, self.spec.shots))
+        if not self.spec.more_ways:
+            return tuple(map(Shots, self.spec.shots))
+        every = (self.spec.ways, *self.spec.more_ways)
+        return tuple(Shots(shots, ways) for ways in every for shots in self.spec.shots)
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:  # type: ignore[override]
+        shots, tasks = self.spec.curve, self.curve_tasks
+        return tuple(CurvePoint(number, most=max(shots), tasks=tasks) for number in shots)
 
     @property
     def chance(self) -> float:
@@ -155,22 +184,64 @@ class ClassificationProblem(Problem):
         """Start a stream of training tasks."""
         return ClassificationTrainingTasks(self, training, seed)
 
-    def evaluation_tasks(self, split: str, shots: int, tasks: int) -> EvaluationTasks:
-        """Return tasks of a split, the same in every call."""
-        dataset: SequenceDataset = getattr(self, split)
+    def evaluation_tasks(self, split: str, column: Shots | int, tasks: int) -> EvaluationTasks:
+        """Return tasks of a split, the same in every call.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            column: the ways and shots of the tasks; an integer is a number of shots.
+            tasks: number of tasks.
+        """
+        column = Shots(column) if isinstance(column, int) else column
+        key = (split, column, tasks)
+        if key not in self._evaluation_tasks:
+            dataset: SequenceDataset = getattr(self, split)
+            index = self.draw_evaluation_tasks(split, dataset, column, tasks)
+            if column.drawn > column.shots:
+                index = _with_shots(index, column)
+            self._evaluation_tasks[key] = EvaluationTasks(dataset, index)
+        return self._evaluation_tasks[key]
+
+    def draw_evaluation_tasks(
+        self, split: str, dataset: SequenceDataset, column: Shots, tasks: int
+    ) -> TaskBatch:
+        """Draw the items of evaluation tasks; only classes with enough items take part."""
+        ways = column.ways or self.spec.ways
+        samples = column.drawn + self.spec.queries
+        enough = (dataset.grouping.counts >= samples).nonzero().flatten().tolist()
+        if len(enough) < ways:
+            raise ArgumentError(
+                f"ClassificationProblem: {self.spec.name!r} must have {ways} {split} classes of "
+                f"{samples} items, got {len(enough)}; ask for fewer shots, queries or ways"
+            )
         items = indices_of(dataset).meta()
-        samples = shots + self.spec.queries
+        some = None if len(enough) == len(dataset.classes) else enough
         transforms = [
-            FusedNWaysKShots(items, n=self.spec.ways, k=samples),
+            FusedNWaysKShots(items, n=ways, k=samples, filter_labels=some),
             LoadData(items),
             RemapLabels(items),
         ]
+        seed = f"{self.seed} {split} {column.drawn}" + f" {ways}" * (ways != self.spec.ways)
         state = random.getstate()
-        random.seed(f"{self.seed} {split} {shots}")
+        random.seed(seed)
         try:
-            return EvaluationTasks(dataset, draw_tasks(Taskset(items, transforms), tasks, shots))
+            return draw_tasks(Taskset(items, transforms), tasks, column.drawn)
         finally:
             random.setstate(state)
+
+
+def ways_of(batch: TaskBatch) -> int:
+    """Return the number of classes of a batch's tasks, all of which have support examples."""
+    return int(batch.support_y.max()) + 1
+
+
+def _with_shots(index: TaskBatch, column: Shots) -> TaskBatch:
+    """Return tasks with the first `shots` of the drawn support examples of each class."""
+    x, y = (
+        part.unflatten(1, (-1, column.drawn))[:, :, : column.shots].flatten(1, 2)
+        for part in (index.support_x, index.support_y)
+    )
+    return TaskBatch(x, y, index.query_x, index.query_y)
 
 
 def indices_of(dataset: SequenceDataset) -> SequenceDataset:

@@ -69,7 +69,7 @@ class EpisodeProblem(ClassificationProblem):
         super().__init__(spec, seed, device, test_tasks)
         if spec.training_options:
             options = spec.taskset_options | spec.training_options
-            self.train = get_tasksets(spec.taskset, **options).train.dataset.dataset
+            self.train = get_tasksets(spec.taskset, root=spec.root, **options).train.dataset.dataset
         if spec.maps:
             for split in SPLITS:
                 setattr(self, split, _as_maps(getattr(self, split)))

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
+from benchmarks.few_shot.specs.intents import INTENTS
+from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
 from benchmarks.few_shot.specs.lags import LAGS
 from benchmarks.few_shot.specs.languages import LANGUAGES
+from benchmarks.few_shot.specs.newsgroups import NEWSGROUPS
 from benchmarks.few_shot.specs.sinusoids import SINUSOIDS
 
 SPECS: dict[str, Spec] = {
     spec.name: spec
-    for spec in (LANGUAGES, SINUSOIDS, LAGS, STROKES_BY_INSTANCE, LANGUAGES_BY_INSTANCE)
+    for spec in (
+        LANGUAGES,
+        INTENTS,
+        INTENTS_LANGUAGES,
+        NEWSGROUPS,
+        SINUSOIDS,
+        LAGS,
+        STROKES_BY_INSTANCE,
+        LANGUAGES_BY_INSTANCE,
+    )
 }

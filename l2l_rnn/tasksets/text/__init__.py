@@ -1,1 +1,1 @@
-"""Text task sets: languages, intents and translation."""
+"""Text task sets: languages, intents, newsgroups and translation."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from l2l_rnn.checks import check_choice
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.sequence_dataset import SequenceDataset
-from l2l_rnn.data.splits import Split, check_split
+from l2l_rnn.data.splits import check_split
 from l2l_rnn.data.text.vocabulary import CharacterVocabulary
 from l2l_rnn.errors import DataError
 from l2l_rnn.tasksets.registration import register_dataset
@@ -21,33 +22,15 @@ from l2l_rnn.tasksets.text.encoding import encode
 from l2l_rnn.tasksets.text.intent_sentences import (
     SentenceOptions,
     Sentences,
-    build,
     check_options,
     known_languages,
 )
-
-_INTENTS: dict[Split, str] = {
-    "train": (
-        "HassBroadcast HassClimateGetTemperature HassClimateSetFanMode HassClimateSetTemperature "
-        "HassFanSetSpeed HassGetCurrentDate HassGetCurrentTime HassGetState HassGetWeather "
-        "HassLightSet HassNevermind HassRespond HassSetPosition HassTurnOff HassTurnOn "
-        "HassMediaNext HassMediaPause HassMediaPlayerMute HassMediaPlayerUnmute HassMediaPrevious "
-        "HassMediaSearchAndPlay HassMediaUnpause HassSetVolume HassSetVolumeRelative"
-    ),
-    "validation": (
-        "HassListAddItem HassListCompleteItem HassListRemoveItem HassShoppingListAddItem "
-        "HassShoppingListCompleteItem HassLawnMowerDock HassLawnMowerStartMowing "
-        "HassVacuumCleanArea HassVacuumReturnToBase HassVacuumStart"
-    ),
-    "test": (
-        "HassCancelAllTimers HassCancelTimer HassDecreaseTimer HassIncreaseTimer HassPauseTimer "
-        "HassStartTimer HassTimerStatus HassUnpauseTimer"
-    ),
-}
-SPLIT_OF: dict[str, Split] = {
-    intent: split for split, intents in _INTENTS.items() for intent in intents.split()
-}
-"""The split of each intent. Intents that are not listed here are not used."""
+from l2l_rnn.tasksets.text.intent_splits import (
+    TEST_DOMAINS,
+    check_train_languages,
+    foreign_sentences,
+    split_sentences,
+)
 
 
 @register_dataset(
@@ -70,29 +53,39 @@ class Intents(SequenceDataset):
     """Smart-home commands, each labeled with its intent.
 
     The sentences are drawn from the templates of the package home-assistant-intents. Nothing is
-    downloaded, and nothing is read from or written to `root`. Choices in a template are made at
+    downloaded. Choices in a template are made at
     random, and slots are filled with a number or a name: in English with names of rooms, devices
     and chores from this package, in other languages with first names such as Luna and Oscar.
 
-    A class is an intent. Every domain is in one split: lights, devices, climate, weather and media
-    in train, lists and cleaning in validation, timers in test. Two sentences of an intent never
+    A class is an intent. Every domain is in one split. By default, lights, devices, climate,
+    weather, announcements and media are in train, lists and cleaning in validation, timers in test.
+    With `test_domains="wide"`, test has the 22 English intents of media, lists and timers, enough
+    for 20 ways; validation has weather, announcements and cleaning, and train has devices and
+    climate. `train_languages` then adds hundreds of training classes, none of which is a test
+    intent in any language. Two sentences of an intent never
     differ only in their slots: of "set the lamp to 20 percent" and "set our desk fan to 70
     percent", only one is kept. An intent with fewer than `min_sentences` such forms is an
     exception: it repeats forms with other fillers. A sentence or form that occurs in two intents is
     dropped from both. An intent with fewer than `min_sentences` remaining sentences is left out.
 
     Args:
-        root: ignored; accepted for compatibility with learn2learn's datasets.
+        root: folder where the sentences of `train_languages` are cached; without them, nothing is
+            read from it or written to it.
         split: `"train"`, `"validation"` or `"test"`.
         transform: function applied to each sequence on access; None leaves it unchanged.
         target_transform: function applied to each label on access; None leaves it unchanged.
-        download: ignored, like `root`.
+        download: ignored; accepted for compatibility with learn2learn's datasets.
         language: code of the language, such as `"en"`, `"fi"` or `"pt-BR"`. Languages other than
             English have fewer intents, and some have too few.
         min_sentences: minimum number of sentences per intent.
         max_sentences: maximum number of sentences per intent.
         max_length: maximum length of a sentence in characters, and S in token ids.
         seed: random seed of the sentences, which also depend on the package version.
+        test_domains: `"timers"` or `"wide"`, the split by domain.
+        train_languages: adds the training intents of other languages to the train split, with a
+            class such as "HassTurnOn (de)" for each intent and language. `"all"` adds every other
+            language, `"latin"` those written in Latin script, and a tuple of codes some of them;
+            None adds none. The first call with many languages takes half a minute.
         vocabulary: text pipeline with a length, such as a `WordVocabulary` or `ByteVocabulary`;
             each sentence keeps its first `max_length` ids. None builds a `CharacterVocabulary` from
             the sentences of the train split.
@@ -101,7 +94,8 @@ class Intents(SequenceDataset):
         sequences: sentences as token ids, padded with 0.
         labels: intent of each sentence.
         language: as given.
-        classes: name of each label, sorted, such as "HassStartTimer".
+        classes: name of each label, sorted, such as "HassStartTimer"; those of `train_languages`
+            follow.
         texts: the sentences, one per item.
         vocabulary: vocabulary used; pass `len(vocabulary)` as a model's `vocab_size`.
 
@@ -110,11 +104,15 @@ class Intents(SequenceDataset):
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split` or `language` is unknown.
+        UnknownNameError: `split`, `language`, `test_domains` or a code in `train_languages` is
+            unknown.
+        ArgumentTypeError: `train_languages` is another str than `"all"` and `"latin"`, or no
+            sequence.
         ArgumentError: a count is not a positive integer, `max_sentences` is less than
-            `min_sentences`, or `seed` is not a non-negative integer.
+            `min_sentences`, `seed` is not a non-negative integer, or `train_languages` is empty.
         DataError: no intent of the split has enough sentences.
         MissingExtraError: home-assistant-intents or hassil is not installed.
+        OSError: `train_languages` is given, and `root` cannot be written to.
 
     Example:
         >>> dataset = Intents(split="test")
@@ -141,6 +139,8 @@ class Intents(SequenceDataset):
         max_sentences: int = 60,
         max_length: int = 64,
         seed: int = 0,
+        test_domains: str = "timers",
+        train_languages: str | Sequence[str] | None = None,
         vocabulary: Any = None,
     ) -> None:
         who = "Intents"
@@ -149,14 +149,19 @@ class Intents(SequenceDataset):
         self.language = check_language(who, language, known_languages())
         check_pipeline(who, vocabulary)
         options = check_options(who, min_sentences, max_sentences, max_length, seed)
-        self.vocabulary = _train_vocabulary(language, options) if vocabulary is None else vocabulary
-        kept = _split_sentences(self.split, language, options)
+        self.test_domains = check_choice(who, "test_domains", test_domains, TEST_DOMAINS)
+        codes = check_train_languages(who, train_languages, language)
+        chosen = (self.root, language, codes, test_domains, options)
+        self.vocabulary = _train_vocabulary(*chosen) if vocabulary is None else vocabulary
+        kept = split_sentences(self.split, language, test_domains, options)
         if not kept:
             raise DataError(
                 f"{who}: language={language!r} must have an intent in the {split} split with "
                 f"min_sentences={min_sentences} sentences of at most max_length={max_length}, got "
                 "none; lower min_sentences, raise max_length or choose another language"
             )
+        if split == "train":
+            kept = _train_sentences(*chosen)
         self.texts = [sentence for sentences in kept.values() for sentence in sentences]
         labels = [label for label, sentences in enumerate(kept.values()) for _ in sentences]
         super().__init__(
@@ -168,15 +173,18 @@ class Intents(SequenceDataset):
         )
 
 
-def _split_sentences(split: Split, language: str, options: SentenceOptions) -> Sentences:
-    return {
-        intent: sentences
-        for intent, sentences in build(language, options).items()
-        if SPLIT_OF.get(intent) == split
-    }
+def _train_sentences(
+    root: str, language: str, codes: tuple[str, ...], test_domains: str, options: SentenceOptions
+) -> Sentences:
+    own = split_sentences("train", language, test_domains, options)
+    if not codes:
+        return own
+    return own | foreign_sentences(root, language, codes, test_domains, options)
 
 
 @functools.lru_cache(maxsize=8)
-def _train_vocabulary(language: str, options: SentenceOptions) -> CharacterVocabulary:
-    kept = _split_sentences("train", language, options)
+def _train_vocabulary(
+    root: str, language: str, codes: tuple[str, ...], test_domains: str, options: SentenceOptions
+) -> CharacterVocabulary:
+    kept = _train_sentences(root, language, codes, test_domains, options)
     return CharacterVocabulary(sentence for sentences in kept.values() for sentence in sentences)

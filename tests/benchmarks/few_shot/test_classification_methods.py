@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from benchmarks.few_shot.methods.closed_form import HEADS, ClosedFormMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod, prototype_learner
@@ -183,3 +184,23 @@ def test_a_task_set_of_groups_is_refused():
     spec = dataclasses.replace(SPEC, taskset="activity")
     with pytest.raises(ArgumentError, match="'activity' must have classes, got Activity"):
         ClassificationProblem(spec, seed=0, device=CPU, test_tasks=2)
+
+
+@pytest.mark.parametrize("sublinear", [False, True])
+def test_training_idf_equals_scikit_learn_fitted_to_training_and_support(problem, sublinear):
+    options = {"longest": 2, "sublinear": sublinear, "training_idf": True}
+    method = NgramRegression(problem, "n-grams", **options)
+    tasks = problem.evaluation_tasks("test", 2, 2)
+    support = tasks.texts(tasks.index.support_x[0])
+    query = tasks.texts(tasks.index.query_x[0])
+    found = method._with_training_idf(support, query)
+    own = CountVectorizer(analyzer="char", ngram_range=(1, 2), lowercase=False).fit(support)
+    vectorizer = TfidfVectorizer(
+        analyzer="char",
+        ngram_range=(1, 2),
+        lowercase=False,
+        vocabulary=own.vocabulary_,
+        sublinear_tf=sublinear,
+    ).fit([*problem.train.texts, *support])
+    for vectors, texts in zip(found, (support, query), strict=True):
+        assert abs(vectors - vectorizer.transform(texts)).max() < 1e-9

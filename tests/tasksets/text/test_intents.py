@@ -22,7 +22,7 @@ from l2l_rnn.errors import (
     UnknownNameError,
 )
 from l2l_rnn.tasksets import Intents, get_tasksets, list_tasksets
-from l2l_rnn.tasksets.text import intent_sentences
+from l2l_rnn.tasksets.text import intent_sentences, intent_splits
 from l2l_rnn.tasksets.text.intent_fillings import fillings
 from tests.tasksets.text.ngram_baseline import baseline
 
@@ -174,6 +174,77 @@ def test_twenty_ways():
     assert torch.bincount(y).tolist() == [30] * 20
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """The splits with many test domains, and training intents of three other languages."""
+    options = {"test_domains": "wide", "train_languages": ("de", "de-CH", "ru", "en")}
+    root = tmp_path_factory.mktemp("wide")
+    return {split: Intents(root, split, min_sentences=20, **options) for split in SPLITS}
+
+
+def test_the_wide_split_has_twenty_test_intents_and_shares_none(wide):
+    test, validation = (set(wide[split].classes) for split in ("test", "validation"))
+    assert len(test) >= 20
+    assert 5 <= len(validation) <= 8
+    intents = {name.split(" ")[0] for name in wide["train"].classes}
+    assert not intents & test
+    assert not intents & validation
+    assert not test & validation
+    assert {name for name in test if "Timer" in name or "Media" in name or "List" in name} >= {
+        "HassStartTimer",
+        "HassMediaNext",
+        "HassListAddItem",
+    }
+    batch = wide["test"].draw(3, 5, 10, ways=20)
+    assert batch.support_x.shape == (3, 100, 64)
+
+
+def test_other_languages_add_training_classes_only(wide):
+    train = wide["train"]
+    alone = Intents(split="train", test_domains="wide", min_sentences=20)
+    own = train.classes[: len(alone.classes)]
+    assert own == alone.classes
+    added = train.classes[len(own) :]
+    assert {name.split(" ")[1] for name in added} == {"(de)", "(de-CH)", "(ru)"}
+    assert len(added) >= 20
+    assert "HassTurnOn (ru)" in added
+    sentences = by_class(train)["HassTurnOn (ru)"]
+    assert all(any("а" <= letter <= "я" for letter in s.lower()) for s in sentences)
+    assert sentences[0] in set(intent_sentences.build("ru", (20, 60, 64, 0))["HassTurnOn"])
+    assert min(map(len, by_class(train).values())) >= 20
+    for split in ("validation", "test"):
+        own = Intents(split=split, test_domains="wide", min_sentences=20)
+        assert wide[split].texts == own.texts
+
+
+def test_no_sentence_of_the_wide_split_is_in_two_classes(wide):
+    folded = [s.casefold() for dataset in wide.values() for s in dataset.texts]
+    assert len(folded) == len(set(folded))
+    assert set(wide["test"].vocabulary.characters) == {c for s in wide["train"].texts for c in s}
+
+
+def test_sentences_of_other_languages_are_cached(wide, tmp_path, monkeypatch):
+    options = {"test_domains": "wide", "train_languages": ("sl",), "max_sentences": 30}
+    first = Intents(tmp_path, **options)
+    assert list(tmp_path.iterdir())
+    intent_splits.foreign_sentences.cache_clear()
+    built = []
+    proper = intent_sentences.build
+    monkeypatch.setattr(
+        intent_sentences, "build", lambda *given: built.append(given[0]) or proper(*given)
+    )
+    assert Intents(tmp_path, **options).texts == first.texts
+    assert set(built) == {"en"}
+
+
+def test_latin_languages_are_chosen():
+    codes = intent_splits.check_train_languages("Intents", "latin", "en")
+    assert {"de", "fi"} <= set(codes)
+    assert not {"en", "ru", "zh-CN"} & set(codes)
+    every = intent_splits.check_train_languages("Intents", "all", "de")
+    assert len(every) == len(intent_sentences.known_languages()) - 1
+
+
 def test_nothing_is_written(tmp_path):
     Intents(root=tmp_path / "nowhere", download=True)
     assert not list(tmp_path.iterdir())
@@ -226,6 +297,11 @@ def test_the_card(splits):
         ({"max_length": 2.5}, ArgumentError, "max_length must be a positive integer, got 2.5"),
         ({"max_length": 1}, DataError, "in the train split .* max_length=1, got none"),
         ({"seed": -1}, ArgumentError, "seed must be a non-negative integer, got -1"),
+        ({"test_domains": "all"}, UnknownNameError, "unknown test_domains 'all'.*timers, wide"),
+        ({"train_languages": "de"}, ArgumentTypeError, "sequence of language codes, got 'de'"),
+        ({"train_languages": 3}, ArgumentTypeError, "sequence of language codes, got int"),
+        ({"train_languages": ()}, ArgumentError, "must name at least one language, got none"),
+        ({"train_languages": ("de", "xx")}, UnknownNameError, "unknown language 'xx'"),
         ({"seed": "0"}, ArgumentError, "seed must be a non-negative integer, got '0'"),
         (
             {"vocabulary": "abc"},

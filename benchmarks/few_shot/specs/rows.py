@@ -1,0 +1,188 @@
+"""The methods that all benchmarks of few-shot text classification have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
+from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
+from benchmarks.few_shot.methods.memory import MemoryMethod
+from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.scratch import FromScratch
+from benchmarks.few_shot.methods.tfidf import NgramRegression
+from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
+from benchmarks.few_shot.spec import Entry, Training
+
+CHARACTERS = {"TF-IDF n-grams, logistic regression": {"longest": 3, "regularization": 1.0}}
+# Analyzer, weights and penalty were chosen on the validation tasks of each benchmark.
+_COMMANDS = {"lowercase": True, "sublinear": True, "regularization": 10.0}
+COMMANDS = {
+    "TF-IDF n-grams, logistic regression": {"longest": 4, "analyzer": "char_wb", **_COMMANDS},
+    "TF-IDF words, logistic regression": {"longest": 1, "analyzer": "word", **_COMMANDS},
+}
+_DOCUMENTS = {"longest": 1, "analyzer": "word", "sublinear": True, "stop_words": "english"}
+DOCUMENTS = {
+    "TF-IDF words, logistic regression": _DOCUMENTS,
+    "TF-IDF words, training IDF, logistic regression": {
+        **_DOCUMENTS,
+        "training_idf": True,
+        "idf_power": 2.0,
+    },
+}
+LEARNERS = {
+    "MAML, second order": {"learner": "MAML", "inner_lr": 0.2},
+    "Meta-SGD": {"learner": "MetaSGD", "inner_lr": 0.2},
+    "ANIL": {"learner": "ANIL", "inner_lr": 0.5},
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Settings of the methods.
+
+    Attributes:
+        model: options of the encoder.
+        pretraining: training settings of the pre-trained encoder.
+        metric: training settings of the ProtoNets.
+        memory: training settings of the memory learner.
+        start: training settings of ProtoMAML.
+        inner: training settings of MAML and its variants with a learned head.
+        learners: those of R2D2, LRD2 and `LEARNERS` to run.
+        ngrams: options of the TF-IDF baselines, by name.
+        inner_steps: gradient steps of ProtoMAML, MAML and its variants.
+        members: encoders per ensemble.
+        adam_steps: Adam steps on a support set, from scratch and for fine-tuning.
+        shrinkage: shrinkage of the Gaussian priors.
+        slow_tasks: most test tasks of the methods that take gradient steps on each task, which are
+            then not part of the curve over shots; None gives them all tasks.
+    """
+
+    model: dict[str, Any]
+    pretraining: Training
+    metric: Training
+    memory: Training
+    start: Training
+    inner: Training
+    learners: tuple[str, ...] = ("R2D2", "LRD2", *LEARNERS)
+    ngrams: dict[str, dict[str, Any]] = field(default_factory=lambda: CHARACTERS)
+    inner_steps: int = 2
+    members: int = 1
+    adam_steps: tuple[int, int] = (5, 5)
+    shrinkage: float = 0.6
+    slow_tasks: int | None = None
+
+    @property
+    def slow(self) -> dict[str, Any]:
+        """The options of an entry that takes gradient steps on each task."""
+        return {"tasks": self.slow_tasks, "curve": self.slow_tasks is None}
+
+
+def entries(rows: Rows) -> tuple[Entry, ...]:
+    """Return the baselines, the transfer methods and the meta-learners."""
+    return (*baselines(rows), *transfer(rows), *meta_learned(rows))
+
+
+def baselines(rows: Rows) -> tuple[Entry, ...]:
+    """Return the methods that learn nothing from the training classes."""
+    steps = {"steps": rows.adam_steps[0], "lr": 1e-2}
+    return (
+        *(
+            Entry(name, "baseline", NgramRegression, {"lowercase": False, **options})
+            for name, options in rows.ngrams.items()
+        ),
+        Entry(
+            "LSTM from scratch",
+            "baseline",
+            FromScratch,
+            {"model": rows.model, **steps},
+            **rows.slow,
+        ),
+        # The rows of methods/sentence_vectors.py and methods/setfit.py go here.
+    )
+
+
+def transfer(rows: Rows) -> tuple[Entry, ...]:
+    """Return the methods with an encoder that is trained to classify all training classes."""
+    pretraining = {"training": rows.pretraining, "batch_size": 200}
+    shared = {"model": rows.model, "pretraining": pretraining}
+    return (
+        Entry("LSTM pre-trained, linear probe", "transfer", LinearProbe, shared),
+        Entry(
+            "LSTM pre-trained, fine-tuned",
+            "transfer",
+            FineTuned,
+            {"steps": rows.adam_steps[1], "lr": 2e-3, **shared},
+            **rows.slow,
+        ),
+        Entry(
+            f"{_ensemble(rows)}LSTM pre-trained, Gaussian prior",
+            "transfer",
+            PretrainedPrior,
+            {"shrinkage": rows.shrinkage, "members": rows.members, **shared},
+        ),
+    )
+
+
+def meta_learned(rows: Rows) -> tuple[Entry, ...]:
+    """Return the meta-learners."""
+    prototypes = {"model": rows.model, "training": rows.metric, "class_weight": 1.0}
+    steps = {"inner_steps": rows.inner_steps, "test_steps": rows.inner_steps}
+    return (
+        Entry("LSTM ProtoNet", "meta-learned", ProtoNetMethod, prototypes),
+        Entry(
+            f"{_ensemble(rows)}LSTM ProtoNet, Gaussian prior",
+            "meta-learned",
+            ProtoNetMethod,
+            {**prototypes, "members": rows.members, "shrinkage": rows.shrinkage},
+        ),
+        *(
+            Entry(f"LSTM {name}", "meta-learned", ClosedFormMethod, {**prototypes, "head": head})
+            for name, head in (("R2D2", "ridge"), ("LRD2", "logistic"))
+            if name in rows.learners
+        ),
+        # The rows of methods/signatures.py and methods/stacked.py go here.
+        Entry(
+            "LSTM memory learner",
+            "meta-learned",
+            MemoryMethod,
+            {
+                "model": rows.model,
+                "memory": "hebbian",
+                "memory_options": {"decay": 1.0, "lr": 1.0},
+                "unit_keys": True,
+                "writes": 3,
+                "test_writes": 15,
+                "training": rows.memory,
+                "class_weight": 1.0,
+            },
+        ),
+        Entry(
+            "LSTM ProtoMAML, second order",
+            "meta-learned",
+            ProtoMAMLMethod,
+            {
+                "model": rows.model,
+                "training": rows.start,
+                "inner_lr": 0.5,
+                **steps,
+                "metric": prototypes,
+            },
+            **rows.slow,
+        ),
+        *(
+            Entry(
+                f"LSTM {name}",
+                "meta-learned",
+                MAMLMethod,
+                {"model": rows.model, "training": rows.inner, **steps, **LEARNERS[name]},
+                **rows.slow,
+            )
+            for name in rows.learners
+            if name in LEARNERS
+        ),
+    )
+
+
+def _ensemble(rows: Rows) -> str:
+    return f"{rows.members} x " if rows.members > 1 else ""
