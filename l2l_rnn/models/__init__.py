@@ -4,5 +4,13 @@ from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.models.ensemble import EncoderEnsemble
 from l2l_rnn.models.memory_model import MemoryModel
+from l2l_rnn.models.seq2seq import MemorySeq2Seq, Seq2Seq
 
-__all__ = ["EncoderEnsemble", "MemoryModel", "SequenceClassifier", "SequenceEncoder"]
+__all__ = [
+    "EncoderEnsemble",
+    "MemoryModel",
+    "MemorySeq2Seq",
+    "Seq2Seq",
+    "SequenceClassifier",
+    "SequenceEncoder",
+]
