@@ -3,15 +3,15 @@
 from l2l_rnn.models.seq2seq.attention import SourceAttention
 from l2l_rnn.models.seq2seq.decoding import Beams
 from l2l_rnn.models.seq2seq.memory_seq2seq import MemorySeq2Seq
-from l2l_rnn.models.seq2seq.multi_head import MultiHeadAttention
+from l2l_rnn.models.seq2seq.relational_attention import RelationalAttention
 from l2l_rnn.models.seq2seq.seq2seq import Seq2Seq
 from l2l_rnn.models.seq2seq.support_encoder import PairMemory
 
 __all__ = [
     "Beams",
     "MemorySeq2Seq",
-    "MultiHeadAttention",
     "PairMemory",
+    "RelationalAttention",
     "Seq2Seq",
     "SourceAttention",
 ]

@@ -39,6 +39,8 @@ def greedy(
 ) -> tuple[Tensor, Tensor]:
     """Choose the most probable token at each step, and return the tokens and the log-probabilities.
 
+    Padding, the id 0, is never chosen.
+
     Args:
         step: see `Step`.
         source: what stays the same at all steps.
@@ -55,7 +57,7 @@ def greedy(
     total: Any = 0.0
     for _ in range(max_length):
         log_p, state = step(source, state, tokens)
-        best, tokens = log_p.max(-1)
+        best, tokens = _without_padding(log_p).max(-1)
         total = total + torch.where(done, 0.0, best)
         tokens = torch.where(done, 0, tokens)
         chosen.append(tokens)
@@ -109,7 +111,7 @@ def beam_search(
     offsets = torch.arange(0, batch * width, width, device=start.device).unsqueeze(-1)
     for _ in range(max_length):
         log_p, state = step(source, state, tokens)
-        log_p = log_p.unflatten(axis, (batch, width))  # (…, B, W, V)
+        log_p = _without_padding(log_p).unflatten(axis, (batch, width))  # (…, B, W, V)
         size = log_p.shape[-1]
         stay = torch.full_like(log_p, -torch.inf)  # a finished target only goes on with padding
         stay[..., 0] = 0.0
@@ -152,6 +154,11 @@ def check_max_length(who: str, max_length: int | None, limit: int) -> int:
             f"model with max_length={most}"
         )
     return most
+
+
+def _without_padding(log_p: Tensor) -> Tensor:
+    """Return log-probabilities with -inf for padding, which is never a token of a target."""
+    return torch.cat([torch.full_like(log_p[..., :1], -torch.inf), log_p[..., 1:]], -1)
 
 
 def _penalized(tokens: Tensor, total: Tensor, length_penalty: float) -> Tensor:

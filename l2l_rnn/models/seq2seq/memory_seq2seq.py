@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +15,15 @@ from l2l_rnn.functional import step_mask, token_lengths
 from l2l_rnn.models.seq2seq import decoding
 from l2l_rnn.models.seq2seq.attention import padding_bias
 from l2l_rnn.models.seq2seq.decoding import Beams
-from l2l_rnn.models.seq2seq.multi_head import MultiHeadAttention
+from l2l_rnn.models.seq2seq.matches import last_tokens, windows
 from l2l_rnn.models.seq2seq.pairs import check_not_empty, check_pairs, check_tokens, shifted
+from l2l_rnn.models.seq2seq.pointer_generator import LOG_TINY, EncodedSource, PointerGenerator
+from l2l_rnn.models.seq2seq.relational_attention import RelationalAttention
 from l2l_rnn.models.seq2seq.seq2seq import check_length, copy_table
 from l2l_rnn.models.seq2seq.support_encoder import PairMemory, SourceEncoder, SupportEncoder
 from l2l_rnn.nn import CELLS, Embedding, LayerNorm, Linear
 
-_LOG_TINY = -1e4  # a score instead of -inf, where all scores may be masked
-
-
-class EncodedSource(NamedTuple):
-    """An encoded source: states `(…, B, S, H)`, summary `(…, B, H)`; bias and copies `(…, B, S)`.
-
-    The bias is 0 at tokens and very negative at padding; `copies` has the target ids of the tokens
-    that can be copied, else 0.
-    """
-
-    states: Tensor
-    summary: Tensor
-    bias: Tensor
-    copies: Tensor
+_MOST_PLACES = 4  # there is a parameter for each of the 2^places sets of places
 
 
 @configurable
@@ -46,8 +34,11 @@ class MemorySeq2Seq(nn.Module):
     decoder alternates recurrent layers, which read the target so far and a summary of the source,
     with attention to the rows. A token's probability is a mixture of `softmax(W_p h)` and of the
     tokens in the memory, copied with the weights of a pointer. So the model can write words that it
-    has never seen outside of the memory. No layer feeds its output back within a step, so in
-    training all steps are computed at once.
+    has never seen outside of the memory. In training, all steps of a target are computed at once.
+
+    All attention to the memory also depends on two comparisons: how many tokens before a row equal
+    the last tokens of the translation, and at which places, counted from the end, the sources
+    agree. Both are about equal tokens only, so what is learned holds for any letters and words.
 
     The parameters are learned over many tasks; a task changes only the memory, which is computed
     without gradient steps. To make a model read the memory instead of recalling the languages of
@@ -60,6 +51,10 @@ class MemorySeq2Seq(nn.Module):
         heads: heads of each attention.
         encoder_layers: layers of the encoder that let the pairs of the memory read each other.
         decoder_layers: recurrent layers of the decoder, each followed by attention to the memory.
+        context: most tokens before a token that are compared with those before the next token of a
+            translation.
+        places: number of last source tokens that are compared, at most 4: two numbers may share
+            their units, their tens and so on.
         read_source: whether the decoder also attends to the steps of the source. Its summary is
             enough for short sources.
         copies: the target id of each source id, 0 for none; None if no source token can be copied.
@@ -106,8 +101,10 @@ class MemorySeq2Seq(nn.Module):
         hidden_size: int = 128,
         cell: str = "gru",
         heads: int = 2,
-        encoder_layers: int = 2,
+        encoder_layers: int = 1,
         decoder_layers: int = 2,
+        context: int = 4,
+        places: int = 3,
         read_source: bool = False,
         copies: Sequence[int] | None = None,
         max_length: int = 100,
@@ -127,26 +124,30 @@ class MemorySeq2Seq(nn.Module):
             )
         encoder_layers = check_int(who, "encoder_layers", encoder_layers, least=0)
         decoder_layers = check_int(who, "decoder_layers", decoder_layers)
+        self.context = check_int(who, "context", context)
+        self.places = check_int(who, "places", places, least=0, most=_MOST_PLACES)
         self.max_length = check_int(who, "max_length", max_length)
         self.end = check_int(who, "end", end, most=sizes[1] - 1)
         self.dropout = nn.Dropout(check_number(who, "dropout", dropout, least=0, below=1))
         self.source_embedding = Embedding(sizes[0], size)
         self.target_embedding = Embedding(sizes[1], size)
         self.source_encoder = SourceEncoder(size, size, cell)
-        self.support_encoder = SupportEncoder(size, cell, heads, encoder_layers)
+        self.support_encoder = SupportEncoder(size, cell, heads, encoder_layers, context, places)
         self.summary = Linear(size, size)
         layers = range(decoder_layers)
         self.norms = nn.ModuleList([LayerNorm(size) for _ in range(decoder_layers + 1)])
         self.recurrences = nn.ModuleList(
             [CELLS[cell](size, size, batch_first=True) for _ in layers]
         )
-        self.attentions = nn.ModuleList([MultiHeadAttention(size, heads) for _ in layers])
-        self.source_attention = MultiHeadAttention(size, heads) if read_source else None
-        self.pointer = Linear(size, size)
-        self.generator = Linear(size, sizes[1])
-        self.gate = Linear(size, 2 if copies is None else 3)
-        self.source_pointer = None if copies is None else Linear(size, size)
+        kinds = (context + 1) * 2**places
+        self.attentions = nn.ModuleList(
+            [RelationalAttention(size, heads, kinds, 2**places, by_query=True) for _ in layers]
+        )
+        self.source_attention = RelationalAttention(size, heads) if read_source else None
         table = None if copies is None else copy_table(who, copies, sizes)
+        self.output = PointerGenerator(
+            size, sizes[1], context + 1, 2**places, from_source=copies is not None
+        )
         self.register_buffer("copies", table, persistent=False)
 
     def remember(self, source: Tensor, target: Tensor, mask: Tensor | None = None) -> PairMemory:
@@ -161,14 +162,18 @@ class MemorySeq2Seq(nn.Module):
         """
         who = "MemorySeq2Seq.remember"
         check_pairs(who, source, target, mask, self.vocab_sizes)
-        if source.shape[-2] == 0:
-            size = self.gate.weight.shape[-1]
-            rows = self.gate.weight.new_zeros(*source.shape[:-2], 0, size)
-            tokens = target.new_zeros(*source.shape[:-2], 0)
-            return PairMemory(rows, rows, tokens, tokens != 0)
-        embedded = self.dropout(self.target_embedding(target))
+        if source.shape[-2] == 0:  # one pair that is padding stands for none
+            source, target = (
+                torch.ones(*part.shape[:-2], 1, 1, dtype=part.dtype, device=part.device)
+                for part in (source, target)
+            )
+            mask = torch.zeros(source.shape[:-1], dtype=torch.bool, device=source.device)
         memory: PairMemory = self.support_encoder(
-            self._encode(source).summary, embedded, target, mask
+            source,
+            self._encode(source).summary,
+            target,
+            self.dropout(self.target_embedding(target)),
+            mask,
         )
         return memory
 
@@ -184,7 +189,8 @@ class MemorySeq2Seq(nn.Module):
         """
         check_pairs("MemorySeq2Seq", source, target, mask, self.vocab_sizes)
         check_length("MemorySeq2Seq", target, self.max_length)
-        return self._decode(self._encode(source), shifted(target), memory, None)[0]
+        before = windows(target, self.context)
+        return self._decode(self._encode(source), shifted(target), before, memory, None)[0]
 
     def greedy(self, source: Tensor, memory: PairMemory, max_length: int | None = None) -> Tensor:
         """Translate by the most probable token at each step; arguments as in `Seq2Seq.greedy`."""
@@ -222,28 +228,42 @@ class MemorySeq2Seq(nn.Module):
         states, summary = self.source_encoder(embedded, lengths.clamp_min(1))
         bias = padding_bias(step_mask(lengths, source.shape[-1]), states.dtype)
         copies = torch.zeros_like(source) if self.copies is None else self.copies[source]
-        return EncodedSource(states, summary, bias.clamp_min(_LOG_TINY), copies)
+        ends = last_tokens(source, self.places)
+        return EncodedSource(states, summary, bias.clamp_min(LOG_TINY), copies, ends)
 
-    def _blank(self, source: EncodedSource) -> tuple[tuple[Tensor, ...], ...]:
-        """Return the initial state of each recurrence, with tensors `(…, B, 1, H)`."""
+    def _blank(self, source: EncodedSource) -> tuple[Any, Tensor]:
+        """Return the initial states of the recurrences, `(…, B, 1, H)`, and the tokens so far."""
         zeros = torch.zeros_like(source.summary).unsqueeze(-2)
-        return tuple((zeros,) * len(layer.state_sizes) for layer in self.recurrences)
+        states = tuple((zeros,) * len(layer.state_sizes) for layer in self.recurrences)
+        return states, source.copies.new_zeros(*source.copies.shape[:-1], self.context)
 
     def _step_with(self, memory: PairMemory) -> decoding.Step:
         def step(source: EncodedSource, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
-            log_p, state = self._decode(source, tokens.unsqueeze(-1), memory, state)
-            return log_p.squeeze(-2), state
+            states, before = state
+            before = torch.cat([tokens.unsqueeze(-1), before], -1)[..., : self.context]
+            inputs = tokens.unsqueeze(-1)
+            log_p, states = self._decode(source, inputs, before.unsqueeze(-2), memory, states)
+            return log_p.squeeze(-2), (states, before)
 
         return step
 
     def _decode(
-        self, source: EncodedSource, inputs: Tensor, memory: PairMemory, state: Any
+        self,
+        source: EncodedSource,
+        inputs: Tensor,
+        before: Tensor,
+        memory: PairMemory,
+        state: Any,
     ) -> tuple[Tensor, Any]:
-        """Compute log-probabilities from the inputs `(…, B, T)`, and the states after them."""
+        """Compute log-probabilities from the inputs `(…, B, T)`, and the states after them.
+
+        `before` has the tokens before each step, the nearest first, `(…, B, T, context)`.
+        """
         shape = inputs.shape[-2:]
         x = self.target_embedding(inputs) + self.summary(source.summary).unsqueeze(-2)
         x = self.dropout(x)
         bias = padding_bias(memory.valid, x.dtype).unsqueeze(-2)  # (…, 1, M)
+        relations = memory.relations(before, source.ends)
         after = []
         layers = zip(self.norms[:-1], self.recurrences, self.attentions, strict=True)
         for number, (norm, recurrence, attention) in enumerate(layers):
@@ -253,39 +273,11 @@ class MemorySeq2Seq(nn.Module):
             if number == 0 and self.source_attention is not None:
                 steps = source.bias.unsqueeze(-2)
                 x = x + self.source_attention(x, source.states, source.states, steps)
-            found = attention(x.flatten(-3, -2), memory.keys, memory.values, bias)
+            rows = x.flatten(-3, -2)
+            found = attention(rows, memory.keys, memory.values, bias, relations)
             x = x + self.dropout(found).unflatten(-2, shape)
-        return self._log_p(self.norms[-1](x), source, memory, bias), tuple(after)
-
-    def _log_p(self, x: Tensor, source: EncodedSource, memory: PairMemory, bias: Tensor) -> Tensor:
-        """Mix what is generated, copied from the memory, and copied from the source."""
-        shape, scale = x.shape[-3:-1], math.sqrt(x.shape[-1])
-        gates = self.gate(x)
-        # A gate is closed where there is nothing to copy.
-        closed = [torch.zeros_like(gates[..., :1], dtype=torch.bool)]
-        nothing = ~memory.valid.any(-1)[..., None, None, None]
-        closed.append(nothing.expand(closed[0].shape))
-        if self.source_pointer is not None:
-            closed.append((source.copies == 0).all(-1)[..., None, None].expand(closed[0].shape))
-        gates = gates.masked_fill(torch.cat(closed, -1), -torch.inf)
-        shares = gates.softmax(-1)
-        p = shares[..., :1] * self.generator(x).softmax(-1)
-        if memory.keys.shape[-2]:
-            queries = self.pointer(x).flatten(-3, -2) / scale
-            scores = queries @ memory.keys.mT + bias.clamp_min(_LOG_TINY)
-            copied = _by_token(scores.softmax(-1), memory.tokens, p).unflatten(-2, shape)
-            p = p + shares[..., 1:2] * copied
-        if self.source_pointer is not None:
-            scores = (self.source_pointer(x) / scale) @ source.states.mT
-            scores = scores.masked_fill((source.copies == 0).unsqueeze(-2), _LOG_TINY)
-            p = p + shares[..., 2:] * _by_token(scores.softmax(-1), source.copies, p)
-        return p.clamp_min(torch.finfo(p.dtype).tiny).log()
-
-
-def _by_token(weights: Tensor, tokens: Tensor, like: Tensor) -> Tensor:
-    """Sum the weights of equal tokens: `(…, Q, M)`, `(…, M)` -> `(…, Q, V)`, V as in `like`."""
-    zeros = weights.new_zeros(*weights.shape[:-1], like.shape[-1])
-    return zeros.scatter_add(-1, tokens.unsqueeze(-2).expand(weights.shape), weights)
+        log_p = self.output(self.norms[-1](x), source, memory, bias, relations.kinds)
+        return log_p, tuple(after)
 
 
 def _to_layer(state: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from l2l_rnn.algorithms import MAML
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.functional import sequence_cross_entropy, token_lengths
 from l2l_rnn.models import Seq2Seq
-from tests.models.seq2seq.pairs import SOURCES, TARGETS, pairs, widened
+from tests.models.seq2seq.pairs import SOURCES, TARGETS, of_all_parameters, pairs, widened
 from tests.models.seq2seq.reference import TorchSeq2Seq
 
 COPIES = [0, 0, 0, 3, 4, 0, 6]
@@ -128,21 +128,11 @@ def test_derivatives(options, tasks):
     source, target = pairs(*lead, source_steps=2, target_steps=2)
     if tasks is not None:
         expand_parameters(network, tasks)
-    places = [
-        (module, name)
-        for module in network.modules()
-        for name, parameter in module._parameters.items()
-        if parameter is not None
-    ]
-
-    def loss(*values):
-        for (module, name), value in zip(places, values, strict=True):
-            module._parameters[name] = value
-        return sequence_cross_entropy(network(source, target), target)
-
-    inputs = [m._parameters[name].detach().clone().requires_grad_() for m, name in places]
-    assert gradcheck(loss, inputs, fast_mode=True)
-    assert gradgradcheck(loss, inputs, fast_mode=True)
+    function, values = of_all_parameters(
+        network, lambda: sequence_cross_entropy(network(source, target), target)
+    )
+    assert gradcheck(function, values, fast_mode=True)
+    assert gradgradcheck(function, values, fast_mode=True)
 
 
 def test_a_model_under_vmap_equals_a_loop():
@@ -171,6 +161,7 @@ def test_a_model_under_vmap_equals_a_loop():
         assert torch.equal(many.translate(source)[n, :, : own.shape[-1]], own)
 
 
+@pytest.mark.slow
 def test_learns_to_copy_and_to_reverse():
     """A model with copying learns to write its source backwards."""
     network = model(size=16, copies=[0, 0, 0, 3, 4, 5, 6]).float()
