@@ -191,9 +191,11 @@ class TranslationSpec(Spec):
         taskset_options: options of the task set `translation`.
         invented: number of invented languages that training tasks may come from besides the
             training languages of the task set; only for numbers.
+        copying: whether the models can copy characters of the source.
     """
 
     columns: tuple[Pairs, ...]
     queries: int
     taskset_options: dict[str, Any] = field(default_factory=dict)
     invented: int = 0
+    copying: bool = False

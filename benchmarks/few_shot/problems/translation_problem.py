@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import string
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,10 +15,8 @@ from benchmarks.few_shot.columns import Column, Pairs
 from benchmarks.few_shot.problems.number_grammars import invented_language
 from benchmarks.few_shot.problems.problem import Problem, generator_of, seed_of
 from benchmarks.few_shot.spec import Training, TranslationSpec
-from l2l_rnn.data import TaskBatch
-from l2l_rnn.data.text import CharacterVocabulary
-from l2l_rnn.tasksets import get_tasksets
-from l2l_rnn.tasksets.text.translation import Translation
+from l2l_rnn.data import CharacterVocabulary, TaskBatch
+from l2l_rnn.tasksets import Translation, get_tasksets
 
 END_OF_TEXT = "\x03"
 SPLITS = ("train", "validation", "test")
@@ -113,8 +112,8 @@ class TranslationProblem(Problem):
         self, spec: TranslationSpec, seed: int, device: torch.device, test_tasks: int
     ) -> None:
         super().__init__(spec, seed, device, test_tasks)
-        options = {"target_vocabulary": latin_vocabulary(), **spec.taskset_options}
-        tasksets = get_tasksets("translation", **options)
+        vocabulary = latin_vocabulary(capitals=spec.copying)
+        tasksets = get_tasksets("translation", target_vocabulary=vocabulary, **spec.taskset_options)
         self.train, self.validation, self.test = (taskset.source for taskset in tasksets)
 
     @property
@@ -122,21 +121,26 @@ class TranslationProblem(Problem):
         return self.spec.columns
 
     def description(self) -> dict[str, Any]:
-        return {
-            **{
-                split: {
-                    "languages": len(getattr(self, split).group_names),
-                    "pairs": len(getattr(self, split)),
-                }
-                for split in SPLITS
-            },
-            "invented": self.spec.invented,
-        }
+        found: dict[str, Any] = {}
+        for split in SPLITS:
+            dataset: Translation = getattr(self, split)
+            found[split] = {"languages": len(dataset.group_names), "pairs": len(dataset)}
+        return found | {"invented": {"languages": self.spec.invented}}
 
     @property
     def vocab_sizes(self) -> tuple[int, int]:
         """Numbers of source and target ids."""
         return len(self.train.vocabulary), len(self.train.target_vocabulary)
+
+    @cached_property
+    def model_options(self) -> dict[str, Any]:
+        """What all models need to know besides the numbers of ids."""
+        options: dict[str, Any] = {"max_length": self.max_length, "end": Translation.END}
+        if self.spec.copying:
+            source, target = self.train.vocabulary, self.train.target_vocabulary
+            known = [target.token_ids.get(c, 0) for c in source.characters]
+            options["copies"] = [0, 0, *known]
+        return options
 
     @property
     def max_length(self) -> int:
@@ -212,14 +216,18 @@ class TranslationProblem(Problem):
         return members[torch.randperm(len(members), generator=generator)[:count]]
 
 
-def latin_vocabulary() -> CharacterVocabulary:
-    """Return a target vocabulary of END and all small letters of the Latin script.
+def latin_vocabulary(*, capitals: bool) -> CharacterVocabulary:
+    """Return a target vocabulary of END and all letters of the Latin script.
 
     It does not depend on any language, so unseen languages have no unknown letters.
+
+    Args:
+        capitals: whether to include capital letters, digits and punctuation.
     """
     ranges = (range(0x20, 0x250), range(0x250, 0x2B0), range(0x1E00, 0x1F00))
-    small = {c for block in ranges for c in map(chr, block) if c.isalpha() and c == c.lower()}
-    return CharacterVocabulary([END_OF_TEXT, *sorted(small | set(_MARKS))])
+    found = {c for block in ranges for c in map(chr, block) if c.isalpha()}
+    found = found | set(string.printable.strip()) if capitals else {c for c in found if c.islower()}
+    return CharacterVocabulary([END_OF_TEXT, *sorted(found | set(_MARKS))])
 
 
 def padded(rows: list[list[int]], steps: int) -> Tensor:

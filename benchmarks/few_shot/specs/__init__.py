@@ -7,8 +7,17 @@ from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY
 from benchmarks.few_shot.specs.lags import LAGS
 from benchmarks.few_shot.specs.languages import LANGUAGES
 from benchmarks.few_shot.specs.sinusoids import SINUSOIDS
+from benchmarks.few_shot.specs.translation import TRANSLATION, TRANSLATION_NAMES
 
 SPECS: dict[str, Spec] = {
     spec.name: spec
-    for spec in (LANGUAGES, SINUSOIDS, LAGS, STROKES_BY_INSTANCE, LANGUAGES_BY_INSTANCE)
+    for spec in (
+        LANGUAGES,
+        SINUSOIDS,
+        LAGS,
+        STROKES_BY_INSTANCE,
+        LANGUAGES_BY_INSTANCE,
+        TRANSLATION,
+        TRANSLATION_NAMES,
+    )
 }

@@ -50,8 +50,8 @@ class FromScratchTranslator(TranslationMethod):
 
     def network(self) -> Seq2Seq:
         """Make a randomly initialized network."""
-        sizes, most = self.problem.vocab_sizes, self.problem.max_length
-        return Seq2Seq(*sizes, max_length=most, **self.options).to(self.problem.device)
+        options = {**self.problem.model_options, **self.options}
+        return Seq2Seq(*self.problem.vocab_sizes, **options).to(self.problem.device)
 
     def train(self) -> History | None:
         self.start = self.network()

@@ -44,8 +44,7 @@ class PairMemoryMethod(TranslationMethod):
         super().__init__(problem, label)
         self.training, self.width = training, width
         self.languages = {"invented": invented, "permuted": permuted}
-        sizes, most = problem.vocab_sizes, problem.max_length
-        network = MemorySeq2Seq(*sizes, max_length=most, **model)
+        network = MemorySeq2Seq(*problem.vocab_sizes, **problem.model_options, **model)
         self.learner = PairMemoryLearner(network).to(problem.device)
 
     def train(self) -> History:

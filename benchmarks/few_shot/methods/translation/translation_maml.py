@@ -49,7 +49,7 @@ class TranslationMAML(TranslationMethod):
         super().__init__(problem, label)
         self.training, self.invented = training, invented
         self.inner_steps, self.test_steps = inner_steps, test_steps
-        network = Seq2Seq(*problem.vocab_sizes, max_length=problem.max_length, **model)
+        network = Seq2Seq(*problem.vocab_sizes, **problem.model_options, **model)
         network = network.to(problem.device)
         lr = PerTensorLR(network, inner_lr, inner_steps)
         self.learner = MAML(network, lr, first_order=first_order, allow_unused=True)
