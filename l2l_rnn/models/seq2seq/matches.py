@@ -38,17 +38,18 @@ def common(first: Tensor, second: Tensor) -> Tensor:
     """Count how many tokens of two windows agree from the nearest on.
 
     Shapes:
-        first `(…, Q, n)`, second `(…, M, n)` -> `(…, Q, M)`, from 0 to n.
+        first `(…, Q, n)`, second `(…, M, n)` -> `(…, Q, M)` int16, from 0 to n.
 
     Example:
         >>> common(torch.tensor([[6, 5]]), torch.tensor([[6, 5], [6, 4], [3, 5]]))
-        tensor([[2, 1, 0]])
+        tensor([[2, 1, 0]], dtype=torch.int16)
     """
-    total = torch.zeros((), dtype=torch.int64, device=first.device)
+    # These are the largest tensors of the model, so they have small types.
+    total = torch.zeros((), dtype=torch.int16, device=first.device)
     agree = torch.ones((), dtype=torch.bool, device=first.device)
-    for one, other in zip(first.unbind(-1), second.unbind(-1), strict=True):
+    for one, other in zip(first.int().unbind(-1), second.int().unbind(-1), strict=True):
         agree = agree & (one.unsqueeze(-1) == other.unsqueeze(-2))
-        total = total + agree
+        total = total + agree.to(torch.int16)
     return total.expand(*first.shape[:-1], second.shape[-2])
 
 

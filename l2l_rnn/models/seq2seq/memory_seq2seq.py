@@ -24,6 +24,7 @@ from l2l_rnn.models.seq2seq.support_encoder import PairMemory, SourceEncoder, Su
 from l2l_rnn.nn import CELLS, Embedding, LayerNorm, Linear
 
 _MOST_PLACES = 4  # there is a parameter for each of the 2^places sets of places
+_MOST_CONTEXT = 30  # relations are numbered in 16 bits
 
 
 @configurable
@@ -124,7 +125,7 @@ class MemorySeq2Seq(nn.Module):
             )
         encoder_layers = check_int(who, "encoder_layers", encoder_layers, least=0)
         decoder_layers = check_int(who, "decoder_layers", decoder_layers)
-        self.context = check_int(who, "context", context)
+        self.context = check_int(who, "context", context, most=_MOST_CONTEXT)
         self.places = check_int(who, "places", places, least=0, most=_MOST_PLACES)
         self.max_length = check_int(who, "max_length", max_length)
         self.end = check_int(who, "end", end, most=sizes[1] - 1)

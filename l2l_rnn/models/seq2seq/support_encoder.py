@@ -51,8 +51,8 @@ class PairMemory(NamedTuple):
         """
         places = shared_places(ends, self.ends).repeat_interleave(before.shape[-2], -2)
         lengths = common(before.flatten(-3, -2), self.before)
-        of_rows = _of_rows(places, self.pair)
-        return Relations(lengths * 2 ** ends.shape[-1] + of_rows, places, _members(self))
+        kinds = lengths * 2 ** ends.shape[-1] + _of_rows(places, self.pair)
+        return Relations(kinds.long(), places, _members(self))
 
 
 class SourceEncoder(nn.Module):
@@ -184,7 +184,8 @@ class SupportEncoder(nn.Module):
         index = memory.pair.unsqueeze(-1).expand(*memory.pair.shape, places.shape[-1])
         places = places.gather(-2, index)  # (…, M, K)
         kinds = (before * (self.context + 1) + after) * 2**self.places
-        return Relations(kinds + _of_rows(places, memory.pair), places, _members(memory))
+        kinds = kinds + _of_rows(places, memory.pair)
+        return Relations(kinds.int(), places, _members(memory))
 
 
 class Rows:
@@ -222,7 +223,8 @@ class Rows:
 
 def _of_rows(places: Tensor, pair: Tensor) -> Tensor:
     """Return the relation to the pair of each row: `(…, Q, K)`, `(…, M)` -> `(…, Q, M)`."""
-    return places.gather(-1, pair.unsqueeze(-2).expand(*places.shape[:-1], pair.shape[-1]))
+    small = places.to(torch.int16)
+    return small.gather(-1, pair.unsqueeze(-2).expand(*places.shape[:-1], pair.shape[-1]))
 
 
 def _members(memory: PairMemory) -> Tensor:
