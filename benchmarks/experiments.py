@@ -52,4 +52,12 @@ EXPERIMENTS = {
         "identify unseen languages name after name, by how often each has appeared",
         {"quick": 9, "default": 9, "full": 53},
     ),
+    "translation": Experiment(
+        "spell out numbers in languages of unseen families, from 5, 20 or 100 examples",
+        {"quick": 3, "default": 6.7, "full": 32},
+    ),
+    "translation_names": Experiment(
+        "translate English names into languages of unseen families, from 20 examples",
+        {"quick": 3, "default": 6.7, "full": 32},
+    ),
 }

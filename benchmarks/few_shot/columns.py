@@ -83,3 +83,14 @@ class Lag(Column):
     @property
     def name(self) -> str:
         return f"{self.lag} back"
+
+
+@dataclass(frozen=True)
+class Pairs(Column):
+    """Translation tasks with this many support pairs."""
+
+    pairs: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.pairs} pair{'s' * (self.pairs != 1)}"

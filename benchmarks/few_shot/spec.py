@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.few_shot.columns import Column
+from benchmarks.few_shot.columns import Column, Pairs
 from l2l_rnn.tasksets import TaskFamily
 
 
@@ -206,3 +206,23 @@ class FamilySpec(Spec):
 
     columns: tuple[Column, ...]
     kinds: dict[str, Kind]
+
+
+@dataclass(frozen=True)
+class TranslationSpec(Spec):
+    """Translation into unseen languages.
+
+    Attributes:
+        columns: the columns of the table.
+        queries: query pairs per test task.
+        taskset_options: options of the task set `translation`.
+        invented: number of invented languages that training tasks may come from besides the
+            training languages of the task set; only for numbers.
+        copying: whether the models can copy characters of the source.
+    """
+
+    columns: tuple[Pairs, ...]
+    queries: int
+    taskset_options: dict[str, Any] = field(default_factory=dict)
+    invented: int = 0
+    copying: bool = False

@@ -11,6 +11,7 @@ from l2l_rnn.algorithms.maml import MAML
 from l2l_rnn.algorithms.maml_plus_plus import MAMLPlusPlus
 from l2l_rnn.algorithms.memory_learner import MemoryLearner
 from l2l_rnn.algorithms.meta_sgd import MetaSGD
+from l2l_rnn.algorithms.pair_memory_learner import PairMemoryLearner
 from l2l_rnn.algorithms.partial import ANIL, BOIL
 from l2l_rnn.algorithms.priors import EnsemblePrior, GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
@@ -34,6 +35,7 @@ __all__ = [
     "MemoryLearner",
     "MetaCurvature",
     "MetaSGD",
+    "PairMemoryLearner",
     "PerElementLR",
     "PerTensorLR",
     "ProtoMAML",

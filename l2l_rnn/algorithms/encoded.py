@@ -40,7 +40,7 @@ class Encoded:
     @classmethod
     def by(cls, encoder: nn.Module, vectors: Tensor) -> Encoded:
         """Record the current parameters of the encoder together with its vectors."""
-        return cls(vectors, _versions_of(encoder))
+        return cls(vectors, versions_of(encoder))
 
     def check_encoder(self, who: str, encoder: nn.Module) -> None:
         """Check that an encoder still has the parameters that computed the vectors.
@@ -53,7 +53,7 @@ class Encoded:
             ArgumentError: the encoder has other parameters, its parameters changed, or the vectors
                 cannot be differentiated because they were computed in inference mode.
         """
-        now = _versions_of(encoder)
+        now = versions_of(encoder)
         same = len(now) == len(self._versions) and all(
             p is q and version == other
             for (p, version), (q, other) in zip(now, self._versions, strict=True)
@@ -70,7 +70,7 @@ class Encoded:
             )
 
 
-def _versions_of(encoder: nn.Module) -> tuple[tuple[Tensor, int], ...]:
+def versions_of(encoder: nn.Module) -> tuple[tuple[Tensor, int], ...]:
     """Pair each parameter with its version, autograd's count of in-place changes."""
     return tuple((p, 0 if p.is_inference() else p._version) for p in encoder.parameters())
 

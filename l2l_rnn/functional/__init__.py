@@ -20,6 +20,7 @@ from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
 from l2l_rnn.functional.recurrence.compiled_passes import compiled
 from l2l_rnn.functional.recurrence.recurrences import gru, lstm, rnn
 from l2l_rnn.functional.recurrence.scan import linear_scan, lru, min_gru, min_lstm
+from l2l_rnn.functional.sequence_losses import sequence_accuracy, sequence_cross_entropy
 
 __all__ = [
     "accuracy",
@@ -40,6 +41,8 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "rnn",
+    "sequence_accuracy",
+    "sequence_cross_entropy",
     "sharpen",
     "shift",
     "step_lengths",

@@ -13,6 +13,7 @@ from l2l_rnn.models.frozen import (
     encoders_folder,
 )
 from l2l_rnn.models.memory_model import MemoryModel
+from l2l_rnn.models.seq2seq import MemorySeq2Seq, Seq2Seq
 
 __all__ = [
     "FROZEN_ENCODERS",
@@ -22,7 +23,9 @@ __all__ = [
     "FrozenEncoder",
     "FrozenSentenceEncoder",
     "MemoryModel",
+    "MemorySeq2Seq",
     "ModuleEncoder",
+    "Seq2Seq",
     "SequenceClassifier",
     "SequenceEncoder",
     "encoders_folder",

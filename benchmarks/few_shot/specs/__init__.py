@@ -10,6 +10,7 @@ from benchmarks.few_shot.specs.lags import LAGS
 from benchmarks.few_shot.specs.languages import LANGUAGES
 from benchmarks.few_shot.specs.newsgroups import NEWSGROUPS
 from benchmarks.few_shot.specs.sinusoids import SINUSOIDS
+from benchmarks.few_shot.specs.translation import TRANSLATION, TRANSLATION_NAMES
 
 SPECS: dict[str, Spec] = {
     spec.name: spec
@@ -22,5 +23,7 @@ SPECS: dict[str, Spec] = {
         LAGS,
         STROKES_BY_INSTANCE,
         LANGUAGES_BY_INSTANCE,
+        TRANSLATION,
+        TRANSLATION_NAMES,
     )
 }

@@ -1,0 +1,1 @@
+"""Methods for translation into unseen languages."""
