@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from l2l_rnn.algorithms import (
     ANIL,
@@ -19,6 +20,8 @@ from l2l_rnn.algorithms import (
     ProtoNet,
     ProximalRegularizer,
     Reptile,
+    StackedLearner,
+    TfIdfLearner,
 )
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.memory import DeltaFastWeights
@@ -62,11 +65,17 @@ def memory_learner(model, **options):
     return MemoryLearner(MemoryModel(model.encoder, memory), **options)
 
 
+def stacked_learner(model):
+    members = [ProtoNet(nn.Identity(), WAYS), R2D2(nn.Identity(), WAYS)]
+    return StackedLearner(model.encoder, WAYS, members, [TfIdfLearner(WAYS, (1, 2))])
+
+
 # These take no gradient steps, or do more than that:
 OTHER_LEARNERS = {
     "ProtoNet": lambda model: ProtoNet(model.encoder, WAYS),
     "R2D2": lambda model: R2D2(model.encoder, WAYS),
     "LRD2": lambda model: LRD2(model.encoder, WAYS, regularization=0.1),
+    "StackedLearner": stacked_learner,
     "MemoryLearner": memory_learner,
     "MemoryLearner, hybrid": lambda model: memory_learner(model, lr=0.3),
 }

@@ -5,8 +5,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from l2l_rnn.algorithms import LRD2, MAML, R2D2, GaussianPrior, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import (
+    LRD2,
+    MAML,
+    R2D2,
+    GaussianPrior,
+    MemoryLearner,
+    ProtoMAML,
+    ProtoNet,
+    StackedLearner,
+)
 from l2l_rnn.errors import ArgumentTypeError, ShapeError
 from l2l_rnn.functional import cross_entropy, mean_squared_error
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory, SlotMemory
@@ -36,6 +46,7 @@ LEARNERS = {
     "ProtoMAML": lambda: ProtoMAML(classifier(), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), WAYS),
     "R2D2": lambda: R2D2(encoder(), WAYS),
+    "stacked": lambda: StackedLearner(encoder(), WAYS, [R2D2(nn.Identity(), WAYS)]),
     "LRD2": lambda: LRD2(encoder(), WAYS),
     "prior": lambda: ProtoNet(encoder(), WAYS, prior=GaussianPrior(4)),
     "delta": memory,
@@ -110,6 +121,7 @@ def test_any_padding_changes_nothing(masks, seed):
         "ProtoNet",
         "R2D2",
         "LRD2",
+        "stacked",
         "delta",
         "slots",
         "hybrid",

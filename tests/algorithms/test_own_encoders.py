@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2l_rnn.algorithms import LRD2, R2D2, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import LRD2, R2D2, MemoryLearner, ProtoMAML, ProtoNet, StackedLearner
 from l2l_rnn.errors import ArgumentTypeError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.memory import STORES, SlotStore
@@ -49,6 +49,9 @@ LEARNERS = {
     "ProtoNet": lambda: ProtoNet(convert(Encoder()), ways=WAYS),
     "R2D2": lambda: R2D2(convert(Encoder()), ways=WAYS),
     "LRD2": lambda: LRD2(convert(Encoder()), ways=WAYS),
+    "stacked": lambda: StackedLearner(
+        convert(Encoder()), WAYS, [ProtoNet(nn.Identity(), WAYS), R2D2(nn.Identity(), WAYS)]
+    ),
     "ProtoMAML": lambda: ProtoMAML(convert(Classifier()), lr=0.1),
     "hybrid": memory_learner("delta", lr=0.1),
     **{name: memory_learner(name) for name in STORES},
@@ -98,7 +101,7 @@ def task_data(support, query):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_recurrent_layer_of_torch_raises(name):
     learner = make(name)
-    encoder = learner.module if name in ("ProtoNet", "R2D2", "LRD2") else learner.module.encoder
+    encoder = learner.module if hasattr(learner, "encoded") else learner.module.encoder
     encoder.lstm = nn.LSTM(5, SIZE, batch_first=True)
     with pytest.raises(ArgumentTypeError, match=r"lstm is torch.s LSTM; convert"):
         learner.clone(tasks=TASKS)

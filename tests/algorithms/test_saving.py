@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner, ProtoNet, ProximalRegularizer
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.errors import ShapeError
 from l2l_rnn.functional import cross_entropy
 from l2l_rnn.memory import STORES, HebbianFastWeights, KeyValueMemory, SlotStore
@@ -211,8 +212,8 @@ def test_another_number_of_tasks(name, make, batch):
     for held, of in [(None, TASKS), (TASKS, None), (2, TASKS)]:
         saving = adapted(make(name, seed=5).clone(tasks=held), every[held])
         saved = saving.state_dict()
-        if name in ("ProtoNet", "R2D2", "LRD2"):  # the inputs determine its task axis
-            learner = make(name).clone(tasks=of)
+        learner = make(name).clone(tasks=of)
+        if isinstance(learner, SupportLearner):  # the inputs determine its task axis
             learner.load_state_dict(saved)
             assert torch.equal(learner(every[held][2]), saving(every[held][2]))
             continue
@@ -354,7 +355,16 @@ def test_a_learner_moves_with_its_adaptation(name, make, sets, tasks):
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("inside", ["write", "clone and write"])
 @pytest.mark.parametrize(
-    "name", ["ProtoNet", "R2D2", "LRD2", "ProtoMAML", "MemoryLearner", "MemoryLearner, hybrid"]
+    "name",
+    [
+        "ProtoNet",
+        "R2D2",
+        "LRD2",
+        "StackedLearner",
+        "ProtoMAML",
+        "MemoryLearner",
+        "MemoryLearner, hybrid",
+    ],
 )
 def test_a_learner_that_wrote_without_gradients_still_adapts(name, mode, inside, make, sets, tasks):
     x, y, query = sets
