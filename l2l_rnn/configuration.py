@@ -16,6 +16,7 @@ from l2l_rnn.registry import Registry
 Class = TypeVar("Class", bound=type)
 
 CONFIGURABLE: Registry[type] = Registry("configurable class")
+CONFIGURABLE.register("Identity")(nn.Identity)  # the encoder of learners that get vectors
 MISSING: Any = object()  # stands for an entry that one of two compared values lacks
 
 
@@ -79,6 +80,8 @@ def configuration_of(instance: object) -> dict[str, Any]:
         {'unknown': 'torch.nn.modules.linear.Linear'}
     """
     cls = type(instance)
+    if cls is nn.Identity:
+        return {"class": "Identity", "arguments": {}}
     arguments = vars(instance).get("_arguments") if hasattr(instance, "__dict__") else None
     if arguments is None or CONFIGURABLE.get(cls.__name__) is not cls:
         return {"unknown": f"{cls.__module__}.{cls.__qualname__}"}

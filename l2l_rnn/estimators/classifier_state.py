@@ -15,8 +15,8 @@ from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.estimators.explanation import SupportExample, explained
 from l2l_rnn.estimators.labels import Labels, with_label
-from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading, kind_of
-from l2l_rnn.estimators.models import opened, ready
+from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading
+from l2l_rnn.estimators.models import kind_of, opened, ready
 from l2l_rnn.estimators.parameters import check_parameters, check_unknown_label
 from l2l_rnn.estimators.personal import Personal, read
 from l2l_rnn.estimators.raw_inputs import check_columns, read_inputs

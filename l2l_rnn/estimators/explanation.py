@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2l_rnn.algorithms.distances import squared_distances
 from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.analysis import ranked_examples
 from l2l_rnn.errors import ArgumentError
@@ -101,9 +100,8 @@ def _log_odds(scores: Tensor, answer: Tensor) -> Tensor:
 def _similarities(
     kind: LearnerKind, personal: Personal, x: Tensor, support: Tensor
 ) -> list[list[tuple[int, float]]]:
-    """Weigh examples by a softmax of squared distances, in standard deviations of these."""
-    queries, keys = (kind.vectors(personal.learner, part) for part in (x, support))
-    distances = squared_distances(queries, keys)
+    """Weigh examples by a softmax of distances, in standard deviations of these."""
+    distances = kind.distances(personal.learner, x, support)
     std = distances.std(-1, keepdim=True, correction=0)
     tiny = torch.finfo(std.dtype).tiny
     return _ranked((-distances / std.clamp_min(tiny)).softmax(-1))

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from learn2learn.utils import detach_module
-from torch import Tensor, nn
+from torch import Tensor
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.distances import mean_distance, squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
@@ -112,6 +111,10 @@ class LearnerKind(ABC):
         """Return an adapted learner that shares the memory of the parameters it has not changed."""
         return learner
 
+    def distances(self, learner: Any, x: Tensor, support: Tensor) -> Tensor:
+        """Return how different inputs are from examples: `(B, …)`, `(E, …)` -> `(B, E)`."""
+        return squared_distances(self.vectors(learner, x), self.vectors(learner, support))
+
     def vectors(self, learner: Any, x: Tensor) -> Tensor:
         """Return vectors whose distances say how similar the learner finds inputs, `(…, B, E)`."""
         encoder = getattr(learner.module, "encoder", None)
@@ -139,7 +142,7 @@ class SupportKind(LearnerKind):
 
     def read(self, learner: Any, x: Tensor, present: Tensor) -> Reading:
         with torch.no_grad():
-            return _probable(learner(x), present)
+            return probable(learner(x), present)
 
     def shared(self, learner: Any) -> Any:
         if learner.tasks is None:
@@ -212,7 +215,7 @@ class MemoryKind(LearnerKind):
 
     def read(self, learner: MemoryLearner, x: Tensor, present: Tensor) -> Reading:
         with torch.no_grad():
-            return _probable(learner(x), present)
+            return probable(learner(x), present)
 
     def shared(self, learner: MemoryLearner) -> MemoryLearner:
         if learner.tasks is None and not self.refits:
@@ -246,7 +249,7 @@ class GradientKind(LearnerKind):
 
     def read(self, learner: Any, x: Tensor, present: Tensor) -> Reading:
         with torch.no_grad():
-            return _probable(learner(x), present)
+            return probable(learner(x), present)
 
     def _from_prototypes(self, x: Tensor, y: Tensor, ways: int) -> ProtoMAML:
         loss = default_loss(y) if self.loss is None else self.loss
@@ -256,38 +259,6 @@ class GradientKind(LearnerKind):
             for _ in range(own_steps(self.learner) if self.steps is None else self.steps):
                 learner.adapt(loss(learner(x), y))
         return learner
-
-
-def kind_of(who: str, learner: Any, steps: int | None, loss: Loss | None) -> LearnerKind:
-    """Return how a learner adapts to the examples of a user.
-
-    Raises:
-        ArgumentTypeError: it is not a learner of classes.
-        ArgumentError: it holds tasks.
-    """
-    if not (
-        isinstance(learner, nn.Module) and hasattr(learner, "clone") and hasattr(learner, "adapt")
-    ):
-        raise ArgumentTypeError(
-            f"{who}: model must be a name, a folder, a training.Pretrained or a learner with "
-            f"clone() and adapt(), got {type(learner).__name__}; wrap a network in one, such as "
-            "algorithms.ProtoNet"
-        )
-    if getattr(learner, "tasks", None) is not None:
-        raise ArgumentError(
-            f"{who}: the learner must not hold tasks, got a clone of {learner.tasks}; pass the "
-            "learner that it is a clone of"
-        )
-    if isinstance(learner, MemoryLearner):
-        if learner.module.regression:
-            raise ArgumentTypeError(
-                f"{who}: the learner must predict classes, got a MemoryLearner with "
-                "regression=True; use the learner itself"
-            )
-        return MemoryKind(learner, steps, loss)
-    kinds = {ProtoNet: ProtoNetKind, SupportLearner: SupportKind, nn.Module: GradientKind}
-    kind = next(kind for cls, kind in kinds.items() if isinstance(learner, cls))
-    return kind(learner, steps, loss)
 
 
 def _adapted(kind: LearnerKind, x: Tensor, y: Tensor) -> Any:
@@ -304,7 +275,7 @@ def _without_graph(learner: Any) -> Any:
     return learner
 
 
-def _probable(outputs: Tensor, present: Tensor) -> Reading:
+def probable(outputs: Tensor, present: Tensor) -> Reading:
     """Return the scores of a learner without distances: no large probability is unusual."""
     scores = mask_absent(outputs[..., : present.shape[-1]], present)
     number = present.sum(-1, keepdim=True).to(scores.dtype)

@@ -6,9 +6,21 @@ import copy
 import os
 from typing import Any
 
-from l2l_rnn.errors import ArgumentError
-from l2l_rnn.estimators.learner_kinds import kind_of
+from torch import nn
+
+from l2l_rnn.algorithms import MemoryLearner, ProtoNet, StackedLearner, TfIdfLearner
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError
+from l2l_rnn.estimators.learner_kinds import (
+    GradientKind,
+    LearnerKind,
+    MemoryKind,
+    ProtoNetKind,
+    SupportKind,
+)
+from l2l_rnn.estimators.stacked_kinds import StackedKind, TfIdfKind
 from l2l_rnn.training import Pretrained
+from l2l_rnn.training.per_task import Loss
 
 
 def opened(who: str, model: Any, inputs: Any = None) -> Pretrained:
@@ -53,3 +65,41 @@ def ready(model: Pretrained) -> Pretrained:
     found = copy.copy(model)
     found.learner = copy.deepcopy(model.learner).eval()
     return found
+
+
+def kind_of(who: str, learner: Any, steps: int | None, loss: Loss | None) -> LearnerKind:
+    """Return how a learner adapts to the examples of a user.
+
+    Raises:
+        ArgumentTypeError: it is not a learner of classes.
+        ArgumentError: it holds tasks.
+    """
+    if not (
+        isinstance(learner, nn.Module) and hasattr(learner, "clone") and hasattr(learner, "adapt")
+    ):
+        raise ArgumentTypeError(
+            f"{who}: model must be a name, a folder, a training.Pretrained or a learner with "
+            f"clone() and adapt(), got {type(learner).__name__}; wrap a network in one, such as "
+            "algorithms.ProtoNet"
+        )
+    if getattr(learner, "tasks", None) is not None:
+        raise ArgumentError(
+            f"{who}: the learner must not hold tasks, got a clone of {learner.tasks}; pass the "
+            "learner that it is a clone of"
+        )
+    if isinstance(learner, MemoryLearner):
+        if learner.module.regression:
+            raise ArgumentTypeError(
+                f"{who}: the learner must predict classes, got a MemoryLearner with "
+                "regression=True; use the learner itself"
+            )
+        return MemoryKind(learner, steps, loss)
+    kinds: dict[type, type[LearnerKind]] = {
+        ProtoNet: ProtoNetKind,
+        StackedLearner: StackedKind,
+        TfIdfLearner: TfIdfKind,
+        SupportLearner: SupportKind,
+        nn.Module: GradientKind,
+    }
+    kind = next(kind for cls, kind in kinds.items() if isinstance(learner, cls))
+    return kind(learner, steps, loss)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskLoader
-from l2l_rnn.estimators.learner_kinds import LearnerKind, kind_of
-from l2l_rnn.estimators.models import ready
+from l2l_rnn.estimators.learner_kinds import LearnerKind
+from l2l_rnn.estimators.models import kind_of, ready
 from l2l_rnn.estimators.personal import device_of
 from l2l_rnn.training import Pretrained
 

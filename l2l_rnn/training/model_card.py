@@ -13,6 +13,8 @@ from l2l_rnn.configuration import unknown_parts
 _TAGS = ("l2l_rnn", "few-shot-learning", "meta-learning")
 _KINDS = {
     "ProtoNet": "compares an input with the mean of each class in a learned space",
+    "StackedLearner": "combines several classifiers by weights that depend on shots and ways",
+    "TfIdfLearner": "weighs token n-grams by TF-IDF and fits a logistic regression to them",
     "R2D2": "fits a linear head to them by ridge regression in a learned space",
     "LRD2": "fits a linear head to them by logistic regression in a learned space",
     "MemoryLearner": "writes the examples to a memory and reads it for new inputs",

@@ -16,6 +16,8 @@ from l2l_rnn.algorithms import (
     MemoryLearner,
     ProtoMAML,
     ProtoNet,
+    StackedLearner,
+    TfIdfLearner,
 )
 from l2l_rnn.data import CharacterVocabulary
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory
@@ -74,6 +76,16 @@ def _ensemble():
     return ProtoNet(EncoderEnsemble(parts), ways=5, prior=prior)
 
 
+def _tfidf():
+    return TfIdfLearner(2, (1, 2), 10.0)
+
+
+def _stacked():
+    prior = _fitted(GaussianPrior(8), 8)
+    members = [R2D2(nn.Identity(), 2), ProtoNet(nn.Identity(), 2, prior)]
+    return StackedLearner(_encoder(), 2, members, [TfIdfLearner(2, (1, 2))])
+
+
 def _ridge():
     return R2D2(_encoder(), ways=2)
 
@@ -124,6 +136,8 @@ LEARNERS = {
     "prior": _protonet_with_prior,
     "ensemble": _ensemble,
     "ridge": _ridge,
+    "tfidf": _tfidf,
+    "stacked": _stacked,
     "logistic": _logistic,
     "slots": _slots,
     "fast weights": _fast_weights,

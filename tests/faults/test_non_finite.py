@@ -5,10 +5,11 @@ import re
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from benchmarks.faults import problem
 from benchmarks.faults.kill_and_resume import compare
-from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner, ProtoNet, Reptile
+from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner, ProtoNet, Reptile, StackedLearner
 from l2l_rnn.data import SequenceDataset, TaskBatch
 from l2l_rnn.errors import AdaptationError
 from l2l_rnn.memory import DeltaFastWeights
@@ -105,6 +106,7 @@ LEARNERS = {
     "Reptile": lambda: Reptile(SequenceClassifier(3, input_size=1, hidden_size=6), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), 3),
     "R2D2": lambda: R2D2(encoder(), 3),
+    "stacked": lambda: StackedLearner(encoder(), 3, [ProtoNet(nn.Identity(), 3)]),
     "LRD2": lambda: LRD2(encoder(), 3),
     "memory": lambda: MemoryLearner(MemoryModel(encoder(), DeltaFastWeights(6, 3))),
     "hybrid": lambda: MemoryLearner(MemoryModel(encoder(), DeltaFastWeights(6, 3)), lr=0.1),

@@ -1,6 +1,7 @@
 """Small learners, and options of a Trainer, that the tests of training share."""
 
 import learn2learn as l2l
+from torch import nn
 
 from l2l_rnn.algorithms import (
     ANIL,
@@ -14,6 +15,7 @@ from l2l_rnn.algorithms import (
     ProtoMAML,
     ProtoNet,
     Reptile,
+    StackedLearner,
 )
 from l2l_rnn.memory import DeltaFastWeights
 from l2l_rnn.models import MemoryModel, SequenceClassifier, SequenceEncoder
@@ -44,6 +46,9 @@ LEARNERS = {
     "ProtoMAML": lambda size: ProtoMAML(_model(size), 0.1),
     "ProtoNet": lambda size: ProtoNet(_encoder(size), WAYS),
     "R2D2": lambda size: R2D2(_encoder(size), WAYS),
+    "stacked": lambda size: StackedLearner(
+        _encoder(size), WAYS, [ProtoNet(nn.Identity(), WAYS), R2D2(nn.Identity(), WAYS)]
+    ),
     "LRD2": lambda size: LRD2(_encoder(size), WAYS),
     "memory": lambda size: MemoryLearner(_memory_model(size)),
     "hybrid": lambda size: MemoryLearner(_memory_model(size), lr=0.1),

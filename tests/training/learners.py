@@ -2,6 +2,7 @@
 
 import learn2learn as l2l
 import torch
+from torch import nn
 
 from l2l_rnn.algorithms import (
     ANIL,
@@ -19,6 +20,8 @@ from l2l_rnn.algorithms import (
     ProtoNet,
     ProximalRegularizer,
     Reptile,
+    StackedLearner,
+    TfIdfLearner,
 )
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory, SlotMemory
 from l2l_rnn.models import EncoderEnsemble, MemoryModel, SequenceClassifier, SequenceEncoder
@@ -44,6 +47,16 @@ def ensemble():
     return ProtoNet(EncoderEnsemble([encoder(), encoder()]), ways=3, prior=EnsemblePrior(priors))
 
 
+def stacked():
+    prior = GaussianPrior(8).fit(torch.randn(20, 8), torch.arange(20) // 4)
+    members = [ProtoNet(nn.Identity(), 3, prior), R2D2(nn.Identity(), 3)]
+    return StackedLearner(encoder(), 3, members, [background()])
+
+
+def background():
+    return TfIdfLearner(3, (1, 2)).fit_background(torch.randint(0, 9, (30, 6)))
+
+
 LEARNERS = {
     "MAML": lambda: MAML(classifier(), lr=0.1, momentum=0.5),
     "regularized": regularized,
@@ -56,6 +69,8 @@ LEARNERS = {
     "ProtoMAML": lambda: ProtoMAML(classifier(), 0.1),
     "ProtoNet": lambda: ProtoNet(encoder(), 3),
     "R2D2": lambda: R2D2(encoder(), 3),
+    "stacked": stacked,
+    "TfIdf": lambda: TfIdfLearner(3, (1, 2), head="ridge"),
     "LRD2": lambda: LRD2(encoder(), 3, 0.1),
     "ensemble": ensemble,
     "key-value": lambda: MemoryLearner(MemoryModel(encoder(), KeyValueMemory(8, 3))),

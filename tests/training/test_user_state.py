@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2l_rnn.algorithms import LRD2, MAML, R2D2, MemoryLearner, ProtoNet, select_task
+from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoNet, TfIdfLearner, select_task
+from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, L2LRNNError, ShapeError
 from l2l_rnn.memory import KeyValueMemory
 from l2l_rnn.models import MemoryModel, SequenceEncoder
@@ -38,7 +39,7 @@ def test_outputs_are_the_same_to_the_last_bit(name, given_base):
     for one in (learner, loaded):
         if isinstance(one, MemoryLearner) and one.lr is None:
             one.write(x, y, 1)
-        elif isinstance(one, (ProtoNet, R2D2, LRD2)):
+        elif isinstance(one, SupportLearner):
             one.write(x, y)
         else:
             one.adapt(torch.nn.functional.cross_entropy(one(x), y))
@@ -98,7 +99,7 @@ def test_only_adapted_parameters_are_saved():
     assert blank == {}
 
 
-@pytest.mark.parametrize("name", ["ProtoNet", "R2D2", "LRD2"])
+@pytest.mark.parametrize("name", ["ProtoNet", "R2D2", "LRD2", "stacked"])
 def test_users_with_other_numbers_of_classes_and_examples_are_padded(name):
     base = make(name)
     users, queries, wanted = [], [], []
@@ -153,8 +154,11 @@ def test_a_state_of_another_model_is_refused(name):
     data = save_user(adapted(base, *x_y))
     other = make(name)
     load_user(other, data)  # the same weights
-    with torch.no_grad():
-        next(p for n, p in other.named_parameters() if "embedding" in n).add_(1e-3)
+    if name == "TfIdf":  # it has no weights
+        other = TfIdfLearner(3, (1, 3), head="ridge")
+    else:
+        with torch.no_grad():
+            next(p for n, p in other.named_parameters() if "embedding" in n).add_(1e-3)
     if name == "all hybrid":  # nothing is shared: the state has every parameter
         load_user(other, data)
         data = save_user(adapted(base, *x_y), base)

@@ -45,7 +45,7 @@ class StackedLearner(SupportLearner):
             `models.EncoderEnsemble`.
         ways: `C`, the number of classes.
         vector_learners: at least one learner of vectors, such as `ProtoNet(nn.Identity(), ways)`.
-        input_learners: learners of inputs, such as `TfIdfLearner(ways)`.
+        input_learners: learners of token ids, such as `TfIdfLearner(ways)`.
 
     Attributes:
         pool: the weights, a `LogLinearPool`; `pool.weights(counts)` returns their values.
@@ -134,19 +134,21 @@ class StackedLearner(SupportLearner):
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self.encoded(x)
-        held = self._adaptation()
-        if held:
-            self._check_axes("StackedLearner", vectors, held)
-            inputs = self._pool_inputs(vectors, x)
-            scores = mask_absent(self.pool(inputs), inputs.counts > 0)
-        else:
-            # Zeros that depend on the vectors, so that a loss computed from them has a graph.
-            scores = (0 * vectors.sum(-1, keepdim=True)).expand(*vectors.shape[:-1], self.ways)
-        scores = scores.clone()
+        scores = self.scored(vectors, x)
         keep = torch.is_grad_enabled()
         self._last = (vectors, scores) if keep else None
         self._last_inputs = x if keep else None
         return scores
+
+    def scored(self, vectors: Tensor, x: Tensor) -> Tensor:
+        """Score inputs that were encoded before: vectors `(…, B, E)`, x -> `(…, B, C)`."""
+        held = self._adaptation()
+        if held:
+            self._check_axes("StackedLearner", vectors, held)
+            inputs = self._pool_inputs(vectors, x)
+            return mask_absent(self.pool(inputs), inputs.counts > 0)
+        # Zeros that depend on the vectors, so that a loss computed from them has a graph.
+        return (0 * vectors.sum(-1, keepdim=True)).expand(*vectors.shape[:-1], self.ways).clone()
 
     def write(self, x: Tensor, y: Tensor, *, mask: Tensor | None = None) -> None:
         who = "StackedLearner.write"
@@ -227,11 +229,15 @@ class StackedLearner(SupportLearner):
         held = self._adaptation()
         if held:
             self._check_axes(who, vectors, held)
+        if self.input_learners and x.is_floating_point():
+            raise ArgumentTypeError(
+                f"{who}: the inputs of input_learners must be token ids, got {x.dtype}; use only "
+                "vector_learners for series, and several encoders as models.EncoderEnsemble"
+            )
         inputs = x if self.input_learners else members[..., :0]
         new = {"vectors": vectors, "inputs": inputs, "members": members}
-        axis = vectors.dim() - 2
         if held:
-            new = {name: _joined(held[name], part, axis) for name, part in new.items()}
+            new = {name: _joined(held[name], part) for name, part in new.items()}
         new = {name: usable(part) for name, part in new.items()}
         state: dict[str, Any] = {f"_{name}": part for name, part in new.items()}
         state |= {"_adapted": self._written(new), "_without_graph": not torch.is_grad_enabled()}
@@ -281,13 +287,7 @@ class StackedLearner(SupportLearner):
         return {**saved, "members": F.pad(members, (0, ways - members.shape[-1]))}
 
 
-def _joined(one: Tensor, other: Tensor, axis: int) -> Tensor:
-    """Join examples along an axis; the axis after it, of steps, is padded to the longer one."""
-    steps = max(one.shape[axis + 1], other.shape[axis + 1])
-    value = torch.nan if one.dim() > axis + 2 else 0
-
-    def padded(part: Tensor) -> Tensor:
-        after = [0, 0] * (part.dim() - axis - 2)
-        return F.pad(part, (*after, 0, steps - part.shape[axis + 1]), value=value)
-
-    return torch.cat([padded(one), padded(other)], axis)
+def _joined(one: Tensor, other: Tensor) -> Tensor:
+    """Join rows `(…, B, S)`, the shorter ones padded with 0."""
+    steps = max(one.shape[-1], other.shape[-1])
+    return torch.cat([F.pad(part, (0, steps - part.shape[-1])) for part in (one, other)], -2)

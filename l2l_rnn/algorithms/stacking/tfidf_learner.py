@@ -158,9 +158,24 @@ class TfIdfLearner(SupportLearner):
             self._last = last[0], scores
         return scores
 
-    def tfidf(self) -> TfIdf | None:
-        """Return the TF-IDF vectors of the support set, or None before the first document."""
-        return None if self._ids is None else self._solved()[0]
+    def similarities(self, x: Tensor) -> Tensor:
+        """Return the cosine of the TF-IDF weights of documents and of each support document.
+
+        Shapes:
+            x `(…, Q, S)` -> `(…, Q, B)`, in the order in which the support set was written.
+
+        Raises:
+            ArgumentError: there is no support document.
+        """
+        if self._ids is None:
+            raise ArgumentError(
+                "TfIdfLearner.similarities: the learner must have a support set, got none; call "
+                "write(x, y) on a clone first"
+            )
+        ids = self.encoded(x)
+        with outside_inference_mode(), torch.no_grad():
+            products = self._solved()[0].products_with(ids.reshape(-1, *ids.shape[-2:]))
+        return products.reshape(*ids.shape[:-1], products.shape[-1])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_fitted": None}  # solved again from the support set
