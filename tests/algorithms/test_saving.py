@@ -211,7 +211,9 @@ def test_another_number_of_tasks(name, make, batch):
     for held, of in [(None, TASKS), (TASKS, None), (2, TASKS)]:
         saving = adapted(make(name, seed=5).clone(tasks=held), every[held])
         saved = saving.state_dict()
-        if name in ("ProtoNet", "R2D2", "LRD2"):  # the inputs determine its task axis
+        if name.startswith(
+            ("ProtoNet", "R2D2", "LRD2", "Distrib")
+        ):  # the inputs determine its task axis
             learner = make(name).clone(tasks=of)
             learner.load_state_dict(saved)
             assert torch.equal(learner(every[held][2]), saving(every[held][2]))
