@@ -2,6 +2,9 @@
 
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
+from l2l_rnn.algorithms.closed_form.signatures import DistributionalSignatures
+from l2l_rnn.algorithms.closed_form.word_attention import WordAttention
+from l2l_rnn.algorithms.closed_form.word_statistics import word_counts
 from l2l_rnn.algorithms.encoded import Encoded
 from l2l_rnn.algorithms.inner_loop.curvature import MetaCurvature
 from l2l_rnn.algorithms.inner_loop.learning_rates import LearnedLR, PerElementLR, PerTensorLR
@@ -26,6 +29,7 @@ __all__ = [
     "LRD2",
     "MAML",
     "R2D2",
+    "DistributionalSignatures",
     "Encoded",
     "EnsemblePrior",
     "GaussianPrior",
@@ -44,5 +48,7 @@ __all__ = [
     "Reptile",
     "StackedLearner",
     "TfIdfLearner",
+    "WordAttention",
     "select_task",
+    "word_counts",
 ]

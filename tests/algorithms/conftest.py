@@ -10,6 +10,7 @@ from l2l_rnn.algorithms import (
     LRD2,
     MAML,
     R2D2,
+    DistributionalSignatures,
     MAMLPlusPlus,
     MemoryLearner,
     MetaCurvature,
@@ -70,12 +71,21 @@ def stacked_learner(model):
     return StackedLearner(model.encoder, WAYS, members, [TfIdfLearner(WAYS, (1, 2))])
 
 
+def signatures(model, frozen=False):
+    vectors = model.encoder.embedding.requires_grad_(not frozen)
+    learner = DistributionalSignatures(vectors, WAYS, vocab_size=9, hidden_size=SIZE)
+    learner.eval()  # without dropout, whose random numbers differ between one and many tasks
+    return learner.fit(torch.tensor([[2, 3, 3, 4, 5, 6, 6, 6, 7, 8, 0]]))
+
+
 # These take no gradient steps, or do more than that:
 OTHER_LEARNERS = {
     "ProtoNet": lambda model: ProtoNet(model.encoder, WAYS),
     "R2D2": lambda model: R2D2(model.encoder, WAYS),
     "LRD2": lambda model: LRD2(model.encoder, WAYS, regularization=0.1),
     "StackedLearner": stacked_learner,
+    "DistributionalSignatures": lambda model: signatures(model),
+    "DistributionalSignatures, frozen vectors": lambda model: signatures(model, frozen=True),
     "MemoryLearner": memory_learner,
     "MemoryLearner, hybrid": lambda model: memory_learner(model, lr=0.3),
 }
