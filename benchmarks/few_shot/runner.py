@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from benchmarks import report
+from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.methods.method import CannotRun
-from benchmarks.few_shot.methods.published import PublishedScores
 from benchmarks.few_shot.problems.problem import Problem, seed_everything
 from benchmarks.few_shot.progress import Progress
 from benchmarks.few_shot.saving import check_can_save, save_learner

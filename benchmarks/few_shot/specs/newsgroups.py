@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.experiments import EXPERIMENTS
-from benchmarks.few_shot.methods.published import PublishedScores
+from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Entry, Training
 from benchmarks.few_shot.specs.rows import DOCUMENTS, Rows, entries

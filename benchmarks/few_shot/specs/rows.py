@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.few_shot.methods.baselines.scratch import FromScratch
+from benchmarks.few_shot.methods.baselines.tfidf import NgramRegression
 from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
-from benchmarks.few_shot.methods.scratch import FromScratch
-from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.spec import Entry, Training
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
+from benchmarks.few_shot.methods.baselines.tfidf import NgramRegression
 from benchmarks.few_shot.methods.closed_form import HEADS, ClosedFormMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod, prototype_learner
-from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.problems.problem import seed_everything

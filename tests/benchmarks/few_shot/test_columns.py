@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from benchmarks.few_shot.columns import CurvePoint, Shots
+from benchmarks.few_shot.methods.baselines.scratch import FromScratch
+from benchmarks.few_shot.methods.baselines.tfidf import NgramRegression
 from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
-from benchmarks.few_shot.methods.scratch import FromScratch
-from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from benchmarks.few_shot.problems.problem import seed_everything

@@ -9,10 +9,10 @@ from torch import nn
 
 from benchmarks import report
 from benchmarks.few_shot import runner
+from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.methods.maml import ProtoMAMLMethod
 from benchmarks.few_shot.methods.method import CannotRun, ClassificationMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
-from benchmarks.few_shot.methods.published import PublishedScores
 from benchmarks.few_shot.spec import Entry, Training
 from benchmarks.few_shot.specs import SPECS
 from l2l_rnn.optional import require

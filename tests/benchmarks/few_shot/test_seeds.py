@@ -8,8 +8,8 @@ import torch
 
 from benchmarks import report
 from benchmarks.few_shot import seeds
+from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.methods.published import PublishedScores
 from benchmarks.few_shot.spec import Entry
 from benchmarks.few_shot.specs import SPECS
 from l2l_rnn.errors import ArgumentError

@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.few_shot.methods import setfit
-from benchmarks.few_shot.methods.sentence_vectors import (
+from benchmarks.few_shot.methods.baselines.sentence_vectors import (
     CLASSIFIERS,
     SentenceVectors,
     is_available,

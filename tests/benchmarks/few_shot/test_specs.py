@@ -12,12 +12,12 @@ import torch
 
 from benchmarks import report
 from benchmarks.few_shot import runner
+from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.methods.episodes.episode_network import network_of_size
 from benchmarks.few_shot.methods.episodes.episode_reader import EpisodeReader
 from benchmarks.few_shot.methods.families.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.families.family_memory import FamilyMemory
 from benchmarks.few_shot.methods.memory import MemoryMethod
-from benchmarks.few_shot.methods.published import PublishedScores
 from benchmarks.few_shot.spec import EpisodeSpec, FamilySpec
 from benchmarks.few_shot.specs import SPECS
 from benchmarks.sizes import parameter_count

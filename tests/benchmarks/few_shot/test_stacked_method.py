@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.few_shot.methods.baselines.tfidf import NgramRegression
 from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.stacked import BASES, StackedMethod
-from benchmarks.few_shot.methods.tfidf import NgramRegression
 from benchmarks.few_shot.methods.transfer import PretrainedPrior
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import Entry, Training

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.few_shot.methods.baselines.sentence_vectors import MAX_LENGTH, MINILM
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.methods.sentence_vectors import MAX_LENGTH, MINILM
 from benchmarks.few_shot.problems.classification_problem import (
     ClassificationProblem,
     EvaluationTasks,

@@ -1,0 +1,1 @@
+"""Methods that learn nothing from the training classes."""
