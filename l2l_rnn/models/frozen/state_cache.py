@@ -104,7 +104,8 @@ class StateCache:
                     self._forget()
                 file.seek(self._read)
                 content = file.read()
-            kept = _valid(content, self._end, data.stat().st_size // (2 * self.size))
+            stored = data.stat().st_size if data.is_file() else 0
+            kept = _valid(content, self._end, stored // (2 * self.size))
             if not len(kept):
                 return
             rows = zip(kept["start"].tolist(), kept["length"].tolist(), strict=True)

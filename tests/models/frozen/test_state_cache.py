@@ -93,6 +93,11 @@ def test_records_without_states_are_ignored(tmp_path):
     open_cache(tmp_path).append(rows(1, 2, 3))
     os.truncate(tmp_path / "states.f16", 3 * 2 * 4)
     check(open_cache(tmp_path), 1)
+    (tmp_path / "states.f16").unlink()
+    cache = open_cache(tmp_path)
+    check(cache)
+    cache.append(rows(2))
+    check(open_cache(tmp_path), 2)
 
 
 def test_a_deleted_cache_starts_again(tmp_path):

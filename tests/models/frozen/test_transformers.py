@@ -36,8 +36,7 @@ needs_minilm = pytest.mark.skipif(
 
 def save(folder, kind):
     """Save a tiny random encoder and its tokenizer, which pads with 0 or, like RoBERTa, with 1."""
-    import transformers
-
+    transformers = pytest.importorskip("transformers")
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     if kind == "roberta":
         special = ["[CLS]", "[PAD]", "[SEP]", "[UNK]"]
@@ -111,6 +110,28 @@ def test_a_folder_without_an_encoder(tmp_path):
         FrozenEncoder(tmp_path, cache=tmp_path / "cache")
 
 
+def test_an_encoder_from_the_hub(tmp_path, monkeypatch):
+    """One in the cache of huggingface_hub is found without a network; another is not."""
+    constants = importlib.import_module("huggingface_hub").constants
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(DataError, match=r"got 'someone/tiny-bert', which cannot be downloaded"):
+        FrozenEncoder("someone/tiny-bert", cache=tmp_path / "cache")
+    commit = "0" * 40
+    model = tmp_path / "hub" / "models--someone--tiny-bert"
+    folder = model / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(commit)
+    config = {"hidden_size": 8, "vocab_size": 9, "num_hidden_layers": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"")
+    encoder = FrozenEncoder("someone/tiny-bert", cache=tmp_path / "cache")
+    assert (encoder.output_size, encoder.vocab_size) == (8, 11)
+    with pytest.raises(DataError, match=r"must have a tokenizer\.json, got none"):
+        encoder_pipeline(encoder)
+
+
 @pytest.mark.skipif(not OLD, reason="is about torch older than 2.6")
 def test_an_old_torch_is_named(tmp_path):
     config = {"hidden_size": 8, "vocab_size": 9, "num_hidden_layers": 1}
@@ -123,6 +144,7 @@ def test_an_old_torch_is_named(tmp_path):
         encoder(torch.tensor([[5]]))
 
 
+@pytest.mark.slow
 @needs_minilm
 def test_vectors_are_those_of_sentence_transformers(tmp_path, monkeypatch):
     sentence_transformers = pytest.importorskip("sentence_transformers")

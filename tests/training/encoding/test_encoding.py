@@ -13,6 +13,7 @@ from l2l_rnn.data import (
     read_vectors,
 )
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
+from l2l_rnn.estimators import FewShotClassifier
 from l2l_rnn.models import (
     EncodedSequence,
     FrozenEncoder,
@@ -131,6 +132,10 @@ def test_a_saved_learner_has_no_states(encoder, tmp_path, kind):
     scores = [one.adapted(support, [0, 1, 0])(one.inputs(query)) for one in (pretrained, loaded)]
     assert torch.equal(*scores)
     assert loaded.learner.module.frozen.cache == encoder.cache
+    classifier = FewShotClassifier.from_pretrained(tmp_path / "saved")
+    classifier.fit(support, ["x", "y", "x"])
+    wanted = [["x", "y"][label] for label in scores[0].argmax(-1)]
+    assert classifier.predict(query).tolist() == wanted
 
 
 def test_inputs_must_be_those_of_the_encoder(encoder):
