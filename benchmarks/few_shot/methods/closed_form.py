@@ -21,7 +21,7 @@ class ClosedFormMethod(EpisodicMethod):
     The parameters of the head, such as its regularization, are meta-learned with the encoder.
 
     Args:
-        model, training, class_weight: as in `EpisodicMethod`.
+        model, training, class_weight, letter_permutations: as in `EpisodicMethod`.
         head: the head, `"ridge"` (R2D2) or `"logistic"` (LRD2).
         head_options: options of the learner, such as its initial `regularization`.
     """
@@ -36,10 +36,18 @@ class ClosedFormMethod(EpisodicMethod):
         model: dict[str, Any],
         training: Training,
         class_weight: float = 0.0,
+        letter_permutations: float = 0.0,
         head: str = "ridge",
         head_options: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(problem, label, model=model, training=training, class_weight=class_weight)
+        super().__init__(
+            problem,
+            label,
+            model=model,
+            training=training,
+            class_weight=class_weight,
+            letter_permutations=letter_permutations,
+        )
         self.head, self.head_options = head, head_options or {}
 
     @classmethod
@@ -48,7 +56,8 @@ class ClosedFormMethod(EpisodicMethod):
         return f"{super().key(options, number)} {head} {head_options}"
 
     def train(self) -> History:
-        names = ("model", "training", "class_weight", "head", "head_options")
+        names = ("model", "training", "class_weight", "letter_permutations")
+        names += ("head", "head_options")
         options = {name: getattr(self, name) for name in names}
         self.learner, history = self.member(options, 0, self.label)
         return history

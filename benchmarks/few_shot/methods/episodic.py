@@ -13,7 +13,7 @@ from benchmarks.few_shot.problems.classification_problem import ClassificationPr
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
-from l2l_rnn.data import TaskBatch
+from l2l_rnn.data import TaskBatch, letter_ids, permute_tokens
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.training import adapted
 
@@ -28,6 +28,8 @@ class EpisodicMethod(ClassificationMethod):
         training: settings of the meta-training; its ways may exceed those of the test tasks.
         class_weight: weight of a second training loss, the cross-entropy of a linear head over all
             training classes.
+        letter_permutations: share of training steps whose tasks have their letters exchanged by
+            `data.permute_tokens`, without the second loss.
     """
 
     has_learner = True
@@ -41,9 +43,11 @@ class EpisodicMethod(ClassificationMethod):
         model: dict[str, Any],
         training: Training,
         class_weight: float = 0.0,
+        letter_permutations: float = 0.0,
     ) -> None:
         super().__init__(problem, label)
         self.model, self.training, self.class_weight = model, training, class_weight
+        self.letter_permutations = letter_permutations
 
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
@@ -52,8 +56,9 @@ class EpisodicMethod(ClassificationMethod):
     @classmethod
     def key(cls, options: dict[str, Any], number: int) -> str:
         """Return the key of a member in the problem's shared trainings."""
-        model, training = options["model"], options["training"]
-        return f"{cls.kind} {model} {training} {options.get('class_weight', 0.0)} {number}"
+        names = {"model": None, "training": None, "class_weight": 0.0, "letter_permutations": 0.0}
+        settings = [str(options.get(name, default)) for name, default in names.items()]
+        return f"{cls.kind} {' '.join(settings)} {number}"
 
     @abstractmethod
     def make(self, encoder: nn.Module) -> nn.Module:
@@ -97,6 +102,11 @@ class EpisodicMethod(ClassificationMethod):
         self, made: nn.Module, head: nn.Module, batches: tuple[TaskBatch, TaskBatch]
     ) -> tuple[Tensor, Tensor]:
         batch, classes = batches
+        share = self.letter_permutations
+        permuted = share > 0 and bool(torch.rand(()) < share)
+        if permuted:
+            vocabulary: Any = self.problem.train.vocabulary
+            batch = permute_tokens(batch, letter_ids(vocabulary))
         made.train()
         encoder, learner = self.episode_learner(made, len(batch))
         learner.ways = ways_of(batch)
@@ -105,7 +115,7 @@ class EpisodicMethod(ClassificationMethod):
         learner.write(support, batch.support_y)
         scores = learner(query)
         loss = cross_entropy(scores, batch.query_y).mean()
-        if self.class_weight:
+        if self.class_weight and not permuted:
             labels = torch.cat([classes.support_y, classes.query_y], 1)
             loss = loss + self.class_weight * cross_entropy(head(vectors), labels).mean()
         return loss, accuracy(scores.detach(), batch.query_y).mean()

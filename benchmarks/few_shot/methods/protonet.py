@@ -20,7 +20,7 @@ class ProtoNetMethod(EpisodicMethod):
     """Meta-learns features that classify the queries by the class means of the support set.
 
     Args:
-        model, training, class_weight: as in `EpisodicMethod`.
+        model, training, class_weight, letter_permutations: as in `EpisodicMethod`.
         members: number of encoders, trained with different seeds; their scores are summed.
         shrinkage: shrinkage of the `GaussianPrior` that is fitted to each encoder's features of the
             training classes; None uses the class means without a prior.
@@ -37,17 +37,25 @@ class ProtoNetMethod(EpisodicMethod):
         model: dict[str, Any],
         training: Training,
         class_weight: float = 0.0,
+        letter_permutations: float = 0.0,
         members: int = 1,
         shrinkage: float | None = None,
         prior_examples: int = 60,
     ) -> None:
-        super().__init__(problem, label, model=model, training=training, class_weight=class_weight)
+        super().__init__(
+            problem,
+            label,
+            model=model,
+            training=training,
+            class_weight=class_weight,
+            letter_permutations=letter_permutations,
+        )
         self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
         self.encoders: list[nn.Module] = []
 
     def train(self) -> History:
-        options = {"model": self.model, "training": self.training}
-        options |= {"class_weight": self.class_weight}
+        names = ("model", "training", "class_weight", "letter_permutations")
+        options = {name: getattr(self, name) for name in names}
         several = self.members > 1
         trained = [
             self.member(options, n, f"{self.label}: {n + 1}" if several else self.label)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.closed_form import HEADS, ClosedFormMethod
+from benchmarks.few_shot.methods.frozen import FrozenPrior
 from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.transfer import PretrainedPrior
@@ -27,6 +28,7 @@ BASES: dict[str, Any] = {
     "prototypes": ProtoNetMethod,
     "pretrained": PretrainedPrior,
     "closed form": ClosedFormMethod,
+    "frozen": FrozenPrior,
 }
 _SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
 _VALIDATION_SEQUENCES, _LEAST_TASKS = 20_000, 30  # of the tasks for one number of shots
@@ -75,16 +77,17 @@ class StackedMethod(ClassificationMethod):
         self.regularization, self.sublinear_tf = regularization, sublinear_tf
         self.background, self.heads = background, heads or {}
         self.shots, self.validation_tasks = shots, validation_tasks
-        self._vectors: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
+        self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
 
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
         found: dict[str, Training] = BASES[options["base"]].trainings(options["options"])
         return found
 
-    def train(self) -> History:
+    def train(self) -> History | None:
         base = BASES[self.base](self.problem, self.label, **self.options)
-        history: History = base.train()
+        history: History | None = base.train()
+        self.problem = base.problem
         ways, device = self.problem.spec.ways, self.problem.device
         member = copy.copy(base.learner)
         member._modules = {**base.learner._modules, "module": nn.Identity()}
@@ -144,12 +147,12 @@ class StackedMethod(ClassificationMethod):
     def _of_items(self, data: SequenceDataset) -> StackedLearner:
         """Return the learner for inputs `(…, B, 1)` that are items of a split, encoded once."""
         sequences = data.sequences.to(self.problem.device)
-        if id(data) not in self._vectors:
+        if id(data) not in self._tables:
             start = time.perf_counter()
             with torch.no_grad():
                 encoded = [self.learner.module(part) for part in sequences.split(500)]
             seconds = time.perf_counter() - start
-            self._vectors[id(data)] = torch.cat(encoded)
+            self._tables[id(data)] = torch.cat(encoded)
             self._seconds_per_item = seconds / len(sequences)
             self.saved_seconds -= seconds
         learner = copy.copy(self.learner)
@@ -157,7 +160,7 @@ class StackedMethod(ClassificationMethod):
         tfidf._modules = {**tfidf._modules, "module": _Items(sequences)}
         learner._modules = {
             **self.learner._modules,  # the pool too, whose weights are learned
-            "module": _Items(self._vectors[id(data)]),
+            "module": _Items(self._tables[id(data)]),
             "input_learners": nn.ModuleList([tfidf]),
         }
         return learner

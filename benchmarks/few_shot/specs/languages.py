@@ -55,19 +55,22 @@ LANGUAGES = ClassificationSpec(
                 Training(**_START, steps=200, minutes=0.8, validate_every=50, validation_tasks=50),
                 Training(**_INNER, steps=200, minutes=0.6, validate_every=50, validation_tasks=50),
                 learners=("R2D2", "MAML, second order"),
+                letter_permutations=0.5,
                 slow_tasks=60,
             )
         ),
         "full": entries(
             Rows(
-                {**MODEL, "hidden_size": 128},
-                Training(**_PRETRAINING, steps=1500, minutes=6.0, validate_every=150),
-                Training(**_METRIC, steps=1500, minutes=6.0, validate_every=150),
-                Training(**_METRIC, steps=1500, minutes=6.0, validate_every=150),
-                Training(**_START, steps=600, minutes=8.0, validate_every=150),
-                Training(**_INNER, steps=1000, minutes=8.0, validate_every=200),
+                {**MODEL, "hidden_size": 256},
+                Training(**_PRETRAINING, steps=1000, minutes=6.0, validate_every=200),
+                Training(**_METRIC, steps=1500, minutes=8.0, validate_every=300),
+                Training(**_METRIC, steps=1000, minutes=5.0, validate_every=250),
+                Training(**_START, steps=400, minutes=6.0, validate_every=200),
+                Training(**_INNER, steps=600, minutes=4.0, validate_every=200),
                 members=3,
                 adam_steps=(5, 10),
+                letter_permutations=0.5,
+                slow_tasks=200,
             )
         ),
     },

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.few_shot.methods.baselines.scratch import FromScratch
+from benchmarks.few_shot.methods.baselines.sentence_vectors import SentenceVectors
+from benchmarks.few_shot.methods.baselines.setfit import SetFit
 from benchmarks.few_shot.methods.baselines.tfidf import NgramRegression
 from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
+from benchmarks.few_shot.methods.frozen import FrozenPrior
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.stacked import StackedMethod
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.spec import Entry, Training
 
@@ -54,6 +58,11 @@ class Rows:
         members: encoders per ensemble.
         adam_steps: Adam steps on a support set, from scratch and for fine-tuning.
         shrinkage: shrinkage of the Gaussian priors.
+        letter_permutations: share of the training tasks of ProtoNets, R2D2 and LRD2 whose letters
+            are exchanged.
+        stacked: options of the joined learner besides its base.
+        frozen: whether to run the methods over the frozen encoder MiniLM.
+        setfit_tasks: test tasks of SetFit, which is slow; 0 leaves it out.
         slow_tasks: most test tasks of the methods that take gradient steps on each task, which are
             then not part of the curve over shots; None gives them all tasks.
     """
@@ -70,6 +79,10 @@ class Rows:
     members: int = 1
     adam_steps: tuple[int, int] = (5, 5)
     shrinkage: float = 0.6
+    letter_permutations: float = 0.0
+    stacked: dict[str, Any] = field(default_factory=dict)
+    frozen: bool = False
+    setfit_tasks: int = 0
     slow_tasks: int | None = None
 
     @property
@@ -98,8 +111,29 @@ def baselines(rows: Rows) -> tuple[Entry, ...]:
             {"model": rows.model, **steps},
             **rows.slow,
         ),
-        # The rows of methods/sentence_vectors.py and methods/setfit.py go here.
+        *(
+            Entry(
+                "MiniLM, logistic regression", "baseline", SentenceVectors, {"regularization": 10.0}
+            )
+            for _ in range(rows.frozen)
+        ),
+        *(
+            Entry("SetFit on MiniLM", "baseline", SetFit, tasks=rows.setfit_tasks, curve=False)
+            for _ in range(rows.setfit_tasks > 0)
+        ),
     )
+
+
+def frozen_baselines(rows: Rows) -> tuple[Entry, ...]:
+    """Return the baselines that start from the pretrained encoder MiniLM."""
+    if not rows.frozen:
+        return ()
+    regression = {"regularization": 10.0}
+    found = (Entry("MiniLM, logistic regression", "baseline", SentenceVectors, regression),)
+    if not rows.setfit_tasks:
+        return found
+    slow: dict[str, Any] = {"tasks": rows.setfit_tasks, "curve": False}
+    return (*found, Entry("MiniLM, SetFit", "baseline", SetFit, **slow))
 
 
 def transfer(rows: Rows) -> tuple[Entry, ...]:
@@ -121,12 +155,29 @@ def transfer(rows: Rows) -> tuple[Entry, ...]:
             PretrainedPrior,
             {"shrinkage": rows.shrinkage, "members": rows.members, **shared},
         ),
+        *(
+            [Entry("MiniLM, Gaussian prior", "transfer", FrozenPrior, {"shrinkage": 0.9})]
+            if rows.frozen
+            else []
+        ),
     )
+
+
+def frozen_transfer(rows: Rows) -> tuple[Entry, ...]:
+    """Return the transfer methods over the pretrained encoder MiniLM."""
+    options = {"shrinkage": 0.9}
+    prior = Entry("MiniLM, Gaussian prior", "transfer", FrozenPrior, options)
+    return (prior,) if rows.frozen else ()
 
 
 def meta_learned(rows: Rows) -> tuple[Entry, ...]:
     """Return the meta-learners."""
-    prototypes = {"model": rows.model, "training": rows.metric, "class_weight": 1.0}
+    prototypes: dict[str, Any] = {
+        "model": rows.model,
+        "training": rows.metric,
+        "class_weight": 1.0,
+        "letter_permutations": rows.letter_permutations,
+    }
     steps = {"inner_steps": rows.inner_steps, "test_steps": rows.inner_steps}
     return (
         Entry("LSTM ProtoNet", "meta-learned", ProtoNetMethod, prototypes),
@@ -141,7 +192,17 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
             for name, head in (("R2D2", "ridge"), ("LRD2", "logistic"))
             if name in rows.learners
         ),
-        # The rows of methods/signatures.py and methods/stacked.py go here.
+        Entry(
+            f"{_ensemble(rows)}LSTM ProtoNet, Gaussian prior, joined with TF-IDF",
+            "meta-learned",
+            StackedMethod,
+            {
+                "base": "prototypes",
+                "options": {**prototypes, "members": rows.members, "shrinkage": rows.shrinkage},
+                **rows.stacked,
+            },
+        ),
+        *([_joined_frozen()] if rows.frozen else []),
         Entry(
             "LSTM memory learner",
             "meta-learned",
@@ -182,6 +243,19 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
             if name in LEARNERS
         ),
     )
+
+
+def _joined_frozen() -> Entry:
+    """Return the joined learner over MiniLM: class means, logistic regression and TF-IDF."""
+    options = {
+        "base": "frozen",
+        "options": {},
+        "heads": {"logistic": {"regularization": 0.1}},
+        "ngrams": (1, 2),
+        "sublinear_tf": True,
+        "regularization": 10.0,
+    }
+    return Entry("MiniLM, joined with TF-IDF", "meta-learned", StackedMethod, options)
 
 
 def _ensemble(rows: Rows) -> str:
