@@ -15,12 +15,13 @@ _QUICK = {"minutes": 1.0, "steps": 5, "validate_every": 5, "validation_tasks": 5
 _PRETRAINING = {"lr": 3e-3}
 
 
-def forms(ways: int, inner_ways: tuple[int, ...]) -> dict[str, tuple[Entry, ...]]:
+def forms(ways: int, inner_ways: tuple[int, ...], *, frozen: bool) -> dict[str, tuple[Entry, ...]]:
     """Return the methods of each form.
 
     Args:
         ways: classes per training task of the methods without a learned head.
         inner_ways: classes per training task of MAML and its variants.
+        frozen: whether to run the methods over MiniLM, which reads English.
     """
     metric, start = {"lr": 6e-3, "ways": ways}, {"lr": 1e-3, "ways": ways}
     inner = {"lr": 2e-3, "ways": inner_ways}
@@ -93,6 +94,6 @@ INTENTS = ClassificationSpec(
     more_ways=(20,),
     curve=(1, 2, 5, 10, 20, 50),
     curve_tasks={"quick": 3, "default": 50, "full": 300},
-    entries=forms(20, (5, 20)),
+    entries=forms(20, (5, 20), frozen=True),
     **SHARED,
 )

@@ -12,6 +12,6 @@ INTENTS_LANGUAGES = ClassificationSpec(
     summary=EXPERIMENTS["intents_languages"].summary,
     problem=GroupedProblem,
     taskset="intents_languages",
-    entries=forms(10, (5,)),
+    entries=forms(10, (5,), frozen=False),
     **SHARED,
 )
