@@ -194,7 +194,7 @@ def test_pins_are_within_the_ranges_of_the_package(group, file):
             assert str(requirement.specifier).startswith("==")
         elif group == "torchtext" and file == "requirements-newest.txt":
             assert name not in pins  # it needs torch 2.3
-        elif group not in ("mujoco", "series", "peers", "encoders"):  # not in the pinned environment
+        elif group not in ("mujoco", "series", "peers", "encoders"):  # not pinned
             (pin,) = pins[name].specifier
             assert requirement.specifier.contains(pin.version), name
 
