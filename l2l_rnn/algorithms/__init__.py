@@ -20,7 +20,7 @@ from l2l_rnn.algorithms.priors import EnsemblePrior, GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
 from l2l_rnn.algorithms.reptile import Reptile
-from l2l_rnn.algorithms.stacking import StackedLearner, TfIdfLearner
+from l2l_rnn.algorithms.stacking import PriorCoordinates, StackedLearner, TfIdfLearner
 from l2l_rnn.algorithms.task_selection import select_task
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "PairMemoryLearner",
     "PerElementLR",
     "PerTensorLR",
+    "PriorCoordinates",
     "ProtoMAML",
     "ProtoNet",
     "ProximalRegularizer",

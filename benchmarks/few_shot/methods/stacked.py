@@ -20,7 +20,7 @@ from benchmarks.few_shot.problems.classification_problem import (
 )
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
-from l2l_rnn.algorithms import StackedLearner, TfIdfLearner
+from l2l_rnn.algorithms import PriorCoordinates, StackedLearner, TfIdfLearner
 from l2l_rnn.data import SequenceDataset, TaskBatch, TaskLoader
 from l2l_rnn.functional import accuracy
 
@@ -30,6 +30,7 @@ BASES: dict[str, Any] = {
     "closed form": ClosedFormMethod,
     "frozen": FrozenPrior,
 }
+LOGISTIC: dict[str, dict[str, Any]] = {"logistic": {"regularization": 0.1}}
 _SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
 _VALIDATION_SEQUENCES, _LEAST_TASKS = 20_000, 30  # of the tasks for one number of shots
 
@@ -48,7 +49,8 @@ class StackedMethod(ClassificationMethod):
         regularization: inverse strength C of the logistic regression's penalty.
         sublinear_tf: whether the logarithm of term frequencies is used.
         background: whether document frequencies of the training classes are used.
-        heads: further heads of the same vectors: `"ridge"` or `"logistic"`, with their options.
+        heads: further heads of the same vectors, `"ridge"` or `"logistic"`, with their options. If
+            the base has a Gaussian prior, they get its `PriorCoordinates`.
         shots: support examples per class of the validation tasks, as far as there are enough.
         validation_tasks: most validation tasks for each number of shots.
     """
@@ -68,14 +70,14 @@ class StackedMethod(ClassificationMethod):
         regularization: float = 1.0,
         sublinear_tf: bool = False,
         background: bool = True,
-        heads: dict[str, dict[str, Any]] | None = None,
+        heads: dict[str, dict[str, Any]] = LOGISTIC,
         shots: tuple[int, ...] = (1, 2, 5, 10, 20, 50),
         validation_tasks: int = 100,
     ) -> None:
         super().__init__(problem, label)
         self.base, self.options, self.ngrams = base, options, ngrams
         self.regularization, self.sublinear_tf = regularization, sublinear_tf
-        self.background, self.heads = background, heads or {}
+        self.background, self.heads = background, heads
         self.shots, self.validation_tasks = shots, validation_tasks
         self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
 
@@ -91,7 +93,9 @@ class StackedMethod(ClassificationMethod):
         ways, device = self.problem.spec.ways, self.problem.device
         member = copy.copy(base.learner)
         member._modules = {**base.learner._modules, "module": nn.Identity()}
-        more = [HEADS[name](nn.Identity(), ways, **given) for name, given in self.heads.items()]
+        prior = getattr(member, "prior", None)
+        space = nn.Identity() if prior is None else PriorCoordinates(prior)
+        more = [HEADS[name](space, ways, **given) for name, given in self.heads.items()]
         tfidf = TfIdfLearner(ways, self.ngrams, self.regularization, sublinear_tf=self.sublinear_tf)
         if self.background:
             tfidf.fit_background(self.problem.train)

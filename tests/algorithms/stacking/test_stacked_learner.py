@@ -11,6 +11,7 @@ from l2l_rnn.algorithms import (
     R2D2,
     EnsemblePrior,
     GaussianPrior,
+    PriorCoordinates,
     ProtoNet,
     StackedLearner,
     TfIdfLearner,
@@ -30,10 +31,10 @@ def encoder(size=4):
     return SequenceEncoder(vocab_size=9, embedding_size=3, hidden_size=size)
 
 
-def make(seed=0, **options):
+def make(seed=0):
     torch.manual_seed(seed)
     prior = GaussianPrior(4).fit(torch.randn(40, 4), torch.arange(40) // 4)
-    members = [ProtoNet(nn.Identity(), WAYS, prior), R2D2(nn.Identity(), WAYS)]
+    members = [ProtoNet(nn.Identity(), WAYS, prior), R2D2(PriorCoordinates(prior), WAYS)]
     return StackedLearner(encoder(), WAYS, members, [TfIdfLearner(WAYS, (1, 2))]).double()
 
 
@@ -127,6 +128,26 @@ def test_several_encoders_with_their_priors():
     torch.testing.assert_close(
         learner(query).log_softmax(-1), alone(query).log_softmax(-1), rtol=1e-4, atol=1e-4
     )
+
+
+def test_the_coordinates_of_a_prior():
+    """Their scalar products are those of the prior's expected class means, scaled to length 1."""
+    torch.manual_seed(0)
+    priors = [GaussianPrior(n).fit(torch.randn(60, n), torch.arange(60) // 2) for n in (3, 2)]
+    x = torch.randn(7, 5)
+    products, lengths = torch.zeros(7, 7), torch.zeros(7)
+    for prior, part in zip(priors, x.split([3, 2], -1), strict=True):
+        z = (part - prior.mean) @ prior.transform.mT
+        expected = z * prior.variances / (prior.variances + 1)  # the mean of a class of one example
+        products, lengths = products + z @ expected.mT, lengths + (z * expected).sum(-1)
+    assert (lengths > 0).all()
+    found = PriorCoordinates(EnsemblePrior(priors))(x)
+    norms = lengths.sqrt().unsqueeze(-1)
+    torch.testing.assert_close(found @ found.mT, products / norms / norms.mT)
+    alone = PriorCoordinates(priors[0])(x[:, :3])
+    torch.testing.assert_close(alone.norm(dim=-1), torch.ones(7))
+    with pytest.raises(ArgumentTypeError, match="must be a GaussianPrior or an EnsemblePrior"):
+        PriorCoordinates(nn.Identity())
 
 
 def test_further_examples_and_classes():

@@ -24,7 +24,7 @@ TRAINING = Training(
 )
 PROTOTYPES = {"model": MODEL, "training": TRAINING, "shrinkage": 0.6}
 PRETRAINING = {"pretraining": {"training": TRAINING, "batch_size": 10}}
-SMALL = {"shots": (1, 5), "validation_tasks": 12, "ngrams": (1, 2)}
+SMALL = {"heads": {}, "shots": (1, 5), "validation_tasks": 12, "ngrams": (1, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +78,19 @@ def test_it_is_not_worse_than_its_parts(problem, method):
     ],
 )
 def test_other_bases_and_heads(problem, base, options):
+    heads = {"ridge": {}, "logistic": {"regularization": 0.1}}
     method = StackedMethod(
-        problem, "stacked", base=base, options=options, heads={"logistic": {}}, **SMALL
+        problem, "stacked", base=base, options=options, **{**SMALL, "heads": heads}
     )
     method.train()
-    assert len(method.learner.vector_learners) == 2
+    assert len(method.learner.vector_learners) == 3
     assert method.accuracies(problem.evaluation_tasks("test", 1, 10)).shape == (10,)
     assert {PretrainedPrior, ClosedFormMethod} < set(BASES.values())
 
 
 def test_the_saved_learner_serves_a_classifier(small, problem, tmp_path):
-    options = {"base": "prototypes", "options": PROTOTYPES, **SMALL}
+    options = {"base": "prototypes", "options": PROTOTYPES, "validation_tasks": 12}
+    options["shots"] = (1, 5)
     entry = Entry("stacked", "meta-learned", StackedMethod, options)
     result = small.run(tmp_path, (entry,), seed=3, save=tmp_path / "model")
     assert result["methods"][0]["scores"]["5 shots"]["mean"] > 0.25
