@@ -43,7 +43,7 @@ def test_probabilities_are_those_of_the_learner(kind):
     X, y = texts()
     classifier = FewShotClassifier(model).fit(X, y)
     learner = copy.deepcopy(model.learner)
-    if kind in ("protonet", "prior", "ensemble", "ridge", "logistic"):
+    if kind in ("protonet", "prior", "ensemble", "ridge", "logistic", "signatures"):
         learner.ways = 3
     support, labels = model.inputs(X), torch.tensor([["ann", "bob", "cid"].index(n) for n in y])
     if kind == "protomaml":  # it takes any number of classes, unlike `adapted`
@@ -58,7 +58,9 @@ def test_probabilities_are_those_of_the_learner(kind):
     assert expected.std() > 0.01
 
 
-@pytest.mark.parametrize("kind", ["protonet", "prior", "ensemble", "ridge", "logistic", "slots"])
+@pytest.mark.parametrize(
+    "kind", ["protonet", "prior", "ensemble", "ridge", "logistic", "signatures", "slots"]
+)
 def test_separate_classes_are_distinguished(kind):
     queries, labels = texts(each=10, seed=1)
     assert fitted(kind).score(queries, labels) > 0.8
@@ -99,7 +101,7 @@ def test_further_examples_and_classes(kind):
     ):  # their outputs of new classes differ from those of old ones
         assert not same
     else:
-        adds = ("protonet", "prior", "ensemble", "ridge", "logistic")
+        adds = ("protonet", "prior", "ensemble", "ridge", "logistic", "signatures")
         assert same == (kind in REFITS or kind in adds)
 
 
@@ -115,7 +117,7 @@ def test_a_memory_learner_writes_further_examples_after_earlier_ones():
     np.testing.assert_allclose(classifier.predict_proba(["abc", "ijk"]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["protonet", "ridge", "logistic", "slots", "maml"])
+@pytest.mark.parametrize("kind", ["protonet", "ridge", "logistic", "signatures", "slots", "maml"])
 def test_classes_without_examples_are_not_predicted(kind):
     X, y = texts(("bob", "cid"))
     classifier = FewShotClassifier(make_model(kind))
@@ -253,7 +255,15 @@ def test_a_failed_call_changes_nothing(kind):
     state = dict(vars(classifier))
     many = [str(n) for n in range(6)]
     bad = [(["abc"], ["x", "y"]), ([""], ["ann"]), (["abc"], [3]), ([3.5], ["ann"])]
-    if kind not in ("protonet", "prior", "ensemble", "ridge", "logistic", "protomaml"):
+    if kind not in (
+        "protonet",
+        "prior",
+        "ensemble",
+        "ridge",
+        "logistic",
+        "signatures",
+        "protomaml",
+    ):
         bad.append((["abc"] * 6, many))
     for X, y in bad:
         with pytest.raises(L2LRNNError):

@@ -9,6 +9,7 @@ from l2l_rnn.algorithms import (
     LRD2,
     MAML,
     R2D2,
+    DistributionalSignatures,
     EnsemblePrior,
     GaussianPrior,
     MAMLPlusPlus,
@@ -22,6 +23,7 @@ from l2l_rnn.algorithms import (
 )
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory, SlotMemory
 from l2l_rnn.models import EncoderEnsemble, MemoryModel, SequenceClassifier, SequenceEncoder
+from l2l_rnn.nn import Embedding
 
 
 def classifier():
@@ -57,6 +59,9 @@ LEARNERS = {
     "ProtoNet": lambda: ProtoNet(encoder(), 3),
     "R2D2": lambda: R2D2(encoder(), 3),
     "LRD2": lambda: LRD2(encoder(), 3, 0.1),
+    "DistributionalSignatures": lambda: DistributionalSignatures(
+        Embedding(9, 5), 3, vocab_size=9, dropout=0.0
+    ),
     "ensemble": ensemble,
     "key-value": lambda: MemoryLearner(MemoryModel(encoder(), KeyValueMemory(8, 3))),
     "slots": lambda: MemoryLearner(MemoryModel(encoder(), SlotMemory(8, 3, slots=32))),
