@@ -11,6 +11,7 @@ from l2l_rnn.algorithms import (
     LRD2,
     MAML,
     R2D2,
+    DistributionalSignatures,
     EnsemblePrior,
     GaussianPrior,
     MemoryLearner,
@@ -22,6 +23,7 @@ from l2l_rnn.algorithms import (
 from l2l_rnn.data import CharacterVocabulary
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory
 from l2l_rnn.models import EncoderEnsemble, MemoryModel, SequenceClassifier, SequenceEncoder
+from l2l_rnn.nn import Embedding
 from l2l_rnn.training import Pretrained, SeriesInputs, TextInputs
 
 ALPHABETS = {"ann": "abcd", "bob": "efgh", "cid": "ijkl", "dan": "mnop", "eve": "qrst"}
@@ -94,6 +96,11 @@ def _logistic():
     return LRD2(_encoder(), ways=2, regularization=0.01)
 
 
+def _signatures():
+    learner = DistributionalSignatures(Embedding(len(VOCABULARY), 8), 2, len(VOCABULARY))
+    return learner.fit(torch.arange(2, len(VOCABULARY)).unsqueeze(0))
+
+
 def _slots():
     return MemoryLearner(MemoryModel(_encoder(), KeyValueMemory(8, 5, slots=200)))
 
@@ -139,6 +146,7 @@ LEARNERS = {
     "tfidf": _tfidf,
     "stacked": _stacked,
     "logistic": _logistic,
+    "signatures": _signatures,
     "slots": _slots,
     "fast weights": _fast_weights,
     "hybrid": _hybrid,

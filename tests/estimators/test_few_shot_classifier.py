@@ -43,7 +43,16 @@ def test_probabilities_are_those_of_the_learner(kind):
     X, y = texts()
     classifier = FewShotClassifier(model).fit(X, y)
     learner = copy.deepcopy(model.learner)
-    if kind in ("protonet", "prior", "ensemble", "ridge", "logistic", "tfidf", "stacked"):
+    if kind in (
+        "protonet",
+        "prior",
+        "ensemble",
+        "ridge",
+        "logistic",
+        "signatures",
+        "tfidf",
+        "stacked",
+    ):
         learner.ways = 3
     support, labels = model.inputs(X), torch.tensor([["ann", "bob", "cid"].index(n) for n in y])
     if kind == "protomaml":  # it takes any number of classes, unlike `adapted`
@@ -59,7 +68,18 @@ def test_probabilities_are_those_of_the_learner(kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["protonet", "prior", "ensemble", "ridge", "logistic", "tfidf", "stacked", "slots"]
+    "kind",
+    [
+        "protonet",
+        "prior",
+        "ensemble",
+        "ridge",
+        "logistic",
+        "signatures",
+        "tfidf",
+        "stacked",
+        "slots",
+    ],
 )
 def test_separate_classes_are_distinguished(kind):
     queries, labels = texts(each=10, seed=1)
@@ -101,7 +121,16 @@ def test_further_examples_and_classes(kind):
     ):  # their outputs of new classes differ from those of old ones
         assert not same
     else:
-        adds = ("protonet", "prior", "ensemble", "ridge", "logistic", "tfidf", "stacked")
+        adds = (
+            "protonet",
+            "prior",
+            "ensemble",
+            "ridge",
+            "logistic",
+            "signatures",
+            "tfidf",
+            "stacked",
+        )
         assert same == (kind in REFITS or kind in adds)
 
 
@@ -117,7 +146,9 @@ def test_a_memory_learner_writes_further_examples_after_earlier_ones():
     np.testing.assert_allclose(classifier.predict_proba(["abc", "ijk"]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["protonet", "ridge", "logistic", "stacked", "slots", "maml"])
+@pytest.mark.parametrize(
+    "kind", ["protonet", "ridge", "logistic", "signatures", "stacked", "slots", "maml"]
+)
 def test_classes_without_examples_are_not_predicted(kind):
     X, y = texts(("bob", "cid"))
     classifier = FewShotClassifier(make_model(kind))
@@ -263,6 +294,7 @@ def test_a_failed_call_changes_nothing(kind):
         "logistic",
         "tfidf",
         "stacked",
+        "signatures",
         "protomaml",
     ):
         bad.append((["abc"] * 6, many))

@@ -10,6 +10,7 @@ from l2l_rnn.algorithms import (
     LRD2,
     MAML,
     R2D2,
+    DistributionalSignatures,
     EnsemblePrior,
     GaussianPrior,
     MAMLPlusPlus,
@@ -25,6 +26,7 @@ from l2l_rnn.algorithms import (
 )
 from l2l_rnn.memory import DeltaFastWeights, KeyValueMemory, SlotMemory
 from l2l_rnn.models import EncoderEnsemble, MemoryModel, SequenceClassifier, SequenceEncoder
+from l2l_rnn.nn import Embedding
 
 
 def classifier():
@@ -72,6 +74,9 @@ LEARNERS = {
     "stacked": stacked,
     "TfIdf": lambda: TfIdfLearner(3, (1, 2), head="ridge"),
     "LRD2": lambda: LRD2(encoder(), 3, 0.1),
+    "DistributionalSignatures": lambda: DistributionalSignatures(
+        Embedding(9, 5), 3, vocab_size=9, dropout=0.0
+    ),
     "ensemble": ensemble,
     "key-value": lambda: MemoryLearner(MemoryModel(encoder(), KeyValueMemory(8, 3))),
     "slots": lambda: MemoryLearner(MemoryModel(encoder(), SlotMemory(8, 3, slots=32))),

@@ -31,7 +31,7 @@ class DistributionalSignatures(SupportLearner):
     frequent in the source texts, those of the training classes. `t(w)` is large for words that tell
     the classes of the support set apart: a ridge classifier of the plain means of word vectors is
     applied to each word. A `WordAttention` turns both into the weights `a` of the words of a text,
-    and `f(x) = sum_s a_s v(x_s)`, with the word vectors `v`. The scores are
+    and `f(x) = sum_s a_s v(x_s)`, scaled to length 1, with the word vectors `v`. The scores are
     `alpha (f(x) W^T + b)`, with `W` and `b` from a ridge regression of the one-hot labels on `f` of
     the support texts, as in `R2D2`.
 
@@ -39,7 +39,7 @@ class DistributionalSignatures(SupportLearner):
     `write(x, y)` adds labeled texts; `adapt(loss)` does the same in an unchanged learn2learn
     script, as in `ProtoNet`. Neither changes a parameter. `backward()` reaches the attention, the
     logarithms of `lambda` and `alpha`, and word vectors that are not frozen, through the support
-    and the query set.
+    and the query set. A class without support texts is never predicted.
 
     Args:
         model: `v`, maps token ids padded with 0 to vectors, such as an `nn.Embedding` of pretrained
@@ -54,6 +54,7 @@ class DistributionalSignatures(SupportLearner):
         penalty: `lambda` of the ridge classifier for `t`; fixed.
         regularization: initial `lambda` of the ridge classifier of texts.
         scale: initial `alpha`.
+        unit: whether to scale `f(x)` to length 1, which helps with one example per class.
         unknown: id of words outside the vocabulary, which get no weight; None if there is none.
 
     Attributes:
@@ -61,14 +62,12 @@ class DistributionalSignatures(SupportLearner):
         log_regularization, log_scale: learned, scalars.
         attention: the `WordAttention`.
 
-    A class without support texts is never predicted, as in `ProtoNet`.
-
     Shapes:
         forward: x `(…, B, S)` -> `(…, B, C)`. A leading axis `N` is the task axis: each task has
             its own support set, and all tasks share the parameters.
 
     Raises:
-        ArgumentError: a size is not a positive integer, or another number is out of range.
+        ArgumentError: a number is out of range.
         UnknownNameError: `importance` is unknown.
 
     Example:
@@ -83,8 +82,8 @@ class DistributionalSignatures(SupportLearner):
 
     Source: Y. Bao, M. Wu, S. Chang and R. Barzilay, 2020, Few-shot Text Classification with
     Distributional Signatures, section 4, and github.com/YujiaBao/Distributional-Signatures. There,
-    unknown words have zero vectors but get weight, the ridge regressions have no intercept, and no
-    gradient goes through `t`.
+    unknown words have zero vectors but get weight, `f(x)` is not scaled, the ridge regressions have
+    no intercept, and no gradient goes through `t`.
     """
 
     kept = ("support", "members")
@@ -107,6 +106,7 @@ class DistributionalSignatures(SupportLearner):
         penalty: float = 1.0,
         regularization: float = 0.1,
         scale: float = 10.0,
+        unit: bool = True,
         unknown: int | None = 1,
     ) -> None:
         super().__init__(model, ways)
@@ -115,6 +115,7 @@ class DistributionalSignatures(SupportLearner):
         self.epsilon = check_number(who, "epsilon", epsilon, above=0)
         self.importance = check_choice(who, "importance", importance, IMPORTANCES)
         self.penalty = check_number(who, "penalty", penalty, above=0)
+        self.unit = unit
         self.unknown = unknown
         self.attention = WordAttention(hidden_size, dropout)
         for name, value in (("regularization", regularization), ("scale", scale)):
@@ -129,10 +130,7 @@ class DistributionalSignatures(SupportLearner):
             texts: token ids of the texts of the training classes, padded with 0.
 
         Shapes:
-            texts `(items, S)`.
-
-        Returns:
-            The learner itself.
+            texts `(items, S)`. Returns the learner itself.
 
         Raises:
             ArgumentError: an id is not below `vocab_size`.
@@ -204,10 +202,11 @@ class DistributionalSignatures(SupportLearner):
         Raises:
             ArgumentError: there is no support set.
         """
-        who = "DistributionalSignatures.weights"
-        check_words(who, x, self.vocab_size)
+        check_words("DistributionalSignatures", x, self.vocab_size)
         if not self._adaptation():
-            raise ArgumentError(f"{who}: expected a support set, got none; call write or adapt")
+            raise ArgumentError(
+                "DistributionalSignatures.weights: expected a support set, got none; call write"
+            )
         return self._encode(x, self._solve()[0])[1]
 
     def write(self, x: Tensor, y: Tensor, *, mask: Tensor | None = None) -> None:
@@ -232,12 +231,11 @@ class DistributionalSignatures(SupportLearner):
         self._bind(who, x, one_hot(who, y, x, self.ways, "set ways", mask))
 
     def _extended(self, who: str, vectors: Tensor, members: Tensor) -> dict[str, Tensor]:
-        """Append texts, given by their token ids instead of vectors."""
-        ids, members = vectors, members.to(self.log_scale.dtype)
+        ids, members = vectors, members.to(self.log_scale.dtype)  # texts are kept as token ids
         empty = members.any(-1) & ~known_words(ids, self.unknown).any(-1)
         values = readable_values(empty)
         if values is not None and values.any():
-            where = tuple(int(i) for i in values.nonzero()[0])
+            where = tuple(values.nonzero()[0].tolist())
             raise ArgumentError(
                 f"{who}: text {where[0] if len(where) == 1 else where} must have a known word, got "
                 "only padding and unknown words; drop it, or mask it"
@@ -275,7 +273,10 @@ class DistributionalSignatures(SupportLearner):
             lengths = token_lengths(x).clamp_min(1)
             weights = self.attention(statistics * known.unsqueeze(-1), known, lengths)
         weights = weights.to(states.dtype)
-        return (weights.unsqueeze(-2) @ states).squeeze(-2), weights
+        vectors = (weights.unsqueeze(-2) @ states).squeeze(-2)
+        if self.unit and words is not None:  # a text without known words keeps its zeros
+            vectors = vectors * (vectors.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
+        return vectors, weights
 
     def _general(self, x: Tensor, states: Tensor) -> Tensor:
         """Compute `s` of each word, `(…, B, S)`."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2l_rnn.checks import check_int
+from l2l_rnn.checks import check_choice, check_int
 from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.splits import Split, check_split
@@ -69,8 +69,9 @@ class Newsgroups(SequenceDataset):
     that occurs in several newsgroups is dropped from all of them, and one that occurs several times
     in a newsgroup is kept once. Texts with fewer than `min_words` known words are dropped.
 
-    For a model with pretrained word vectors, pass the words of the vectors as vocabulary,
-    `WordVocabulary.from_words(words)`: they are known in every split, and also in later use.
+    A model of pretrained word vectors knows words that are not in the train split. Give it the
+    words of the vectors as vocabulary, `WordVocabulary.from_words(words)`, or set `words="all"`, as
+    Bao et al. do. No label of another split enters either.
 
     Args:
         root: folder of a local copy; never written to.
@@ -80,8 +81,11 @@ class Newsgroups(SequenceDataset):
         download: ignored; accepted for compatibility with learn2learn's datasets.
         max_length: maximum length of a text in words, and S in token ids. Bao et al. use 500.
         min_words: minimum number of words of a text that are in the vocabulary.
-        vocabulary: text pipeline with a length, such as a `WordVocabulary`; each text keeps its
-            first `max_length` ids. None builds a `WordVocabulary` from the train split.
+        words: the texts whose words are the vocabulary: `"train"`, or `"all"` for those of all
+            splits, of use only with pretrained word vectors.
+        min_count: minimum number of occurrences of a word of the vocabulary. Bao et al. use 5.
+        vocabulary: text pipeline with a length, such as a `WordVocabulary`, instead of these words;
+            each text keeps its first `max_length` ids.
 
     Attributes:
         sequences: texts as token ids, padded with 0.
@@ -97,8 +101,8 @@ class Newsgroups(SequenceDataset):
         labels: (items,) int64.
 
     Raises:
-        UnknownNameError: `split` is unknown.
-        ArgumentError: `max_length` or `min_words` is not a positive integer.
+        UnknownNameError: `split` or `words` is unknown.
+        ArgumentError: `max_length`, `min_words` or `min_count` is not a positive integer.
         MissingExtraError: there is no local copy; the message says what to install or where to put
             which file.
         DataError: the copy is incomplete or damaged, or no text of the split has `min_words` known
@@ -123,6 +127,8 @@ class Newsgroups(SequenceDataset):
         *,
         max_length: int = 200,
         min_words: int = 1,
+        words: str = "train",
+        min_count: int = 1,
         vocabulary: Any = None,
     ) -> None:
         who = "Newsgroups"
@@ -130,12 +136,14 @@ class Newsgroups(SequenceDataset):
         self.split = check_split(who, split)
         max_length = check_int(who, "max_length", max_length)
         min_words = check_int(who, "min_words", min_words)
+        check_choice(who, "words", words, ("train", "all"))
+        min_count = check_int(who, "min_count", min_count)
         check_pipeline(who, vocabulary)
         documents = find_documents(self.root)
         self.skipped = documents.skipped
         kept = _distinct(documents, max_length)
         if vocabulary is None:
-            vocabulary = _train_vocabulary(documents, max_length)
+            vocabulary = _vocabulary(documents, max_length, words, min_count)
         self.vocabulary = vocabulary
         rows, self.texts, labels, self.dropped = [], [], [], 0
         classes = sorted(group for group in NEWSGROUPS if split_of(group) == split)
@@ -173,16 +181,18 @@ def _distinct(documents: Documents, max_length: int) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _train_vocabulary(documents: Documents, max_length: int) -> WordVocabulary:
+def _vocabulary(
+    documents: Documents, max_length: int, words: str, min_count: int
+) -> WordVocabulary:
     texts = [
         text
         for text, group in _distinct(documents, max_length).items()
-        if split_of(group) == "train"
+        if words == "all" or split_of(group) == "train"
     ]
     # Splitting at spaces gives the same words as the splitter "words", which is slow, but which
     # also takes raw text in later use.
-    words = WordVocabulary(texts, "whitespace").words
-    return WordVocabulary.from_words(words, "words")
+    kept = WordVocabulary(texts, "whitespace", min_count).words
+    return WordVocabulary.from_words(kept, "words")
 
 
 def _encode(vocabulary: Any, text: str, length: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -75,7 +75,8 @@ def plain(learner, x, y, query, importance="margin"):
         h, _ = reference(torch.tensor(statistics)[None])
         scores = (h[0] @ learner.attention.score.weight[0]).tolist()
         e = [0 if w == 1 else math.exp(s) for w, s in zip(words(text), scores, strict=True)]
-        return sum(a * vectors[w] for a, w in zip(e, words(text), strict=True)) / sum(e)
+        vector = sum(a * vectors[w] for a, w in zip(e, words(text), strict=True)) / sum(e)
+        return vector / np.linalg.norm(vector) if learner.unit else vector
 
     alpha = learner.log_regularization.exp().item()
     second = Ridge(alpha=alpha).fit(np.stack([encode(text) for text in x]), targets)
@@ -83,9 +84,10 @@ def plain(learner, x, y, query, importance="margin"):
     return learner.log_scale.exp().item() * torch.from_numpy(predicted)
 
 
+@pytest.mark.parametrize("unit", [True, False])
 @pytest.mark.parametrize("importance", ["margin", "entropy"])
-def test_scores_equal_the_plain_computation(importance):
-    learner = make(importance=importance)
+def test_scores_equal_the_plain_computation(importance, unit):
+    learner = make(importance=importance, unit=unit)
     (x, y), (query, _) = data(), data(seed=2)
     clone = learner.clone()
     clone.write(x, y)
@@ -258,7 +260,8 @@ def test_vectors_of_texts():
     clone = learner.clone()
     clone.write(x, y)
     weights = clone.weights(x)
-    torch.testing.assert_close(clone.encoded(x)[0], weights[0] @ learner.module(x[0]))
+    mean = weights[0] @ learner.module(x[0])
+    torch.testing.assert_close(clone.encoded(x)[0], mean / mean.norm())
 
 
 def test_fit_counts_the_source_texts():

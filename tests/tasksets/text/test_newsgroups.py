@@ -129,6 +129,17 @@ def test_a_vocabulary_of_word_vectors_and_texts_without_its_words(root):
     assert letters.sequences.shape == (7 * EACH, 9)
 
 
+def test_words_of_all_splits(root):
+    every = Newsgroups(root, "test", words="all")
+    texts = [text for split in SPLITS for text in Newsgroups(root, split).texts]
+    assert set(every.vocabulary.words) == {word for text in texts for word in text.split()}
+    assert (every.sequences != 1).all()
+    assert Newsgroups(root, "train", words="all").vocabulary == every.vocabulary
+    often = Newsgroups(root, "test", min_count=20).vocabulary.words
+    assert {"the", "of", "posts"} <= set(often)
+    assert len(often) < 20
+
+
 def test_texts_of_two_newsgroups_are_dropped_and_repeats_kept_once(tmp_path):
     lines = [f"{group}\t{text}\n" for group, text in rows()]
     more = ["sci.med\tsame words\n", "alt.atheism\tSame words!\n", *["rec.autos\ttwice\n"] * 2]
@@ -271,6 +282,8 @@ def test_a_fifo_does_not_block(root):
         ({"split": "valid"}, UnknownNameError),
         ({"max_length": 0}, ArgumentError),
         ({"min_words": 0}, ArgumentError),
+        ({"min_count": 0}, ArgumentError),
+        ({"words": "test"}, UnknownNameError),
         ({"vocabulary": 3}, ArgumentTypeError),
     ],
 )
