@@ -16,6 +16,7 @@ from benchmarks.few_shot.problems.number_grammars import invented_language
 from benchmarks.few_shot.problems.problem import Problem, generator_of, seed_of
 from benchmarks.few_shot.spec import Training, TranslationSpec
 from l2l_rnn.data import CharacterVocabulary, TaskBatch
+from l2l_rnn.functional import token_lengths
 from l2l_rnn.tasksets import Translation, get_tasksets
 
 END_OF_TEXT = "\x03"
@@ -73,7 +74,7 @@ class TranslationTrainingTasks:
         shots = self.training.shots[step % len(self.training.shots)]
         parts = [self._task(shots) for _ in range(self.training.tasks)]
         x, y = (torch.stack(part) for part in zip(*parts, strict=True))
-        y = y[..., : int((y != 0).any(0).any(0).sum())]
+        y = y[..., : int(token_lengths(y).max())]
         device = self.problem.device
         return TaskBatch(x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:]).to(device)
 
@@ -222,11 +223,15 @@ def latin_vocabulary(*, capitals: bool) -> CharacterVocabulary:
     It does not depend on any language, so unseen languages have no unknown letters.
 
     Args:
-        capitals: whether to include capital letters, digits and punctuation.
+        capitals: whether to include capital letters, digits, punctuation and combining marks.
     """
-    ranges = (range(0x20, 0x250), range(0x250, 0x2B0), range(0x1E00, 0x1F00))
-    found = {c for block in ranges for c in map(chr, block) if c.isalpha()}
-    found = found | set(string.printable.strip()) if capitals else {c for c in found if c.islower()}
+    blocks = (range(0x20, 0x250), range(0x250, 0x2B0), range(0x1E00, 0x1F00))
+    found = {c for block in blocks for c in map(chr, block) if c.isalpha()}
+    if capitals:
+        signs = (range(0xA1, 0xC0), range(0x2B0, 0x370), range(0x2010, 0x2028))
+        found |= set(string.printable.strip()).union(*(map(chr, block) for block in signs))
+    else:
+        found = {c for c in found if c.islower()}
     return CharacterVocabulary([END_OF_TEXT, *sorted(found | set(_MARKS))])
 
 
@@ -241,9 +246,14 @@ def padded(rows: list[list[int]], steps: int) -> Tensor:
 def first_tasks(tasks: TranslationTasks, start: int, stop: int) -> TranslationTasks:
     """Return some of the tasks."""
     cut = slice(start, stop)
+    part = tasks.batch.slice(start, stop)
+    steps = int(token_lengths(torch.cat([part.support_y, part.query_y], 1)).max())
+    part = replace(  # without the padding that all targets have
+        part, support_y=part.support_y[..., :steps], query_y=part.query_y[..., :steps]
+    )
     return replace(
         tasks,
-        batch=tasks.batch.slice(start, stop),
+        batch=part,
         sources=tasks.sources[cut],
         targets=tasks.targets[cut],
         queries=tasks.queries[cut],

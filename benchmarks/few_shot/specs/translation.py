@@ -18,7 +18,7 @@ from benchmarks.few_shot.problems.translation_problem import TranslationProblem
 from benchmarks.few_shot.spec import Entry, Training, TranslationSpec
 from benchmarks.report import bars_and_training
 
-MODEL = {"embedding_size": 64, "hidden_size": 96, "attention": "additive"}
+MODEL = {"embedding_size": 64, "hidden_size": 64, "attention": "additive"}
 MEMORY_MODEL = {"hidden_size": 96, "encoder_layers": 1, "decoder_layers": 2}
 
 
@@ -51,7 +51,8 @@ def entries(
     adam = {"model": model, "validation_tasks": validation_tasks}
     return (
         Entry("nearest neighbor with copying", "baseline", NearestNeighbor),
-        Entry("nearest neighbor by analogy", "baseline", NearestNeighbor, {"analogies": True}),
+        *[Entry("nearest neighbor by analogy", "baseline", NearestNeighbor, {"analogies": True})]
+        * bool(invented),
         Entry(
             "GRU from scratch",
             "baseline",
@@ -158,7 +159,7 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             _START,
             _MEMORY,
             steps=(10, 30),
-            scratch_steps=(40,),
+            scratch_steps=(30,),
             validation_tasks=9,
             inner_steps=3,
             invented=invented,
@@ -169,8 +170,8 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             replace(_PRETRAINING, steps=4000, minutes=4.0, validate_every=1000),
             replace(_START, steps=1000, minutes=6.0, validate_every=250),
             replace(_MEMORY, steps=4000, minutes=22.0, validate_every=400, validation_tasks=30),
-            steps=(10, 20, 40, 80, 160),
-            scratch_steps=(40, 80, 160),
+            steps=(10, 20, 40, 80),
+            scratch_steps=(40, 80),
             validation_tasks=30,
             inner_steps=5,
             invented=invented,

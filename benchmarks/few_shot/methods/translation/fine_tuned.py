@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.few_shot.columns import Pairs
 from benchmarks.few_shot.methods.translation.translation_method import TranslationMethod
+from benchmarks.few_shot.problems.problem import generator_of
 from benchmarks.few_shot.problems.translation_problem import TranslationProblem, TranslationTasks
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
@@ -18,9 +19,11 @@ from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import sequence_accuracy, sequence_cross_entropy
 from l2l_rnn.models import Seq2Seq
 
+MINIBATCH = 20  # support pairs per step of Adam
+
 
 class FromScratchTranslator(TranslationMethod):
-    """Trains a randomly initialized `Seq2Seq` on each support set with Adam.
+    """Trains a randomly initialized `Seq2Seq` on each support set with Adam, 20 pairs a step.
 
     The number of steps is the best on validation tasks, for each number of pairs.
 
@@ -70,19 +73,26 @@ class FromScratchTranslator(TranslationMethod):
             self.chosen[column.name] = max(scores, key=lambda steps: scores[steps].item())
 
     def translate(self, tasks: TranslationTasks, column: Pairs) -> list[list[str]]:
-        batch = tasks.batch
-        learner = MAML(self.start, self.lr).clone(tasks=len(batch)).module
+        learner = self.adapted(tasks.batch, self.chosen[column.name])
+        with torch.no_grad():
+            return self.texts(learner.greedy(tasks.batch.query_x))
+
+    def adapted(self, batch: TaskBatch, steps: int) -> Seq2Seq:
+        """Return a copy of the network for each task, trained on its support set."""
+        learner: Seq2Seq = MAML(self.start, self.lr).clone(tasks=len(batch)).module
         detach_module(learner, keep_requires_grad=True)
         optimizer = torch.optim.Adam(list(learner.parameters()), self.lr)
         learner.train()
-        for _ in range(self.chosen[column.name]):
+        pairs = batch.support_x.shape[1]
+        order = torch.randperm(pairs, generator=generator_of(self.problem.seed, pairs))
+        parts = order.split(MINIBATCH)
+        for step in range(steps):
+            rows = parts[step % len(parts)]
+            x, y = batch.support_x[:, rows], batch.support_y[:, rows]
             optimizer.zero_grad()
-            log_p = learner(batch.support_x, batch.support_y)
-            sequence_cross_entropy(log_p, batch.support_y).sum().backward()
+            sequence_cross_entropy(learner(x, y), y).sum().backward()
             optimizer.step()
-        learner.eval()
-        with torch.no_grad():
-            return self.texts(learner.greedy(batch.query_x))
+        return learner.eval()
 
     def details(self) -> dict[str, Any]:
         return {**super().details(), "steps": self.chosen}
@@ -137,19 +147,10 @@ class FineTunedTranslator(FromScratchTranslator):
         ).mean()
 
     def _validation_loss(self) -> float:
-        """Return the loss on validation pairs after one step of Adam on each support set."""
+        """Return the loss on validation queries after the fewest steps on each support set."""
         column = self.problem.columns[-1]
         tasks = self.problem.evaluation_tasks("validation", column, 3).batch
-        learner = MAML(self.start, self.lr).clone(tasks=len(tasks)).module
-        detach_module(learner, keep_requires_grad=True)
-        optimizer = torch.optim.Adam(list(learner.parameters()), self.lr)
-        for _ in range(self.steps[0]):
-            optimizer.zero_grad()
-            loss = sequence_cross_entropy(
-                learner(tasks.support_x, tasks.support_y), tasks.support_y
-            )
-            loss.sum().backward()
-            optimizer.step()
+        learner = self.adapted(tasks, self.steps[0])
         with torch.no_grad():
             log_p = learner(tasks.query_x, tasks.query_y)
             return sequence_cross_entropy(log_p, tasks.query_y).mean().item()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 from benchmarks.few_shot.columns import Pairs
 from benchmarks.few_shot.methods.translation.translation_method import TranslationMethod
 from benchmarks.few_shot.problems.translation_problem import TranslationTasks
 from benchmarks.few_shot.text_measures import edit_distance
+
+Digits = tuple[
+    tuple[int, str, str], ...
+]  # places from the end, and the characters before and after
+Analogies = dict[Digits, list[tuple[str, str]]]
 
 
 class NearestNeighbor(TranslationMethod):
@@ -25,34 +32,44 @@ class NearestNeighbor(TranslationMethod):
         self.analogies = analogies
 
     def translate(self, tasks: TranslationTasks, column: Pairs) -> list[list[str]]:
-        return [
-            [self._translate(query, dict(zip(sources, targets, strict=True))) for query in queries]
-            for sources, targets, queries in zip(
-                tasks.sources, tasks.targets, tasks.queries, strict=True
-            )
-        ]
+        translations = []
+        for sources, targets, queries in zip(
+            tasks.sources, tasks.targets, tasks.queries, strict=True
+        ):
+            pairs = dict(zip(sources, targets, strict=True))
+            analogies = _analogies(pairs) if self.analogies else {}
+            translations.append([_translate(query, pairs, analogies) for query in queries])
+        return translations
 
-    def _translate(self, query: str, pairs: dict[str, str]) -> str:
-        ranked = sorted(pairs, key=lambda source: (edit_distance(query, source), source))
-        if self.analogies:
-            for nearest in ranked[:5]:
-                found = self._by_analogy(query, nearest, pairs)
-                if found is not None:
-                    return found
-        nearest = ranked[0]
-        before, after = _change(nearest, query)
-        return _replaced(pairs[nearest], before, after) if before else pairs[nearest]
 
-    def _by_analogy(self, query: str, nearest: str, pairs: dict[str, str]) -> str | None:
-        """Change the target of a pair as the same change of the source changes other targets."""
-        wanted = _digits_changed(nearest, query)
-        for first in pairs:
-            for second in pairs if wanted else ():
-                if _digits_changed(first, second) == wanted:
-                    before, after = _change(pairs[first], pairs[second])
-                    if before and pairs[nearest].count(before) == 1:
-                        return pairs[nearest].replace(before, after)
-        return None
+def _translate(query: str, pairs: dict[str, str], analogies: Analogies) -> str:
+    """Translate one query.
+
+    Args:
+        query: the source.
+        pairs: target of each source in the support set.
+        analogies: see `_analogies`.
+    """
+    ranked = sorted(pairs, key=lambda source: (edit_distance(query, source), source))
+    for nearest in ranked[:5] if analogies else ():
+        for before, after in analogies.get(_digits_changed(nearest, query), ()):
+            if pairs[nearest].count(before) == 1:
+                return pairs[nearest].replace(before, after)
+    nearest = ranked[0]
+    before, after = _change(nearest, query)
+    return _replaced(pairs[nearest], before, after) if before else pairs[nearest]
+
+
+def _analogies(pairs: dict[str, str]) -> Analogies:
+    """Return the changes of targets that go with each change of sources."""
+    found: Analogies = {}
+    for first, second in itertools.permutations(pairs, 2):
+        digits = _digits_changed(first, second)
+        if 0 < len(digits) < max(len(first), 2):
+            change = _change(pairs[first], pairs[second])
+            if change[0]:
+                found.setdefault(digits, []).append(change)
+    return found
 
 
 def _change(first: str, second: str) -> tuple[str, str]:
@@ -71,7 +88,7 @@ def _change(first: str, second: str) -> tuple[str, str]:
     return first[start : len(first) - end], second[start : len(second) - end]
 
 
-def _digits_changed(first: str, second: str) -> tuple[tuple[int, str, str], ...]:
+def _digits_changed(first: str, second: str) -> Digits:
     """Return the places, from the end, where two texts of the same length differ, and how."""
     if len(first) != len(second):
         return ()
