@@ -69,6 +69,7 @@ LANGUAGES = ClassificationSpec(
                 Training(**_INNER, steps=600, minutes=4.0, validate_every=200),
                 members=3,
                 adam_steps=(5, 10),
+                learners=("R2D2", "MAML, second order", "Meta-SGD"),
                 letter_permutations=0.5,
                 slow_tasks=200,
             )
