@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.methods.baselines.sentence_vectors import MINILM
+from benchmarks.few_shot.methods.method import CannotRun, ClassificationMethod
 from benchmarks.few_shot.methods.stacked import StackedMethod
 from benchmarks.few_shot.problems.classification_problem import (
     ClassificationProblem,
@@ -30,10 +32,11 @@ from l2l_rnn.algorithms import (
     word_counts,
 )
 from l2l_rnn.data import TaskBatch, read_vectors
-from l2l_rnn.errors import DataError
+from l2l_rnn.errors import DataError, L2LRNNError
 from l2l_rnn.functional import accuracy, cross_entropy
+from l2l_rnn.models import FrozenEncoder, encoders_folder
 from l2l_rnn.nn import Embedding
-from l2l_rnn.training import adapted
+from l2l_rnn.training import adapted, word_vectors
 
 
 class SignaturesMethod(ClassificationMethod):
@@ -56,7 +59,7 @@ class SignaturesMethod(ClassificationMethod):
         problem: ClassificationProblem,
         label: str,
         *,
-        vectors: str,
+        vectors: str = MINILM,
         training: Training,
         options: dict[str, Any] | None = None,
     ) -> None:
@@ -65,7 +68,7 @@ class SignaturesMethod(ClassificationMethod):
 
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
-        return {_key(**options): options["training"]}
+        return {_key(**{"vectors": MINILM, **options}): options["training"]}
 
     def train(self) -> History:
         key = _key(self.vectors, self.training, self.options)
@@ -132,7 +135,7 @@ class WeightedMeans(ClassificationMethod):
         problem: ClassificationProblem,
         label: str,
         *,
-        vectors: str,
+        vectors: str = MINILM,
         penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0),
         validation_tasks: int = 100,
     ) -> None:
@@ -173,7 +176,7 @@ class JoinedSignatures(StackedMethod):
         problem: ClassificationProblem,
         label: str,
         *,
-        vectors: str,
+        vectors: str = MINILM,
         training: Training,
         options: dict[str, Any] | None = None,
         **stacked: Any,
@@ -258,13 +261,25 @@ def word_table(problem: ClassificationProblem, path: str) -> Tensor:
 
     Args:
         problem: the tasks; their vocabulary must have words.
-        path: a text file of word vectors, or an array `NAME.npy` with the list of its words in
-            `words.json` in the same folder.
+        path: a text file of word vectors; an array `NAME.npy` with the list of its words in
+            `words.json` in the same folder; or `MINILM`, for the vectors of single words, which are
+            made once, see `minilm_vectors`.
 
     Raises:
+        CannotRun: the vectors of MiniLM are missing, and cannot be made here.
         DataError: a file is missing or damaged, or has no word of the vocabulary.
     """
+    key = ("word table", path)
+    if key not in problem.memo:
+        problem.memo[key] = _word_table(problem, path)
+    found: Tensor = problem.memo[key]
+    return found
+
+
+def _word_table(problem: ClassificationProblem, path: str) -> Tensor:
     vocabulary = problem.train.vocabulary
+    if path == MINILM:
+        path = str(minilm_vectors(vocabulary))
     if path.endswith(".npy"):
         table = _array(Path(path).expanduser(), vocabulary)
     else:
@@ -274,6 +289,22 @@ def word_table(problem: ClassificationProblem, path: str) -> Tensor:
     weights = (counts * present).float()
     centered = table - weights @ table / weights.sum().clamp_min(1)
     return F.normalize(centered, dim=-1) * present.unsqueeze(-1)
+
+
+def minilm_vectors(vocabulary: Any) -> Path:
+    """Return the file of the vectors that MiniLM gives to each word of a vocabulary by itself.
+
+    It is in `encoders_folder()`, and made if it is missing. This takes the extra `encoders`.
+    """
+    digest = hashlib.sha256("\n".join(vocabulary.words).encode()).hexdigest()[:12]
+    path = encoders_folder() / f"{MINILM}-words-{digest}.txt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            word_vectors(FrozenEncoder(MINILM, store=False), vocabulary, path)
+        except L2LRNNError as error:
+            raise CannotRun(f"{path} is missing, and cannot be made here: {error}") from error
+    return path
 
 
 def _array(path: Path, vocabulary: Any) -> Tensor:

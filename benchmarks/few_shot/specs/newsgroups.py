@@ -15,6 +15,9 @@ _PRETRAINING = {"lr": 3e-3}
 _METRIC = {"lr": 3e-3, "ways": 5}
 _START = {"lr": 1e-3, "ways": 5}
 _INNER = {"lr": 2e-3, "ways": 5}
+_SIGNATURES = Training(
+    lr=3e-3, ways=5, tasks=2, queries=10, steps=400, minutes=6.0, validate_every=200
+)
 _BAO = "Y. Bao et al., 2020, Few-shot Text Classification with Distributional Signatures, table 2"
 
 PUBLISHED = (
@@ -35,6 +38,7 @@ NEWSGROUPS = ClassificationSpec(
     lower_is_better=False,
     picture=bars_and_training,
     taskset="newsgroups",
+    taskset_options={"words": "all", "min_count": 5},
     ways=5,
     shots=(1, 5),
     queries=25,
@@ -85,6 +89,7 @@ NEWSGROUPS = ClassificationSpec(
                     learners=("R2D2", "ANIL"),
                     slow_tasks=30,
                     ngrams=DOCUMENTS,
+                    frozen=True,
                     adam_steps=(2, 2),
                 )
             ),
@@ -93,15 +98,18 @@ NEWSGROUPS = ClassificationSpec(
             *PUBLISHED,
             *entries(
                 Rows(
-                    {**MODEL, "hidden_size": 128},
-                    Training(**_PRETRAINING, steps=1000, minutes=10.0, validate_every=100),
-                    Training(**_METRIC, steps=1500, minutes=10.0, validate_every=150),
-                    Training(**_METRIC, steps=1500, minutes=10.0, validate_every=150),
-                    Training(**_START, steps=400, minutes=10.0, validate_every=100),
-                    Training(**_INNER, steps=600, minutes=10.0, validate_every=150),
+                    {**MODEL, "hidden_size": 64},
+                    Training(**_PRETRAINING, steps=300, minutes=3.0, validate_every=100),
+                    Training(**_METRIC, steps=400, minutes=3.0, validate_every=100),
+                    Training(**_METRIC, steps=300, minutes=2.0, validate_every=100),
+                    Training(**_START, steps=100, minutes=3.0, validate_every=50),
+                    Training(**_INNER, steps=100, minutes=2.0, validate_every=50),
+                    learners=("R2D2", "MAML, second order", "ANIL"),
                     ngrams=DOCUMENTS,
-                    slow_tasks=100,
+                    slow_tasks=50,
                     adam_steps=(5, 5),
+                    frozen=True,
+                    signatures=_SIGNATURES,
                 )
             ),
         ),

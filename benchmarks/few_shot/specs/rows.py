@@ -14,6 +14,11 @@ from benchmarks.few_shot.methods.frozen import FrozenPrior
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.signatures import (
+    JoinedSignatures,
+    SignaturesMethod,
+    WeightedMeans,
+)
 from benchmarks.few_shot.methods.stacked import StackedMethod
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.spec import Entry, Training
@@ -65,6 +70,8 @@ class Rows:
             are exchanged.
         stacked: options of the joined learner besides its base.
         frozen: whether to run the methods over the frozen encoder MiniLM.
+        signatures: training settings of distributional signatures over word vectors; None leaves
+            them and their baseline out.
         setfit_tasks: test tasks of SetFit, which is slow; 0 leaves it out.
         slow_tasks: most test tasks of the methods that take gradient steps on each task, which are
             then not part of the curve over shots; None gives them all tasks.
@@ -85,6 +92,7 @@ class Rows:
     letter_permutations: float = 0.0
     stacked: dict[str, Any] = field(default_factory=dict)
     frozen: bool = False
+    signatures: Training | None = None
     setfit_tasks: int = 0
     slow_tasks: int | None = None
 
@@ -174,6 +182,20 @@ def frozen_transfer(rows: Rows) -> tuple[Entry, ...]:
     return (prior,) if rows.frozen else ()
 
 
+def signatures(rows: Rows) -> tuple[Entry, ...]:
+    """Return the methods over word vectors: one that does not meta-learn, and two that do."""
+    if rows.signatures is None:
+        return ()
+    training = {"training": rows.signatures}
+    tfidf = {"ngrams": (1, 1), "sublinear_tf": True, "regularization": 10.0, "validation_tasks": 30}
+    joined = "Distributional signatures, joined with TF-IDF"
+    return (
+        Entry("Word vectors weighted by IDF, ridge", "transfer", WeightedMeans),
+        Entry("Distributional signatures", "meta-learned", SignaturesMethod, training),
+        Entry(joined, "meta-learned", JoinedSignatures, {**training, **tfidf}),
+    )
+
+
 def meta_learned(rows: Rows) -> tuple[Entry, ...]:
     """Return the meta-learners."""
     prototypes: dict[str, Any] = {
@@ -206,6 +228,7 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
                 **rows.stacked,
             },
         ),
+        *signatures(rows)[1:],
         *([_joined_frozen()] if rows.frozen else []),
         Entry(
             "LSTM memory learner",
