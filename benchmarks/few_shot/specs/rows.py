@@ -122,16 +122,7 @@ def baselines(rows: Rows) -> tuple[Entry, ...]:
             {"model": rows.model, **steps},
             **rows.slow,
         ),
-        *(
-            Entry(
-                "MiniLM, logistic regression", "baseline", SentenceVectors, {"regularization": 10.0}
-            )
-            for _ in range(rows.frozen)
-        ),
-        *(
-            Entry("SetFit on MiniLM", "baseline", SetFit, tasks=rows.setfit_tasks, curve=False)
-            for _ in range(rows.setfit_tasks > 0)
-        ),
+        *frozen_baselines(rows),
     )
 
 
@@ -167,11 +158,8 @@ def transfer(rows: Rows) -> tuple[Entry, ...]:
             PretrainedPrior,
             {"shrinkage": rows.shrinkage, "members": rows.members, **shared},
         ),
-        *(
-            [Entry("MiniLM, Gaussian prior", "transfer", FrozenPrior, {"shrinkage": 0.9})]
-            if rows.frozen
-            else []
-        ),
+        *frozen_transfer(rows),
+        *signatures(rows)[:1],
     )
 
 
