@@ -30,7 +30,7 @@ LANGUAGES = ClassificationSpec(
     queries=10,
     curve=(1, 2, 5, 10, 20, 50),
     test_tasks={"quick": 10, "default": 200, "full": 600},
-    curve_tasks={"quick": 3, "default": 50, "full": 300},
+    curve_tasks={"quick": 3, "default": 50, "full": 100},
     entries={
         "quick": entries(
             Rows(
@@ -62,16 +62,18 @@ LANGUAGES = ClassificationSpec(
         "full": entries(
             Rows(
                 {**MODEL, "hidden_size": 256},
-                Training(**_PRETRAINING, steps=1000, minutes=6.0, validate_every=200),
-                Training(**_METRIC, steps=1500, minutes=8.0, validate_every=300),
+                Training(
+                    **_PRETRAINING, steps=300, minutes=2.0, validate_every=100, validation_tasks=50
+                ),
                 Training(**_METRIC, steps=1000, minutes=5.0, validate_every=250),
-                Training(**_START, steps=400, minutes=6.0, validate_every=200),
-                Training(**_INNER, steps=600, minutes=4.0, validate_every=200),
+                Training(**_METRIC, steps=500, minutes=3.0, validate_every=250),
+                Training(**_START, steps=100, minutes=3.0, validate_every=50, validation_tasks=50),
+                Training(**_INNER, steps=300, minutes=2.0, validate_every=100, validation_tasks=50),
                 members=3,
-                adam_steps=(5, 10),
+                adam_steps=(5, 5),
                 learners=("R2D2", "MAML, second order", "Meta-SGD"),
                 letter_permutations=0.5,
-                slow_tasks=200,
+                slow_tasks=100,
             )
         ),
     },

@@ -16,7 +16,14 @@ _METRIC = {"lr": 3e-3, "ways": 5}
 _START = {"lr": 1e-3, "ways": 5}
 _INNER = {"lr": 2e-3, "ways": 5}
 _SIGNATURES = Training(
-    lr=3e-3, ways=5, tasks=2, queries=10, steps=400, minutes=6.0, validate_every=200
+    lr=3e-3,
+    ways=5,
+    tasks=2,
+    queries=10,
+    steps=600,
+    minutes=5.0,
+    validate_every=300,
+    validation_tasks=50,
 )
 _BAO = "Y. Bao et al., 2020, Few-shot Text Classification with Distributional Signatures, table 2"
 
@@ -44,7 +51,7 @@ NEWSGROUPS = ClassificationSpec(
     queries=25,
     curve=(1, 2, 5, 10, 20, 50),
     test_tasks={"quick": 4, "default": 200, "full": 600},
-    curve_tasks={"quick": 2, "default": 30, "full": 300},
+    curve_tasks={"quick": 2, "default": 30, "full": 60},
     entries={
         "quick": (
             *PUBLISHED,
@@ -99,15 +106,29 @@ NEWSGROUPS = ClassificationSpec(
             *entries(
                 Rows(
                     {**MODEL, "hidden_size": 64},
-                    Training(**_PRETRAINING, steps=300, minutes=3.0, validate_every=100),
-                    Training(**_METRIC, steps=400, minutes=3.0, validate_every=100),
-                    Training(**_METRIC, steps=300, minutes=2.0, validate_every=100),
-                    Training(**_START, steps=100, minutes=3.0, validate_every=50),
-                    Training(**_INNER, steps=100, minutes=2.0, validate_every=50),
+                    Training(
+                        **_PRETRAINING,
+                        steps=150,
+                        minutes=1.5,
+                        validate_every=75,
+                        validation_tasks=50,
+                    ),
+                    Training(
+                        **_METRIC, steps=200, minutes=1.5, validate_every=100, validation_tasks=50
+                    ),
+                    Training(
+                        **_METRIC, steps=150, minutes=1.5, validate_every=75, validation_tasks=50
+                    ),
+                    Training(
+                        **_START, steps=50, minutes=1.5, validate_every=25, validation_tasks=30
+                    ),
+                    Training(
+                        **_INNER, steps=50, minutes=1.5, validate_every=25, validation_tasks=30
+                    ),
                     learners=("R2D2", "MAML, second order", "ANIL"),
                     ngrams=DOCUMENTS,
-                    slow_tasks=50,
-                    adam_steps=(5, 5),
+                    slow_tasks=30,
+                    adam_steps=(3, 3),
                     frozen=True,
                     signatures=_SIGNATURES,
                 )
