@@ -62,9 +62,7 @@ LANGUAGES = ClassificationSpec(
         "full": entries(
             Rows(
                 {**MODEL, "hidden_size": 256},
-                Training(
-                    **_PRETRAINING, steps=300, minutes=2.0, validate_every=100, validation_tasks=50
-                ),
+                Training(**_PRETRAINING, steps=800, minutes=5.0, validate_every=200),
                 Training(**_METRIC, steps=1000, minutes=5.0, validate_every=250),
                 Training(**_METRIC, steps=500, minutes=3.0, validate_every=250),
                 Training(**_START, steps=100, minutes=3.0, validate_every=50, validation_tasks=50),
