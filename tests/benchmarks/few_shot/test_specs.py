@@ -61,7 +61,7 @@ def quick_run(tmp_path_factory, newsgroups):
             entries = tuple({entry.method: entry for entry in entries}.values())
         changes = {"training_options": {}} if isinstance(spec, EpisodeSpec) else {}
         if name == "intents":  # few training languages are enough, and faster
-            changes["taskset_options"] = {**spec.taskset_options, "train_languages": ("de",)}
+            changes["taskset_options"] = {**spec.taskset_options, "train_languages": ("de", "fr")}
         if name == "newsgroups":
             changes["root"] = newsgroups
         spec = dataclasses.replace(spec, entries={"quick": entries}, **changes)
