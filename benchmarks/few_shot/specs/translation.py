@@ -102,11 +102,11 @@ _QUICK = Training(
     validation_tasks=3,
 )
 _PRETRAINING = Training(
-    steps=1500, minutes=1.2, lr=3e-3, tasks=4, shots=(20,), queries=12, validate_every=500
+    steps=1200, minutes=1.0, lr=3e-3, tasks=4, shots=(20,), queries=12, validate_every=400
 )
 _START = Training(
-    steps=300,
-    minutes=1.5,
+    steps=200,
+    minutes=1.0,
     lr=2e-3,
     tasks=4,
     shots=(20,),
@@ -115,13 +115,13 @@ _START = Training(
     validation_tasks=12,
 )
 _MEMORY = Training(
-    steps=900,
-    minutes=4.0,
+    steps=800,
+    minutes=3.5,
     lr=3e-3,
     tasks=4,
     shots=(5, 10, 10, 20, 20, 30),
     queries=16,
-    validate_every=300,
+    validate_every=200,
     validation_tasks=12,
 )
 _TASKS = {"quick": 6, "default": 200, "full": 600}
@@ -158,8 +158,8 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             _PRETRAINING,
             _START,
             _MEMORY,
-            steps=(10, 30),
-            scratch_steps=(30,),
+            steps=(5, 20),
+            scratch_steps=(10,),
             validation_tasks=9,
             inner_steps=3,
             invented=invented,

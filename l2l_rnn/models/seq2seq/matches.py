@@ -83,3 +83,23 @@ def shared_places(first: Tensor, second: Tensor) -> Tensor:
     same = first.unsqueeze(-2) == second.unsqueeze(-3)
     bits = 2 ** torch.arange(first.shape[-1], device=first.device)
     return (same * bits).sum(-1)
+
+
+def equal_tokens(first: Tensor, second: Tensor, dtype: torch.dtype) -> Tensor:
+    """Compare each of the last tokens of a sequence with each of those of another.
+
+    Args:
+        first, second: see `last_tokens`. Padding equals nothing.
+        dtype: the type of the result.
+
+    Shapes:
+        first `(…, B, A)`, second `(…, K, A)` -> `(…, B, K, A * A)`, 1 where two tokens are equal,
+        else 0.
+
+    Example:
+        >>> equal_tokens(torch.tensor([[7, 4]]), torch.tensor([[4, 7], [0, 4]]), torch.float32)
+        tensor([[[0., 1., 1., 0.],
+                 [0., 0., 0., 1.]]])
+    """
+    one, other = first.unsqueeze(-2).unsqueeze(-1), second.unsqueeze(-3).unsqueeze(-2)
+    return ((one == other) & (one != 0)).flatten(-2).to(dtype)

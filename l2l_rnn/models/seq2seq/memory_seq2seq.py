@@ -38,8 +38,8 @@ class MemorySeq2Seq(nn.Module):
     has never seen outside of the memory. In training, all steps of a target are computed at once.
 
     All attention to the memory also depends on two comparisons: how many tokens before a row equal
-    the last tokens of the translation, and at which places, counted from the end, the sources
-    agree. Both are about equal tokens only, so what is learned holds for any letters and words.
+    the last tokens of the translation, and which of the last tokens of the sources are equal. Both
+    are about equal tokens only, so what is learned holds for any letters and words.
 
     The parameters are learned over many tasks; a task changes only the memory, which is computed
     without gradient steps. To make a model read the memory instead of recalling the languages of
@@ -142,12 +142,15 @@ class MemorySeq2Seq(nn.Module):
         )
         kinds = (context + 1) * 2**places
         self.attentions = nn.ModuleList(
-            [RelationalAttention(size, heads, kinds, 2**places, by_query=True) for _ in layers]
+            [
+                RelationalAttention(size, heads, kinds, 2**places, places**2, by_query=True)
+                for _ in layers
+            ]
         )
         self.source_attention = RelationalAttention(size, heads) if read_source else None
         table = None if copies is None else copy_table(who, copies, sizes)
         self.output = PointerGenerator(
-            size, sizes[1], context + 1, 2**places, from_source=copies is not None
+            size, sizes[1], context + 1, 2**places, places**2, from_source=copies is not None
         )
         self.register_buffer("copies", table, persistent=False)
 
@@ -277,7 +280,7 @@ class MemorySeq2Seq(nn.Module):
             rows = x.flatten(-3, -2)
             found = attention(rows, memory.keys, memory.values, bias, relations)
             x = x + self.dropout(found).unflatten(-2, shape)
-        log_p = self.output(self.norms[-1](x), source, memory, bias, relations.kinds)
+        log_p = self.output(self.norms[-1](x), source, memory, bias, relations)
         return log_p, tuple(after)
 
 

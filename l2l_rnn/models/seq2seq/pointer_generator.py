@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.models.seq2seq.relational_attention import Relations, zero_linear
 from l2l_rnn.models.seq2seq.support_encoder import PairMemory
 from l2l_rnn.nn import Linear
 
@@ -43,6 +44,7 @@ class PointerGenerator(nn.Module):
         size: `H`, features of h.
         vocab_size: `V`, number of target ids.
         lengths, places: numbers of lengths of a common context and of sets of shared places.
+        features: number of further features of the relation of a source to that of a pair.
         from_source: whether tokens of the source can be copied.
 
     Source: A. See et al., 2017, Get To The Point: Summarization with Pointer-Generator Networks.
@@ -51,7 +53,13 @@ class PointerGenerator(nn.Module):
     task_axis: ClassVar[bool] = True
 
     def __init__(
-        self, size: int, vocab_size: int, lengths: int, places: int, from_source: bool
+        self,
+        size: int,
+        vocab_size: int,
+        lengths: int,
+        places: int,
+        features: int,
+        from_source: bool,
     ) -> None:
         super().__init__()
         self.generator = Linear(size, vocab_size)
@@ -61,10 +69,16 @@ class PointerGenerator(nn.Module):
         nn.init.zeros_(self.biases.weight)
         with torch.no_grad():  # initially, longer contexts weigh more
             self.biases.bias.copy_(torch.arange(float(lengths)).repeat_interleave(places))
+        self.feature_weights = zero_linear(size, features) if features else None
         self.source_pointer = Linear(size, size) if from_source else None
 
     def forward(
-        self, x: Tensor, source: EncodedSource, memory: PairMemory, bias: Tensor, kinds: Tensor
+        self,
+        x: Tensor,
+        source: EncodedSource,
+        memory: PairMemory,
+        bias: Tensor,
+        relations: Relations,
     ) -> Tensor:
         """Compute log-probabilities.
 
@@ -73,17 +87,20 @@ class PointerGenerator(nn.Module):
             source: the sources.
             memory: the pairs.
             bias: 0 at rows of the memory and -inf at padding.
-            kinds: relations of the steps to the rows, see `PairMemory.relations`.
+            relations: relations of the steps to the rows, see `PairMemory.relations`.
 
         Shapes:
-            x `(…, B, T, H)`, bias `(…, 1, M)`, kinds `(…, B T, M)` -> `(…, B, T, V)`.
+            x `(…, B, T, H)`, bias `(…, 1, M)`, relations of B T queries -> `(…, B, T, V)`.
         """
         scale = math.sqrt(x.shape[-1])
         shares = self._shares(x, source, memory)
         p = shares[..., :1] * self.generator(x).softmax(-1)
         rows = x.flatten(-3, -2)
         scores = (self.pointer(rows) / scale) @ memory.keys.mT
-        scores = scores + self.biases(rows).gather(-1, kinds) + bias.clamp_min(LOG_TINY)
+        scores = scores + self.biases(rows).gather(-1, relations.kinds) + bias.clamp_min(LOG_TINY)
+        if self.feature_weights is not None:
+            weights = self.feature_weights(rows).unsqueeze(-2)  # of one head
+            scores = scores + relations.biases(weights).squeeze(-3)
         copied = _by_token(scores.softmax(-1), memory.tokens, p)
         p = p + shares[..., 1:2] * copied.unflatten(-2, x.shape[-3:-1])
         if self.source_pointer is not None:

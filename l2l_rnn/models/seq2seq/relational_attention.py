@@ -20,28 +20,47 @@ class Relations(NamedTuple):
     Attributes:
         kinds: number of the relation of each query to each row, `(…, Q, M)`.
         groups: number of the relation of each query to each group, `(…, Q, K)`.
+        features: further features of the relation to each group, `(…, Q, K, R)`.
+        group: the group of each row, `(…, M)`.
         members: 1 where a row is in a group, else 0, `(…, M, K)`.
     """
 
     kinds: Tensor
     groups: Tensor
+    features: Tensor
+    group: Tensor
     members: Tensor
+
+    def biases(self, weights: Tensor) -> Tensor:
+        """Compute the bias of each row, as a linear function of the features of its group.
+
+        Args:
+            weights: the weight of each feature, by query.
+
+        Shapes:
+            weights `(…, Q, heads, R)` -> `(…, heads, Q, M)`.
+        """
+        biases = (weights @ self.features.mT).movedim(-2, -3)  # (…, heads, Q, K)
+        index = self.group.unsqueeze(-2).unsqueeze(-2)
+        return biases.gather(-1, index.expand(*biases.shape[:-1], index.shape[-1]))
 
 
 class RelationalAttention(nn.Module):
     """Scaled dot-product attention whose scores also depend on relations to the rows.
 
     `softmax_m(q · k_m / sqrt(d) + b_r(m))` for each head, where `r(m)` is the number of the
-    relation to row m, and `b` is a learned table, or is computed from the query. Besides the sum of
-    the values, the result has a projection of the total weight of each relation to the groups of
-    rows. One more row means "nothing": it has a learned key and the value 0, so the result is
-    defined without any row.
+    relation to row m, and `b` is a learned table, or is computed from the query. A linear function
+    of further features of the relation, with weights computed from the query, is added. Besides the
+    sum of the values, the result has a projection of the total weight of each relation and feature
+    of the groups of rows. One more row means "nothing": it has a learned key and the value 0, so
+    the result is defined without any row.
 
     Args:
         size: `H`, features of queries, keys, values and results.
         heads: number of heads; divides `size`.
         kinds: number of relations to rows; 0 for plain attention.
         groups: number of relations to groups.
+        features: `R`, number of features of relations to groups.
         by_query: whether `b` is computed from the query.
 
     Shapes:
@@ -63,7 +82,13 @@ class RelationalAttention(nn.Module):
     task_axis: ClassVar[bool] = True
 
     def __init__(
-        self, size: int, heads: int = 2, kinds: int = 0, groups: int = 1, by_query: bool = False
+        self,
+        size: int,
+        heads: int = 2,
+        kinds: int = 0,
+        groups: int = 1,
+        features: int = 0,
+        by_query: bool = False,
     ) -> None:
         super().__init__()
         who = "RelationalAttention"
@@ -79,12 +104,13 @@ class RelationalAttention(nn.Module):
         self.table: Embedding | None = None
         self.biases: Linear | None = None
         self.relations: Linear | None = None
+        self.feature_weights: Linear | None = None
         if kinds:
-            self.relations = Linear(heads * groups, size)
+            self.relations = Linear(heads * (groups + features), size)
+            if features:
+                self.feature_weights = zero_linear(size, heads * features)
             if by_query:
-                self.biases = Linear(size, heads * kinds)
-                nn.init.zeros_(self.biases.weight)
-                nn.init.zeros_(self.biases.bias)
+                self.biases = zero_linear(size, heads * kinds)
             else:
                 self.table = Embedding(kinds, heads)
                 nn.init.zeros_(self.table.weight)
@@ -104,6 +130,9 @@ class RelationalAttention(nn.Module):
         scores = q @ k.mT  # (…, heads, Q, M)
         if relations is not None:
             scores = scores + self._biases(queries, relations.kinds, scores)
+            if self.feature_weights is not None:
+                own = self.feature_weights(queries).unflatten(-1, (self.heads, -1))
+                scores = scores + relations.biases(own)
         if bias is not None:
             scores = scores + bias.unsqueeze(-3)
         weights = torch.cat([scores, q @ nothing.mT], -1).softmax(-1)[..., :-1]
@@ -113,8 +142,11 @@ class RelationalAttention(nn.Module):
         by_group = weights @ relations.members.unsqueeze(-3)  # (…, heads, Q, K)
         index = relations.groups.unsqueeze(-3).expand(by_group.shape)
         totals = by_group.new_zeros(*by_group.shape[:-1], self.groups)
-        totals = totals.scatter_add(-1, index, by_group)
-        return result + self.relations(totals.movedim(-3, -2).flatten(-2))
+        totals = totals.scatter_add(-1, index, by_group).movedim(-3, -2)  # (…, Q, heads, groups)
+        if self.feature_weights is not None:
+            features = by_group.movedim(-3, -2) @ relations.features  # (…, Q, heads, R)
+            totals = torch.cat([totals, features], -1)
+        return result + self.relations(totals.flatten(-2))
 
     def _biases(self, queries: Tensor, kinds: Tensor, like: Tensor) -> Tensor:
         """Return the bias of each score, `(…, heads, Q, M)`."""
@@ -128,3 +160,11 @@ class RelationalAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).movedim(-2, -3)
+
+
+def zero_linear(size: int, outputs: int) -> Linear:
+    """Return a linear layer that is initially 0."""
+    layer = Linear(size, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

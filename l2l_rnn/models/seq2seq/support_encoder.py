@@ -11,7 +11,13 @@ from torch.nn import functional as F
 from l2l_rnn.axes import readable_values
 from l2l_rnn.functional import step_mask, token_lengths
 from l2l_rnn.models.seq2seq.attention import padding_bias
-from l2l_rnn.models.seq2seq.matches import common, last_tokens, shared_places, windows
+from l2l_rnn.models.seq2seq.matches import (
+    common,
+    equal_tokens,
+    last_tokens,
+    shared_places,
+    windows,
+)
 from l2l_rnn.models.seq2seq.relational_attention import RelationalAttention, Relations
 from l2l_rnn.nn import CELLS, LayerNorm, Linear
 
@@ -47,12 +53,14 @@ class PairMemory(NamedTuple):
         Shapes:
             before `(…, B, T, context)`, ends `(…, B, places)` -> relations of B T queries: to a
             row, the length of the common context and the shared places of the sources; to a pair,
-            the shared places.
+            the shared places, and which tokens at the end of the sources are equal.
         """
-        places = shared_places(ends, self.ends).repeat_interleave(before.shape[-2], -2)
+        steps, dtype = before.shape[-2], self.values.dtype
+        places = shared_places(ends, self.ends).repeat_interleave(steps, -2)
+        equal = equal_tokens(ends, self.ends, dtype).repeat_interleave(steps, -3)
         lengths = common(before.flatten(-3, -2), self.before)
         kinds = lengths * 2 ** ends.shape[-1] + _of_rows(places, self.pair)
-        return Relations(kinds.long(), places, _members(self))
+        return Relations(kinds.long(), places, equal, self.pair, _members(self))
 
 
 class SourceEncoder(nn.Module):
@@ -110,7 +118,10 @@ class SupportEncoder(nn.Module):
         self.first = recurrence()
         kinds = (context + 1) ** 2 * 2**places
         self.attentions = nn.ModuleList(
-            [RelationalAttention(size, heads, kinds, 2**places) for _ in range(num_layers)]
+            [
+                RelationalAttention(size, heads, kinds, 2**places, places**2)
+                for _ in range(num_layers)
+            ]
         )
         self.norms = nn.ModuleList([LayerNorm(size) for _ in range(2 * num_layers)])
         self.recurrences = nn.ModuleList([recurrence() for _ in range(num_layers)])
@@ -180,12 +191,12 @@ class SupportEncoder(nn.Module):
             for after in (False, True)
         ]
         before, after = (common(part, part) for part in map(rows.pack, wide))
-        places = shared_places(memory.ends, memory.ends)  # (…, K, K)
-        index = memory.pair.unsqueeze(-1).expand(*memory.pair.shape, places.shape[-1])
-        places = places.gather(-2, index)  # (…, M, K)
+        places = _of_queries(shared_places(memory.ends, memory.ends), memory.pair)  # (…, M, K)
+        equal = equal_tokens(memory.ends, memory.ends, memory.values.dtype)
+        equal = _of_queries(equal.flatten(-2), memory.pair).unflatten(-1, equal.shape[-2:])
         kinds = (before * (self.context + 1) + after) * 2**self.places
         kinds = kinds + _of_rows(places, memory.pair)
-        return Relations(kinds.int(), places, _members(memory))
+        return Relations(kinds.int(), places, equal, memory.pair, _members(memory))
 
 
 class Rows:
@@ -219,6 +230,11 @@ class Rows:
         """Put rows back; padding gets arbitrary rows: `(…, M, F)` -> `(…, K, T, F)`."""
         index = self.inverse.unsqueeze(-1).expand(*self.inverse.shape, rows.shape[-1])
         return rows.gather(-2, index).unflatten(-2, self.shape)
+
+
+def _of_queries(values: Tensor, pair: Tensor) -> Tensor:
+    """Return the values of the pair of each row: `(…, K, F)`, `(…, M)` -> `(…, M, F)`."""
+    return values.gather(-2, pair.unsqueeze(-1).expand(*pair.shape, values.shape[-1]))
 
 
 def _of_rows(places: Tensor, pair: Tensor) -> Tensor:

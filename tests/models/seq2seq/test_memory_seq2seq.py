@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from l2l_rnn.axes import expand_parameters, knows_tasks
 from l2l_rnn.functional import sequence_cross_entropy
 from l2l_rnn.models import MemorySeq2Seq
-from l2l_rnn.models.seq2seq.matches import common, last_tokens, shared_places, windows
+from l2l_rnn.models.seq2seq.matches import common, equal_tokens, last_tokens, shared_places, windows
 from tests.models.seq2seq.pairs import END, SOURCES, TARGETS, of_all_parameters, pairs, widened
 
 COPIES = [0, 0, 0, 3, 4, 0, 6]
@@ -196,7 +196,11 @@ def test_shared_places_equal_a_loop():
     for row, end in zip(source.tolist(), ends.tolist(), strict=True):
         tokens = [token for token in row if token][::-1][:3]
         assert end == tokens + [0] * (3 - len(tokens))
-    places = shared_places(ends, ends)
+    places, equal = shared_places(ends, ends), equal_tokens(ends, ends, torch.float64)
     for i in range(6):
         for j in range(6):
             assert places[i, j] == sum(2**k for k in range(3) if ends[i, k] == ends[j, k])
+            pairs_of_tokens = [
+                a == b and a != 0 for a in ends[i].tolist() for b in ends[j].tolist()
+            ]
+            assert equal[i, j].bool().tolist() == pairs_of_tokens
