@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks.few_shot import runner
-from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
@@ -27,7 +26,6 @@ ENTRIES = (
     Entry("fine-tuned", "transfer", FineTuned, {"steps": 1, "lr": 1e-2, **TRANSFER}),
     Entry("prior", "transfer", PretrainedPrior, {"shrinkage": 0.6, "members": 2, **TRANSFER}),
     Entry("metric", "meta-learned", ProtoNetMethod, PROTOTYPES),
-    Entry("ridge", "meta-learned", ClosedFormMethod, PROTOTYPES),
     Entry("memory, delta", "meta-learned", MemoryMethod, MEMORY),
     Entry("start", "meta-learned", ProtoMAMLMethod, START),
 )

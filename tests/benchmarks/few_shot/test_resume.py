@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from benchmarks import report
 from benchmarks.few_shot import runner
-from benchmarks.few_shot.methods import maml, memory, protonet, transfer
+from benchmarks.few_shot.methods import episodic, maml, memory, transfer
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.spec import Entry
 from benchmarks.few_shot.specs import SPECS
@@ -97,7 +97,7 @@ def test_networks_that_methods_share_are_trained_once(small, unbroken, tmp_path,
     saved = sorted(folder.glob("*.safetensors"))
     assert len(saved) == 2  # one of the two pre-trained encoders, and the ProtoNet
     trained = []
-    for module in (maml, memory, protonet, transfer):
+    for module in (episodic, maml, memory, transfer):
         proper = module.run_training
         monkeypatch.setattr(
             module,

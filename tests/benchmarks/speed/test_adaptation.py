@@ -14,6 +14,10 @@ def test_every_way_adapts_to_the_same_tasks():
     maml = found.pop(adaptation.BASELINE)
     assert isinstance(maml, MAML)
     assert not maml.first_order
+    for kind in ("R2D2", "LRD2"):
+        adapted, written = (found.pop(f"{kind}, {how}") for how in ("adapt once", "write"))
+        assert adapted.weight.requires_grad
+        torch.testing.assert_close(adapted, written)
     assert all(type(learner) is MemoryLearner for learner in found.values())
     for memory in adaptation.OPTIONS:
         one, several, written = (
