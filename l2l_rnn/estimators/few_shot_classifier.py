@@ -27,10 +27,10 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     """Classify texts or time series from a few examples of each class, with a meta-trained model.
 
     `fit` adapts the model to the examples the way its learner does: a `ProtoNet` computes class
-    means, `R2D2` and `LRD2` solve for a linear head, a `MemoryLearner` writes to its memory, and
-    `MAML` takes gradient steps. The classes are those of the examples. A `ProtoNet`, `R2D2` or
-    `LRD2` takes any number of them, a `MemoryLearner` as many as its memory's `value_size`, and
-    `MAML` as many as its head has outputs.
+    means, `R2D2`, `LRD2` and `TfIdfLearner` solve for a linear head, a `StackedLearner` does
+    several of these, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The
+    classes are those of the examples. A `MemoryLearner` takes as many of them as its memory's
+    `value_size`, `MAML` as many as its head has outputs, and the others any number.
 
     **The model.** A classifier never changes its model, so many can share it. If its learner is in
     training mode, `fit` takes a copy, which further training does not change. A learner in
@@ -203,7 +203,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
 
         - a `ProtoNet` with a prior: `s = log p(x | a new class) - log sum_c p(x | class c)`, with
           the prior's density of classes in general, and the predictive densities of the fitted
-          ones. It is a relative Mahalanobis distance.
+          ones. It is a relative Mahalanobis distance. A `StackedLearner` takes that of its first
+          `ProtoNet` with a prior.
         - another `ProtoNet`: the squared distance from the nearest class mean, divided by the mean
           squared distance between class means.
         - another learner: one minus the largest probability, scaled so that equal probabilities
@@ -228,8 +229,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
           It is exact, and negative for an example that speaks against the answer.
         - `MemoryLearner`: how much of the example the input reads from the memory, as in
           `analysis.ranked_support`.
-        - others: the similarity to the input in the space of the encoder. The weights sum to 1 over
-          all examples.
+        - others: the similarity to the input in the space of the encoder, or of TF-IDF weights for
+          a `TfIdfLearner`. The weights sum to 1 over all examples.
 
         Args:
             X: inputs.
