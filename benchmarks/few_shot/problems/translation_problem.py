@@ -89,11 +89,7 @@ class TranslationTrainingTasks:
         rows = torch.randperm(len(x), generator=self.generator)[:count]
         x, y = x[rows], y[rows]
         if self.random.random() < self.permuted:
-            letters = problem.letters
-            table = torch.arange(len(problem.train.target_vocabulary))
-            order = torch.randperm(len(letters), generator=self.generator)
-            table[letters] = letters[order]
-            y = table[y]
+            y = problem.permutation(self.generator)[y]
         return x, y
 
 
@@ -153,6 +149,14 @@ class TranslationProblem(Problem):
         """The ids of all letters of targets."""
         ids = self.train.target_vocabulary.token_ids
         return torch.tensor([i for c, i in ids.items() if c.isalpha() and c not in _MARKS])
+
+    def permutation(self, generator: Generator | None) -> Tensor:
+        """Return a new id for each target id: letters are permuted, or kept without a generator."""
+        table = torch.arange(len(self.train.target_vocabulary))
+        if generator is not None:
+            order = torch.randperm(len(self.letters), generator=generator)
+            table[self.letters] = self.letters[order]
+        return table
 
     @cached_property
     def tables(self) -> dict[str, list[tuple[Tensor, Tensor]]]:

@@ -33,6 +33,7 @@ def entries(
     validation_tasks: int,
     inner_steps: int,
     invented: float,
+    votes: int,
 ) -> tuple[Entry, ...]:
     """Return the methods.
 
@@ -46,8 +47,15 @@ def entries(
         scratch_steps: candidate numbers of Adam steps from scratch.
         validation_tasks: number of validation tasks that choose the steps.
         inner_steps: gradient steps of MAML.
-        invented: share of training tasks in invented languages.
+        invented: share of training tasks in invented languages, whose letters are also permuted.
+        votes: number of permutations of the letters that vote for a translation.
     """
+    reader = {
+        "model": memory_model,
+        "training": memory,
+        "invented": invented,
+        "permuted": 0.9 if invented else 0.0,
+    }
     adam = {"model": model, "validation_tasks": validation_tasks}
     return (
         Entry("nearest neighbor with copying", "baseline", NearestNeighbor),
@@ -78,17 +86,16 @@ def entries(
                 "invented": invented,
             },
         ),
-        Entry(
-            "GRU pair memory",
-            "meta-learned",
-            PairMemoryMethod,
-            {
-                "model": memory_model,
-                "training": memory,
-                "invented": invented,
-                "permuted": 0.9 if invented else 0.0,
-            },
-        ),
+        Entry("GRU pair memory", "meta-learned", PairMemoryMethod, reader),
+        *[
+            Entry(
+                f"GRU pair memory, {votes} permutations",
+                "meta-learned",
+                PairMemoryMethod,
+                {**reader, "votes": votes},
+            )
+        ]
+        * bool(invented),
     )
 
 
@@ -151,6 +158,7 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             validation_tasks=3,
             inner_steps=1,
             invented=invented,
+            votes=2,
         ),
         "default": entries(
             MODEL,
@@ -163,6 +171,7 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             validation_tasks=9,
             inner_steps=3,
             invented=invented,
+            votes=3,
         ),
         "full": entries(
             MODEL,
@@ -175,6 +184,7 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             validation_tasks=30,
             inner_steps=5,
             invented=invented,
+            votes=5,
         ),
     }
 

@@ -17,6 +17,7 @@ from benchmarks.few_shot.methods.translation.translation_maml import Translation
 from benchmarks.few_shot.problems.number_grammars import invented_language
 from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.problems.translation_problem import TranslationProblem, first_tasks
+from benchmarks.few_shot.shared_trainings import SharedTrainings
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.specs import SPECS
 from benchmarks.few_shot.text_measures import edit_distance, measures
@@ -222,7 +223,7 @@ METHODS = {
         PairMemoryMethod,
         {"model": {"hidden_size": 6}, "training": TRAINING, "invented": 0.5, "permuted": 0.5},
     ),
-    "beam": (PairMemoryMethod, {"model": {"hidden_size": 6}, "training": TRAINING, "width": 2}),
+    "votes": (PairMemoryMethod, {"model": {"hidden_size": 6}, "training": TRAINING, "votes": 3}),
 }
 
 
@@ -234,6 +235,7 @@ def test_methods_train_and_are_reproducible(name, problem):
         options = {**options, "validation_tasks": 3}
     scores = []
     for _ in range(2):
+        problem.shared = SharedTrainings()
         seed_everything(problem.seed)
         method = kind(problem, name, **options)
         history = method.train()
@@ -262,3 +264,22 @@ def test_fine_tuning_changes_each_task_by_its_own_pairs(problem):
     swapped = learner(batch.support_x.flip(0), batch.support_y.flip(0))
     other = -swapped.gather(-1, batch.support_y.flip(0).unsqueeze(-1)).squeeze(-1)
     assert own < other[batch.support_y.flip(0) != 0].mean()
+
+
+def test_votes_share_the_training_and_undo_their_permutations(problem):
+    problem.shared = SharedTrainings()
+    options = {"model": {"hidden_size": 6}, "training": TRAINING}
+    one, three = (PairMemoryMethod(problem, "", **options, votes=votes) for votes in (1, 3))
+    one.train()
+    three.train()
+    assert three.learner.module is one.learner.module
+    with torch.no_grad():  # without vectors of tokens, permuted letters give the same translation
+        for name in ("target_embedding.weight", "output.generator.weight"):
+            weight = one.learner.module.get_parameter(name)
+            weight.copy_(weight[:1].expand(weight.shape))
+        one.learner.module.output.generator.bias.fill_(0)
+        one.learner.module.output.gate.bias.copy_(torch.tensor([-1e3, 0.0]))
+    tasks = problem.evaluation_tasks("test", Pairs(9), 5)
+    translations = one.translate(tasks, Pairs(9))
+    assert any(text for task in translations for text in task)
+    assert three.translate(tasks, Pairs(9)) == translations
