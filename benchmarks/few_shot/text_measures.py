@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from l2l_rnn.optional import require
 
@@ -24,6 +25,15 @@ def edit_distance(first: str, second: str) -> int:
     return row[-1]
 
 
+def check_measures() -> Any:
+    """Check that all measures can be computed, and return the package of chrF.
+
+    Raises:
+        MissingExtraError: sacrebleu is not installed.
+    """
+    return require("sacrebleu", extra="benchmarks", purpose="the measure chrF")
+
+
 def measures(translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Compute all measures of one task's translations.
 
@@ -35,8 +45,7 @@ def measures(translations: Sequence[str], references: Sequence[str]) -> dict[str
     2018, A Call for Clarity in Reporting BLEU Scores.
     """
     pairs = list(zip(translations, references, strict=True))
-    sacrebleu = require("sacrebleu", extra="benchmarks", purpose="the measure chrF")
-    chrf = sacrebleu.corpus_chrf(list(translations), [list(references)]).score / 100
+    chrf = check_measures().corpus_chrf(list(translations), [list(references)]).score / 100
     return {
         "exact match": sum(a == b for a, b in pairs) / len(pairs),
         "character error rate": sum(edit_distance(*pair) for pair in pairs)

@@ -15,6 +15,7 @@ from benchmarks.few_shot.columns import Column, Pairs
 from benchmarks.few_shot.problems.number_grammars import invented_language
 from benchmarks.few_shot.problems.problem import Problem, generator_of, seed_of
 from benchmarks.few_shot.spec import Training, TranslationSpec
+from benchmarks.few_shot.text_measures import check_measures
 from l2l_rnn.data import CharacterVocabulary, TaskBatch
 from l2l_rnn.functional import token_lengths
 from l2l_rnn.tasksets import Translation, get_tasksets
@@ -109,6 +110,7 @@ class TranslationProblem(Problem):
         self, spec: TranslationSpec, seed: int, device: torch.device, test_tasks: int
     ) -> None:
         super().__init__(spec, seed, device, test_tasks)
+        check_measures()  # before any training
         vocabulary = latin_vocabulary(capitals=spec.copying)
         tasksets = get_tasksets("translation", target_vocabulary=vocabulary, **spec.taskset_options)
         self.train, self.validation, self.test = (taskset.source for taskset in tasksets)
