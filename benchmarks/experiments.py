@@ -54,10 +54,10 @@ EXPERIMENTS = {
     ),
     "translation": Experiment(
         "spell out numbers in languages of unseen families, from 5, 20 or 100 examples",
-        {"quick": 3, "default": 5.5, "full": 32},
+        {"quick": 3, "default": 5.5, "full": 22},
     ),
     "translation_names": Experiment(
         "translate English names into languages of unseen families, from 20 examples",
-        {"quick": 3, "default": 5.5, "full": 32},
+        {"quick": 3, "default": 5.5, "full": 22},
     ),
 }

@@ -19,7 +19,7 @@ from l2l_rnn.training.evaluation import (
 )
 from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
 from l2l_rnn.training.pretrained import Pretrained
-from l2l_rnn.training.pretraining import pretrain, with_prior
+from l2l_rnn.training.pretraining import fitted_prior, pretrain, with_prior
 from l2l_rnn.training.saved.locations import list_pretrained
 from l2l_rnn.training.user_state import load_user, load_users, save_user, save_users
 
@@ -59,6 +59,7 @@ __all__ = [
     "encode_texts",
     "evaluate",
     "fit",
+    "fitted_prior",
     "latest_good",
     "list_pretrained",
     "load_user",

@@ -13,7 +13,7 @@ from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import EnsemblePrior, GaussianPrior, ProtoNet
 from l2l_rnn.models import EncoderEnsemble
-from l2l_rnn.training.pretraining import fitted_prior
+from l2l_rnn.training import fitted_prior
 
 
 class ProtoNetMethod(EpisodicMethod):
