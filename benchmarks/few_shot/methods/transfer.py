@@ -21,7 +21,6 @@ from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.models import SequenceClassifier, SequenceEncoder
-from l2l_rnn.training.pretraining import balanced_weights
 
 
 def pretrained_encoder(
@@ -52,7 +51,7 @@ def pretrained_encoder(
 
     def train(classifier: SequenceClassifier) -> History:
         data = problem.train
-        weights = balanced_weights(data.labels)
+        weights = 1.0 / torch.bincount(data.labels).double()[data.labels]
 
         def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
             chosen = torch.multinomial(weights, batch_size, replacement=True)
