@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.few_shot.methods import setfit
+from benchmarks.few_shot.methods.baselines import setfit
 from benchmarks.few_shot.methods.baselines.sentence_vectors import (
     CLASSIFIERS,
     SentenceVectors,
