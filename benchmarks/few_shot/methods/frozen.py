@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.baselines.sentence_vectors import MAX_LENGTH, MINILM
 from benchmarks.few_shot.methods.episodic import support_scores
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.methods.protonet import problem_prior, prototype_learner
+from benchmarks.few_shot.methods.protonet import prototype_learner
 from benchmarks.few_shot.problems.classification_problem import (
     ClassificationProblem,
     EvaluationTasks,
@@ -21,7 +23,7 @@ from benchmarks.few_shot.training import History
 from l2l_rnn.algorithms import ProtoNet
 from l2l_rnn.data import SequenceDataset, TaskBatch, encoder_pipeline
 from l2l_rnn.models import EncodedSequence, FrozenEncoder, FrozenSentenceEncoder, SequenceEncoder
-from l2l_rnn.training import TextInputs
+from l2l_rnn.training import TextInputs, fitted_prior
 
 
 class FrozenProblem(ClassificationProblem):
@@ -85,6 +87,7 @@ class FrozenPrior(ClassificationMethod):
         shrinkage: shrinkage of the `GaussianPrior`, fitted to the training classes; None uses the
             class means without a prior.
         prior_examples: maximum number of examples per training class to fit the prior.
+        prior_classes: regular expression of the names of the training classes to fit it to.
         source, cache, max_length: as in `FrozenEncoder`.
     """
 
@@ -98,15 +101,22 @@ class FrozenPrior(ClassificationMethod):
         *,
         shrinkage: float | None = None,
         prior_examples: int = 1000,
+        prior_classes: str = ".*",
         **encoder: Any,
     ) -> None:
         super().__init__(frozen_problem(problem, **encoder), label)
         self.shrinkage, self.prior_examples = shrinkage, prior_examples
+        self.prior_classes = prior_classes
 
     def train(self) -> None:
         encoder, prior = self.problem.encoder(), None
         if self.shrinkage is not None:
-            prior = problem_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
+            data = self.problem.train
+            wanted = [bool(re.fullmatch(self.prior_classes, name)) for name in data.classes]
+            items = torch.tensor(wanted)[data.labels]
+            some = SequenceDataset(data.sequences[items], data.labels[items], data.classes)
+            examples, seed = self.prior_examples, self.problem.seed
+            prior = fitted_prior(encoder, some, self.shrinkage, examples, seed)
         self.learner = prototype_learner([encoder], [prior], self.problem.spec.ways)
 
     def predict(self, batch: TaskBatch) -> Tensor:

@@ -20,7 +20,7 @@ from benchmarks.few_shot.problems.classification_problem import (
 )
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
-from l2l_rnn.algorithms import PriorCoordinates, StackedLearner, TfIdfLearner
+from l2l_rnn.algorithms import LRD2, PriorCoordinates, ProtoNet, StackedLearner, TfIdfLearner
 from l2l_rnn.data import SequenceDataset, TaskBatch, TaskLoader
 from l2l_rnn.functional import accuracy
 
@@ -30,6 +30,7 @@ BASES: dict[str, Any] = {
     "closed form": ClosedFormMethod,
     "frozen": FrozenPrior,
 }
+PLAIN: dict[str, Any] = {"class means": ProtoNet, "plain logistic": LRD2}
 LOGISTIC: dict[str, dict[str, Any]] = {"logistic": {"regularization": 0.1}}
 _SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
 _VALIDATION_SEQUENCES, _LEAST_TASKS = 20_000, 30  # of the tasks for one number of shots
@@ -49,8 +50,9 @@ class StackedMethod(ClassificationMethod):
         regularization: inverse strength C of the logistic regression's penalty.
         sublinear_tf: whether the logarithm of term frequencies is used.
         background: whether document frequencies of the training classes are used.
-        heads: further heads of the same vectors, `"ridge"` or `"logistic"`, with their options. If
-            the base has a Gaussian prior, they get its `PriorCoordinates`.
+        heads: further heads of the same vectors, with their options: `"ridge"` or `"logistic"`,
+            which get the `PriorCoordinates` if the base has a Gaussian prior; and `"class means"`
+            or `"plain logistic"`, which always get the vectors.
         shots: support examples per class of the validation tasks, as far as there are enough.
         validation_tasks: most validation tasks for each number of shots.
     """
@@ -95,7 +97,12 @@ class StackedMethod(ClassificationMethod):
         member._modules = {**base.learner._modules, "module": nn.Identity()}
         prior = getattr(member, "prior", None)
         space = nn.Identity() if prior is None else PriorCoordinates(prior)
-        more = [HEADS[name](space, ways, **given) for name, given in self.heads.items()]
+        more = [
+            PLAIN[name](nn.Identity(), ways, **given)
+            if name in PLAIN
+            else HEADS[name](space, ways, **given)
+            for name, given in self.heads.items()
+        ]
         tfidf = TfIdfLearner(ways, self.ngrams, self.regularization, sublinear_tf=self.sublinear_tf)
         if self.background:
             tfidf.fit_background(self.problem.train)

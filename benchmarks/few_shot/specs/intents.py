@@ -11,6 +11,13 @@ from benchmarks.few_shot.specs.rows import COMMANDS, Rows, entries
 from benchmarks.report import bars_and_training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
+ENGLISH = r"\w+"  # the names of classes in other languages end in their code
+STACKED = {"ngrams": (1, 5), "sublinear_tf": True, "regularization": 10.0}
+FROZEN_STACKED = {
+    "options": {"shrinkage": 0.9, "prior_classes": ENGLISH},
+    "heads": {"class means": {}, "plain logistic": {"regularization": 0.1}},
+    "ngrams": (1, 1),
+}
 _QUICK = {"minutes": 1.0, "steps": 5, "validate_every": 5, "validation_tasks": 5}
 _PRETRAINING = {"lr": 3e-3}
 
@@ -53,6 +60,9 @@ def forms(ways: int, inner_ways: tuple[int, ...], *, frozen: bool) -> dict[str, 
                 slow_tasks=60,
                 ngrams=COMMANDS,
                 frozen=frozen,
+                prior_classes=ENGLISH,
+                stacked=STACKED,
+                frozen_stacked=FROZEN_STACKED,
             )
         ),
         "full": entries(
@@ -68,6 +78,9 @@ def forms(ways: int, inner_ways: tuple[int, ...], *, frozen: bool) -> dict[str, 
                 adam_steps=(5, 5),
                 slow_tasks=60,
                 frozen=frozen,
+                prior_classes=ENGLISH,
+                stacked=STACKED,
+                frozen_stacked=FROZEN_STACKED,
                 setfit_tasks=10 if frozen else 0,
             )
         ),

@@ -70,6 +70,8 @@ class Rows:
             are exchanged.
         stacked: options of the joined learner besides its base.
         frozen: whether to run the methods over the frozen encoder MiniLM.
+        prior_classes: regular expression of the names of training classes that MiniLM can read.
+        frozen_stacked: options of the joined learner over MiniLM that differ from the usual ones.
         signatures: training settings of distributional signatures over word vectors; None leaves
             them and their baseline out.
         setfit_tasks: test tasks of SetFit, which is slow; 0 leaves it out.
@@ -92,6 +94,8 @@ class Rows:
     letter_permutations: float = 0.0
     stacked: dict[str, Any] = field(default_factory=dict)
     frozen: bool = False
+    prior_classes: str = ".*"
+    frozen_stacked: dict[str, Any] = field(default_factory=dict)
     signatures: Training | None = None
     setfit_tasks: int = 0
     slow_tasks: int | None = None
@@ -165,7 +169,7 @@ def transfer(rows: Rows) -> tuple[Entry, ...]:
 
 def frozen_transfer(rows: Rows) -> tuple[Entry, ...]:
     """Return the transfer methods over the pretrained encoder MiniLM."""
-    options = {"shrinkage": 0.9}
+    options = {"shrinkage": 0.9, "prior_classes": rows.prior_classes}
     prior = Entry("MiniLM, Gaussian prior", "transfer", FrozenPrior, options)
     return (prior,) if rows.frozen else ()
 
@@ -217,7 +221,7 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
             },
         ),
         *signatures(rows)[1:],
-        *([_joined_frozen()] if rows.frozen else []),
+        *([_joined_frozen(rows)] if rows.frozen else []),
         Entry(
             "LSTM memory learner",
             "meta-learned",
@@ -260,15 +264,16 @@ def meta_learned(rows: Rows) -> tuple[Entry, ...]:
     )
 
 
-def _joined_frozen() -> Entry:
+def _joined_frozen(rows: Rows) -> Entry:
     """Return the joined learner over MiniLM: class means, logistic regression and TF-IDF."""
     options = {
         "base": "frozen",
         "options": {},
-        "heads": {"logistic": {"regularization": 0.1}},
+        "heads": {"plain logistic": {"regularization": 0.1}},
         "ngrams": (1, 2),
         "sublinear_tf": True,
         "regularization": 10.0,
+        **rows.frozen_stacked,
     }
     return Entry("MiniLM, joined with TF-IDF", "meta-learned", StackedMethod, options)
 
