@@ -132,7 +132,7 @@ _MEMORY = Training(
     validate_every=200,
     validation_tasks=12,
 )
-_TASKS = {"quick": 6, "default": 200, "full": 200}
+_TASKS = {"quick": 6, "default": 200, "full": 100}
 
 _SPEC = {
     "problem": TranslationProblem,
@@ -180,9 +180,9 @@ def _forms(memory_model: dict[str, Any], invented: float) -> dict[str, tuple[Ent
             replace(_PRETRAINING, steps=2400, minutes=4.0, validate_every=800),
             replace(_START, steps=400, minutes=4.0, validate_every=200),
             replace(_MEMORY, steps=1600, minutes=14.0, validate_every=400, validation_tasks=30),
-            steps=(20, 80, 160),
-            scratch_steps=(80,),
-            validation_tasks=15,
+            steps=(20, 80),
+            scratch_steps=(40,),
+            validation_tasks=9,
             inner_steps=5,
             invented=invented,
             votes=5,
