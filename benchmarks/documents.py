@@ -30,8 +30,10 @@ TABLE = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end of table -->)", re.
 
 
 def path_of(name: str) -> Path:
-    """Return the file of an experiment's published result."""
-    return ROOT / "benchmarks" / "results" / f"{name}-full.json"
+    """Return the file of an experiment's published result, of the full form if there is one."""
+    folder = ROOT / "benchmarks" / "results"
+    default = folder / f"{name}-default.json"
+    return default if default.exists() else folder / f"{name}-full.json"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -142,9 +144,27 @@ def few_shot(name: str, column: str | None = None) -> str:
         for line in report.notes(result).splitlines()
     ]
     lines = [table, "", *notes]
+    if "measures" in result["methods"][0]:
+        lines += ["", "Character error rate, and chrF (both in %):", "", measures_table(result)]
     if result.get("curve"):
         ways = result["spec"]["ways"]
         lines += ["", f"By the number of shots, {ways} ways:", "", report.curve_table(result)]
+    return "\n".join(lines)
+
+
+def measures_table(result: dict[str, Any]) -> str:
+    """Format the character error rate and chrF of translations, lower and higher is better."""
+    columns = [column["name"] for column in result["columns"]]
+    lines = [f"| method | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
+    for method in result["methods"]:
+        cells = [
+            " / ".join(
+                f"{100 * method['measures'][column][name]['mean']:.1f}"
+                for name in ("character error rate", "chrF")
+            )
+            for column in columns
+        ]
+        lines.append(f"| {method['label']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -176,6 +196,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "intents": lambda: few_shot("intents"),
     "intents_languages": lambda: few_shot("intents_languages"),
     "newsgroups": lambda: few_shot("newsgroups"),
+    "translation": lambda: few_shot("translation"),
     "lags": lambda: few_shot("lags", "100 back"),
     "sinusoids": lambda: few_shot("sinusoids"),
     "strokes": lambda: few_shot("strokes"),
