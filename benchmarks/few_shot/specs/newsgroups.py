@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
@@ -65,6 +67,8 @@ NEWSGROUPS = ClassificationSpec(
                     Training(**_INNER, **_QUICK),
                     ngrams=DOCUMENTS,
                     inner_steps=1,
+                    frozen=True,
+                    signatures=Training(**_METRIC, **_QUICK, queries=2),
                     adam_steps=(1, 1),
                 )
             ),
@@ -97,6 +101,7 @@ NEWSGROUPS = ClassificationSpec(
                     slow_tasks=30,
                     ngrams=DOCUMENTS,
                     frozen=True,
+                    signatures=replace(_SIGNATURES, steps=150, minutes=1.0, validate_every=75),
                     adam_steps=(2, 2),
                 )
             ),

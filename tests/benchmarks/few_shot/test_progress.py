@@ -102,13 +102,17 @@ def test_trainings_that_methods_share_are_counted_once():
     assert {label: seconds / 60 for label, seconds in limits.items()} == {
         "TF-IDF n-grams, logistic regression": 0,
         "LSTM from scratch": 0,
-        "LSTM pre-trained, linear probe": 6,
+        "LSTM pre-trained, linear probe": 5,
         "LSTM pre-trained, fine-tuned": 0,
-        "3 x LSTM pre-trained, Gaussian prior": 12,
-        "LSTM ProtoNet": 6,
-        "3 x LSTM ProtoNet, Gaussian prior": 12,
-        "LSTM memory learner": 6,
-        "LSTM ProtoMAML, second order": 8,
+        "3 x LSTM pre-trained, Gaussian prior": 10,
+        "LSTM ProtoNet": 5,
+        "3 x LSTM ProtoNet, Gaussian prior": 10,
+        "LSTM R2D2": 5,
+        "3 x LSTM ProtoNet, Gaussian prior, joined with TF-IDF": 0,
+        "LSTM memory learner": 3,
+        "LSTM ProtoMAML, second order": 3,
+        "LSTM MAML, second order": 2,
+        "LSTM Meta-SGD": 2,
     }
     readers = time_limits(SPECS["strokes"].entries["full"])
     assert list(readers.values()) == [60 * 11, *[60 * 6] * 7, 0]

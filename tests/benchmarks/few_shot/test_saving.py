@@ -22,7 +22,7 @@ def test_a_saved_learner_has_the_scores_of_its_row(tmp_path, label):
     model = Pretrained.from_pretrained(folder)
     problem = spec.problem(spec, 0, CPU, spec.test_tasks["quick"])
     for column, evaluation in zip(problem.columns, model.evaluation, strict=True):
-        tasks = problem.evaluation_tasks("test", column.shots, problem.test_tasks)
+        tasks = problem.evaluation_tasks("test", column, problem.test_tasks)
         (batch,) = tasks.batches(problem.test_tasks, CPU)
         texts = [tasks.texts(items) for items in tasks.index.query_x]
         scores = []

@@ -24,7 +24,14 @@ LAGS = SPECS["lags"].entries["default"]
                 "LSTM ProtoNet",
             ],
         ),
-        ("*protonet*", ["LSTM ProtoNet", "3 x LSTM ProtoNet, Gaussian prior"]),
+        (
+            "*protonet*",
+            [
+                "LSTM ProtoNet",
+                "3 x LSTM ProtoNet, Gaussian prior",
+                "3 x LSTM ProtoNet, Gaussian prior, joined with TF-IDF",
+            ],
+        ),
         ("*", [entry.label for entry in LANGUAGES]),
     ],
 )

@@ -73,7 +73,8 @@ def problem(copy, monkeypatch):
         ways=5,
         shots=(1, 5),
         queries=5,
-        taskset_options={"root": str(copy), "words": "all", "max_length": 12},
+        taskset_options={"words": "all", "max_length": 12},
+        root=str(copy),
     )
     return ClassificationProblem(spec, seed=1, device=CPU, test_tasks=20)
 

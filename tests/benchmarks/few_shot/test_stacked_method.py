@@ -93,7 +93,7 @@ def test_the_saved_learner_serves_a_classifier(small, problem, tmp_path):
     options["shots"] = (1, 5)
     entry = Entry("stacked", "meta-learned", StackedMethod, options)
     result = small.run(tmp_path, (entry,), seed=3, save=tmp_path / "model")
-    assert result["methods"][0]["scores"]["5 shots"]["mean"] > 0.25
+    assert result["methods"][0]["scores"]["5 ways, 5 shots"]["mean"] > 0.25
     learner = Pretrained.from_pretrained(tmp_path / "model").learner
     assert learner.input_learners[0].background_documents == len(problem.train)
     classifier = FewShotClassifier.from_pretrained(tmp_path / "model", unknown_above=None)
