@@ -74,6 +74,7 @@ class Rows:
         frozen_stacked: options of the joined learner over MiniLM that differ from the usual ones.
         signatures: training settings of distributional signatures over word vectors; None leaves
             them and their baseline out.
+        without: names of methods to leave out.
         setfit_tasks: test tasks of SetFit, which is slow; 0 leaves it out.
         slow_tasks: most test tasks of the methods that take gradient steps on each task, which are
             then not part of the curve over shots; None gives them all tasks.
@@ -97,6 +98,7 @@ class Rows:
     prior_classes: str = ".*"
     frozen_stacked: dict[str, Any] = field(default_factory=dict)
     signatures: Training | None = None
+    without: tuple[str, ...] = ()
     setfit_tasks: int = 0
     slow_tasks: int | None = None
 
@@ -108,7 +110,8 @@ class Rows:
 
 def entries(rows: Rows) -> tuple[Entry, ...]:
     """Return the baselines, the transfer methods and the meta-learners."""
-    return (*baselines(rows), *transfer(rows), *meta_learned(rows))
+    every = (*baselines(rows), *transfer(rows), *meta_learned(rows))
+    return tuple(entry for entry in every if entry.name not in rows.without)
 
 
 def baselines(rows: Rows) -> tuple[Entry, ...]:
@@ -181,10 +184,11 @@ def signatures(rows: Rows) -> tuple[Entry, ...]:
     training = {"training": rows.signatures}
     tfidf = {"ngrams": (1, 1), "sublinear_tf": True, "regularization": 10.0, "validation_tasks": 30}
     joined = "Distributional signatures, joined with TF-IDF"
+    slow: dict[str, Any] = {"tasks": 200, "curve": False}
     return (
         Entry("Word vectors weighted by IDF, ridge", "transfer", WeightedMeans),
         Entry("Distributional signatures", "meta-learned", SignaturesMethod, training),
-        Entry(joined, "meta-learned", JoinedSignatures, {**training, **tfidf}),
+        Entry(joined, "meta-learned", JoinedSignatures, {**training, **tfidf}, **slow),
     )
 
 
