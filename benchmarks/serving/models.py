@@ -10,7 +10,11 @@ from l2l_rnn.training import Pretrained
 
 def add_model_option(parser: argparse.ArgumentParser) -> None:
     """Add the option `--model`."""
-    parser.add_argument("--model", default="languages", help="name or folder (default: languages)")
+    parser.add_argument(
+        "--model",
+        default="languages-prototypes",
+        help="name or folder (default: languages-prototypes)",
+    )
 
 
 def check_model(parser: argparse.ArgumentParser, name: str) -> None:

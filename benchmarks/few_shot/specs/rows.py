@@ -11,14 +11,11 @@ from benchmarks.few_shot.methods.baselines.setfit import SetFit
 from benchmarks.few_shot.methods.baselines.tfidf import NgramRegression
 from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.frozen import FrozenPrior
+from benchmarks.few_shot.methods.joined_signatures import JoinedSignatures
 from benchmarks.few_shot.methods.maml import MAMLMethod, ProtoMAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
-from benchmarks.few_shot.methods.signatures import (
-    JoinedSignatures,
-    SignaturesMethod,
-    WeightedMeans,
-)
+from benchmarks.few_shot.methods.signatures import SignaturesMethod, WeightedMeans
 from benchmarks.few_shot.methods.stacked import StackedMethod
 from benchmarks.few_shot.methods.transfer import FineTuned, LinearProbe, PretrainedPrior
 from benchmarks.few_shot.spec import Entry, Training
