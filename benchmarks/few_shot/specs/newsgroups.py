@@ -29,7 +29,7 @@ _SIGNATURES = Training(
 )
 # An LSTM over the words of 8 training classes stays near chance, and these take longest.
 WITHOUT = ("LSTM memory learner", "LSTM ProtoMAML, second order")
-_BAO = "Y. Bao et al., 2020, Few-shot Text Classification with Distributional Signatures, table 2"
+_BAO = "Y. Bao et al., 2020, Few-shot Text Classification with Distributional Signatures"
 
 PUBLISHED = (
     Entry(
