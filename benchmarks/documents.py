@@ -30,10 +30,8 @@ TABLE = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end of table -->)", re.
 
 
 def path_of(name: str) -> Path:
-    """Return the file of an experiment's published result, of the full form if there is one."""
-    folder = ROOT / "benchmarks" / "results"
-    default = folder / f"{name}-default.json"
-    return default if default.exists() else folder / f"{name}-full.json"
+    """Return the file of an experiment's published result."""
+    return ROOT / "benchmarks" / "results" / f"{name}-full.json"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -191,7 +189,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "highlights": highlights,
     "tasksets": lambda: report.tasksets_table(list_tasksets()),
     "languages": lambda: few_shot("languages"),
-    "intents": lambda: few_shot("intents"),
+    "intents": lambda: few_shot("intents-default"),
     "intents_languages": lambda: few_shot("intents_languages"),
     "newsgroups": lambda: few_shot("newsgroups"),
     "translation": lambda: few_shot("translation"),
