@@ -30,6 +30,9 @@ from tests.estimators.models import (
 pytestmark = pytest.mark.filterwarnings(
     "ignore::l2l_rnn.estimators.UnknownInputWarning"  # has tests of its own
 )
+# Kinds that keep what they need of the support set, for any number of classes.
+WITH_SUPPORT = ("protonet", "prior", "ensemble", "ridge", "logistic", "signatures")
+WITH_SUPPORT += ("tfidf", "stacked")
 kinds = pytest.mark.parametrize("kind", LEARNERS)
 
 
@@ -43,16 +46,7 @@ def test_probabilities_are_those_of_the_learner(kind):
     X, y = texts()
     classifier = FewShotClassifier(model).fit(X, y)
     learner = copy.deepcopy(model.learner)
-    if kind in (
-        "protonet",
-        "prior",
-        "ensemble",
-        "ridge",
-        "logistic",
-        "signatures",
-        "tfidf",
-        "stacked",
-    ):
+    if kind in WITH_SUPPORT:
         learner.ways = 3
     support, labels = model.inputs(X), torch.tensor([["ann", "bob", "cid"].index(n) for n in y])
     if kind == "protomaml":  # it takes any number of classes, unlike `adapted`
@@ -67,20 +61,7 @@ def test_probabilities_are_those_of_the_learner(kind):
     assert expected.std() > 0.01
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "protonet",
-        "prior",
-        "ensemble",
-        "ridge",
-        "logistic",
-        "signatures",
-        "tfidf",
-        "stacked",
-        "slots",
-    ],
-)
+@pytest.mark.parametrize("kind", [*WITH_SUPPORT, "slots"])
 def test_separate_classes_are_distinguished(kind):
     queries, labels = texts(each=10, seed=1)
     assert fitted(kind).score(queries, labels) > 0.8
@@ -121,17 +102,7 @@ def test_further_examples_and_classes(kind):
     ):  # their outputs of new classes differ from those of old ones
         assert not same
     else:
-        adds = (
-            "protonet",
-            "prior",
-            "ensemble",
-            "ridge",
-            "logistic",
-            "signatures",
-            "tfidf",
-            "stacked",
-        )
-        assert same == (kind in REFITS or kind in adds)
+        assert same == (kind in REFITS or kind in WITH_SUPPORT)
 
 
 def test_a_memory_learner_writes_further_examples_after_earlier_ones():

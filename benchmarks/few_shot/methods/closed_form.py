@@ -8,7 +8,6 @@ from torch import nn
 
 from benchmarks.few_shot.methods.episodic import EpisodicMethod
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
-from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History
 from l2l_rnn.algorithms import LRD2, R2D2
 
@@ -21,9 +20,9 @@ class ClosedFormMethod(EpisodicMethod):
     The parameters of the head, such as its regularization, are meta-learned with the encoder.
 
     Args:
-        model, training, class_weight, letter_permutations: as in `EpisodicMethod`.
         head: the head, `"ridge"` (R2D2) or `"logistic"` (LRD2).
         head_options: options of the learner, such as its initial `regularization`.
+        episodic: options of `EpisodicMethod`.
     """
 
     kind = "closed form"
@@ -33,21 +32,11 @@ class ClosedFormMethod(EpisodicMethod):
         problem: ClassificationProblem,
         label: str,
         *,
-        model: dict[str, Any],
-        training: Training,
-        class_weight: float = 0.0,
-        letter_permutations: float = 0.0,
         head: str = "ridge",
         head_options: dict[str, Any] | None = None,
+        **episodic: Any,
     ) -> None:
-        super().__init__(
-            problem,
-            label,
-            model=model,
-            training=training,
-            class_weight=class_weight,
-            letter_permutations=letter_permutations,
-        )
+        super().__init__(problem, label, **episodic)
         self.head, self.head_options = head, head_options or {}
 
     @classmethod
@@ -56,10 +45,8 @@ class ClosedFormMethod(EpisodicMethod):
         return f"{super().key(options, number)} {head} {head_options}"
 
     def train(self) -> History:
-        names = ("model", "training", "class_weight", "letter_permutations")
-        names += ("head", "head_options")
-        options = {name: getattr(self, name) for name in names}
-        self.learner, history = self.member(options, 0, self.label)
+        head = {"head": self.head, "head_options": self.head_options}
+        self.learner, history = self.member({**self.training_options, **head}, 0, self.label)
         return history
 
     def make(self, encoder: nn.Module) -> nn.Module:

@@ -17,6 +17,8 @@ from l2l_rnn.data import TaskBatch, letter_ids, permute_tokens
 from l2l_rnn.functional import accuracy, cross_entropy
 from l2l_rnn.training import adapted
 
+_DEFAULTS = {"model": None, "training": None, "class_weight": 0.0, "letter_permutations": 0.0}
+
 
 class EpisodicMethod(ClassificationMethod):
     """Meta-learns features that classify the queries by a head of the support set.
@@ -49,6 +51,11 @@ class EpisodicMethod(ClassificationMethod):
         self.model, self.training, self.class_weight = model, training, class_weight
         self.letter_permutations = letter_permutations
 
+    @property
+    def training_options(self) -> dict[str, Any]:
+        """The options that determine what is trained."""
+        return {name: getattr(self, name) for name in _DEFAULTS}
+
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
         return {cls.key(options, n): options["training"] for n in range(options.get("members", 1))}
@@ -56,8 +63,7 @@ class EpisodicMethod(ClassificationMethod):
     @classmethod
     def key(cls, options: dict[str, Any], number: int) -> str:
         """Return the key of a member in the problem's shared trainings."""
-        names = {"model": None, "training": None, "class_weight": 0.0, "letter_permutations": 0.0}
-        settings = [str(options.get(name, default)) for name, default in names.items()]
+        settings = [str(options.get(name, default)) for name, default in _DEFAULTS.items()]
         return f"{cls.kind} {' '.join(settings)} {number}"
 
     @abstractmethod

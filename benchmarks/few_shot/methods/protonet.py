@@ -9,7 +9,6 @@ from torch import nn
 
 from benchmarks.few_shot.methods.episodic import EpisodicMethod
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
-from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import EnsemblePrior, GaussianPrior, ProtoNet
 from l2l_rnn.models import EncoderEnsemble
@@ -20,11 +19,11 @@ class ProtoNetMethod(EpisodicMethod):
     """Meta-learns features that classify the queries by the class means of the support set.
 
     Args:
-        model, training, class_weight, letter_permutations: as in `EpisodicMethod`.
         members: number of encoders, trained with different seeds; their scores are summed.
         shrinkage: shrinkage of the `GaussianPrior` that is fitted to each encoder's features of the
             training classes; None uses the class means without a prior.
         prior_examples: maximum number of examples per training class to fit the prior.
+        episodic: options of `EpisodicMethod`.
     """
 
     kind = "prototypical"
@@ -34,31 +33,21 @@ class ProtoNetMethod(EpisodicMethod):
         problem: ClassificationProblem,
         label: str,
         *,
-        model: dict[str, Any],
-        training: Training,
-        class_weight: float = 0.0,
-        letter_permutations: float = 0.0,
         members: int = 1,
         shrinkage: float | None = None,
         prior_examples: int = 60,
+        **episodic: Any,
     ) -> None:
-        super().__init__(
-            problem,
-            label,
-            model=model,
-            training=training,
-            class_weight=class_weight,
-            letter_permutations=letter_permutations,
-        )
+        super().__init__(problem, label, **episodic)
         self.members, self.shrinkage, self.prior_examples = members, shrinkage, prior_examples
         self.encoders: list[nn.Module] = []
 
     def train(self) -> History:
-        names = ("model", "training", "class_weight", "letter_permutations")
-        options = {name: getattr(self, name) for name in names}
         several = self.members > 1
         trained = [
-            self.member(options, n, f"{self.label}: {n + 1}" if several else self.label)
+            self.member(
+                self.training_options, n, f"{self.label}: {n + 1}" if several else self.label
+            )
             for n in range(self.members)
         ]
         self.encoders = [encoder for encoder, _ in trained]
