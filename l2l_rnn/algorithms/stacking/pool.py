@@ -40,8 +40,8 @@ class LogLinearPool(nn.Module):
         members: the number of members.
 
     Attributes:
-        coefficients: `v`, a row for each member and, last, the class shares, `(M + 1, 4)`. At the
-            start, each member has the weight `1 / M` at any k and C.
+        coefficients: `v`, a row for each member and, last, the class shares, `(members + 1, 4)`. At the
+            start, each member has the weight `1 / members` at any k and C.
         low, high: the smallest and the largest `log k` and `log C`, `(2,)`.
 
     Shapes:
@@ -60,14 +60,14 @@ class LogLinearPool(nn.Module):
         self.register_buffer("high", torch.full((2,), _ANY))
 
     def weights(self, counts: Tensor) -> Tensor:
-        """Return the weights for support sets: counts `(…, C)` -> `(…, M + 1)`."""
+        """Return the weights for support sets: counts `(…, C)` -> `(…, members + 1)`."""
         sizes = _sizes(counts).to(self.low).clamp(self.low, self.high)
         shots, ways = sizes.unbind(-1)
         features = torch.stack([torch.ones_like(shots), shots, ways, shots.square()], -1)
         return F.softplus(features @ self.coefficients.mT)
 
     def forward(self, inputs: PoolInputs) -> Tensor:
-        weights = self.weights(inputs.counts)[..., None, None, :]  # (…, 1, 1, M + 1)
+        weights = self.weights(inputs.counts)[..., None, None, :]  # (…, 1, 1, members + 1)
         total = inputs.counts.sum(-1, keepdim=True).clamp_min(1)
         # Classes without examples, which are never predicted, only need a finite share.
         share = (inputs.counts.clamp_min(0.5) / total).log().unsqueeze(-2).to(weights)
