@@ -40,8 +40,8 @@ class LogLinearPool(nn.Module):
         members: the number of members.
 
     Attributes:
-        coefficients: `v`, a row for each member and, last, the class shares, `(members + 1, 4)`. At the
-            start, each member has the weight `1 / members` at any k and C.
+        coefficients: `v`, a row for each member and, last, the class shares, `(members + 1, 4)`. At
+            the start, each member has the weight `1 / members` at any k and C.
         low, high: the smallest and the largest `log k` and `log C`, `(2,)`.
 
     Shapes:
