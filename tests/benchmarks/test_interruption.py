@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks import command_line
+from benchmarks.few_shot.specs import SPECS
 from benchmarks.interruption import Interruption
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,8 @@ def test_a_signal_during_evaluation_and_a_second_run_before_it(start, tmp_path, 
     assert refused.value.code == 2
     assert f"another run is writing to {tmp_path}/languages-default.json" in capsys.readouterr().err
     assert command.end(TERM) == 143
-    assert "0 of 9 methods are finished.\nContinue with: " in command.printed
+    count = len(SPECS["languages"].entries["default"])
+    assert f"0 of {count} methods are finished.\nContinue with: " in command.printed
     assert command.printed.endswith(f"--only 'TF-IDF*' --out {tmp_path} --resume\n")
 
 

@@ -194,7 +194,7 @@ def test_a_method_has_one_color_in_both_panels(tmp_path, figures):
     colors = bars.colors_of(result["methods"])
     for entry in result["methods"]:
         if entry["training"]:
-            assert lines[entry["label"]] == colors[entry["label"]]
+            assert lines[style.label_text(entry)] == colors[entry["label"]]
     drawn = {to_rgb(patch.get_facecolor()) for patch in panels[0].patches}
     assert drawn == {to_rgb(color) for color in colors.values()}
 
