@@ -3,7 +3,7 @@
 from l2l_rnn.estimators.explanation import SupportExample
 from l2l_rnn.estimators.few_shot_classifier import FewShotClassifier
 from l2l_rnn.estimators.unknown_inputs import UnknownInputWarning, calibrate_unknown
-from l2l_rnn.estimators.user_store import UserStore
+from l2l_rnn.estimators.users.store import UserStore
 
 __all__ = [
     "FewShotClassifier",

@@ -17,15 +17,15 @@ from l2l_rnn.estimators.labels import Labels, checked_labels
 from l2l_rnn.estimators.parameters import check_unknown_label
 from l2l_rnn.estimators.personal import Personal, grown
 from l2l_rnn.estimators.raw_inputs import read_inputs
-from l2l_rnn.estimators.user_arguments import (
+from l2l_rnn.estimators.users.arguments import (
     check_mapping,
     check_pairs,
     checked_name,
     named,
     naming,
 )
-from l2l_rnn.estimators.user_database import UserDatabase, UserRow
-from l2l_rnn.estimators.user_queries import chunks, read_users
+from l2l_rnn.estimators.users.database import UserDatabase, UserRow
+from l2l_rnn.estimators.users.queries import chunks, read_users
 from l2l_rnn.training import load_user, save_user
 from l2l_rnn.training.saved.learner_tensors import digest_of_base
 from l2l_rnn.training.saved.tensors import digest

@@ -13,8 +13,8 @@ from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.errors import L2LRNNError
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading
 from l2l_rnn.estimators.personal import Personal, device_of, padded_to, trimmed
-from l2l_rnn.estimators.user_arguments import naming
-from l2l_rnn.estimators.user_database import UserRow
+from l2l_rnn.estimators.users.arguments import naming
+from l2l_rnn.estimators.users.database import UserRow
 from l2l_rnn.training import load_user, load_users
 
 _MOST_USERS, _MOST_INPUTS = 256, 512  # that are answered at once, which bounds the memory

@@ -5,7 +5,7 @@ import pytest
 
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from l2l_rnn.estimators import UnknownInputWarning, UserStore
-from l2l_rnn.estimators.user_queries import read_users
+from l2l_rnn.estimators.users.queries import read_users
 from tests.estimators.models import make_model, texts
 
 
