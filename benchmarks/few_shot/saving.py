@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.spec import ClassificationSpec, Entry
+from benchmarks.few_shot.columns import Pairs
+from benchmarks.few_shot.methods.method import Method
+from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
+from benchmarks.few_shot.spec import ClassificationSpec, Entry, TranslationSpec
 from l2l_rnn.data import SourceTaskset
 from l2l_rnn.errors import ArgumentError
 from l2l_rnn.estimators import calibrate_unknown
@@ -31,7 +33,7 @@ def check_can_save(entries: tuple[Entry, ...]) -> None:
 
 
 def save_learner(
-    method: ClassificationMethod, entry: Entry, row: dict[str, Any], form: str, folder: Path
+    method: Method, entry: Entry, row: dict[str, Any], form: str, folder: Path
 ) -> None:
     """Save a trained learner in half precision, with a model card.
 
@@ -43,7 +45,8 @@ def save_learner(
         folder: the folder of the model, see `Pretrained.save_pretrained`.
     """
     problem = method.problem
-    spec: ClassificationSpec = problem.spec
+    spec: ClassificationSpec | TranslationSpec = problem.spec
+    taskset = problem.taskset
     run = f"{form} form of the benchmark `{spec.name}`, seed {problem.seed}"
     evaluations = [
         Evaluation(
@@ -51,20 +54,19 @@ def save_learner(
             row["seconds_per_task"],
             f"{run}, {column.name}",
             {
-                "taskset": spec.taskset,
-                "ways": column.ways or spec.ways,
-                "shots": column.shots,
+                "taskset": taskset,
+                **_sizes(spec, column),
                 "tasks": row["scores"][column.name]["tasks"],
             },
         )
         for column in problem.columns
     ]
-    card = list_tasksets()[spec.taskset]
+    card = list_tasksets()[taskset]
     model = Pretrained(
         method.learner,
         problem.inputs,
-        classes=problem.train.classes,
-        steps=method.adaptation_steps,
+        classes=problem.trained_on,
+        steps=getattr(method, "adaptation_steps", None),
         settings={"form": form, "seed": problem.seed, "options": row["options"]},
         evaluation=evaluations,
         description=(
@@ -72,9 +74,23 @@ def save_learner(
             f"({card.license}); the classes are {card.splits}. Trained and evaluated by the {run}."
         ),
         license="mit",
-        tags=[spec.taskset],
+        tags=[taskset],
     )
+    if isinstance(problem, ClassificationProblem):
+        _calibrate(model, problem)
+    model.save_pretrained(folder, dtype="float16")
+
+
+def _calibrate(model: Pretrained, problem: ClassificationProblem) -> None:
+    """Calibrate the unknown score on validation tasks."""
+    spec = problem.spec
     shots = max(spec.shots)
     unseen = SourceTaskset(problem.validation, spec.ways, shots + spec.queries)
     calibrate_unknown(model, unseen, shots, seed=problem.seed)
-    model.save_pretrained(folder, dtype="float16")
+
+
+def _sizes(spec: Any, column: Any) -> dict[str, Any]:
+    """Return the ways and shots of a column, for the model card."""
+    if isinstance(column, Pairs):
+        return {"shots": column.pairs}
+    return {"ways": column.ways or spec.ways, "shots": column.shots}

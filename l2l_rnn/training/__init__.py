@@ -17,7 +17,7 @@ from l2l_rnn.training.evaluation import (
     evaluate,
     shots_curve,
 )
-from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
+from l2l_rnn.training.inputs import Inputs, PairInputs, SeriesInputs, TextInputs
 from l2l_rnn.training.pretrained import Pretrained
 from l2l_rnn.training.pretraining import fitted_prior, pretrain, with_prior
 from l2l_rnn.training.saved.locations import list_pretrained
@@ -47,6 +47,7 @@ __all__ = [
     "Evaluation",
     "Inputs",
     "MetaLearning",
+    "PairInputs",
     "Pretrained",
     "SafeCheckpointIO",
     "SeriesInputs",

@@ -8,7 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MemoryLearner, ProtoMAML
+from l2l_rnn.algorithms import (
+    MAML,
+    MAMLPlusPlus,
+    MemoryLearner,
+    PairMemoryLearner,
+    ProtoMAML,
+)
 from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.checks import check_int
@@ -17,6 +23,8 @@ from l2l_rnn.functional import cross_entropy, mean_squared_error
 from l2l_rnn.functional.losses import check_mask
 from l2l_rnn.training.per_task import Loss, per_task
 from l2l_rnn.training.support import check_filled, check_padding
+
+_WRITE_ONCE = (SupportLearner, PairMemoryLearner)
 
 
 def adapted(
@@ -34,7 +42,8 @@ def adapted(
     """Return a clone of a learner, adapted to support sets with the learner's own method.
 
     `MAML` and its variants take gradient steps, `ProtoNet` computes class means, `ProtoMAML` does
-    both, `R2D2` and `LRD2` solve for a linear head, and `MemoryLearner` writes to its memory.
+    both, `R2D2` and `LRD2` solve for a linear head, and `MemoryLearner` and `PairMemoryLearner`
+    write to their memory.
     `backward()` of a loss of the clone's outputs reaches the learner's parameters. Learners of
     learn2learn work too; for N tasks they adapt one after the other.
 
@@ -83,7 +92,7 @@ def adapted(
     else:
         check_filled("adapted", "support", x, mask)
     each = per_task(default_loss(y) if loss is None else loss, "adapted", "loss")
-    if tasks is not None and not isinstance(learner, MAML | SupportLearner | MemoryLearner):
+    if tasks is not None and not isinstance(learner, (MAML, MemoryLearner, *_WRITE_ONCE)):
         copies = [
             adapted(learner, x[n], y[n], steps=steps, loss=each, mask=_nth(mask, n), **clone)
             for n in range(tasks)
@@ -92,9 +101,9 @@ def adapted(
     check_padding("adapted", learner, mask)
     compute: Loss = each.alone if tasks is None else each
     masks: dict[str, Any] = {} if mask is None else {"mask": mask}
-    if isinstance(learner, (SupportLearner, MemoryLearner)):
+    if isinstance(learner, (MemoryLearner, *_WRITE_ONCE)):
         copy: Any = learner.clone(tasks=tasks, **clone)
-        if isinstance(learner, SupportLearner):
+        if isinstance(learner, _WRITE_ONCE):
             copy.write(x, y, **masks)
             _report(after_step, 1, copy)
         elif learner.lr is None and after_step is None:

@@ -19,6 +19,7 @@ _KINDS = {
     "LRD2": "fits a linear head to them by logistic regression in a learned space",
     "DistributionalSignatures": "weights their words by statistics and fits a linear head to them "
     "by ridge regression",
+    "PairMemoryLearner": "stores them and copies from them to translate new inputs",
     "MemoryLearner": "writes the examples to a memory and reads it for new inputs",
     "ProtoMAML": "starts from the mean of each class and takes gradient steps",
 }
@@ -113,7 +114,8 @@ def _what(content: Mapping[str, Any]) -> str:
     kind = str(learner.get("class") or learner.get("unknown", "learner")).rpartition(".")[2]
     what = _KINDS.get(kind, _GRADIENTS)
     steps = content.get("steps")
-    text = f"The learner is a `{kind}`: given a few labeled examples, it {what}."
+    examples = "pairs" if kind == "PairMemoryLearner" else "labeled examples"
+    text = f"The learner is a `{kind}`: given a few {examples}, it {what}."
     return text if steps is None else f"{text} It adapts with {steps} steps."
 
 
@@ -121,6 +123,15 @@ def _example(content: Mapping[str, Any], name: str) -> str:
     inputs = content.get("inputs") or {}
     own = any(unknown_parts(content["learner"]))
     opened = f'Pretrained.from_pretrained("{name}"{", model=MyModel()" if own else ""})'
+    if inputs.get("kind") == "pairs":
+        lines = [
+            "from l2l_rnn.training import Pretrained",
+            "",
+            f"model = {opened}",
+            'learner = model.adapted(["one text", "another"], ["its target", "another"])',
+            'print(model.inputs.texts(learner.greedy(model.inputs(["a new source"]))))',
+        ]
+        return "\n".join(lines)
     if inputs.get("kind") == "text":
         support, queries = '["first text", "another one"]', '["a new text"]'
     elif inputs.get("kind") == "series":
@@ -143,6 +154,11 @@ def _example(content: Mapping[str, Any], name: str) -> str:
 def _estimator(content: Mapping[str, Any], name: str) -> str:
     if not content.get("inputs") or any(unknown_parts(content["learner"])):
         return ""
+    if content["inputs"].get("kind") == "pairs":
+        return (
+            f'\n\n`l2l_rnn.estimators.FewShotTranslator.from_pretrained("{name}")` has the '
+            "interface of scikit-learn: `fit`, `predict`."
+        )
     return (
         "\n\n`l2l_rnn.estimators.FewShotClassifier.from_pretrained"
         f'("{name}")` has the interface of scikit-learn: `fit`, `predict`, `predict_proba`.'
@@ -189,7 +205,10 @@ def _training(content: Mapping[str, Any]) -> str:
 def _limits(content: Mapping[str, Any]) -> str:
     inputs = content.get("inputs") or {}
     limits = ["The results hold for inputs and classes like those of the evaluation."]
-    if inputs.get("kind") == "text":
+    if inputs.get("kind") == "pairs":
+        target = inputs.get("target") or {}
+        limits.append(f"A translation has fewer than {target.get('max_length')} tokens.")
+    elif inputs.get("kind") == "text":
         limits += [
             f"A text keeps its first {inputs.get('max_length')} tokens.",
             "Characters or words outside of the vocabulary are all read as one unknown token.",

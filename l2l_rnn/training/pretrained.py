@@ -50,8 +50,8 @@ class Pretrained(
 
     Args:
         learner: the meta-learner, which has not adapted, in float32.
-        inputs: a `TextInputs` or `SeriesInputs` that turns raw inputs into tensors; None if the
-            learner is called with tensors only.
+        inputs: a `TextInputs`, `SeriesInputs` or `PairInputs` that turns raw inputs into tensors;
+            None if the learner is called with tensors only.
         classes: names of the classes that the learner was trained on.
         steps: number of adaptation steps, as in `adapted`; None for the learner's own. A `ProtoNet`
             takes none, and ignores it.
@@ -107,8 +107,8 @@ class Pretrained(
         check_learner(who, learner)
         if inputs is not None and not isinstance(inputs, Inputs):
             raise ArgumentTypeError(
-                f"{who}: inputs must be a TextInputs or SeriesInputs, got {type(inputs).__name__}; "
-                "wrap a text pipeline as TextInputs(pipeline, max_length)"
+                f"{who}: inputs must be a TextInputs, SeriesInputs or PairInputs, got "
+                f"{type(inputs).__name__}; wrap a text pipeline as TextInputs(pipeline, max_length)"
             )
         check_inputs(who, learner, inputs)
         for name, value in {"classes": classes, "tags": tags}.items():
@@ -151,12 +151,13 @@ class Pretrained(
 
         Args:
             raw: the support inputs, as `inputs` takes them, or tensors if `inputs` is None.
-            y: their classes, integers from 0, or other targets.
+            y: their classes, integers from 0, or other targets; texts with `PairInputs`.
             options: the other arguments of `training.adapted`.
         """
         x = (raw if self.inputs is None else self.inputs(raw)).to(self.device)
+        y = torch.as_tensor(y) if self.inputs is None else self.inputs.targets(y)
         options = {"steps": self.steps, "loss": self.loss_function, **options}
-        return adapted(self.learner, x, torch.as_tensor(y).to(self.device), **options)
+        return adapted(self.learner, x, y.to(self.device), **options)
 
     def save_pretrained(  # type: ignore[override]
         self,

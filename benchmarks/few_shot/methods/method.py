@@ -33,7 +33,16 @@ class Method(ABC):
     Args:
         problem: the tasks.
         label: label of the progress bars.
+
+    Attributes:
+        has_learner: whether `train` sets `learner`, which can be saved.
+        learner: the trained learner.
+        adaptation_steps: its steps or writes for a test task; None uses the learner's own number.
     """
+
+    has_learner: ClassVar[bool] = False
+    learner: Any
+    adaptation_steps: int | None = None
 
     chunk = 50  # test tasks solved at once
     trained = False  # whether the training is over, so that networks no longer change
@@ -68,18 +77,9 @@ class Method(ABC):
 
 
 class ClassificationMethod(Method):
-    """A method of few-shot classification.
-
-    Attributes:
-        has_learner: whether `train` sets `learner`, which can be saved.
-        learner: the trained learner.
-        adaptation_steps: its steps or writes for a test task; None uses the learner's own number.
-    """
+    """A method of few-shot classification."""
 
     problem: ClassificationProblem
-    has_learner: ClassVar[bool] = False
-    learner: Any
-    adaptation_steps: int | None = None
     _vectors: Tensor | None = None  # of the test items, from the trained encoder
 
     @abstractmethod

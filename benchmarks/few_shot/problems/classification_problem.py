@@ -169,6 +169,16 @@ class ClassificationProblem(Problem):
         return {"input_size": self.train.input_size}
 
     @property
+    def taskset(self) -> str:
+        """The name of the task set."""
+        return self.spec.taskset
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The names of the training classes."""
+        return tuple(self.train.classes)
+
+    @property
     def inputs(self) -> TextInputs | SeriesInputs:
         """What turns raw inputs into the sequences of the items."""
         if self.train.vocabulary is not None:

@@ -19,6 +19,7 @@ from benchmarks.few_shot.text_measures import check_measures
 from l2l_rnn.data import CharacterVocabulary, TaskBatch
 from l2l_rnn.functional import token_lengths
 from l2l_rnn.tasksets import Translation, get_tasksets
+from l2l_rnn.training import PairInputs, TextInputs
 
 END_OF_TEXT = "\x03"
 SPLITS = ("train", "validation", "test")
@@ -114,6 +115,26 @@ class TranslationProblem(Problem):
         vocabulary = latin_vocabulary(capitals=spec.copying)
         tasksets = get_tasksets("translation", target_vocabulary=vocabulary, **spec.taskset_options)
         self.train, self.validation, self.test = (taskset.source for taskset in tasksets)
+
+    @property
+    def taskset(self) -> str:
+        """The name of the task set."""
+        return "translation"
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The codes of the training languages."""
+        return tuple(self.train.group_names)
+
+    @property
+    def inputs(self) -> PairInputs:
+        """What turns texts into the sequences of the pairs."""
+        train = self.train
+        return PairInputs(
+            TextInputs(train.vocabulary, train.inputs.shape[1]),
+            TextInputs(train.target_vocabulary, self.max_length),
+            END_OF_TEXT,
+        )
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +33,10 @@ class Inputs(ABC):
     def __call__(self, raw: Any) -> Tensor:
         """Return raw inputs as one padded tensor, `(B, S)` or `(B, S, F)`."""
 
+    def targets(self, raw: Any) -> Tensor:
+        """Return raw targets as a tensor: classes, or other values."""
+        return torch.as_tensor(raw)
+
     @abstractmethod
     def known_fraction(self, raw: Any) -> NDArray[np.float64]:
         """Return for each input how much of it the learner knows, from 0 to 1, `(B,)`."""
@@ -42,7 +47,7 @@ class Inputs(ABC):
 
     @classmethod
     def from_json(cls, content: Any) -> Any:
-        """Return what `to_json` described: a `TextInputs` or `SeriesInputs`.
+        """Return what `to_json` described: a `TextInputs`, `SeriesInputs` or `PairInputs`.
 
         Raises:
             DataError: `content` is something else.

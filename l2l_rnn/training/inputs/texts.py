@@ -77,11 +77,20 @@ class TextInputs(Inputs):
         return f"TextInputs({self.pipeline!r}, max_length={self.max_length})"
 
     def __call__(self, raw: Any) -> Tensor:
-        rows = self._encoded(self._texts(raw))
+        rows = self.token_rows(raw)
         ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
         for row, found in zip(ids.numpy(), rows, strict=True):
             row[: len(found)] = found
         return ids
+
+    def token_rows(self, raw: Any, *, truncate: bool = True) -> list[Sequence[int]]:
+        """Return the token ids of each text, without padding.
+
+        Args:
+            raw: texts, as in a call.
+            truncate: whether to keep only the first `max_length` ids of a text.
+        """
+        return self._encoded(self._texts(raw), truncate)
 
     def known_fraction(self, raw: Any) -> NDArray[np.float64]:
         """Return for each text the fraction of its tokens that the pipeline knows.
@@ -136,10 +145,11 @@ class TextInputs(Inputs):
             texts = [unicodedata.normalize(form, text) for text in texts]
         return [text if text.strip() else "" for text in texts]
 
-    def _encoded(self, texts: list[str]) -> list[Sequence[int]]:
+    def _encoded(self, texts: list[str], truncate: bool = True) -> list[Sequence[int]]:
         batch = getattr(self.pipeline, "encode_batch", None)
         rows = batch(texts) if batch is not None else [self.pipeline(text) for text in texts]
-        rows = [row[: self.max_length] for row in rows]
+        if truncate:
+            rows = [row[: self.max_length] for row in rows]
         unknown = getattr(self.pipeline, "UNKNOWN", 1)
         return [row if len(row) else [unknown] for row in rows]
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.models import EncodedSequence, FrozenEncoder, SequenceEncoder
-from l2l_rnn.training.inputs import Inputs, SeriesInputs, TextInputs
+from l2l_rnn.models import EncodedSequence, FrozenEncoder, MemorySeq2Seq, Seq2Seq, SequenceEncoder
+from l2l_rnn.training.inputs import Inputs, PairInputs, SeriesInputs, TextInputs
 
 
 def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
@@ -18,6 +18,9 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
     Raises:
         ArgumentError: they take another kind of input, or another size.
     """
+    for module in learner.modules():
+        if isinstance(module, (MemorySeq2Seq, Seq2Seq)):
+            _check_translator(who, module, inputs)
     for encoder in _encoders(learner):
         ids = _ids(encoder)
         if ids is not None:
@@ -27,6 +30,8 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
         if isinstance(inputs, SeriesInputs):
             given = f"series of {inputs.input_size} channels"
             fits = given == own
+        elif isinstance(inputs, PairInputs):
+            given, fits = "pairs of texts", False
         elif isinstance(inputs, TextInputs):
             size = _size(inputs.pipeline)
             given = "token ids" if size is None else f"token ids below vocab_size={size}"
@@ -40,6 +45,24 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
                 f"{who}: inputs must give what the learner takes, {own}, got {given}; use a model "
                 "for this kind of input, or the inputs that it was trained with"
             )
+
+
+def _check_translator(who: str, model: Any, inputs: Inputs | None) -> None:
+    """Check that a sequence-to-sequence model takes what its inputs give."""
+    if inputs is None:
+        return
+    own: Any = (*model.vocab_sizes, model.end)
+    given: Any = type(inputs).__name__
+    if isinstance(inputs, PairInputs):
+        given = (*(_size(one.pipeline) for one in (inputs.source, inputs.target)), inputs.end_id)
+        if given == own and inputs.target.max_length <= model.max_length:
+            return
+        given = f"{given} with max_length={inputs.target.max_length} of the targets"
+    raise ArgumentError(
+        f"{who}: a {type(model).__name__} takes PairInputs whose numbers of source and target ids "
+        f"and id of the end are {own}, with at most max_length={model.max_length}, got {given}; "
+        "use the inputs that it was trained with"
+    )
 
 
 def _encoders(module: nn.Module) -> Iterator[Any]:

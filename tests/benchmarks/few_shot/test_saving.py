@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from benchmarks.few_shot import runner
+from benchmarks.few_shot.columns import Pairs
 from benchmarks.few_shot.specs import SPECS
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.estimators import FewShotTranslator
 from l2l_rnn.functional import accuracy
 from l2l_rnn.training import Pretrained
 
@@ -46,3 +48,22 @@ def test_one_method_with_a_learner_is_saved(tmp_path):
     with pytest.raises(ArgumentError, match="trains a learner"):
         runner.run(SPECS["languages"], "quick", only="TF-IDF*", **run)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.slow
+def test_a_saved_translator_has_the_scores_of_its_row(tmp_path):
+    spec = dataclasses.replace(SPECS["translation"], columns=(Pairs(5),), invented=2)
+    folder = tmp_path / "model"
+    result = runner.run(
+        spec, "quick", 0, CPU, tmp_path / "out", only="GRU pair memory", save=folder
+    )
+    (row,) = result["methods"]
+    model = Pretrained.from_pretrained(folder)
+    assert model.inputs == spec.problem(spec, 0, CPU, 1).inputs
+    assert "hr" in model.classes
+    for pairs, evaluation in zip(spec.columns, model.evaluation, strict=True):
+        mean = row["scores"][pairs.name]["mean"]
+        assert evaluation["scores"]["exact match"]["mean"] == pytest.approx(mean, abs=1e-6)
+    translator = FewShotTranslator(model, votes=2).fit(["1", "2"], ["un", "dos"])
+    assert translator.predict(["1"]).shape == (1,)
+    assert "quick form of the benchmark `translation`" in (folder / "README.md").read_text("utf-8")

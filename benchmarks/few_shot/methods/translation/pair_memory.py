@@ -35,6 +35,8 @@ class PairMemoryMethod(TranslationMethod):
             permuted letters; the most frequent translation is returned.
     """
 
+    has_learner = True
+
     def __init__(
         self,
         problem: TranslationProblem,
