@@ -189,7 +189,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "highlights": highlights,
     "tasksets": lambda: report.tasksets_table(list_tasksets()),
     "languages": lambda: few_shot("languages"),
-    "intents": lambda: few_shot("intents-default"),
+    "intents": lambda: few_shot("intents"),
     "intents_languages": lambda: few_shot("intents_languages"),
     "newsgroups": lambda: few_shot("newsgroups"),
     "translation": lambda: few_shot("translation"),
