@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -205,6 +205,11 @@ def _training(content: Mapping[str, Any]) -> str:
 def _limits(content: Mapping[str, Any]) -> str:
     inputs = content.get("inputs") or {}
     limits = ["The results hold for inputs and classes like those of the evaluation."]
+    limits += [
+        f"The learner reads the frozen encoder `{source}`, which is not in its files; see "
+        "`l2l_rnn.models.FrozenEncoder`."
+        for source in sorted(set(_frozen_encoders(content["learner"])))
+    ]
     if inputs.get("kind") == "pairs":
         target = inputs.get("target") or {}
         limits.append(f"A translation has fewer than {target.get('max_length')} tokens.")
@@ -219,3 +224,15 @@ def _limits(content: Mapping[str, Any]) -> str:
             limits.append(f"A series keeps its first {inputs['max_length']} steps.")
     limits.append("A class without examples is never predicted by its name.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _frozen_encoders(part: Any) -> Iterator[str]:
+    """Yield the sources of the frozen encoders in a configuration."""
+    if isinstance(part, Mapping):
+        if str(part.get("class", "")).rpartition(".")[2] == "FrozenEncoder":
+            yield str((part.get("arguments") or {}).get("source"))
+        for value in part.values():
+            yield from _frozen_encoders(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _frozen_encoders(value)

@@ -19,6 +19,7 @@ from l2l_rnn.errors import (
     ArgumentTypeError,
     DataError,
     L2LRNNError,
+    MissingExtraError,
     UnknownNameError,
 )
 from l2l_rnn.training.saved.differences import configuration_differences, refuse, tensor_differences
@@ -81,6 +82,11 @@ def built(
             f"{who}: every class of the saved learner must be known ({error}); it was saved by "
             f"l2l_rnn {version}: import the module that defines the class, or install that version"
         ) from error
+    except (
+        DataError,
+        MissingExtraError,
+    ) as error:  # of a part that reads files, as a frozen encoder
+        raise DataError(f"{who}: a part of the saved learner cannot be loaded: {error}") from error
     except Exception as error:  # a constructor may raise anything at arguments made to mislead it
         shown = str(error) if isinstance(error, L2LRNNError) else repr(error)
         raise DataError(
