@@ -15,7 +15,7 @@ from l2l_rnn.algorithms import (
     PairMemoryLearner,
     ProtoMAML,
 )
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentTypeError
@@ -24,7 +24,7 @@ from l2l_rnn.functional.losses import check_mask
 from l2l_rnn.training.per_task import Loss, per_task
 from l2l_rnn.training.support import check_filled, check_padding
 
-_WRITE_ONCE = (SupportLearner, PairMemoryLearner)
+_WRITE_ONCE = (SupportHolder, PairMemoryLearner)
 
 
 def adapted(
