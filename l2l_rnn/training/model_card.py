@@ -223,7 +223,8 @@ def _limits(content: Mapping[str, Any]) -> str:
         limits.append(f"Series must have {inputs.get('input_size')} channels.")
         if inputs.get("max_length") is not None:
             limits.append(f"A series keeps its first {inputs['max_length']} steps.")
-    limits.append("A class without examples is never predicted by its name.")
+    if inputs.get("kind") != "pairs":
+        limits.append("A class without examples is never predicted by its name.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 
