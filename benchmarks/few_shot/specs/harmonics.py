@@ -1,0 +1,112 @@
+"""Regression of noisy sums of two sine waves, with the Bayes-optimal predictions in the table."""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import replace
+
+from benchmarks.experiments import EXPERIMENTS
+from benchmarks.few_shot.columns import Shots
+from benchmarks.few_shot.methods.families.family_alpaca import FamilyALPaCA
+from benchmarks.few_shot.methods.families.family_maml import FamilyMAML
+from benchmarks.few_shot.methods.families.family_memory import FamilyMemory
+from benchmarks.few_shot.methods.families.family_reader import FamilyReader
+from benchmarks.few_shot.methods.families.family_references import (
+    FamilyGaussianProcess,
+    FamilyMean,
+    HarmonicsPosterior,
+)
+from benchmarks.few_shot.problems.family_problem import FamilyProblem
+from benchmarks.few_shot.spec import Entry, FamilySpec, FamilyTasks, Kind, Training
+from benchmarks.report import bars_and_training
+from l2l_rnn.tasksets import Harmonics, TaskFamily
+
+COLUMNS = (Shots(5), Shots(10))
+WRITES = 5
+QUERIES = 10
+KIND = {"kind": "harmonics"}
+NETWORK = {**KIND, "network": {"hidden_size": 64, "cell": None, "frequency": 15.0}}
+
+
+@functools.cache
+def family(split: str) -> TaskFamily:
+    """Return the family of waves; parameters are continuous, so no task is drawn twice."""
+    return Harmonics()
+
+
+def tasks_of(column: Shots) -> FamilyTasks:
+    """Return the evaluation tasks with the column's number of points."""
+    return FamilyTasks(family, column.shots, QUERIES)
+
+
+def curriculum(progress: float, generator: random.Random) -> FamilyTasks:
+    """Draw tasks with 5 or 10 points, with equal probability."""
+    return tasks_of(generator.choice(COLUMNS))
+
+
+def entries(training: Training, grid: tuple[int, int]) -> tuple[Entry, ...]:
+    """Return the methods.
+
+    Args:
+        training: training settings; the memory learner, whose steps are slower, takes a third.
+        grid: grid points of the frequency and of each phase, of the Bayes-optimal predictions.
+    """
+    trained = {**NETWORK, "training": training}
+    steps = max(training.steps // 3, 1)
+    memory_training = replace(
+        training, steps=steps, validate_every=min(training.validate_every, steps)
+    )
+    posterior = {**KIND, "frequencies": grid[0], "phases": grid[1]}
+    return (
+        Entry("Bayes-optimal", "optimum", HarmonicsPosterior, posterior),
+        Entry("mean of the points", "baseline", FamilyMean, KIND),
+        Entry("Gaussian process", "baseline", FamilyGaussianProcess, KIND),
+        Entry(
+            "MAML",
+            "meta-learned",
+            FamilyMAML,
+            {**trained, "learner": "MAML", "lr": 0.02, "steps": 1},
+        ),
+        Entry(
+            "memory learner",
+            "meta-learned",
+            FamilyMemory,
+            {
+                **NETWORK,
+                "steps": WRITES,
+                "memory": "delta",
+                "memory_options": {"features": "unit", "gate": 0.9},
+                "in_order": True,
+                "training": memory_training,
+            },
+        ),
+        Entry("GRU that reads the points", "meta-learned", FamilyReader, trained),
+        Entry("ALPaCA", "meta-learned", FamilyALPaCA, trained),
+    )
+
+
+_TASKS = {"lr": 3e-3, "tasks": 25, "clip": 10.0}
+_QUICK = {"steps": 10, "minutes": 0.5, "validate_every": 10, "validation_tasks": 10}
+
+HARMONICS = FamilySpec(
+    name="harmonics",
+    summary=EXPERIMENTS["harmonics"].summary,
+    problem=FamilyProblem,
+    score="mean squared error",
+    percent=False,
+    lower_is_better=True,
+    picture=bars_and_training,
+    columns=COLUMNS,
+    kinds={"harmonics": Kind(tasks_of, curriculum)},
+    test_tasks={"quick": 20, "default": 200, "full": 600},
+    entries={
+        "quick": entries(Training(**_TASKS, **_QUICK), (16, 16)),
+        "default": entries(
+            Training(**_TASKS, steps=4000, minutes=0.8, validate_every=1000), (64, 32)
+        ),
+        "full": entries(
+            Training(**_TASKS, steps=14000, minutes=2.8, validate_every=2000), (128, 64)
+        ),
+    },
+)
