@@ -29,7 +29,7 @@ from l2l_rnn.algorithms.closed_form.heads import factor, precise
 
 
 class Prior(NamedTuple):
-    """The prior of the weights.
+    """The prior of the weights. It may have an axis of components, as may what depends on it.
 
     Attributes:
         mean: `K0`, `(E, D)`.
@@ -131,8 +131,39 @@ def _many(vectors: Tensor) -> bool:
     return vectors.shape[-2] >= vectors.shape[-1]
 
 
+def evidence(prior: Prior, rows: tuple[Tensor, Tensor], found: Posterior, noise: Tensor) -> Tensor:
+    """Return the log-likelihood of targets, up to a number that does not depend on the prior.
+
+    `-(log det S D + sum_d r_d^T S^-1 r_d / sigma_d^2) / 2` with `r = Y - Phi K0`, where
+    `S^-1 r = Y - Phi K`.
+
+    Args:
+        prior: the prior.
+        rows: Phi and Y.
+        found: their posterior.
+        noise: the variances `sigma_d^2`, `(D,)`.
+
+    Shapes:
+        -> `(…)`, float64.
+    """
+    vectors, targets = map(precise, rows)
+    left = targets - vectors @ precise(prior.mean), targets - vectors @ found.mean
+    squares = ((left[0] * left[1]).sum(-2) / precise(noise)).sum(-1)
+    log_det = _log_diagonal(found.factor)
+    if found.rows is None:  # det S = det P / det P0
+        log_det = log_det - _log_diagonal(found.prior_factor)
+    return -squares / 2 - targets.shape[-1] * log_det
+
+
+def _log_diagonal(lower: Tensor) -> Tensor:
+    """Return half of the log-determinant, given a Cholesky factor."""
+    return lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
 def whitened(vectors: Tensor, root: Tensor) -> Tensor:
     """Return `Phi L^-T` for vectors `(…, B, E)` and one factor `(E, E)` of all tasks."""
+    if root.dim() > 2:
+        return torch.linalg.solve_triangular(root.mT, vectors, upper=True, left=False)
     flat = vectors.reshape(-1, vectors.shape[-1])
     solved = torch.linalg.solve_triangular(root.mT, flat, upper=True, left=False)
     return solved.reshape(vectors.shape)
@@ -140,6 +171,8 @@ def whitened(vectors: Tensor, root: Tensor) -> Tensor:
 
 def _unwhitened(weights: Tensor, root: Tensor) -> Tensor:
     """Return `L^-T W` for weights `(…, E, D)`."""
+    if root.dim() > 2:
+        return torch.linalg.solve_triangular(root.mT, weights, upper=True)
     flat = weights.movedim(-2, 0).flatten(1)  # (E, … D)
     solved = torch.linalg.solve_triangular(root.mT, flat, upper=True)
     return solved.view(len(root), *weights.shape[:-2], weights.shape[-1]).movedim(0, -2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.few_shot.methods.families.family_method import MetaTrainedMethod
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.spec import Training
-from l2l_rnn.algorithms import ALPaCA
+from l2l_rnn.algorithms import ALPaCA, ALPaCAMixture
 from l2l_rnn.data import TaskBatch
 
 
@@ -23,6 +23,8 @@ class FamilyALPaCA(MetaTrainedMethod):
         likelihood: whether the loss is the negative log-likelihood of the queries instead of the
             squared error of their means, which does not learn the variance of the noise.
         noise, regularization: as in `ALPaCA`.
+        components: the components of an `ALPaCAMixture`, which share the network's units; None for
+            an `ALPaCA`.
     """
 
     def __init__(
@@ -34,18 +36,22 @@ class FamilyALPaCA(MetaTrainedMethod):
         likelihood: bool = True,
         noise: float = 0.1,
         regularization: float = 1.0,
+        components: int | None = None,
         **family: Any,
     ) -> None:
         super().__init__(problem, label, steps=1, **family)
         self.likelihood = likelihood
-        encoder = self.network().encoder
-        learner = ALPaCA(
-            encoder,
-            self.family.output_size,
-            features=self.options["hidden_size"],
-            noise=noise,
-            regularization=regularization,
+        encoder, outputs = self.network().encoder, self.family.output_size
+        size, prior = (
+            self.options["hidden_size"],
+            {"noise": noise, "regularization": regularization},
         )
+        learner: ALPaCA | ALPaCAMixture
+        if components is None:
+            learner = ALPaCA(encoder, outputs, features=size, **prior)
+        else:
+            per_component = {"features": size // components, **prior}
+            learner = ALPaCAMixture(encoder, outputs, components, **per_component)
         self.prepare(learner.to(problem.device), training, encoder)
 
     def batch_loss(self, batch: TaskBatch, progress: float) -> tuple[Tensor, Tensor]:
@@ -79,7 +85,7 @@ class FamilyALPaCA(MetaTrainedMethod):
             found[column.name] = ((below - 0.5).abs() < 0.45).float().mean().item()
         return {**super().details(), "coverage_of_90": found}
 
-    def _adapted(self, batch: TaskBatch) -> ALPaCA:
-        learner: ALPaCA = self.learner.clone(tasks=len(batch))
+    def _adapted(self, batch: TaskBatch) -> ALPaCA | ALPaCAMixture:
+        learner: ALPaCA | ALPaCAMixture = self.learner.clone(tasks=len(batch))
         learner.write(batch.support_x, batch.support_y)
         return learner
