@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from dataclasses import replace
+from typing import Any
 
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.columns import Shots
@@ -26,7 +27,9 @@ COLUMNS = (Shots(5), Shots(10))
 WRITES = 5
 QUERIES = 10
 KIND = {"kind": "harmonics"}
-NETWORK = {**KIND, "network": {"hidden_size": 64, "cell": None, "frequency": 15.0}}
+SINES = {"cell": None, "frequency": 15.0}
+NETWORK = {**KIND, "network": {**SINES, "hidden_size": 64}}
+COMPONENTS = 32
 
 
 @functools.cache
@@ -45,18 +48,21 @@ def curriculum(progress: float, generator: random.Random) -> FamilyTasks:
     return tasks_of(generator.choice(COLUMNS))
 
 
+def shorter(training: Training, factor: int, **changes: Any) -> Training:
+    """Return settings of a training with fewer steps, and other changes."""
+    steps = max(training.steps // factor, 1)
+    validate_every = min(training.validate_every, steps)
+    return replace(training, steps=steps, validate_every=validate_every, **changes)
+
+
 def entries(training: Training, grid: tuple[int, int]) -> tuple[Entry, ...]:
     """Return the methods.
 
     Args:
-        training: training settings; the memory learner, whose steps are slower, takes a third.
+        training: training settings; methods with slower steps take fewer of them.
         grid: grid points of the frequency and of each phase, of the Bayes-optimal predictions.
     """
     trained = {**NETWORK, "training": training}
-    steps = max(training.steps // 3, 1)
-    memory_training = replace(
-        training, steps=steps, validate_every=min(training.validate_every, steps)
-    )
     posterior = {**KIND, "frequencies": grid[0], "phases": grid[1]}
     return (
         Entry("Bayes-optimal", "optimum", HarmonicsPosterior, posterior),
@@ -78,11 +84,27 @@ def entries(training: Training, grid: tuple[int, int]) -> tuple[Entry, ...]:
                 "memory": "delta",
                 "memory_options": {"features": "unit", "gate": 0.9},
                 "in_order": True,
-                "training": memory_training,
+                "training": shorter(training, 3),
             },
         ),
         Entry("GRU that reads the points", "meta-learned", FamilyReader, trained),
-        Entry("ALPaCA", "meta-learned", FamilyALPaCA, trained),
+        Entry(
+            "ALPaCA",
+            "meta-learned",
+            FamilyALPaCA,
+            {**trained, "network": {**SINES, "hidden_size": 128, "layers": 1}},
+        ),
+        Entry(
+            "ALPaCA, mixture",
+            "meta-learned",
+            FamilyALPaCA,
+            {
+                **KIND,
+                "network": {**SINES, "hidden_size": 16 * COMPONENTS, "layers": 1},
+                "components": COMPONENTS,
+                "training": shorter(training, 2, lr=1e-2),
+            },
+        ),
     )
 
 

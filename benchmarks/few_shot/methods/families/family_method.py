@@ -30,7 +30,7 @@ class Sine(nn.Module):
 
 
 class Network(nn.Module):
-    """Linear head on a recurrent encoder or, for inputs without steps, on two layers of units.
+    """Linear head on a recurrent encoder or, for inputs without steps, on one or two layers.
 
     Args:
         input_size: features of a step, or of an input without steps.
@@ -39,6 +39,7 @@ class Network(nn.Module):
         cell: the encoder's cell; None for inputs without steps.
         frequency: for inputs without steps, the largest initial frequency of a first layer of sine
             units; None for ReLU units.
+        layers: for inputs without steps, the number of layers, 1 or 2.
     """
 
     task_axis: ClassVar[bool] = True
@@ -51,6 +52,7 @@ class Network(nn.Module):
         hidden_size: int,
         cell: str | None,
         frequency: float | None = None,
+        layers: int = 2,
     ) -> None:
         super().__init__()
         self.encoder: nn.Module
@@ -59,12 +61,8 @@ class Network(nn.Module):
             if frequency is not None:
                 nn.init.uniform_(first.weight, -frequency, frequency)
                 nn.init.uniform_(first.bias, -math.pi, math.pi)
-            self.encoder = nn.Sequential(
-                first,
-                nn.ReLU() if frequency is None else Sine(),
-                Linear(hidden_size, hidden_size),
-                nn.ReLU(),
-            )
+            second = [Linear(hidden_size, hidden_size), nn.ReLU()] if layers == 2 else []
+            self.encoder = nn.Sequential(first, nn.ReLU() if frequency is None else Sine(), *second)
         else:
             self.encoder = SequenceEncoder(
                 input_size=input_size, hidden_size=hidden_size, cell=cell
