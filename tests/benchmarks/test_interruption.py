@@ -101,7 +101,7 @@ def test_a_signal_ends_a_run_cleanly(number, moment, pause, start, tmp_path):
         saved = "No method was started."
     else:
         path = tmp_path / "sinusoids-full-partial.json"
-        saved = f"1 of 7 methods are finished and saved in {path}: from scratch."
+        saved = f"1 of 9 methods are finished and saved in {path}: from scratch."
         assert json.loads(path.read_text())["methods"][0]["label"] == "from scratch"
     again = f"python -m benchmarks run sinusoids --full --seed 3 --out {tmp_path} --resume"
     assert lines[-2:] == [f"Interrupted by {number.name}. {saved}", f"Continue with: {again}"]

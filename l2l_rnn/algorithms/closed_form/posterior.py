@@ -161,18 +161,24 @@ def _log_diagonal(lower: Tensor) -> Tensor:
 
 
 def whitened(vectors: Tensor, root: Tensor) -> Tensor:
-    """Return `Phi L^-T` for vectors `(…, B, E)` and one factor `(E, E)` of all tasks."""
-    if root.dim() > 2:
-        return torch.linalg.solve_triangular(root.mT, vectors, upper=True, left=False)
-    flat = vectors.reshape(-1, vectors.shape[-1])
-    solved = torch.linalg.solve_triangular(root.mT, flat, upper=True, left=False)
-    return solved.reshape(vectors.shape)
+    """Return `Phi L^-T` for vectors `(…, B, E)`, where all tasks share the factor `(E, E)`.
+
+    With components, vectors `(…, K, B, E)` and factors `(K, E, E)`.
+    """
+    shared = root.dim() - 2
+    # All rows of all tasks are solved at once, so that the factor is not copied for each task.
+    moved = vectors.movedim(-3, 0) if shared else vectors
+    solved = torch.linalg.solve_triangular(
+        root.mT, moved.flatten(shared, -2), upper=True, left=False
+    )
+    solved = solved.unflatten(shared, moved.shape[shared:-1])
+    return solved.movedim(0, -3) if shared else solved
 
 
 def _unwhitened(weights: Tensor, root: Tensor) -> Tensor:
-    """Return `L^-T W` for weights `(…, E, D)`."""
-    if root.dim() > 2:
-        return torch.linalg.solve_triangular(root.mT, weights, upper=True)
-    flat = weights.movedim(-2, 0).flatten(1)  # (E, … D)
-    solved = torch.linalg.solve_triangular(root.mT, flat, upper=True)
-    return solved.view(len(root), *weights.shape[:-2], weights.shape[-1]).movedim(0, -2)
+    """Return `L^-T W` for weights `(…, E, D)`, shared as in `whitened`."""
+    shared = root.dim() - 2
+    moved = weights.mT.movedim(-3, 0) if shared else weights.mT  # (K, …, D, E)
+    solved = torch.linalg.solve_triangular(root, moved.flatten(shared, -2), upper=False, left=False)
+    solved = solved.unflatten(shared, moved.shape[shared:-1])
+    return (solved.movedim(0, -3) if shared else solved).mT
