@@ -42,7 +42,7 @@ EXPERIMENTS = {
     ),
     "harmonics": Experiment(
         "predict unseen noisy sums of two waves from 5 or 10 points, beside the optimum",
-        {"quick": 2.5, "default": 4, "full": 14},
+        {"quick": 4, "default": 4, "full": 14},
     ),
     "lags": Experiment(
         "predict what depends on an input up to 200 steps back, in unseen tasks",

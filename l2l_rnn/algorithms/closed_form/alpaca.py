@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from l2l_rnn.algorithms.closed_form.heads import precise
-from l2l_rnn.algorithms.closed_form.posterior import Posterior, Support, posterior
+from l2l_rnn.algorithms.closed_form.posterior import Posterior, Prior, Support, posterior
 from l2l_rnn.algorithms.closed_form.regression_learner import RegressionLearner
-from l2l_rnn.checks import check_int
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 
 
@@ -64,7 +67,6 @@ class ALPaCA(RegressionLearner):
         ArgumentError: a number is out of range, or the size of the vectors is not known.
 
     Example:
-        >>> import torch
         >>> learner = ALPaCA(nn.Linear(2, 8), outputs=1, features=8)
         >>> x, y = torch.randn(4, 10, 2), torch.randn(4, 10, 1)  # of four tasks
         >>> adapted = learner.clone(tasks=4)
@@ -78,6 +80,8 @@ class ALPaCA(RegressionLearner):
     Bayesian Regression, sections 3 and 4. There, the noise is known and P0 is `L L^T` with any L;
     `discount` is not in the paper.
     """
+
+    prior_factor: nn.Parameter
 
     def __init__(
         self,
@@ -93,9 +97,17 @@ class ALPaCA(RegressionLearner):
         size = getattr(model, "output_size", None) if features is None else features
         fix = "pass the size of the model's vectors as features="
         size = check_int("ALPaCA", "features", size, fix=fix)
-        options = {"regularization": regularization, "noise": noise, "discount": discount}
-        super().__init__(model, outputs, size, (size, size), per_step=per_step, **options)
+        precision = check_number("ALPaCA", "regularization", regularization, above=0)
+        options = {"noise": noise, "discount": discount}
+        super().__init__(model, outputs, (size,), per_step=per_step, **options)
         self.features = size
+        self._learn("prior_factor", math.log(precision) / 2 * torch.eye(size))
+
+    @property
+    def prior_precision(self) -> Tensor:
+        """The precision P0 of the weights before any example, `(E, E)`."""
+        root = self._prior_root()
+        return root @ root.mT
 
     @property
     def posterior(self) -> Posterior:
@@ -106,7 +118,9 @@ class ALPaCA(RegressionLearner):
         held = self._adaptation()
         found: Posterior = self._solved_once(
             held.values(),
-            lambda: posterior(self._prior(), Support.of(held)),
+            lambda: posterior(
+                Prior(precise(self.prior_mean), self._prior_root()), Support.of(held)
+            ),
         )
         return found
 
@@ -117,7 +131,6 @@ class ALPaCA(RegressionLearner):
             x `(…, B, …)` -> a distribution of `(…, B, D)`; with `per_step` `(…, B, S, D)`.
 
         Example:
-            >>> import torch
             >>> learner = ALPaCA(nn.Identity(), 1, features=2, noise=0.01).clone()
             >>> learner.write(torch.eye(2)[:1].expand(99, 2), torch.ones(99, 1))
             >>> stds = learner.predictive(torch.eye(2)).stddev  # the second was never seen
@@ -133,3 +146,8 @@ class ALPaCA(RegressionLearner):
     def _means(self, vectors: Tensor, found: Posterior) -> Tensor:
         rows = self._rows(vectors)
         return (rows @ found.mean.to(rows.dtype)).reshape(*vectors.shape[:-1], self.outputs)
+
+    def _prior_root(self) -> Tensor:
+        """Return the Cholesky factor of the prior precision, in float64."""
+        raw = precise(self.prior_factor)
+        return raw.tril(-1) + raw.diagonal().exp().diag()

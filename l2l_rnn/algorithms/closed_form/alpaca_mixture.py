@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -11,12 +12,13 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 from l2l_rnn.algorithms.closed_form.heads import precise
 from l2l_rnn.algorithms.closed_form.posterior import (
     Posterior,
+    Prior,
     Support,
     evidence,
     posterior,
 )
 from l2l_rnn.algorithms.closed_form.regression_learner import RegressionLearner
-from l2l_rnn.checks import check_int
+from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 
 
@@ -51,11 +53,15 @@ class ALPaCAMixture(RegressionLearner):
         outputs: `D`, numbers in a target.
         components: `K`.
         features: `E`, the features of a component; None divides the model's `output_size` by K.
-        regularization, noise, per_step, discount: as in `ALPaCA`.
+        regularization: initial value of `sigma^2 / s^2`, the precision of the weights relative to
+            the noise. It is diagonal.
+        noise, per_step, discount: as in `ALPaCA`.
 
     Attributes:
-        prior_mean: `(K, E, D)`, learned.
-        prior_factor: `(K, E, E)`, learned.
+        log_scales: the logarithms of s, the standard deviations of the weights before any example,
+            `(K, E)`, learned. They are those of an output whose noise is the geometric mean; they
+            do not change with the noise, so both are learned faster.
+        prior_mean: the means of the weights before any example, divided by s, `(K, E, D)`, learned.
         log_noise: the logarithms of the noise variances, `(D,)`, learned, of all components.
         log_weights: the logarithms of w_k, up to a constant, `(K,)`, learned.
         posterior: the posterior, a `MixturePosterior`.
@@ -81,6 +87,7 @@ class ALPaCAMixture(RegressionLearner):
 
     keeps_rows = True
 
+    log_scales: nn.Parameter
     log_weights: nn.Parameter
 
     def __init__(
@@ -102,10 +109,11 @@ class ALPaCAMixture(RegressionLearner):
             size = given // count
         fix = "pass the features of a component as features="
         size = check_int(who, "features", size, fix=fix)
-        options = {"regularization": regularization, "noise": noise, "discount": discount}
-        prior = (count, size, size)
-        super().__init__(model, outputs, count * size, prior, per_step=per_step, **options)
+        precision = check_number(who, "regularization", regularization, above=0)
+        options = {"noise": noise, "discount": discount}
+        super().__init__(model, outputs, (count, size), per_step=per_step, **options)
         self.components, self.features = count, size
+        self._learn("log_scales", torch.full((count, size), math.log(noise / precision) / 2))
         self._learn("log_weights", torch.zeros(count))
 
     @property
@@ -127,7 +135,7 @@ class ALPaCAMixture(RegressionLearner):
         vectors = self._vectors_of("ALPaCAMixture.predictive", x)
         components, log_weights = self.posterior
         rows = self._split(self._rows(vectors))
-        means = rows @ components.mean.to(rows.dtype)
+        means = rows @ components.mean
         variances = precise(self.log_noise).exp() * (1 + components.spread(rows))
         shape = *vectors.shape[:-1], self.outputs, self.components
         mean, std = (
@@ -144,7 +152,8 @@ class ALPaCAMixture(RegressionLearner):
         )
 
     def _compute(self, held: dict[str, Tensor]) -> MixturePosterior:
-        prior, weights = self._prior(), precise(self.log_weights)
+        mean = precise(self.prior_mean) * (precise(self.log_noise).mean() / 2).exp()
+        prior, weights = Prior(mean, None), precise(self.log_weights)
         if not held:
             return MixturePosterior(posterior(prior, Support()), weights.log_softmax(-1))
         rows = self._split(held["vectors"]), held["targets"].unsqueeze(-3)
@@ -155,10 +164,16 @@ class ALPaCAMixture(RegressionLearner):
     def _means(self, vectors: Tensor, found: MixturePosterior) -> Tensor:
         # The mean of the weights, which is linear in the features of all components.
         weights = found.log_weights.exp()[..., None, None] * found.components.mean
+        weights = weights.flatten(-3, -2) * self._factors().unsqueeze(-1)
         rows = self._rows(vectors)
-        means = rows @ weights.flatten(-3, -2).to(rows.dtype)
+        means = rows @ weights.to(rows.dtype)
         return means.reshape(*vectors.shape[:-1], self.outputs)
 
+    def _factors(self) -> Tensor:
+        """Return `s / sigma`, `(K E,)`: the features times them have a prior precision of 1."""
+        return (precise(self.log_scales).flatten() - precise(self.log_noise).mean() / 2).exp()
+
     def _split(self, vectors: Tensor) -> Tensor:
-        """Return the features of each component: `(…, B, K E)` -> `(…, K, B, E)`."""
-        return vectors.unflatten(-1, (self.components, self.features)).movedim(-2, -3)
+        """Return the features of each component, scaled: `(…, B, K E)` -> `(…, K, B, E)`."""
+        scaled = precise(vectors) * self._factors()
+        return scaled.unflatten(-1, (self.components, self.features)).movedim(-2, -3)

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.closed_form.heads import precise
-from l2l_rnn.algorithms.closed_form.posterior import Prior, Support
+from l2l_rnn.algorithms.closed_form.posterior import Support
 from l2l_rnn.algorithms.closed_form.regression_targets import check_targets, read_targets
 from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error
@@ -25,9 +24,7 @@ class RegressionLearner(SupportHolder):
     Args:
         model: the encoder.
         outputs: `D`, numbers in a target.
-        size: numbers in a vector of the encoder.
-        prior: the shape of the prior precision, such as `(E, E)`.
-        regularization: initial value of the prior precision, times the identity.
+        features: the shape of the features, `(E,)`, or `(K, E)` with components.
         noise: initial value of each noise variance.
         per_step: whether a row is a step instead of a sequence.
         discount: the weight of a row relative to the next one.
@@ -37,7 +34,6 @@ class RegressionLearner(SupportHolder):
     described = "vectors (…, B, E) and targets (…, B, D) of a support set, or their sums"
 
     prior_mean: nn.Parameter
-    prior_factor: nn.Parameter
     log_noise: nn.Parameter
     keeps_rows: ClassVar[bool] = False  # also if there are more rows than features
 
@@ -45,24 +41,20 @@ class RegressionLearner(SupportHolder):
         self,
         model: nn.Module,
         outputs: int,
-        size: int,
-        prior: tuple[int, ...],
+        features: tuple[int, ...],
         *,
-        regularization: float,
         noise: float,
         per_step: bool,
         discount: float,
     ) -> None:
         super().__init__(model)
         who = type(self).__name__
-        self.outputs, self._size = check_int(who, "outputs", outputs), size
-        precision = check_number(who, "regularization", regularization, above=0)
+        self.outputs = check_int(who, "outputs", outputs)
+        self._size = math.prod(features)
         variance = check_number(who, "noise", noise, above=0)
         self.per_step = bool(per_step)
         self.discount = check_number(who, "discount", discount, above=0, most=1)
-        self._learn("prior_mean", torch.zeros(*prior[:-1], self.outputs))
-        identity = torch.eye(prior[-1]).expand(prior)
-        self._learn("prior_factor", math.log(precision) / 2 * identity)
+        self._learn("prior_mean", torch.zeros(*features, self.outputs))
         self._learn("log_noise", torch.full((self.outputs,), math.log(variance)))
 
     @property
@@ -73,12 +65,6 @@ class RegressionLearner(SupportHolder):
     @abstractmethod
     def _means(self, vectors: Tensor, posterior: Any) -> Tensor:
         """Return the predictions for vectors, given the posterior."""
-
-    @property
-    def prior_precision(self) -> Tensor:
-        """The precision P0 of the weights before any example, `(…, E, E)`."""
-        root = self._prior().factor
-        return root @ root.mT
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self._vectors_of(type(self).__name__, x)
@@ -166,12 +152,6 @@ class RegressionLearner(SupportHolder):
         else:
             gram, moments = Support.of({**held, "vectors": phi, "targets": y}).totals()
             self._hold({"gram": gram, "moments": moments})
-
-    def _prior(self) -> Prior:
-        """Return the prior, in float64."""
-        raw = precise(self.prior_factor)
-        root = raw.tril(-1) + raw.diagonal(dim1=-2, dim2=-1).exp().diag_embed()
-        return Prior(precise(self.prior_mean), root)
 
     def _vectors_of(self, who: str, x: Tensor) -> Tensor:
         vectors = self.encoded(x)

@@ -70,10 +70,11 @@ def test_it_is_a_mixture_of_learners_weighted_by_their_predictions_of_the_suppor
     scores, parts = [], []
     for k, weight in enumerate(mixture.log_weights):
         one = ALPaCA(nn.Identity(), OUTPUTS, features=SIZE).double()
+        scales = mixture.log_scales[k]
         one.load_state_dict(
             {
-                "prior_mean": mixture.prior_mean[k],
-                "prior_factor": mixture.prior_factor[k],
+                "prior_mean": mixture.prior_mean[k] * scales.exp().unsqueeze(-1),
+                "prior_factor": torch.diag(mixture.log_noise.mean() / 2 - scales),
                 "log_noise": mixture.log_noise,
             }
         )
