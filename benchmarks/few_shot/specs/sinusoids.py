@@ -55,7 +55,6 @@ def entries(training: Training, memory_steps: int) -> tuple[Entry, ...]:
         validate_every=min(training.validate_every, memory_steps),
     )
     return (
-        Entry("amplitude and phase fitted", "optimum", SineFit, {"kind": "sinusoids"}),
         Entry("from scratch", "baseline", FamilyFromScratch, NETWORK),
         Entry("pre-trained, fine-tuned", "transfer", FamilyFineTuned, {**trained, "heads": 500}),
         Entry(
@@ -96,6 +95,7 @@ def entries(training: Training, memory_steps: int) -> tuple[Entry, ...]:
                 "training": training,
             },
         ),
+        Entry("amplitude and phase fitted", "optimum", SineFit, {"kind": "sinusoids"}),
     )
 
 
