@@ -38,7 +38,11 @@ EXPERIMENTS = {
     ),
     "sinusoids": Experiment(
         "predict unseen sine waves from 5 or 10 points and one gradient step",
-        {"quick": 6, "default": 6, "full": 24},
+        {"quick": 7, "default": 7, "full": 28},
+    ),
+    "harmonics": Experiment(
+        "predict unseen noisy sums of two waves from 5 or 10 points, beside the optimum",
+        {"quick": 4, "default": 4, "full": 14},
     ),
     "lags": Experiment(
         "predict what depends on an input up to 200 steps back, in unseen tasks",

@@ -59,8 +59,9 @@ class Entry:
 
     Attributes:
         name: the method's name in tables and legends.
-        group: `"meta-learned"`, `"transfer"`, `"baseline"`, or `"published"` for the scores of a
-            paper, see `PublishedScores`, which are shown and never compared.
+        group: `"meta-learned"`, `"transfer"` or `"baseline"`. Two more are shown, never compared:
+            `"published"` for the scores of a paper, see `PublishedScores`, and `"optimum"` for
+            methods that are told how the tasks are drawn.
         method: class of the method, made from the problem, the label and the options.
         options: keyword arguments of the method.
         variant: tasks and network, if an experiment has several, such as

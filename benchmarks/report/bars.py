@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from benchmarks.report.scores import cut_short, leaders, measure_text
 from benchmarks.report.style import BEST, label_text, palette, plt, save
 
-GROUPS = ("published", "baseline", "transfer", "meta-learned")
+GROUPS = ("published", "optimum", "baseline", "transfer", "meta-learned")
 DASHES = ("-", "--", ":", "-.")  # of methods with the same color
 MARKERS = {"baseline": "s", "transfer": "^", "meta-learned": "o"}
 
@@ -101,7 +101,7 @@ def _draw_bars(axes: Axes, result: dict[str, Any], groups: list[str], colors: An
                     factor * score["mean"],
                     0.88 * height,
                     xerr=error or None,
-                    hatch="//" if group == "published" else None,
+                    hatch="//" if group in ("published", "optimum") else None,
                     color=(*colors[method["label"]], 0.4 + 0.6 * (number + 1) / len(columns)),
                     error_kw={"lw": 1},
                     **(BEST if method["label"] in leading[column] else {}),

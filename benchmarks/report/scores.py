@@ -52,8 +52,8 @@ def score_text(percent: bool, score: Score, sign: str = "") -> str:
 
 
 def compared(methods: list[Method]) -> list[Method]:
-    """Return the methods that were run, without scores from papers."""
-    return [method for method in methods if method["group"] != "published"]
+    """Return the methods that compete: no scores of papers, none told how tasks are drawn."""
+    return [method for method in methods if method["group"] not in ("published", "optimum")]
 
 
 def variants(methods: list[Method]) -> dict[tuple[str, ...], list[Method]]:

@@ -94,6 +94,8 @@ def notes(result: dict[str, Any]) -> str:
     for method in result["methods"]:
         if method["group"] == "published":
             lines.append(f"{method['label']}: published by {method['source']}; not compared.")
+        if method["group"] == "optimum":
+            lines.append(f"{method['label']}: knows how the tasks are drawn; not compared.")
     seeds = result.get("seeds", [])
     if len(seeds) > 1:
         text = ", ".join(map(str, seeds))

@@ -1,6 +1,7 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
 from l2l_rnn.algorithms.closed_form.alpaca import ALPaCA
+from l2l_rnn.algorithms.closed_form.alpaca_mixture import ALPaCAMixture
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
 from l2l_rnn.algorithms.closed_form.signatures import DistributionalSignatures
@@ -31,6 +32,7 @@ __all__ = [
     "MAML",
     "R2D2",
     "ALPaCA",
+    "ALPaCAMixture",
     "DistributionalSignatures",
     "Encoded",
     "EnsemblePrior",

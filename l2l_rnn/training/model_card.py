@@ -18,6 +18,7 @@ _KINDS = {
     "R2D2": "fits a linear head to them by ridge regression in a learned space",
     "LRD2": "fits a linear head to them by logistic regression in a learned space",
     "ALPaCA": "fits a linear head to them by Bayesian regression with a learned prior",
+    "ALPaCAMixture": "fits a mixture of linear heads to them by Bayesian regression",
     "DistributionalSignatures": "weights their words by statistics and fits a linear head to them "
     "by ridge regression",
     "PairMemoryLearner": "stores them and copies from them to translate new inputs",

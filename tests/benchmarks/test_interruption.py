@@ -19,7 +19,7 @@ from benchmarks.interruption import Interruption
 ROOT = Path(__file__).parents[2]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 TERM, INT = SIGNALS
-LOADING, DATA, TRAINING = "Loading torch", "Preparing the data", "[2/7]"
+LOADING, DATA, TRAINING = "Loading torch", "Preparing the data", "[2/9]"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
 
@@ -101,7 +101,7 @@ def test_a_signal_ends_a_run_cleanly(number, moment, pause, start, tmp_path):
         saved = "No method was started."
     else:
         path = tmp_path / "sinusoids-full-partial.json"
-        saved = f"1 of 7 methods are finished and saved in {path}: from scratch."
+        saved = f"1 of 9 methods are finished and saved in {path}: from scratch."
         assert json.loads(path.read_text())["methods"][0]["label"] == "from scratch"
     again = f"python -m benchmarks run sinusoids --full --seed 3 --out {tmp_path} --resume"
     assert lines[-2:] == [f"Interrupted by {number.name}. {saved}", f"Continue with: {again}"]
@@ -140,10 +140,10 @@ def test_a_killed_run_continues_to_the_result_of_an_unbroken_one(start, tmp_path
         return rows, points, found["unfinished"]
 
     command = start("run", "sinusoids", "--quick", "--out", tmp_path / "broken")
-    command.wait_for("[4/7]")
+    command.wait_for("[4/9]")
     assert command.end(signal.SIGKILL) == -signal.SIGKILL
     resumed = run("broken", "--resume")
-    assert "[3/7]" not in capsys.readouterr().err
+    assert "[3/9]" not in capsys.readouterr().err
     assert resumed == run("whole")
     assert not list((tmp_path / "broken").glob("*partial*"))
 

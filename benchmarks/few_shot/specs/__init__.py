@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
+from benchmarks.few_shot.specs.harmonics import HARMONICS
 from benchmarks.few_shot.specs.intents import INTENTS
 from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
 from benchmarks.few_shot.specs.lags import LAGS
@@ -20,6 +21,7 @@ SPECS: dict[str, Spec] = {
         INTENTS_LANGUAGES,
         NEWSGROUPS,
         SINUSOIDS,
+        HARMONICS,
         LAGS,
         STROKES_BY_INSTANCE,
         LANGUAGES_BY_INSTANCE,

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.columns import Shots
+from benchmarks.few_shot.methods.families.family_alpaca import FamilyALPaCA
 from benchmarks.few_shot.methods.families.family_baselines import FamilyFineTuned, FamilyFromScratch
 from benchmarks.few_shot.methods.families.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.families.family_memory import FamilyMemory
+from benchmarks.few_shot.methods.families.family_references import SineFit
 from benchmarks.few_shot.problems.family_problem import FamilyProblem
 from benchmarks.few_shot.spec import Entry, FamilySpec, FamilyTasks, Kind, Training
 from benchmarks.report import bars_and_training
@@ -82,6 +84,18 @@ def entries(training: Training, memory_steps: int) -> tuple[Entry, ...]:
                 "training": memory_training,
             },
         ),
+        Entry(
+            "ALPaCA",
+            "meta-learned",
+            FamilyALPaCA,
+            {
+                "kind": "sinusoids",
+                "network": NETWORK["network"],
+                "likelihood": False,
+                "training": training,
+            },
+        ),
+        Entry("amplitude and phase fitted", "optimum", SineFit, {"kind": "sinusoids"}),
     )
 
 

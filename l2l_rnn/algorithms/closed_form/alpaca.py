@@ -10,17 +10,13 @@ from torch.distributions import Normal
 
 from l2l_rnn.algorithms.closed_form.heads import precise
 from l2l_rnn.algorithms.closed_form.posterior import Posterior, Prior, Support, posterior
-from l2l_rnn.algorithms.closed_form.regression_targets import check_targets, read_targets
-from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
-from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error
+from l2l_rnn.algorithms.closed_form.regression_learner import RegressionLearner
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
-from l2l_rnn.errors import ShapeError
-from l2l_rnn.functional.losses import check_mask
 
 
 @configurable
-class ALPaCA(SupportHolder):
+class ALPaCA(RegressionLearner):
     """Regression by Bayesian linear regression on an encoder's vectors, with a learned prior.
 
     `y = K^T f(x) + e` with noise `e_d ~ N(0, sigma_d^2)` and the prior
@@ -85,12 +81,7 @@ class ALPaCA(SupportHolder):
     `discount` is not in the paper.
     """
 
-    kept = ("vectors", "targets", "gram", "moments")
-    described = "vectors (…, B, E) and targets (…, B, D) of a support set, or their sums"
-
-    prior_mean: nn.Parameter
     prior_factor: nn.Parameter
-    log_noise: nn.Parameter
 
     def __init__(
         self,
@@ -103,19 +94,14 @@ class ALPaCA(SupportHolder):
         per_step: bool = False,
         discount: float = 1.0,
     ) -> None:
-        super().__init__(model)
-        who = "ALPaCA"
-        self.outputs = check_int(who, "outputs", outputs)
-        fix = "pass the size of the model's vectors as features="
         size = getattr(model, "output_size", None) if features is None else features
-        self.features = check_int(who, "features", size, fix=fix)
-        precision = check_number(who, "regularization", regularization, above=0)
-        variance = check_number(who, "noise", noise, above=0)
-        self.per_step = bool(per_step)
-        self.discount = check_number(who, "discount", discount, above=0, most=1)
-        self._learn("prior_mean", torch.zeros(self.features, self.outputs))
-        self._learn("prior_factor", math.log(precision) / 2 * torch.eye(self.features))
-        self._learn("log_noise", torch.full((self.outputs,), math.log(variance)))
+        fix = "pass the size of the model's vectors as features="
+        size = check_int("ALPaCA", "features", size, fix=fix)
+        precision = check_number("ALPaCA", "regularization", regularization, above=0)
+        options = {"noise": noise, "discount": discount}
+        super().__init__(model, outputs, (size,), per_step=per_step, **options)
+        self.features = size
+        self._learn("prior_factor", math.log(precision) / 2 * torch.eye(size))
 
     @property
     def prior_precision(self) -> Tensor:
@@ -133,19 +119,10 @@ class ALPaCA(SupportHolder):
         found: Posterior = self._solved_once(
             held.values(),
             lambda: posterior(
-                Prior(precise(self.prior_mean), self._prior_root()),
-                Support.of(held),
+                Prior(precise(self.prior_mean), self._prior_root()), Support.of(held)
             ),
         )
         return found
-
-    def forward(self, x: Tensor) -> Tensor:
-        vectors = self._vectors_of("ALPaCA", x)
-        means = self._means(vectors, self.posterior)
-        if torch.is_grad_enabled() and not means.requires_grad:
-            means.requires_grad_()  # every parameter is frozen; adapt differentiates by the outputs
-        self._last = (vectors, means) if torch.is_grad_enabled() else None
-        return means
 
     def predictive(self, x: Tensor) -> Normal:
         """Return the distribution of the targets of sequences, noise included.
@@ -166,84 +143,6 @@ class ALPaCA(SupportHolder):
         spread = variance.sqrt().to(vectors.dtype).reshape(*vectors.shape[:-1], self.outputs)
         return Normal(self._means(vectors, found), spread, validate_args=False)
 
-    def write(self, x: Tensor, y: Tensor, *, mask: Tensor | None = None) -> None:
-        """Add sequences with their targets to the support set.
-
-        Args:
-            x: support sequences.
-            y: their targets.
-            mask: False where a row is padding, which is left out, whatever its values; None if
-                there is no padding. With `per_step`, a row is a step.
-
-        Shapes:
-            x `(…, B, …)`, y `(…, B, D)`, mask `(…, B)`; with `per_step` y `(…, B, S, D)`, mask
-            `(…, B, S)`.
-
-        Raises:
-            ArgumentTypeError: y is not a tensor of real numbers, or the mask not a bool tensor.
-            ShapeError: y or the mask does not fit x, or x does not fit the support set.
-            AdaptationError: a vector or a target that is not padding is NaN or infinite. The
-                learner is then unchanged.
-        """
-        who = "ALPaCA.write"
-        vectors = self._vectors_of(who, x)
-        y = check_targets(who, y, vectors, self.outputs)
-        if mask is not None:
-            check_mask(who, mask, vectors.shape[:-1])
-        self._bind(who, vectors, y, mask)
-
-    def adapt(self, loss: Tensor, *, mask: Tensor | None = None) -> None:
-        """Add the sequences of the last forward call to the support set.
-
-        Args:
-            loss: a squared error of the last outputs, which reveals their targets: a scalar or
-                `(N,)`, summed or averaged over rows, as `torch.nn.functional.mse_loss` and
-                `functional.mean_squared_error` compute it. Rows that do not enter it are padding.
-            mask: as in `write`.
-
-        Raises:
-            ArgumentTypeError: the loss is not a tensor.
-            AdaptationError: the learner was not called since the last write, or the loss does not
-                depend on its outputs, is not finite or not a squared error.
-        """
-        who = "ALPaCA.adapt"
-        if self._last is None:
-            raise no_outputs_error(who)
-        vectors, means = self._last
-        targets, counted = read_targets(who, loss, means)
-        if mask is not None:
-            check_mask(who, mask, vectors.shape[:-1])
-            counted = counted & mask
-        self._bind(who, vectors, targets, counted)
-
-    def _bind(self, who: str, vectors: Tensor, targets: Tensor, mask: Tensor | None) -> None:
-        """Add vectors `(…, B, E)` or `(…, B, S, E)` with their targets."""
-        phi, y = self._rows(vectors), self._rows(targets)
-        rows = phi.new_ones(*phi.shape[:-1], 1)
-        if mask is not None:
-            rows = mask.reshape(rows.shape).to(rows)
-            phi, y = phi.masked_fill(rows == 0, 0), y.masked_fill(rows == 0, 0)
-        held = self._adaptation()
-        if held:
-            self._check_axes(who, phi, held)
-        self._check_finite(who, "support vectors", phi)
-        self._check_finite(who, "targets", y)
-        if self.discount < 1:
-            later = rows.flip(-2).cumsum(-2).flip(-2) - rows  # rows that come after a row
-            weight = (self.discount**later).sqrt()
-            phi, y = weight * phi, weight * y
-            decay = self.discount ** rows.sum(-2, keepdim=True)
-            of_rows = {"vectors": decay.sqrt(), "targets": decay.sqrt()}
-            held = {name: value * of_rows.get(name, decay) for name, value in held.items()}
-        if "vectors" in held:
-            phi = torch.cat([held["vectors"].to(phi.dtype), phi], -2)
-            y = torch.cat([held["targets"].to(y.dtype), y], -2)
-        if "gram" not in held and phi.shape[-2] <= self.features:
-            self._hold({"vectors": phi, "targets": y})
-        else:
-            gram, moments = Support.of({**held, "vectors": phi, "targets": y}).totals()
-            self._hold({"gram": gram, "moments": moments})
-
     def _means(self, vectors: Tensor, found: Posterior) -> Tensor:
         rows = self._rows(vectors)
         return (rows @ found.mean.to(rows.dtype)).reshape(*vectors.shape[:-1], self.outputs)
@@ -252,36 +151,3 @@ class ALPaCA(SupportHolder):
         """Return the Cholesky factor of the prior precision, in float64."""
         raw = precise(self.prior_factor)
         return raw.tril(-1) + raw.diagonal().exp().diag()
-
-    def _vectors_of(self, who: str, x: Tensor) -> Tensor:
-        vectors = self.encoded(x)
-        axes = 3 if self.per_step else 2
-        shape = "(…, B, S, E)" if self.per_step else "(…, B, E)"
-        if vectors.dim() not in (axes, axes + 1) or vectors.shape[-1] != self.features:
-            raise ShapeError(
-                f"{who}: the model must return vectors {shape} with E={self.features}, got "
-                f"{tuple(vectors.shape)}; set features= and per_step= for this model"
-            )
-        held = self._adaptation()
-        if held:
-            self._check_axes(who, self._rows(vectors), held)
-        return vectors
-
-    def _rows(self, values: Tensor) -> Tensor:
-        """Return all steps of all sequences as rows: `(…, B, S, n)` -> `(…, B S, n)`."""
-        return values.flatten(-3, -2) if self.per_step else values
-
-    def _restore(self, who: str, saved: dict[str, Tensor]) -> None:
-        if not saved:
-            self.reset()
-            return
-        kinds = {"vectors", "targets"}, {"gram", "moments"}, set(self.kept)
-        sizes = {"vectors": self.features, "gram": self.features}
-        fits = set(saved) in kinds and all(
-            value.shape[-1] == sizes.get(name, self.outputs) for name, value in saved.items()
-        )
-        self._check_kind(who, saved, fits)
-        self._take(saved)
-        for name in ("gram", "moments"):  # sums keep their precision
-            if name in saved:
-                setattr(self, f"_{name}", saved[name].to(getattr(self, f"_{name}").device))

@@ -29,15 +29,15 @@ from l2l_rnn.algorithms.closed_form.heads import factor, precise
 
 
 class Prior(NamedTuple):
-    """The prior of the weights.
+    """The prior of the weights. The mean may have an axis of components, as what depends on it.
 
     Attributes:
         mean: `K0`, `(E, D)`.
-        factor: `L0`, the Cholesky factor of the prior precision, `(E, E)`.
+        factor: `L0`, the Cholesky factor of the prior precision, `(E, E)`; None is the identity.
     """
 
     mean: Tensor
-    factor: Tensor
+    factor: Tensor | None
 
 
 class Support(NamedTuple):
@@ -75,19 +75,21 @@ class Posterior(NamedTuple):
 
     Attributes:
         mean: `K`, `(…, E, D)`.
-        prior_factor: `L0`, `(E, E)`.
-        factor: the Cholesky factor of P, `(…, E, E)`, or C if there are rows.
+        prior_factor: `L0`, `(E, E)`, or None.
+        factor: the Cholesky factor of P, `(…, E, E)`, or C if there are rows; None if it is I.
         rows: `Psi`, `(…, R, E)`, or None.
     """
 
     mean: Tensor
-    prior_factor: Tensor
-    factor: Tensor
+    prior_factor: Tensor | None
+    factor: Tensor | None
     rows: Tensor | None
 
     def spread(self, vectors: Tensor) -> Tensor:
         """Return `phi^T P^-1 phi` of vectors `(…, B, E)`, in float64: `(…, B, 1)`."""
         vectors = precise(vectors)
+        if self.factor is None:
+            return vectors.square().sum(-1, keepdim=True)
         if self.rows is None:
             solved = torch.linalg.solve_triangular(self.factor, vectors.mT, upper=False)
             return solved.square().sum(-2).unsqueeze(-1)
@@ -110,12 +112,14 @@ def posterior(prior: Prior, support: Support) -> Posterior:
         >>> round(found.mean.item(), 4), round(found.spread(x)[0].item(), 4)
         (2.5, 0.1667)
     """
-    start, root = precise(prior.mean), precise(prior.factor)
+    start = precise(prior.mean)
+    root = None if prior.factor is None else precise(prior.factor)
     if support.rows is None and support.sums is None:
         return Posterior(start, root, root, None)
     if support.rows is None or support.sums is not None or _many(support.rows[0]):
         gram, moments = support.totals()
-        lower = factor(root @ root.mT + gram)
+        identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+        lower = factor(gram + (identity if root is None else root @ root.mT))
         change = torch.cholesky_solve(moments - gram @ start, lower)
         return Posterior(start + change, root, lower, None)
     vectors, targets = map(precise, support.rows)
@@ -131,15 +135,50 @@ def _many(vectors: Tensor) -> bool:
     return vectors.shape[-2] >= vectors.shape[-1]
 
 
-def whitened(vectors: Tensor, root: Tensor) -> Tensor:
-    """Return `Phi L^-T` for vectors `(…, B, E)` and one factor `(E, E)` of all tasks."""
+def evidence(prior: Prior, rows: tuple[Tensor, Tensor], found: Posterior, noise: Tensor) -> Tensor:
+    """Return the log-likelihood of targets, up to a number that does not depend on the prior.
+
+    `-(log det S D + sum_d r_d^T S^-1 r_d / sigma_d^2) / 2` with `r = Y - Phi K0`, where
+    `S^-1 r = Y - Phi K`.
+
+    Args:
+        prior: the prior.
+        rows: Phi and Y.
+        found: their posterior.
+        noise: the variances `sigma_d^2`, `(D,)`.
+
+    Shapes:
+        -> `(…)`, float64.
+    """
+    vectors, targets = map(precise, rows)
+    left = targets - vectors @ precise(prior.mean), targets - vectors @ found.mean
+    squares = ((left[0] * left[1]).sum(-2) / precise(noise)).sum(-1)
+    log_det = _log_diagonal(found.factor)
+    if found.rows is None:  # det S = det P / det P0, and 1 without a support set
+        log_det = log_det - _log_diagonal(found.prior_factor)
+    return -squares / 2 - targets.shape[-1] * log_det
+
+
+def _log_diagonal(lower: Tensor | None) -> Tensor | float:
+    """Return half of the log-determinant, given a Cholesky factor; None is the identity."""
+    return 0.0 if lower is None else lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+def whitened(vectors: Tensor, root: Tensor | None) -> Tensor:
+    """Return `Phi L^-T` for vectors `(…, B, E)`, where all tasks share the factor `(E, E)`."""
+    if root is None:
+        return vectors
+    # All rows of all tasks are solved at once, so that the factor is not copied for each task.
     flat = vectors.reshape(-1, vectors.shape[-1])
     solved = torch.linalg.solve_triangular(root.mT, flat, upper=True, left=False)
     return solved.reshape(vectors.shape)
 
 
-def _unwhitened(weights: Tensor, root: Tensor) -> Tensor:
+def _unwhitened(weights: Tensor, root: Tensor | None) -> Tensor:
     """Return `L^-T W` for weights `(…, E, D)`."""
-    flat = weights.movedim(-2, 0).flatten(1)  # (E, … D)
-    solved = torch.linalg.solve_triangular(root.mT, flat, upper=True)
-    return solved.view(len(root), *weights.shape[:-2], weights.shape[-1]).movedim(0, -2)
+    if root is None:
+        return weights
+    rows = weights.mT  # (…, D, E)
+    flat = rows.reshape(-1, rows.shape[-1])
+    solved = torch.linalg.solve_triangular(root, flat, upper=False, left=False)
+    return solved.reshape(rows.shape).mT

@@ -120,7 +120,7 @@ def test_a_failure_says_how_to_continue(error, message, tmp_path, capsys, monkey
     path = tmp_path / "sinusoids-quick-partial.json"
     assert capsys.readouterr().err.splitlines()[-3:] == [
         f"python -m benchmarks: error: {message}",
-        f"1 of 7 methods are finished and saved in {path}: from scratch.",
+        f"1 of 9 methods are finished and saved in {path}: from scratch.",
         "Continue with: python -m benchmarks run sinusoids --quick --only 'from scratch,pre*' "
         f"--out {tmp_path} --resume",
     ]

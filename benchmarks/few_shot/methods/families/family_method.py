@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -19,30 +20,49 @@ from l2l_rnn.models import SequenceEncoder
 from l2l_rnn.nn import Linear
 
 
+class Sine(nn.Module):
+    """Element-wise sine."""
+
+    task_axis: ClassVar[bool] = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sin()
+
+
 class Network(nn.Module):
-    """Linear head on a recurrent encoder or, for inputs without steps, on two ReLU layers.
+    """Linear head on a recurrent encoder or, for inputs without steps, on one or two layers.
 
     Args:
         input_size: features of a step, or of an input without steps.
         output_size: number of outputs.
         hidden_size: hidden units.
         cell: the encoder's cell; None for inputs without steps.
+        frequency: for inputs without steps, the largest initial frequency of a first layer of sine
+            units; None for ReLU units.
+        layers: for inputs without steps, the number of layers, 1 or 2.
     """
 
     task_axis: ClassVar[bool] = True
 
     def __init__(
-        self, input_size: int, output_size: int, *, hidden_size: int, cell: str | None
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        hidden_size: int,
+        cell: str | None,
+        frequency: float | None = None,
+        layers: int = 2,
     ) -> None:
         super().__init__()
         self.encoder: nn.Module
         if cell is None:
-            self.encoder = nn.Sequential(
-                Linear(input_size, hidden_size),
-                nn.ReLU(),
-                Linear(hidden_size, hidden_size),
-                nn.ReLU(),
-            )
+            first = Linear(input_size, hidden_size)
+            if frequency is not None:
+                nn.init.uniform_(first.weight, -frequency, frequency)
+                nn.init.uniform_(first.bias, -math.pi, math.pi)
+            second = [Linear(hidden_size, hidden_size), nn.ReLU()] if layers == 2 else []
+            self.encoder = nn.Sequential(first, nn.ReLU() if frequency is None else Sine(), *second)
         else:
             self.encoder = SequenceEncoder(
                 input_size=input_size, hidden_size=hidden_size, cell=cell
