@@ -1,0 +1,7 @@
+"""Encoders of time series of any length and number of channels."""
+
+from l2l_rnn.models.series.convolution import StepConvolution
+from l2l_rnn.models.series.encoder import SeriesEncoder
+from l2l_rnn.models.series.minirocket import MiniRocket
+
+__all__ = ["MiniRocket", "SeriesEncoder", "StepConvolution"]
