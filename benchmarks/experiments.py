@@ -60,4 +60,12 @@ EXPERIMENTS = {
         "translate English names into languages of unseen families, from 20 examples",
         {"quick": 3, "default": 5.5, "full": 22},
     ),
+    "series": Experiment(
+        "classify time series of unseen datasets from 1 or 5 examples of each class",
+        {"quick": 5, "default": 3.5, "full": 13.8},
+    ),
+    "series_classes": Experiment(
+        "classify time series of unseen classes of several datasets",
+        {"quick": 5, "default": 3.5, "full": 13.8},
+    ),
 }

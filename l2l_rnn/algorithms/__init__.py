@@ -1,7 +1,9 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
+from l2l_rnn.algorithms.closed_form.nearest_neighbor import NearestNeighbor
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
+from l2l_rnn.algorithms.closed_form.ridge_cv import RidgeCV
 from l2l_rnn.algorithms.closed_form.signatures import DistributionalSignatures
 from l2l_rnn.algorithms.closed_form.word_attention import WordAttention
 from l2l_rnn.algorithms.closed_form.word_statistics import word_counts
@@ -39,6 +41,7 @@ __all__ = [
     "MemoryLearner",
     "MetaCurvature",
     "MetaSGD",
+    "NearestNeighbor",
     "PairMemoryLearner",
     "PerElementLR",
     "PerTensorLR",
@@ -47,6 +50,7 @@ __all__ = [
     "ProtoNet",
     "ProximalRegularizer",
     "Reptile",
+    "RidgeCV",
     "StackedLearner",
     "TfIdfLearner",
     "WordAttention",

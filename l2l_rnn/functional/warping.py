@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-_CELLS = 2**22  # cells of an anti-diagonal, of all pairs that are computed at once
+_CELLS = 2**18  # cells of an anti-diagonal, of all pairs that are computed at once
+_ROUNDING = 1e-6  # of positions in the band
 
 
 def dtw(
@@ -51,31 +53,46 @@ def dtw(
 
 
 def _dtw(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor, window: float) -> Tensor:
-    steps, others = x.shape[1], y.shape[1]
-    # Column p of `mirrored` is y from its end, so that cell (i, d - i) is next to (i + 1, d - i - 1).
-    mirrored = F.pad(y.flip(1), (0, 0, steps - 1, steps - 1))
-    position = torch.arange(steps, device=x.device)
-    x_scale = (x_lengths - 1).clamp_min(1).unsqueeze(-1)
-    y_scale = (y_lengths - 1).clamp_min(1).unsqueeze(-1)
-    infinite = x.new_full((len(x), steps + 1), torch.inf)
-    before, last = infinite.clone(), infinite.clone()  # D of diagonals d - 2 and d - 1, shifted by 1
-    result = x.new_zeros(len(x))
+    (pairs, steps), others = x.shape[:2], y.shape[1]
+    x = x.transpose(0, 1).contiguous()  # steps first, so that slices of them are contiguous
+    y = y.flip(1).transpose(0, 1).contiguous()  # from the end, in the order of anti-diagonals
+    x_scale, y_scale = (x_lengths - 1).clamp_min(1), (y_lengths - 1).clamp_min(1)
+    equal = bool((x_lengths == steps).all()) and bool((y_lengths == others).all())
+    # D of three anti-diagonals by row i, with one row before the first and one after the last.
+    before, last, now = x.new_full((3, steps + 2, pairs), torch.inf)
+    result = x.new_zeros(pairs)
     end, row = x_lengths + y_lengths - 2, (x_lengths - 1).clamp_min(0)
     reached = torch.bincount(end.clamp_min(0), minlength=steps + others).tolist()
-    for diagonal in range(int(end.max()) + 1 if len(end) else 0):
-        start = steps + others - 2 - diagonal
-        cost = (x - mirrored[:, start : start + steps]).square().sum(-1)
-        column = diagonal - position
-        outside = (column < 0) | (column >= others)
-        if window < 1:
-            far = (position / x_scale - column / y_scale).abs() > window + 1e-6
-            outside = outside | far
-        best = torch.minimum(before[:, :-1], torch.minimum(last[:, :-1], last[:, 1:]))
-        if diagonal == 0:
-            best[:, 0] = 0
-        now = (cost + best).masked_fill_(outside, torch.inf)
-        before, last = last, F.pad(now, (1, 0), value=torch.inf)
+    for diagonal in range(int(end.max()) + 1 if pairs else 0):
+        low, high = max(0, diagonal - others + 1), min(steps, diagonal + 1)
+        if window < 1 and equal:
+            low, high = _band(diagonal, low, high, steps, others, window)
+        start = others - 1 - diagonal  # of row 0
+        cost = x[low:high] - y[start + low : start + high]
+        cost = cost.square().sum(-1) if x.shape[-1] > 1 else cost.squeeze(-1).square_()
+        if diagonal:
+            best = torch.minimum(last[low:high], last[low + 1 : high + 1])
+            cost += torch.minimum(best, before[low:high])
+        if window < 1 and not equal:
+            position = torch.arange(low, high, device=x.device).unsqueeze(-1)
+            off = position / x_scale - (diagonal - position) / y_scale
+            cost.masked_fill_(off.abs() > window + _ROUNDING, torch.inf)
+        now[low + 1 : high + 1] = cost
+        now[low], now[high + 1] = torch.inf, torch.inf  # the next two diagonals read no further
         if reached[diagonal]:
-            value = now.gather(1, row.unsqueeze(-1)).squeeze(-1)
+            value = now.gather(0, row.unsqueeze(0) + 1).squeeze(0)
             result = torch.where(end == diagonal, value, result)
+        before, last, now = last, now, before
     return result
+
+
+def _band(
+    diagonal: int, low: int, high: int, steps: int, others: int, window: float
+) -> tuple[int, int]:
+    """Return the rows of an anti-diagonal that are inside the band."""
+    one, other = max(1, steps - 1), max(1, others - 1)
+    # |i / one - (d - i) / other| <= w  <=>  |i (1 / one + 1 / other) - d / other| <= w
+    rate = 1 / one + 1 / other
+    least = math.ceil((diagonal / other - window - _ROUNDING) / rate)
+    most = math.floor((diagonal / other + window + _ROUNDING) / rate)
+    return max(low, least), min(high, most + 1)

@@ -22,11 +22,11 @@ class PairedClasses(SequenceDataset):
     """Items of a grouped dataset, with a class for each group and class of the original.
 
     Args:
-        grouped: the dataset, with token ids and classes.
+        grouped: the dataset, with classes.
 
     Attributes:
         grouped: as given.
-        texts, vocabulary: those of the dataset.
+        texts, vocabulary: those of the dataset; None for series.
     """
 
     def __init__(self, grouped: Any) -> None:
@@ -37,7 +37,9 @@ class PairedClasses(SequenceDataset):
             for cell in cells.tolist()
         ]
         super().__init__(grouped.inputs, labels, names)
-        self.grouped, self.texts, self.vocabulary = grouped, grouped.texts, grouped.vocabulary
+        self.grouped = grouped
+        self.texts = getattr(grouped, "texts", None)
+        self.vocabulary = getattr(grouped, "vocabulary", None)
 
 
 class GroupedTrainingTasks(ClassificationTrainingTasks):

@@ -9,6 +9,7 @@ from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
 from benchmarks.few_shot.specs.lags import LAGS
 from benchmarks.few_shot.specs.languages import LANGUAGES
 from benchmarks.few_shot.specs.newsgroups import NEWSGROUPS
+from benchmarks.few_shot.specs.series import SERIES, SERIES_CLASSES
 from benchmarks.few_shot.specs.sinusoids import SINUSOIDS
 from benchmarks.few_shot.specs.translation import TRANSLATION, TRANSLATION_NAMES
 
@@ -25,5 +26,7 @@ SPECS: dict[str, Spec] = {
         LANGUAGES_BY_INSTANCE,
         TRANSLATION,
         TRANSLATION_NAMES,
+        SERIES,
+        SERIES_CLASSES,
     )
 }

@@ -20,7 +20,8 @@ _TRIPLES = torch.tensor(list(itertools.combinations(range(KERNEL_LENGTH), 3)))  
 KERNELS = len(_TRIPLES)
 _MOST_DILATIONS = 32
 _GOLDEN = (math.sqrt(5) + 1) / 2
-_ELEMENTS = 2**25  # of the largest intermediate tensor
+_ELEMENTS = 2**22  # of the largest intermediate tensor
+_LEAST_STD = 0.02  # of a feature, which is a proportion
 
 
 @configurable
@@ -39,12 +40,15 @@ class MiniRocket(nn.Module):
         length: steps to which a series is resampled, at least 9.
         features: number of features, rounded down to a multiple of 84, at least 84.
         normalize: whether each channel of a series is scaled to mean 0 and standard deviation 1.
+        standardize: whether features are scaled to mean 0 and standard deviation 1 over the series
+            given to `fit`, and divided by the root of their number.
 
     Attributes:
         output_size: the number of features.
         dilations: the dilations, in steps.
         counts: features per kernel of each dilation.
         biases: `(output_size,)`; zeros before `fit`. Ordered by dilation, kernel and quantile.
+        center, scale: what features are shifted and multiplied by, with `standardize`.
 
     Shapes:
         x `(…, B, S, F)`, padded with NaN -> `(…, B, output_size)`.
@@ -67,15 +71,26 @@ class MiniRocket(nn.Module):
 
     task_axis: ClassVar[bool] = True
     biases: Tensor
+    center: Tensor | None
+    scale: Tensor | None
 
-    def __init__(self, length: int = 128, features: int = 9996, normalize: bool = True) -> None:
+    def __init__(
+        self,
+        length: int = 128,
+        features: int = 9996,
+        normalize: bool = True,
+        standardize: bool = False,
+    ) -> None:
         super().__init__()
         self.length = check_int("MiniRocket", "length", length, least=KERNEL_LENGTH)
         self.features = check_int("MiniRocket", "features", features, least=KERNELS)
         self.normalize = bool(normalize)
         self.dilations, self.counts = _dilations(self.length, self.features // KERNELS)
         self.output_size = KERNELS * sum(self.counts)
+        self.standardize = bool(standardize)
         self.register_buffer("biases", torch.zeros(self.output_size))
+        self.register_buffer("center", torch.zeros(self.output_size) if standardize else None)
+        self.register_buffer("scale", torch.ones(self.output_size) if standardize else None)
 
     @torch.no_grad()
     def fit(self, x: Tensor, generator: Generator | None = None) -> MiniRocket:
@@ -103,16 +118,20 @@ class MiniRocket(nn.Module):
             found.append((below + (above - below) * (at.to(series.device) - low)).flatten())
             place += KERNELS * count
         self.biases.copy_(torch.cat(found))
+        if self.center is not None and self.scale is not None:
+            self.center.zero_()
+            self.scale.fill_(1)
+            features = self._of_rows(series)
+            self.center.copy_(features.mean(0))
+            std = features.std(0, correction=0).clamp_min(_LEAST_STD)
+            self.scale.copy_(1 / (std * math.sqrt(self.output_size)))
         return self
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         rows, inside = self.channels(x)
-        flat = rows.reshape(-1, self.length)
-        chunk = max(1, _ELEMENTS // (KERNELS * self.length))
-        parts = [self._features(part) for part in flat.split(chunk)]
-        features = torch.cat(parts).reshape(*rows.shape[:-1], self.output_size)
-        return average_channels(features, inside)
+        features = self._of_rows(rows.reshape(-1, self.length))
+        return average_channels(features.reshape(*rows.shape[:-1], self.output_size), inside)
 
     def channels(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the resampled channels `(…, B F, length)`, and which have values `(…, B, F)`."""
@@ -120,6 +139,14 @@ class MiniRocket(nn.Module):
         if self.normalize:
             rows = instance_normalized(rows, lengths)
         return resampled(rows, lengths, self.length), inside
+
+    def _of_rows(self, rows: Tensor) -> Tensor:
+        """Return the features of rows `(R, S)`, a part of them at a time."""
+        chunk = max(1, _ELEMENTS // (KERNELS * self.length))
+        features = torch.cat([self._features(part) for part in rows.split(chunk)])
+        if self.center is None or self.scale is None:
+            return features
+        return (features - self.center) * self.scale
 
     def _features(self, rows: Tensor) -> Tensor:
         """Return the features of rows `(R, S)`."""
@@ -139,7 +166,8 @@ class MiniRocket(nn.Module):
 
     def _outputs(self, rows: Tensor, number: int, own: bool = False) -> Tensor:
         """Return the outputs of all kernels at a dilation, `(R, 84, S)`; with `own`, row k only
-        has that of kernel k, `(84, S)`."""
+        has that of kernel k, `(84, S)`.
+        """
         dilation = self.dilations[number]
         cut = (KERNEL_LENGTH - 1) * dilation // 2
         padded = F.pad(rows, (cut, cut))

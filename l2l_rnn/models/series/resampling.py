@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import ClassVar
 
+import torch
+from torch import Tensor, nn
+
+from l2l_rnn.checks import check_int
+from l2l_rnn.configuration import configurable
 from l2l_rnn.functional import step_mask
+from l2l_rnn.models.series.channels import channel_rows
 
 
 def instance_normalized(rows: Tensor, lengths: Tensor, eps: float = 1e-6) -> Tensor:
@@ -60,3 +65,43 @@ def resampled(rows: Tensor, lengths: Tensor, steps: int) -> Tensor:
     high = (low + 1).minimum((lengths.unsqueeze(-1) - 1).clamp_min(0))
     below, above = rows.gather(-1, low), rows.gather(-1, high)
     return below + (above - below) * weight
+
+
+@configurable
+class ResampledSeries(nn.Module):
+    """Represent each series by its own values: resampled, normalized, the channels one by one.
+
+    It has no parameters, and is the encoder of baselines such as `NearestNeighbor`.
+
+    Args:
+        length: steps to which each channel is resampled.
+        normalize: whether each channel of a series is scaled to mean 0 and standard deviation 1.
+
+    Attributes:
+        output_size: the size of a vector of one channel, `length`.
+
+    Shapes:
+        x `(…, B, S, F)`, padded with NaN -> `(…, B, F length)`.
+
+    Raises:
+        ArgumentError: `length` is not a positive integer, or a series is all padding or has a NaN
+            inside.
+
+    Example:
+        >>> ResampledSeries(3)(torch.tensor([[[1.0], [2.0], [4.0], [5.0], [3.0]]])).shape
+        torch.Size([1, 3])
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    def __init__(self, length: int = 128, normalize: bool = True) -> None:
+        super().__init__()
+        self.length = self.output_size = check_int("ResampledSeries", "length", length)
+        self.normalize = bool(normalize)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, lengths, _ = channel_rows("ResampledSeries", x)
+        if self.normalize:
+            rows = instance_normalized(rows, lengths)
+        found = resampled(rows, lengths, self.length)
+        return found.reshape(*x.shape[:-2], -1)

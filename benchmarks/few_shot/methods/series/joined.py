@@ -1,0 +1,182 @@
+"""A learned vector, MiniRocket features and nearest neighbors, combined by learned weights."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.series.rocket import fitted_rocket
+from benchmarks.few_shot.methods.stacked import Items, stacked_scores
+from benchmarks.few_shot.problems.classification_problem import EvaluationTasks
+from benchmarks.few_shot.problems.series_problem import SeriesProblem
+from benchmarks.few_shot.spec import Training
+from benchmarks.few_shot.training import History
+from l2l_rnn.algorithms import (
+    R2D2,
+    NearestNeighbor,
+    PriorCoordinates,
+    ProtoNet,
+    RidgeCV,
+    StackedLearner,
+)
+from l2l_rnn.data import SequenceDataset, TaskBatch
+from l2l_rnn.functional import accuracy
+from l2l_rnn.models import EncoderEnsemble, MiniRocket, ResampledSeries, VectorPart
+
+_SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
+_DRAWN_SERIES = 600  # of the drawn tasks for one number of shots
+
+
+class JoinedSeries(ClassificationMethod):
+    """Combines heads of a learned vector, of MiniRocket features and of the series themselves.
+
+    The members are a `ProtoNet` with a Gaussian prior and a ridge regression on the vector of a
+    `ProtoNetMethod`, a ridge regression and class means on MiniRocket features, and the nearest
+    neighbor by Euclidean distance and by time warping. Their weights, as a function of shots and
+    ways, are learned on validation tasks: of the validation groups, and drawn ones if the networks
+    are trained on these.
+
+    Args:
+        options: options of the `ProtoNetMethod`; its training is shared.
+        features: number of MiniRocket features.
+        window: Sakoe-Chiba band of time warping; None leaves this member out.
+        neighbors: whether the nearest neighbors are members.
+        normalize: whether MiniRocket and the neighbors read each channel of a series scaled to mean
+            0 and standard deviation 1.
+        shots: support examples per class of the validation tasks, as far as there are enough.
+        validation_tasks: most validation tasks for each number of shots.
+    """
+
+    has_learner = True
+    learner: StackedLearner
+
+    def __init__(
+        self,
+        problem: SeriesProblem,
+        label: str,
+        *,
+        options: dict[str, Any],
+        features: int = 2520,
+        window: float | None = 0.1,
+        neighbors: bool = True,
+        normalize: bool = True,
+        shots: tuple[int, ...] = (1, 2, 5, 10, 20, 50),
+        validation_tasks: int = 60,
+    ) -> None:
+        super().__init__(problem, label)
+        self.options, self.features = options, features
+        self.window, self.neighbors, self.normalize = window, neighbors, normalize
+        self.shots, self.validation_tasks = shots, validation_tasks
+        self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
+        self._seconds_of: dict[int, float] = {}  # to encode one item
+
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        return ProtoNetMethod.trainings(options["options"])
+
+    def train(self) -> History:
+        base = ProtoNetMethod(self.problem, self.label, **self.options)
+        history = base.train()
+        encoder: Any = base.learner.module
+        rocket = MiniRocket(features=self.features, normalize=self.normalize, standardize=True)
+        fitted_rocket(self.problem, rocket)
+        encoders = [encoder, rocket]
+        if self.neighbors:
+            encoders.append(ResampledSeries(normalize=self.normalize))
+        members = self._members(encoder.output_size, rocket.output_size, base.learner.prior)
+        ensemble = EncoderEnsemble(encoders)
+        learner = StackedLearner(ensemble, self.problem.spec.ways, members)
+        self.learner = learner.to(self.problem.device).eval()
+        self._fit_weights()
+        self.saved_seconds = 0.0  # of the evaluation alone
+        return history
+
+    def _members(self, size: int, features: int, prior: Any) -> list[Any]:
+        """Return the members, which read parts of the joined vectors."""
+        ways, after = self.problem.spec.ways, size + features
+        learned = VectorPart(0, size)
+        space = learned if prior is None else VectorPart(0, size, PriorCoordinates(prior))
+        center = prior is not None and self.problem.centered_priors
+        members: list[Any] = [
+            ProtoNet(learned, ways, prior, center),
+            R2D2(space, ways, regularization=0.1),
+            ProtoNet(VectorPart(size, after), ways),
+            RidgeCV(VectorPart(size, after), ways),
+        ]
+        if self.neighbors:
+            members.append(NearestNeighbor(VectorPart(after), ways))
+            if self.window is not None:
+                members.append(NearestNeighbor(VectorPart(after), ways, self.window))
+        return members
+
+    def predict(self, batch: TaskBatch) -> Tensor:
+        return stacked_scores(self.learner, batch)
+
+    def accuracies(self, tasks: EvaluationTasks) -> Tensor:
+        index, device = tasks.index, self.problem.device
+        learner = self._of_items(tasks.dataset)
+        each = index.support_x.shape[1] + index.query_x.shape[1]
+        self.saved_seconds += self._seconds_of[id(tasks.dataset)] * each * len(index)
+        parts = []
+        for batch in index.chunks(max(1, min(self.chunk, _SEQUENCES // each))):
+            batch = batch.to(device)
+            parts.append(accuracy(stacked_scores(learner, batch), batch.query_y).cpu())
+        return torch.cat(parts)
+
+    def _fit_weights(self) -> None:
+        """Learn the weights on validation tasks, with the ways of the test tasks."""
+        batches = []
+        for shots in self.shots:
+            for ways in sorted({self.problem.spec.ways, *self.problem.spec.more_ways}):
+                batches += self._encoded_tasks(ways, shots)
+        learner = copy.copy(self.learner)
+        learner._modules = {**self.learner._modules, "module": nn.Identity()}
+        learner.fit_weights(batches)
+
+    def _encoded_tasks(self, ways: int, shots: int) -> list[TaskBatch]:
+        """Return validation tasks of vectors: real ones, and drawn ones."""
+        problem, found = self.problem, []
+        batch = problem.validation_tasks(ways, shots, self.validation_tasks)
+        if batch is not None:
+            table = self._table(problem.validation)
+            found.append(
+                TaskBatch(
+                    table[batch.support_x.squeeze(-1)],
+                    batch.support_y,
+                    table[batch.query_x.squeeze(-1)],
+                    batch.query_y,
+                ).to(problem.device)
+            )
+        if problem.spec.drawn:
+            each = ways * (shots + problem.spec.queries)
+            tasks = max(3, min(self.validation_tasks, _DRAWN_SERIES // each))
+            drawn = problem.drawn_tasks(ways, shots, tasks).to(problem.device)
+            with torch.no_grad():
+                x = self.learner.module(torch.cat([drawn.support_x, drawn.query_x], 1))
+            support, query = x.tensor_split([drawn.support_x.shape[1]], 1)
+            found.append(TaskBatch(support, drawn.support_y, query, drawn.query_y))
+        return found
+
+    def _table(self, data: SequenceDataset) -> Tensor:
+        """Return the joined vectors of the items of a split, encoded once."""
+        if id(data) not in self._tables:
+            start = time.perf_counter()
+            with torch.no_grad():
+                parts = data.sequences.to(self.problem.device).split(200)
+                self._tables[id(data)] = torch.cat([self.learner.module(part) for part in parts])
+            seconds = time.perf_counter() - start
+            self._seconds_of[id(data)] = seconds / len(data)
+            self.saved_seconds -= seconds
+        return self._tables[id(data)]
+
+    def _of_items(self, data: SequenceDataset) -> StackedLearner:
+        """Return the learner for inputs `(…, B, 1)` that are items of a split."""
+        learner = copy.copy(self.learner)
+        learner._modules = {**self.learner._modules, "module": Items(self._table(data))}
+        return learner
