@@ -68,4 +68,8 @@ EXPERIMENTS = {
         "classify time series of unseen classes of several datasets",
         {"quick": 5, "default": 3.5, "full": 13.8},
     ),
+    "activity": Experiment(
+        "recognize the exercises of an unseen person from 1 or 5 windows of each",
+        {"quick": 1, "default": 3.8, "full": 13.75},
+    ),
 }

@@ -1,5 +1,6 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
+from l2l_rnn.algorithms.closed_form.fixed_classifier import FixedClassifier
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
 from l2l_rnn.algorithms.closed_form.nearest_neighbor import NearestNeighbor
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
@@ -34,6 +35,7 @@ __all__ = [
     "DistributionalSignatures",
     "Encoded",
     "EnsemblePrior",
+    "FixedClassifier",
     "GaussianPrior",
     "GradientTransform",
     "LearnedLR",

@@ -23,16 +23,24 @@ from l2l_rnn.data import TaskBatch
 
 
 def pretrained_encoder(
+    problem: ClassificationProblem, model: dict[str, Any], **pretraining: Any
+) -> tuple[nn.Module, History]:
+    """Return the encoder of a `pretrained_classifier`; the arguments are the same."""
+    classifier, history = pretrained_classifier(problem, model, **pretraining)
+    return classifier.encoder, history
+
+
+def pretrained_classifier(
     problem: ClassificationProblem,
     model: dict[str, Any],
     *,
     training: Training,
     batch_size: int,
     seed: int = 0,
-) -> tuple[nn.Module, History]:
-    """Train a classifier of all training classes and return its encoder.
+) -> tuple[Any, History]:
+    """Train a classifier of all training classes.
 
-    Each encoder is trained once per problem and shared among the methods.
+    Each classifier is trained once per problem and shared among the methods.
 
     Args:
         problem: the tasks.
@@ -69,7 +77,7 @@ def pretrained_encoder(
 
     key = _key(model, training, batch_size, seed)
     classifier, history = problem.shared.get(key, make, train)
-    return classifier.encoder.eval(), history
+    return classifier.eval(), history
 
 
 def _key(model: dict[str, Any], training: Training, batch_size: int, seed: int) -> str:

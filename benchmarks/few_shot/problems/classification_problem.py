@@ -164,7 +164,7 @@ class ClassificationProblem(Problem):
         return SequenceEncoder(**self.input_options, **options)
 
     def prior(self, encoder: nn.Module, shrinkage: float, examples: int) -> GaussianPrior:
-        """Fit a prior to an encoder's vectors of at most `examples` items of each training class."""
+        """Fit a prior to an encoder's vectors, of at most `examples` items of each class."""
         return fitted_prior(encoder, self.train, shrinkage, examples, self.seed)
 
     def classifier(self, ways: int, **options: Any) -> nn.Module:

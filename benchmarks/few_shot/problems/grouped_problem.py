@@ -98,7 +98,10 @@ class GroupedProblem(ClassificationProblem):
         drawn = grouped.draw(tasks, column.drawn, self.spec.queries, generator, ways=ways)
         batch = relabeled(drawn, ways, generator)
         return TaskBatch(
-            _rows(drawn.support_indices), batch.support_y, _rows(drawn.query_indices), batch.query_y
+            rows_of(drawn.support_indices),
+            batch.support_y,
+            rows_of(drawn.query_indices),
+            batch.query_y,
         )
 
 
@@ -113,6 +116,7 @@ def relabeled(batch: TaskBatch, ways: int, generator: Generator) -> TaskBatch:
     return TaskBatch(batch.support_x, support, batch.query_x, query)
 
 
-def _rows(items: Tensor | None) -> Tensor:
+def rows_of(items: Tensor | None) -> Tensor:
+    """Return items `(N, B)` as sequences of one step, `(N, B, 1)`."""
     assert items is not None  # noqa: S101
     return items.unsqueeze(-1)

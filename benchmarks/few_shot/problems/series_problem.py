@@ -87,15 +87,20 @@ class SeriesProblem(GroupedProblem):
     def description(self) -> dict[str, Any]:
         return super().description() if self.grouped else ClassificationProblem.description(self)
 
+    @property
+    def channels(self) -> int | None:
+        """The number of channels that encoders read together; None for any number."""
+        return None
+
     def encoder(self, **options: Any) -> nn.Module:
-        return SeriesEncoder(**options)
+        return SeriesEncoder(input_size=self.channels, **options)
 
     def classifier(self, ways: int, **options: Any) -> nn.Module:
-        return SeriesClassifier(ways, **options)
+        return SeriesClassifier(ways, input_size=self.channels, **options)
 
     @property
     def inputs(self) -> SeriesInputs:
-        return SeriesInputs(None, mean=0.0, std=1.0)
+        return SeriesInputs(self.channels, mean=0.0, std=1.0)
 
     def prior(self, encoder: nn.Module, shrinkage: float, examples: int) -> GaussianPrior:
         parts, labels, groups = self.prior_series(examples)
@@ -115,21 +120,21 @@ class SeriesProblem(GroupedProblem):
             Series in parts `(items, S, F)`, classes `(items,)` and groups `(items,)`.
         """
         data = self.train
+        owners: Tensor = data.grouped.groups if self.grouped else torch.zeros_like(data.labels)  # type: ignore[attr-defined]
+        cells = owners * (int(data.labels.max()) + 1) + data.labels  # classes of a group
         order = torch.randperm(len(data), generator=generator_of(self.seed, "prior"))
-        places = torch.zeros(len(data), dtype=torch.int64)
-        for label in range(len(data.classes)):
-            own = order[data.labels[order] == label]
+        places = torch.zeros_like(order)
+        for cell in cells.unique():
+            own = order[cells[order] == cell]
             places[own] = torch.arange(len(own))
         items = (places < examples).nonzero().squeeze(-1)
-        labels = [data.labels[items]]
-        groups = [data.grouped.groups[items] if self.grouped else torch.zeros_like(items)]  # type: ignore[attr-defined]
-        parts = [data.sequences[items]]
+        parts, labels, groups = [data.sequences[items]], [cells[items]], [owners[items]]
         if self.spec.drawn:
             tasks, ways = _PRIOR_TASKS, _PRIOR_WAYS
             drawn = self.drawn_tasks(ways, _PRIOR_SHOTS, tasks)
             task = torch.arange(tasks).unsqueeze(-1)
             parts.append(drawn.support_x.flatten(0, 1))
-            labels.append((drawn.support_y + ways * task + len(data.classes)).flatten())
+            labels.append((drawn.support_y + ways * task + cells.max() + 1).flatten())
             groups.append((task + 1 + groups[0].max()).expand_as(drawn.support_y).flatten())
         return parts, torch.cat(labels), torch.cat(groups)
 
@@ -150,12 +155,12 @@ class SeriesProblem(GroupedProblem):
         It returns None if no two classes of a group have enough items.
         """
         data, samples = self.validation, shots + self.spec.queries
-        enough = data.grouping.counts >= samples
         if self.grouped:
-            counts: Tensor = data.grouped._counts >= samples  # type: ignore[attr-defined]
-            most = int(counts.sum(-1).max())
+            grouped: GroupedDataset = data.grouped  # type: ignore[attr-defined]
+            counts = grouped.grouping.counts.unflatten(0, (len(grouped.group_names), -1))
+            most = int((counts >= samples).sum(-1).max())
         else:
-            most = int(enough.sum())
+            most = int((data.grouping.counts >= samples).sum())
         ways = min(ways, most)
         if ways < 2:
             return None

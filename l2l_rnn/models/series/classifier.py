@@ -23,6 +23,7 @@ class SeriesClassifier(nn.Module):
     Attributes:
         encoder: the `SeriesEncoder`.
         head: the `Linear` layer from its vectors to the scores.
+        output_size: `C`, so that it can be a part of an `EncoderEnsemble`.
 
     Shapes:
         x `(…, B, S, F)`, padded with NaN -> `(…, B, C)`.
@@ -40,7 +41,7 @@ class SeriesClassifier(nn.Module):
 
     def __init__(self, ways: int, **encoder: Any) -> None:
         super().__init__()
-        ways = check_int("SeriesClassifier", "ways", ways)
+        self.output_size = ways = check_int("SeriesClassifier", "ways", ways)
         self.encoder = SeriesEncoder(**encoder)
         self.head = Linear(self.encoder.output_size, ways)
 

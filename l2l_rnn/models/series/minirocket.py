@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from l2l_rnn.checks import check_int
 from l2l_rnn.configuration import configurable
+from l2l_rnn.errors import ShapeError
 from l2l_rnn.models.series.channels import average_channels, channel_rows
 from l2l_rnn.models.series.resampling import instance_normalized, resampled
 
@@ -33,12 +34,14 @@ class MiniRocket(nn.Module):
     quantiles of the kernels' outputs on example series, see `fit`. All other numbers are fixed.
 
     Each series is first resampled to `length` steps, so series of any length have the same
-    features. Each channel is encoded on its own, and the features are averaged over channels. The
-    features are piecewise constant, so no gradient passes through this encoder.
+    features. Each channel is encoded on its own. The features are piecewise constant, so no
+    gradient passes through this encoder.
 
     Args:
+        input_size: `F`, the number of channels, whose features are concatenated; None averages the
+            features over channels, so any number of channels is accepted.
         length: steps to which a series is resampled, at least 9.
-        features: number of features, rounded down to a multiple of 84, at least 84.
+        features: number of features of a channel, rounded down to a multiple of 84, at least 84.
         normalize: whether each channel of a series is scaled to mean 0 and standard deviation 1.
         standardize: whether features are scaled to mean 0 and standard deviation 1 over the series
             given to `fit`, and divided by the root of their number.
@@ -47,7 +50,8 @@ class MiniRocket(nn.Module):
         output_size: the number of features.
         dilations: the dilations, in steps.
         counts: features per kernel of each dilation.
-        biases: `(output_size,)`; zeros before `fit`. Ordered by dilation, kernel and quantile.
+        biases: `(output_size,)`; zeros before `fit`. Ordered by channel, dilation, kernel and
+            quantile.
         center, scale: what features are shifted and multiplied by, with `standardize`.
 
     Shapes:
@@ -76,6 +80,8 @@ class MiniRocket(nn.Module):
 
     def __init__(
         self,
+        input_size: int | None = None,
+        *,
         length: int = 128,
         features: int = 9996,
         normalize: bool = True,
@@ -86,7 +92,11 @@ class MiniRocket(nn.Module):
         self.features = check_int("MiniRocket", "features", features, least=KERNELS)
         self.normalize = bool(normalize)
         self.dilations, self.counts = _dilations(self.length, self.features // KERNELS)
-        self.output_size = KERNELS * sum(self.counts)
+        self.input_size = (
+            None if input_size is None else check_int("MiniRocket", "input_size", input_size)
+        )
+        self.per_channel = KERNELS * sum(self.counts)
+        self.output_size = self.per_channel * (self.input_size or 1)
         self.standardize = bool(standardize)
         self.register_buffer("biases", torch.zeros(self.output_size))
         self.register_buffer("center", torch.zeros(self.output_size) if standardize else None)
@@ -103,21 +113,11 @@ class MiniRocket(nn.Module):
         Returns:
             The encoder itself.
         """
-        series = self.channels(x)[0].flatten(0, -2)
-        quantiles = torch.arange(1, self.output_size + 1, dtype=torch.float64) * _GOLDEN % 1
-        found, place = [], 0
-        for number, count in enumerate(self.counts):
-            chosen = torch.randint(len(series), (KERNELS,), generator=generator)
-            rows = series[chosen.to(series.device)]
-            outputs = self._outputs(rows, number, own=True)  # (84, S)
-            share = quantiles[place : place + KERNELS * count].view(KERNELS, count)
-            at = share * (self.length - 1)
-            low = at.floor().long().clamp_max(self.length - 2).to(series.device)
-            ordered = outputs.double().sort(-1).values
-            below, above = ordered.gather(-1, low), ordered.gather(-1, low + 1)
-            found.append((below + (above - below) * (at.to(series.device) - low)).flatten())
-            place += KERNELS * count
-        self.biases.copy_(torch.cat(found))
+        rows, _ = self.channels(x)
+        series = rows.reshape(-1, self.input_size or 1, self.length)  # all channels, or each alone
+        self.biases.copy_(
+            torch.cat([self._quantiles(part, generator) for part in series.unbind(1)])
+        )
         if self.center is not None and self.scale is not None:
             self.center.zero_()
             self.scale.fill_(1)
@@ -130,30 +130,59 @@ class MiniRocket(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         rows, inside = self.channels(x)
-        features = self._of_rows(rows.reshape(-1, self.length))
+        features = self._of_rows(rows.reshape(-1, self.input_size or 1, self.length))
+        if self.input_size is not None:
+            return features.reshape(*x.shape[:-2], self.output_size)
         return average_channels(features.reshape(*rows.shape[:-1], self.output_size), inside)
 
     def channels(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the resampled channels `(…, B F, length)`, and which have values `(…, B, F)`."""
         rows, lengths, inside = channel_rows("MiniRocket", x)
+        if self.input_size not in (None, x.shape[-1]):
+            raise ShapeError(
+                f"MiniRocket: x must have F={self.input_size} channels, got shape "
+                f"{tuple(x.shape)}; set input_size={x.shape[-1]}, or input_size=None for any number"
+            )
         if self.normalize:
             rows = instance_normalized(rows, lengths)
         return resampled(rows, lengths, self.length), inside
 
+    def _quantiles(self, series: Tensor, generator: Generator | None) -> Tensor:
+        """Return biases for series `(R, S)`: quantiles of each kernel's outputs on one of them."""
+        quantiles = torch.arange(1, self.per_channel + 1, dtype=torch.float64) * _GOLDEN % 1
+        found, place = [], 0
+        for number, count in enumerate(self.counts):
+            chosen = torch.randint(len(series), (KERNELS,), generator=generator)
+            outputs = self._outputs(series[chosen.to(series.device)], number, own=True)  # (84, S)
+            share = quantiles[place : place + KERNELS * count].view(KERNELS, count)
+            at = (share * (self.length - 1)).to(series.device)
+            low = at.floor().long().clamp_max(self.length - 2)
+            ordered = outputs.double().sort(-1).values
+            below, above = ordered.gather(-1, low), ordered.gather(-1, low + 1)
+            found.append((below + (above - below) * (at - low)).flatten())
+            place += KERNELS * count
+        return torch.cat(found)
+
     def _of_rows(self, rows: Tensor) -> Tensor:
-        """Return the features of rows `(R, S)`, a part of them at a time."""
+        """Return the features of rows `(R, F, S)`, `(R, output_size)`, a part at a time."""
         chunk = max(1, _ELEMENTS // (KERNELS * self.length))
-        features = torch.cat([self._features(part) for part in rows.split(chunk)])
+        biases = self.biases.view(rows.shape[1], -1)
+        features = torch.cat(
+            [
+                torch.cat([self._features(part[:, f], own) for f, own in enumerate(biases)], -1)
+                for part in rows.split(chunk)
+            ]
+        )
         if self.center is None or self.scale is None:
             return features
         return (features - self.center) * self.scale
 
-    def _features(self, rows: Tensor) -> Tensor:
-        """Return the features of rows `(R, S)`."""
+    def _features(self, rows: Tensor, own: Tensor) -> Tensor:
+        """Return the features of one channel, rows `(R, S)`, with its biases."""
         found, place = [], 0
         for number, count in enumerate(self.counts):
             outputs = self._outputs(rows, number)  # (R, 84, S)
-            biases = self.biases[place : place + KERNELS * count].view(KERNELS, count).to(outputs)
+            biases = own[place : place + KERNELS * count].view(KERNELS, count).to(outputs)
             cut = (KERNEL_LENGTH - 1) * self.dilations[number] // 2
             part = rows.new_empty(len(rows), KERNELS, count)
             # Kernels take turns: with the outputs that read zero padding, and without these.
@@ -165,8 +194,9 @@ class MiniRocket(nn.Module):
         return torch.cat(found, 1)
 
     def _outputs(self, rows: Tensor, number: int, own: bool = False) -> Tensor:
-        """Return the outputs of all kernels at a dilation, `(R, 84, S)`; with `own`, row k only
-        has that of kernel k, `(84, S)`.
+        """Return the outputs of the kernels at a dilation, `(R, 84, S)`.
+
+        With `own`, row k only has the outputs of kernel k, `(84, S)`.
         """
         dilation = self.dilations[number]
         cut = (KERNEL_LENGTH - 1) * dilation // 2

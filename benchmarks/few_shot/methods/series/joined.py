@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
+from benchmarks.few_shot.methods.persons.population import PopulationModel
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.series.rocket import fitted_rocket
 from benchmarks.few_shot.methods.stacked import Items, stacked_scores
 from benchmarks.few_shot.problems.classification_problem import EvaluationTasks
 from benchmarks.few_shot.problems.series_problem import SeriesProblem
 from benchmarks.few_shot.spec import Training
-from benchmarks.few_shot.training import History
+from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import (
     R2D2,
+    FixedClassifier,
     NearestNeighbor,
     PriorCoordinates,
     ProtoNet,
@@ -44,7 +46,9 @@ class JoinedSeries(ClassificationMethod):
 
     Args:
         options: options of the `ProtoNetMethod`; its training is shared.
-        features: number of MiniRocket features.
+        population: options of a `PopulationModel` that knows the classes of all tasks, which
+            becomes a member; None for tasks of unseen classes.
+        features: number of MiniRocket features of a channel.
         window: Sakoe-Chiba band of time warping; None leaves this member out.
         neighbors: whether the nearest neighbors are members.
         normalize: whether MiniRocket and the neighbors read each channel of a series scaled to mean
@@ -62,6 +66,7 @@ class JoinedSeries(ClassificationMethod):
         label: str,
         *,
         options: dict[str, Any],
+        population: dict[str, Any] | None = None,
         features: int = 2520,
         window: float | None = 0.1,
         neighbors: bool = True,
@@ -70,7 +75,7 @@ class JoinedSeries(ClassificationMethod):
         validation_tasks: int = 60,
     ) -> None:
         super().__init__(problem, label)
-        self.options, self.features = options, features
+        self.options, self.population, self.features = options, population, features
         self.window, self.neighbors, self.normalize = window, neighbors, normalize
         self.shots, self.validation_tasks = shots, validation_tasks
         self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
@@ -78,20 +83,38 @@ class JoinedSeries(ClassificationMethod):
 
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
-        return ProtoNetMethod.trainings(options["options"])
+        found = ProtoNetMethod.trainings(options["options"])
+        if options.get("population") is not None:
+            found |= PopulationModel.trainings(options["population"])
+        return found
 
     def train(self) -> History:
         base = ProtoNetMethod(self.problem, self.label, **self.options)
         history = base.train()
         encoder: Any = base.learner.module
-        rocket = MiniRocket(features=self.features, normalize=self.normalize, standardize=True)
+        rocket = MiniRocket(
+            self.problem.channels,
+            features=self.features,
+            normalize=self.normalize,
+            standardize=True,
+        )
         fitted_rocket(self.problem, rocket)
         encoders = [encoder, rocket]
-        if self.neighbors:
-            encoders.append(ResampledSeries(normalize=self.normalize))
         members = self._members(encoder.output_size, rocket.output_size, base.learner.prior)
-        ensemble = EncoderEnsemble(encoders)
-        learner = StackedLearner(ensemble, self.problem.spec.ways, members)
+        start, ways = encoder.output_size + rocket.output_size, self.problem.spec.ways
+        if self.population is not None:
+            population = PopulationModel(self.problem, self.label, **self.population)
+            before = population.train()
+            history = combined([history, before])
+            encoders.append(population.classifier)
+            members.append(FixedClassifier(VectorPart(start, start + ways), ways))
+            start += ways
+        if self.neighbors:  # last, because their vectors are as long as there are channels
+            encoders.append(ResampledSeries(normalize=self.normalize))
+            members.append(NearestNeighbor(VectorPart(start), ways))
+            if self.window is not None:
+                members.append(NearestNeighbor(VectorPart(start), ways, self.window))
+        learner = StackedLearner(EncoderEnsemble(encoders), ways, members)
         self.learner = learner.to(self.problem.device).eval()
         self._fit_weights()
         self.saved_seconds = 0.0  # of the evaluation alone
@@ -103,17 +126,12 @@ class JoinedSeries(ClassificationMethod):
         learned = VectorPart(0, size)
         space = learned if prior is None else VectorPart(0, size, PriorCoordinates(prior))
         center = prior is not None and self.problem.centered_priors
-        members: list[Any] = [
+        return [
             ProtoNet(learned, ways, prior, center),
             R2D2(space, ways, regularization=0.1),
             ProtoNet(VectorPart(size, after), ways),
             RidgeCV(VectorPart(size, after), ways),
         ]
-        if self.neighbors:
-            members.append(NearestNeighbor(VectorPart(after), ways))
-            if self.window is not None:
-                members.append(NearestNeighbor(VectorPart(after), ways, self.window))
-        return members
 
     def predict(self, batch: TaskBatch) -> Tensor:
         return stacked_scores(self.learner, batch)

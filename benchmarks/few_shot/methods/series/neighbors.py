@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.problems.classification_problem import (
@@ -28,6 +28,8 @@ class NearestSeries(ClassificationMethod):
         window: None for the Euclidean distance of series resampled to one length; or the
             Sakoe-Chiba band of dynamic time warping, as a fraction of the series. 1 is no band.
         length: steps of the resampled series.
+        normalize: whether each channel of a series is scaled to mean 0 and standard deviation 1
+            before its Euclidean distance is computed.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class NearestSeries(ClassificationMethod):
         *,
         window: float | None = None,
         length: int = 128,
+        normalize: bool = True,
     ) -> None:
         super().__init__(problem, label)
-        self.window, self.length = window, length
+        self.window, self.length, self.normalize = window, length, normalize
         self._distances: dict[int, Tensor] = {}
 
     def predict(self, batch: TaskBatch) -> Tensor:
@@ -52,6 +55,10 @@ class NearestSeries(ClassificationMethod):
         found = index.support_y.gather(1, each.argmin(-1))
         return (found == index.query_y).float().mean(-1)
 
+    def _resampled(self, data: SequenceDataset) -> Tensor:
+        encoder = ResampledSeries(self.length, self.normalize)
+        return torch.cat([encoder(part) for part in data.sequences.split(1000)])
+
     def _table(self, tasks: EvaluationTasks) -> Tensor:
         """Return the distances of all pairs of items that tasks of this split can have."""
         data = tasks.dataset
@@ -59,7 +66,7 @@ class NearestSeries(ClassificationMethod):
             return self._distances[id(data)]
         start = time.perf_counter()
         if self.window is None:
-            x = resampled_items(self.problem, data, self.length)
+            x = self._resampled(data)
             table = torch.cdist(x, x)
         else:
             table = torch.full((len(data), len(data)), torch.inf)
@@ -88,15 +95,23 @@ def _warped(series: Tensor, window: float) -> Tensor:
 
 
 class MeanSeries(ClassificationMethod):
-    """Classifies by the nearest class mean of series resampled to one length.
+    """Classifies by the nearest class mean, of series resampled to one length or of their moments.
 
     Args:
         length: steps of the resampled series.
+        moments: whether the mean and the standard deviation of each channel are compared instead.
     """
 
-    def __init__(self, problem: ClassificationProblem, label: str, *, length: int = 128) -> None:
+    def __init__(
+        self,
+        problem: ClassificationProblem,
+        label: str,
+        *,
+        length: int = 128,
+        moments: bool = False,
+    ) -> None:
         super().__init__(problem, label)
-        self.encoder: Any = ResampledSeries(length)
+        self.encoder: Any = Moments() if moments else ResampledSeries(length)
 
     def encoder_place(self) -> tuple[ClassificationMethod, str]:
         return self, "encoder"
@@ -108,11 +123,10 @@ class MeanSeries(ClassificationMethod):
         return -torch.cdist(query, means)
 
 
-def resampled_items(problem: Any, data: SequenceDataset, length: int) -> Tensor:
-    """Return the items of a split resampled to one length, `(items, F length)`, once."""
-    key = ("resampled", id(data), length)
-    if key not in problem.memo:
-        encoder = ResampledSeries(length)
-        problem.memo[key] = torch.cat([encoder(part) for part in data.sequences.split(1000)])
-    found: Tensor = problem.memo[key]
-    return found
+class Moments(nn.Module):
+    """The mean and the standard deviation of each channel: `(…, B, S, F)` -> `(…, B, 2 F)`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.nanmean(-2)
+        std = (x - mean.unsqueeze(-2)).square().nanmean(-2).sqrt()
+        return torch.cat([mean, std], -1)

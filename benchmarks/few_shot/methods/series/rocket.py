@@ -13,11 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from benchmarks.few_shot.methods.method import ClassificationMethod
-from benchmarks.few_shot.problems.classification_problem import (
-    ClassificationProblem,
-    EvaluationTasks,
-)
+from benchmarks.few_shot.problems.classification_problem import EvaluationTasks
 from benchmarks.few_shot.problems.problem import generator_of
+from benchmarks.few_shot.problems.series_problem import SeriesProblem
 from l2l_rnn.data import SequenceDataset, TaskBatch
 from l2l_rnn.models import MiniRocket
 
@@ -30,15 +28,17 @@ class RocketRidge(ClassificationMethod):
     The regularization is chosen by leave-one-out cross-validation, as in the paper.
 
     Args:
-        features: number of features; that of the paper by default.
+        features: number of features of a channel; that of the paper by default.
         own_biases: whether the biases are quantiles on the support set, as the transform is usually
             fitted, instead of on the training series.
         normalize: whether each channel of a series is scaled to mean 0 and standard deviation 1.
     """
 
+    problem: SeriesProblem
+
     def __init__(
         self,
-        problem: ClassificationProblem,
+        problem: SeriesProblem,
         label: str,
         *,
         features: int = 9996,
@@ -72,7 +72,8 @@ class RocketRidge(ClassificationMethod):
         return torch.tensor(scores)
 
     def _rocket(self) -> MiniRocket:
-        return MiniRocket(features=self.features, normalize=self.normalize)
+        channels = self.problem.channels
+        return MiniRocket(channels, features=self.features, normalize=self.normalize)
 
     def _table(self, data: SequenceDataset) -> Tensor:
         """Return the features of all items of a split, computed once."""

@@ -1,0 +1,65 @@
+"""Cross-validation over persons: a method is trained for each fold and tested on its persons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.few_shot.methods.method import ClassificationMethod, Method
+from benchmarks.few_shot.problems.persons_problem import PersonsProblem, fold_key, persons_of
+from benchmarks.few_shot.spec import Training
+from benchmarks.few_shot.training import History, combined
+
+
+class Rotated(Method):
+    """Trains and evaluates a method for each fold. A score is the mean accuracy of a person.
+
+    So intervals are over persons.
+
+    Args:
+        method: class of the method.
+        options: its options.
+        folds: the folds.
+    """
+
+    def __init__(
+        self,
+        problem: PersonsProblem,
+        label: str,
+        *,
+        method: type[ClassificationMethod],
+        options: dict[str, Any] | None = None,
+        folds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    ) -> None:
+        super().__init__(problem, label)
+        tasks = max(1, problem.test_tasks // len(folds))
+        self.methods = [
+            method(problem.fold(number, tasks), f"{label}, fold {number}", **(options or {}))
+            for number in folds
+        ]
+
+    @classmethod
+    def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
+        found: dict[str, Training] = options["method"].trainings(options.get("options") or {})
+        folds = options.get("folds", (0, 1, 2, 3, 4))
+        return {fold_key(n, key): training for n in folds for key, training in found.items()}
+
+    def train(self) -> History | None:
+        histories = []
+        for method in self.methods:
+            history = method.train()
+            method.trained, method.saved_seconds = True, 0.0
+            histories += [] if history is None else [history]
+        return combined(histories) if histories else None
+
+    def evaluate(self, column: Any) -> Tensor:
+        scores = []
+        for method in self.methods:
+            method.most_tasks = self.most_tasks
+            found = method.evaluate(column).double()
+            tasks = method.problem.evaluation_tasks("test", column, method.problem.test_tasks)
+            persons = persons_of(method.problem, tasks.index.support_x[: len(found)])
+            scores += [found[persons == person].mean() for person in persons.unique()]
+        return torch.stack(scores)
