@@ -59,13 +59,9 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
     """Return the baselines, the population's model and the meta-learners."""
 
     def entry(
-        name: str,
-        group: str,
-        method: Any,
-        options: dict[str, Any] | None = None,
-        slow: bool = False,
+        name: str, group: str, method: Any, options: dict[str, Any], slow: bool = False
     ) -> Entry:
-        given = {"method": method, "options": options or {}, "folds": rows.folds}
+        given = {"method": method, "options": options, "folds": rows.folds}
         limits: dict[str, Any] = {"tasks": rows.slow_tasks, "curve": False} if slow else {}
         return Entry(name, group, Rotated, given, **limits)
 
@@ -86,13 +82,12 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
     maml = {"learner": "MAML", "inner_lr": 0.1, "max_grad_norm": 10.0}
     steps = {"inner_steps": 2, "test_steps": 2}
     rocket = {"features": rows.features, "normalize": False}
+    own = {**rocket, "own_biases": True}
     joined = {"neighbors": True, "window": None, "normalize": False, **(rows.joined or {})}
     return (
         entry("Class means of channel moments", "baseline", MeanSeries, {"moments": True}),
         entry("1NN, Euclidean", "baseline", NearestSeries, {"normalize": False}),
-        entry(
-            "Own MiniRocket, ridge", "baseline", RocketRidge, {**rocket, "own_biases": True}, True
-        ),
+        entry("Own MiniRocket, ridge", "baseline", RocketRidge, own, slow=True),
         entry("MiniRocket with biases of the population, ridge", "baseline", RocketRidge, rocket),
         entry("Population's model", "transfer", PopulationModel, shared),
         entry(
@@ -100,7 +95,7 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
             "transfer",
             PopulationModel,
             {**shared, "steps": rows.adam_steps, "lr": 1e-3},
-            True,
+            slow=True,
         ),
         entry("GRU ProtoNet", "meta-learned", ProtoNetMethod, prototypes),
         entry("GRU ProtoNet, Gaussian prior", "meta-learned", ProtoNetMethod, prior),
@@ -111,7 +106,7 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
             "meta-learned",
             MAMLMethod,
             {"model": rows.model, "training": rows.inner, **steps, **maml},
-            True,
+            slow=True,
         ),
         entry(
             "GRU ProtoNet, joined with the population's model and MiniRocket",
