@@ -61,7 +61,7 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
     def entry(
         name: str, group: str, method: Any, options: dict[str, Any], slow: bool = False
     ) -> Entry:
-        given = {"method": method, "options": options, "folds": rows.folds}
+        given = {"method": method.__name__, "options": options, "folds": rows.folds}
         limits: dict[str, Any] = {"tasks": rows.slow_tasks, "curve": False} if slow else {}
         return Entry(name, group, Rotated, given, **limits)
 

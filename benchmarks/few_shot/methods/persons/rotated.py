@@ -7,10 +7,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
+from benchmarks.few_shot.methods.maml import MAMLMethod
+from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.method import ClassificationMethod, Method
+from benchmarks.few_shot.methods.persons.population import PopulationModel
+from benchmarks.few_shot.methods.protonet import ProtoNetMethod
+from benchmarks.few_shot.methods.series.joined import JoinedSeries
+from benchmarks.few_shot.methods.series.neighbors import MeanSeries, NearestSeries
+from benchmarks.few_shot.methods.series.rocket import RocketRidge
 from benchmarks.few_shot.problems.persons_problem import PersonsProblem, fold_key, persons_of
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
+
+METHODS: dict[str, type[ClassificationMethod]] = {
+    method.__name__: method
+    for method in (
+        ClosedFormMethod,
+        JoinedSeries,
+        MAMLMethod,
+        MeanSeries,
+        MemoryMethod,
+        NearestSeries,
+        PopulationModel,
+        ProtoNetMethod,
+        RocketRidge,
+    )
+}
 
 
 class Rotated(Method):
@@ -19,7 +42,7 @@ class Rotated(Method):
     So intervals are over persons.
 
     Args:
-        method: class of the method.
+        method: name of the method, one of `METHODS`.
         options: its options.
         folds: the folds.
     """
@@ -29,20 +52,22 @@ class Rotated(Method):
         problem: PersonsProblem,
         label: str,
         *,
-        method: type[ClassificationMethod],
+        method: str,
         options: dict[str, Any] | None = None,
         folds: tuple[int, ...] = (0, 1, 2, 3, 4),
     ) -> None:
         super().__init__(problem, label)
         tasks = max(1, problem.test_tasks // len(folds))
         self.methods = [
-            method(problem.fold(number, tasks), f"{label}, fold {number}", **(options or {}))
+            METHODS[method](
+                problem.fold(number, tasks), f"{label}, fold {number}", **(options or {})
+            )
             for number in folds
         ]
 
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
-        found: dict[str, Training] = options["method"].trainings(options.get("options") or {})
+        found = METHODS[options["method"]].trainings(options.get("options") or {})
         folds = options.get("folds", (0, 1, 2, 3, 4))
         return {fold_key(n, key): training for n in folds for key, training in found.items()}
 
