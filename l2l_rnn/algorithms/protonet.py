@@ -178,13 +178,21 @@ class ProtoNet(SupportLearner):
         """Score vectors `(…, B, E)` by sums `(…, C, E)` and counts `(…, C, 1)` of classes."""
         if self.prior is None:
             return -squared_distances(vectors, sums / counts.clamp_min(1))
-        if self.center:
-            means, present = sums / counts.clamp_min(1), (counts > 0).to(sums)
-            average = (means * present).sum(-2, keepdim=True) / present.sum(-2, keepdim=True)
-            moved = self.prior.mean - average  # (…, 1, E)
-            vectors, sums = vectors + moved, sums + counts * moved
-        scores: Tensor = self.prior(vectors, sums, counts)
+        scores: Tensor = self.prior(*self.centered(vectors, sums, counts), counts)
         return scores
+
+    def centered(self, vectors: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors and sums as the prior takes them, which differ if `center` is set.
+
+        Shapes:
+            vectors `(…, B, E)`, sums `(…, C, E)`, counts `(…, C, 1)` -> `(…, B, E)`, `(…, C, E)`.
+        """
+        if not self.center or self.prior is None:
+            return vectors, sums
+        means, present = sums / counts.clamp_min(1), (counts > 0).to(sums)
+        number = present.sum(-2, keepdim=True).clamp_min(1)
+        moved = self.prior.mean - (means * present).sum(-2, keepdim=True) / number  # (…, 1, E)
+        return vectors + moved, sums + counts * moved
 
     @staticmethod
     def _fits(saved: dict[str, Tensor]) -> bool:

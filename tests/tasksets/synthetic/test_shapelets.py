@@ -37,10 +37,10 @@ def test_series_of_a_class_are_alike_and_tasks_differ_in_difficulty():
 
 
 def test_a_task_set_of_the_family():
-    tasks = get_tasksets("shapelets", train_ways=4, train_samples=3, ways=4, length=20)
+    tasks = get_tasksets("shapelets", train_ways=5, train_samples=3, length=20)
     x, y = tasks.train.sample()
-    assert x.shape == (12, 20, 1)
-    assert y.bincount().tolist() == [3] * 4
+    assert x.shape == (15, 20, 1)
+    assert y.bincount().tolist() == [3] * 5
 
 
 def test_correct_predictions_have_no_error_and_a_small_loss():
@@ -53,5 +53,7 @@ def test_correct_predictions_have_no_error_and_a_small_loss():
 
 @pytest.mark.parametrize("options", [{"ways": 1}, {"length": 7}])
 def test_sizes_are_checked(options):
-    with pytest.raises(ArgumentError, match=f"{next(iter(options))} must be an integer of at least"):
+    with pytest.raises(
+        ArgumentError, match=f"{next(iter(options))} must be an integer of at least"
+    ):
         Shapelets(**options)

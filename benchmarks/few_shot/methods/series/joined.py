@@ -124,11 +124,15 @@ class JoinedSeries(ClassificationMethod):
         """Return the members, which read parts of the joined vectors."""
         ways, after = self.problem.spec.ways, size + features
         learned = VectorPart(0, size)
-        space = learned if prior is None else VectorPart(0, size, PriorCoordinates(prior))
         center = prior is not None and self.problem.centered_priors
+        if prior is None or center:
+            ridge = RidgeCV(learned, ways)
+        else:
+            space = VectorPart(0, size, PriorCoordinates(prior))
+            ridge = R2D2(space, ways, regularization=0.1)
         return [
             ProtoNet(learned, ways, prior, center),
-            R2D2(space, ways, regularization=0.1),
+            ridge,
             ProtoNet(VectorPart(size, after), ways),
             RidgeCV(VectorPart(size, after), ways),
         ]
