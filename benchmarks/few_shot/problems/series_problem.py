@@ -103,12 +103,20 @@ class SeriesProblem(GroupedProblem):
         return SeriesInputs(self.channels, mean=0.0, std=1.0)
 
     def prior(self, encoder: nn.Module, shrinkage: float, examples: int) -> GaussianPrior:
+        vectors, labels, groups = self.prior_vectors(encoder, examples)
+        return centered_prior(vectors, labels, groups, shrinkage).to(self.device)
+
+    def prior_vectors(self, encoder: nn.Module, examples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return vectors for a prior, with their classes and groups.
+
+        Without centered priors, all vectors belong to one group.
+        """
         parts, labels, groups = self.prior_series(examples)
         encoder.eval()
         with torch.no_grad():
             some = [part for whole in parts for part in whole.split(500)]
             vectors = torch.cat([encoder(part.to(self.device)).cpu() for part in some])
-        return centered_prior(vectors, labels, groups, shrinkage).to(self.device)
+        return vectors, labels, groups if self.centered_priors else torch.zeros_like(groups)
 
     def prior_series(self, examples: int) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return series for a prior, with their classes and groups.
@@ -177,11 +185,18 @@ def centered_prior(
 ) -> GaussianPrior:
     """Fit a prior to vectors from which the mean of their group is subtracted.
 
-    Then classes differ as much as those of one dataset do, not as those of different ones.
+    Then classes differ as much as those of one dataset do, not as those of different ones. If all
+    vectors belong to one group, nothing is subtracted.
 
     Shapes:
         vectors `(items, E)`, labels and groups `(items,)`.
     """
+    if int(groups.max()) == 0:
+        return GaussianPrior(vectors.shape[1], shrinkage).fit(vectors, labels)
+    return GaussianPrior(vectors.shape[1], shrinkage).fit(without_means(vectors, groups), labels)
+
+
+def without_means(vectors: Tensor, groups: Tensor) -> Tensor:
+    """Subtract the mean of their group from vectors: `(items, E)`, `(items,)` -> `(items, E)`."""
     sums = vectors.new_zeros(int(groups.max()) + 1, vectors.shape[1]).index_add_(0, groups, vectors)
-    means = sums / groups.bincount().clamp_min(1).unsqueeze(-1)
-    return GaussianPrior(vectors.shape[1], shrinkage).fit(vectors - means[groups], labels)
+    return vectors - (sums / groups.bincount().clamp_min(1).unsqueeze(-1))[groups]

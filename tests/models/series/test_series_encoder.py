@@ -108,9 +108,9 @@ def test_a_series_shorter_than_the_reach_is_rejected_with_the_minimum():
         encoder(data(1, steps=6))
     x = data(2)
     x[1, 5:] = torch.nan
-    with pytest.raises(ArgumentError, match="at least 7 steps, .* got one of 5"):
+    with pytest.raises(ArgumentError, match=r"at least 7 steps, .* got one of 5"):
         encoder(x)
-    with pytest.raises(ArgumentError, match="length must be at least 7, the reach"):
+    with pytest.raises(ArgumentError, match=r"length must be at least 7, the reach"):
         make(length=6, strides=(2, 2))
 
 

@@ -15,7 +15,11 @@ from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.series.rocket import fitted_rocket
 from benchmarks.few_shot.methods.stacked import Items, stacked_scores
 from benchmarks.few_shot.problems.classification_problem import EvaluationTasks
-from benchmarks.few_shot.problems.series_problem import SeriesProblem
+from benchmarks.few_shot.problems.series_problem import (
+    SeriesProblem,
+    centered_prior,
+    without_means,
+)
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import (
@@ -30,25 +34,29 @@ from l2l_rnn.algorithms import (
 from l2l_rnn.data import SequenceDataset, TaskBatch
 from l2l_rnn.functional import accuracy
 from l2l_rnn.models import EncoderEnsemble, MiniRocket, ResampledSeries, VectorPart
+from l2l_rnn.nn import Linear
 
 _SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
 _DRAWN_SERIES = 600  # of the drawn tasks for one number of shots
+_PRIOR_EXAMPLES = 60  # of each training class
 
 
 class JoinedSeries(ClassificationMethod):
     """Combines heads of a learned vector, of MiniRocket features and of the series themselves.
 
     The members are a `ProtoNet` with a Gaussian prior and a ridge regression on the vector of a
-    `ProtoNetMethod`, a ridge regression and class means on MiniRocket features, and the nearest
-    neighbor by Euclidean distance and by time warping. Their weights, as a function of shots and
-    ways, are learned on validation tasks: of the validation groups, and drawn ones if the networks
-    are trained on these.
+    `ProtoNetMethod`; class means with and without a prior and a ridge regression on MiniRocket
+    features; and the nearest neighbor by Euclidean distance and by time warping. Their weights, as
+    a function of shots and ways, are learned on validation tasks: of the validation groups, and
+    drawn ones if the networks are trained on these.
 
     Args:
         options: options of the `ProtoNetMethod`; its training is shared.
         population: options of a `PopulationModel` that knows the classes of all tasks, which
             becomes a member; None for tasks of unseen classes.
         features: number of MiniRocket features of a channel.
+        components: number of principal components of these features that a prior is fitted to.
+        shrinkage: shrinkage of this prior.
         window: Sakoe-Chiba band of time warping; None leaves this member out.
         neighbors: whether the nearest neighbors are members.
         normalize: whether MiniRocket and the neighbors read each channel of a series scaled to mean
@@ -68,14 +76,17 @@ class JoinedSeries(ClassificationMethod):
         options: dict[str, Any],
         population: dict[str, Any] | None = None,
         features: int = 2520,
+        components: int = 128,
+        shrinkage: float = 0.3,
         window: float | None = 0.1,
         neighbors: bool = True,
         normalize: bool = True,
         shots: tuple[int, ...] = (1, 2, 5, 10, 20, 50),
-        validation_tasks: int = 60,
+        validation_tasks: int = 40,
     ) -> None:
         super().__init__(problem, label)
         self.options, self.population, self.features = options, population, features
+        self.components, self.shrinkage = components, shrinkage
         self.window, self.neighbors, self.normalize = window, neighbors, normalize
         self.shots, self.validation_tasks = shots, validation_tasks
         self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
@@ -100,7 +111,7 @@ class JoinedSeries(ClassificationMethod):
         )
         fitted_rocket(self.problem, rocket)
         encoders = [encoder, rocket]
-        members = self._members(encoder.output_size, rocket.output_size, base.learner.prior)
+        members = self._members(encoder.output_size, rocket, base.learner.prior)
         start, ways = encoder.output_size + rocket.output_size, self.problem.spec.ways
         if self.population is not None:
             population = PopulationModel(self.problem, self.label, **self.population)
@@ -120,9 +131,9 @@ class JoinedSeries(ClassificationMethod):
         self.saved_seconds = 0.0  # of the evaluation alone
         return history
 
-    def _members(self, size: int, features: int, prior: Any) -> list[Any]:
+    def _members(self, size: int, rocket: MiniRocket, prior: Any) -> list[Any]:
         """Return the members, which read parts of the joined vectors."""
-        ways, after = self.problem.spec.ways, size + features
+        ways, after = self.problem.spec.ways, size + rocket.output_size
         learned = VectorPart(0, size)
         center = prior is not None and self.problem.centered_priors
         if prior is None or center:
@@ -133,9 +144,24 @@ class JoinedSeries(ClassificationMethod):
         return [
             ProtoNet(learned, ways, prior, center),
             ridge,
+            self._rocket_prior(rocket, size, after),
             ProtoNet(VectorPart(size, after), ways),
             RidgeCV(VectorPart(size, after), ways),
         ]
+
+    def _rocket_prior(self, rocket: MiniRocket, start: int, stop: int) -> ProtoNet:
+        """Return class means of principal components of the MiniRocket features, with a prior."""
+        problem = self.problem
+        vectors, labels, groups = problem.prior_vectors(rocket, _PRIOR_EXAMPLES)
+        size = min(self.components, len(vectors) - 1, vectors.shape[1])
+        with torch.random.fork_rng():
+            torch.manual_seed(problem.seed)
+            basis = torch.pca_lowrank(without_means(vectors, groups), size, niter=4)[2]
+        projection = Linear(vectors.shape[1], size, bias=False).requires_grad_(False)
+        projection.weight.copy_(basis.mT)
+        prior = centered_prior(vectors @ basis, labels, groups, self.shrinkage)
+        model = VectorPart(start, stop, projection)
+        return ProtoNet(model, problem.spec.ways, prior, problem.centered_priors)
 
     def predict(self, batch: TaskBatch) -> Tensor:
         return stacked_scores(self.learner, batch)
@@ -153,45 +179,54 @@ class JoinedSeries(ClassificationMethod):
 
     def _fit_weights(self) -> None:
         """Learn the weights on validation tasks, with the ways of the test tasks."""
-        batches = []
-        for shots in self.shots:
-            for ways in sorted({self.problem.spec.ways, *self.problem.spec.more_ways}):
-                batches += self._encoded_tasks(ways, shots)
+        every = sorted({self.problem.spec.ways, *self.problem.spec.more_ways})
+        sizes = [(ways, shots) for shots in self.shots for ways in every]
         learner = copy.copy(self.learner)
         learner._modules = {**self.learner._modules, "module": nn.Identity()}
-        learner.fit_weights(batches)
+        learner.fit_weights([*self._validation_tasks(sizes), *self._drawn_tasks(sizes)])
 
-    def _encoded_tasks(self, ways: int, shots: int) -> list[TaskBatch]:
-        """Return validation tasks of vectors: real ones, and drawn ones."""
-        problem, found = self.problem, []
-        batch = problem.validation_tasks(ways, shots, self.validation_tasks)
-        if batch is not None:
-            table = self._table(problem.validation)
-            found.append(
-                TaskBatch(
-                    table[batch.support_x.squeeze(-1)],
-                    batch.support_y,
-                    table[batch.query_x.squeeze(-1)],
-                    batch.query_y,
-                ).to(problem.device)
-            )
-        if problem.spec.drawn:
-            each = ways * (shots + problem.spec.queries)
+    def _validation_tasks(self, sizes: list[tuple[int, int]]) -> list[TaskBatch]:
+        """Return validation tasks of vectors, with these numbers of ways and shots."""
+        found = [self.problem.validation_tasks(*size, self.validation_tasks) for size in sizes]
+        batches = [batch for batch in found if batch is not None]
+        parts = [part.flatten() for b in batches for part in (b.support_x, b.query_x)]
+        items, places = torch.cat(parts).unique(return_inverse=True)
+        vectors = self._vectors(self.problem.validation.sequences[items])
+        rows = iter(places.split([len(part) for part in parts]))
+        return [
+            TaskBatch(
+                vectors[next(rows)].unflatten(0, b.support_y.shape),
+                b.support_y,
+                vectors[next(rows)].unflatten(0, b.query_y.shape),
+                b.query_y,
+            ).to(self.problem.device)
+            for b in batches
+        ]
+
+    def _drawn_tasks(self, sizes: list[tuple[int, int]]) -> list[TaskBatch]:
+        """Return drawn tasks of vectors, if the networks are trained on drawn tasks."""
+        found = []
+        for ways, shots in sizes if self.problem.spec.drawn else ():
+            each = ways * (shots + self.problem.spec.queries)
             tasks = max(3, min(self.validation_tasks, _DRAWN_SERIES // each))
-            drawn = problem.drawn_tasks(ways, shots, tasks).to(problem.device)
-            with torch.no_grad():
-                x = self.learner.module(torch.cat([drawn.support_x, drawn.query_x], 1))
-            support, query = x.tensor_split([drawn.support_x.shape[1]], 1)
+            drawn = self.problem.drawn_tasks(ways, shots, tasks).to(self.problem.device)
+            x = torch.cat([drawn.support_x, drawn.query_x], 1)
+            vectors = self._vectors(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            support, query = vectors.tensor_split([drawn.support_x.shape[1]], 1)
             found.append(TaskBatch(support, drawn.support_y, query, drawn.query_y))
         return found
+
+    def _vectors(self, series: Tensor) -> Tensor:
+        """Return the joined vectors of series, `(items, E)`."""
+        with torch.no_grad():
+            parts = series.to(self.problem.device).split(200)
+            return torch.cat([self.learner.module(part) for part in parts])
 
     def _table(self, data: SequenceDataset) -> Tensor:
         """Return the joined vectors of the items of a split, encoded once."""
         if id(data) not in self._tables:
             start = time.perf_counter()
-            with torch.no_grad():
-                parts = data.sequences.to(self.problem.device).split(200)
-                self._tables[id(data)] = torch.cat([self.learner.module(part) for part in parts])
+            self._tables[id(data)] = self._vectors(data.sequences)
             seconds = time.perf_counter() - start
             self._seconds_of[id(data)] = seconds / len(data)
             self.saved_seconds -= seconds
