@@ -72,4 +72,8 @@ EXPERIMENTS = {
         "recognize the exercises of an unseen person from 1 or 5 windows of each",
         {"quick": 1, "default": 3.8, "full": 13.75},
     ),
+    "activity_drift": Experiment(
+        "recognize the exercises of a person online, window after window",
+        {"quick": 0.8, "default": 3.0, "full": 11.0},
+    ),
 }

@@ -79,7 +79,7 @@ class PersonsProblem(SeriesProblem):
         if number not in self._folds:
             options = {**self.spec.taskset_options, "fold": number}
             spec = replace(self.spec, taskset_options=options)
-            made = PersonsProblem(spec, self.seed, self.device, tasks)
+            made = type(self)(spec, self.seed, self.device, tasks)
             made.shared = FoldTrainings(self, number)  # type: ignore[assignment]
             self._folds[number] = made
         return self._folds[number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
-from benchmarks.few_shot.specs.activity import ACTIVITY
+from benchmarks.few_shot.specs.activity import ACTIVITY, ACTIVITY_DRIFT
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
 from benchmarks.few_shot.specs.intents import INTENTS
 from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
@@ -30,5 +30,6 @@ SPECS: dict[str, Spec] = {
         SERIES,
         SERIES_CLASSES,
         ACTIVITY,
+        ACTIVITY_DRIFT,
     )
 }

@@ -9,12 +9,18 @@ from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import MAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
+from benchmarks.few_shot.methods.persons.online import (
+    OnlineMAML,
+    OnlineMemory,
+    OnlinePopulation,
+)
 from benchmarks.few_shot.methods.persons.population import PopulationModel
 from benchmarks.few_shot.methods.persons.rotated import Rotated
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.series.joined import JoinedSeries
 from benchmarks.few_shot.methods.series.neighbors import MeanSeries, NearestSeries
 from benchmarks.few_shot.methods.series.rocket import RocketRidge
+from benchmarks.few_shot.problems.drift_problem import DriftProblem
 from benchmarks.few_shot.problems.persons_problem import PersonsProblem
 from benchmarks.few_shot.spec import Entry, SeriesSpec, Training
 from benchmarks.report import bars_and_training
@@ -117,71 +123,128 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
     )
 
 
+def drift_entries(rows: ActivityRows) -> tuple[Entry, ...]:
+    """Return methods that take one window after another, and their versions that stop."""
+
+    def entry(
+        name: str, group: str, method: Any, options: dict[str, Any], windows: int | None = None
+    ) -> Entry:
+        given: dict[str, Any] = {"method": method.__name__, "options": options, "folds": rows.folds}
+        return Entry(name, group, Rotated, given | ({"windows": windows} if windows else {}))
+
+    shared = {
+        "model": rows.model,
+        "pretraining": {"training": rows.pretraining, "batch_size": 100},
+    }
+    prior = {"model": rows.model, "training": rows.metric, "shrinkage": 0.3}
+    maml = {
+        "model": rows.model,
+        "training": rows.inner,
+        "learner": "MAML",
+        "inner_lr": 0.05,
+        "max_grad_norm": 10.0,
+        "inner_steps": 1,
+        "test_steps": 1,
+    }
+    memory = {
+        "model": rows.model,
+        "training": rows.metric,
+        "memory": "delta",
+        "unit_keys": True,
+        "writes": 3,
+        "test_writes": 3,
+    }
+    joined = {
+        "options": prior,
+        "population": shared,
+        "features": 420,
+        "window": None,
+        "normalize": False,
+        "shots": (1, 2, 5, 10),
+        **(rows.joined or {}),
+    }
+    return (
+        entry("Population's model", "transfer", PopulationModel, shared),
+        entry(
+            "Population's model, gradient steps on each window",
+            "transfer",
+            OnlinePopulation,
+            {**shared, "steps": 1, "lr": 0.05},
+        ),
+        entry("GRU ProtoNet, Gaussian prior", "meta-learned", ProtoNetMethod, prior),
+        entry("GRU ProtoNet, prior, first window only", "meta-learned", ProtoNetMethod, prior, 1),
+        entry("GRU memory, writes of each window", "meta-learned", OnlineMemory, memory),
+        entry("GRU MAML, gradient steps on each window", "meta-learned", OnlineMAML, maml),
+        entry(
+            "GRU ProtoNet, joined with the population's model and MiniRocket",
+            "meta-learned",
+            JoinedSeries,
+            joined,
+        ),
+    )
+
+
 _PERSONS = {"tasks": 4, "ways": 7}
+
+_ROWS = {
+    "quick": ActivityRows(
+        {**MODEL, "channels": (4, 4), "hidden_size": 4, "embedding_size": 8},
+        Training(**_QUICK),
+        Training(**_QUICK, ways=7),
+        Training(**_QUICK, ways=7),
+        folds=(4,),
+        features=84,
+        slow_tasks=2,
+        adam_steps=2,
+        joined={"features": 84, "shots": (1, 2), "validation_tasks": 3},
+    ),
+    "default": ActivityRows(
+        MODEL,
+        Training(steps=100, minutes=0.12, validate_every=50, validation_tasks=10),
+        Training(**_PERSONS, steps=100, minutes=0.16, validate_every=50, validation_tasks=10),
+        Training(
+            **_PERSONS, lr=2e-3, steps=30, minutes=0.16, validate_every=15, validation_tasks=10
+        ),
+        slow_tasks=10,
+    ),
+    "full": ActivityRows(
+        MODEL,
+        Training(steps=300, minutes=0.5, validate_every=100, validation_tasks=20),
+        Training(**_PERSONS, steps=300, minutes=0.55, validate_every=100, validation_tasks=20),
+        Training(
+            **_PERSONS, lr=2e-3, steps=100, minutes=0.6, validate_every=25, validation_tasks=20
+        ),
+    ),
+}
+_SHARED: dict[str, Any] = {
+    "score": "accuracy",
+    "percent": True,
+    "lower_is_better": False,
+    "picture": bars_and_training,
+    "taskset": "activity",
+    "ways": 7,
+    "test_tasks": {"quick": 2, "default": 200, "full": 600},
+}
 
 ACTIVITY = SeriesSpec(
     name="activity",
     summary=EXPERIMENTS["activity"].summary,
     problem=PersonsProblem,
-    score="accuracy",
-    percent=True,
-    lower_is_better=False,
-    picture=bars_and_training,
-    taskset="activity",
-    ways=7,
     shots=(1, 5),
     queries=10,
     curve=(1, 2, 5, 10),
-    test_tasks={"quick": 2, "default": 200, "full": 600},
     curve_tasks={"quick": 2, "default": 50, "full": 100},
-    entries={
-        "quick": activity_entries(
-            ActivityRows(
-                {**MODEL, "channels": (4, 4), "hidden_size": 4, "embedding_size": 8},
-                Training(**_QUICK),
-                Training(**_QUICK, ways=7),
-                Training(**_QUICK, ways=7),
-                folds=(4,),
-                features=84,
-                slow_tasks=2,
-                adam_steps=2,
-                joined={"features": 84, "shots": (1, 2), "validation_tasks": 3},
-            )
-        ),
-        "default": activity_entries(
-            ActivityRows(
-                MODEL,
-                Training(steps=100, minutes=0.12, validate_every=50, validation_tasks=10),
-                Training(
-                    **_PERSONS, steps=100, minutes=0.16, validate_every=50, validation_tasks=10
-                ),
-                Training(
-                    **_PERSONS,
-                    lr=2e-3,
-                    steps=30,
-                    minutes=0.16,
-                    validate_every=15,
-                    validation_tasks=10,
-                ),
-                slow_tasks=10,
-            )
-        ),
-        "full": activity_entries(
-            ActivityRows(
-                MODEL,
-                Training(steps=300, minutes=0.5, validate_every=100, validation_tasks=20),
-                Training(
-                    **_PERSONS, steps=300, minutes=0.55, validate_every=100, validation_tasks=20
-                ),
-                Training(
-                    **_PERSONS,
-                    lr=2e-3,
-                    steps=100,
-                    minutes=0.6,
-                    validate_every=25,
-                    validation_tasks=20,
-                ),
-            )
-        ),
-    },
+    entries={form: activity_entries(rows) for form, rows in _ROWS.items()},
+    **_SHARED,
+)
+
+ACTIVITY_DRIFT = SeriesSpec(
+    name="activity_drift",
+    summary=EXPERIMENTS["activity_drift"].summary,
+    problem=DriftProblem,
+    taskset_options={"window": 50},
+    shots=(1, 2, 5, 10),
+    queries=5,
+    entries={form: drift_entries(rows) for form, rows in _ROWS.items()},
+    **_SHARED,
 )

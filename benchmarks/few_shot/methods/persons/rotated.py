@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,11 @@ from benchmarks.few_shot.methods.closed_form import ClosedFormMethod
 from benchmarks.few_shot.methods.maml import MAMLMethod
 from benchmarks.few_shot.methods.memory import MemoryMethod
 from benchmarks.few_shot.methods.method import ClassificationMethod, Method
+from benchmarks.few_shot.methods.persons.online import (
+    OnlineMAML,
+    OnlineMemory,
+    OnlinePopulation,
+)
 from benchmarks.few_shot.methods.persons.population import PopulationModel
 from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.series.joined import JoinedSeries
@@ -19,6 +25,7 @@ from benchmarks.few_shot.methods.series.rocket import RocketRidge
 from benchmarks.few_shot.problems.persons_problem import PersonsProblem, fold_key, persons_of
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
+from l2l_rnn.data import TaskBatch
 
 METHODS: dict[str, type[ClassificationMethod]] = {
     method.__name__: method
@@ -29,6 +36,9 @@ METHODS: dict[str, type[ClassificationMethod]] = {
         MeanSeries,
         MemoryMethod,
         NearestSeries,
+        OnlineMAML,
+        OnlineMemory,
+        OnlinePopulation,
         PopulationModel,
         ProtoNetMethod,
         RocketRidge,
@@ -45,6 +55,7 @@ class Rotated(Method):
         method: name of the method, one of `METHODS`.
         options: its options.
         folds: the folds.
+        windows: most support examples of each class, the first ones; None uses all.
     """
 
     def __init__(
@@ -55,8 +66,10 @@ class Rotated(Method):
         method: str,
         options: dict[str, Any] | None = None,
         folds: tuple[int, ...] = (0, 1, 2, 3, 4),
+        windows: int | None = None,
     ) -> None:
         super().__init__(problem, label)
+        self.windows = windows
         tasks = max(1, problem.test_tasks // len(folds))
         self.methods = [
             METHODS[method](
@@ -82,9 +95,23 @@ class Rotated(Method):
     def evaluate(self, column: Any) -> Tensor:
         scores = []
         for method in self.methods:
-            method.most_tasks = self.most_tasks
-            found = method.evaluate(column).double()
-            tasks = method.problem.evaluation_tasks("test", column, method.problem.test_tasks)
-            persons = persons_of(method.problem, tasks.index.support_x[: len(found)])
+            problem = method.problem
+            # A point of a curve has fewer tasks, which are those of all folds together.
+            count = getattr(column, "tasks", self.problem.test_tasks) // len(self.methods)
+            count = max(1, count if self.most_tasks is None else min(count, self.most_tasks))
+            tasks = problem.evaluation_tasks("test", column, count)
+            if self.windows is not None:
+                tasks = replace(tasks, index=_first(tasks.index, problem.spec.ways, self.windows))
+            found = method.accuracies(tasks).double()
+            persons = persons_of(problem, tasks.index.support_x)
             scores += [found[persons == person].mean() for person in persons.unique()]
         return torch.stack(scores)
+
+
+def _first(index: TaskBatch, ways: int, shots: int) -> TaskBatch:
+    """Return tasks with the first support examples of each class."""
+    x, y = (
+        part.unflatten(1, (ways, -1))[:, :, :shots].flatten(1, 2)
+        for part in (index.support_x, index.support_y)
+    )
+    return TaskBatch(x, y, index.query_x, index.query_y)
