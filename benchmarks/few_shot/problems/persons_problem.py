@@ -106,9 +106,14 @@ class PersonsProblem(SeriesProblem):
     ) -> TaskBatch:
         generator = generator_of(self.seed, split, column.drawn)
         data: GroupedDataset = dataset.grouped  # type: ignore[attr-defined]
-        drawn = data.draw(tasks, column.drawn, self.spec.queries, generator)
-        support, query = rows_of(drawn.support_indices), rows_of(drawn.query_indices)
-        return TaskBatch(support, drawn.support_y, query, drawn.query_y)
+        ways, shots = self.spec.ways, column.drawn
+        persons = torch.arange(tasks) % len(data.group_names)  # one after another
+        cells = persons.unsqueeze(-1) * ways + torch.arange(ways)
+        items = data.grouping.draw(cells, shots + self.spec.queries, generator)
+        labels = torch.arange(ways).unsqueeze(-1).expand(items.shape)
+        support, query = (part.flatten(1, 2) for part in items.tensor_split([shots], -1))
+        ys, yq = (part.flatten(1, 2) for part in labels.tensor_split([shots], -1))
+        return TaskBatch(rows_of(support), ys, rows_of(query), yq)
 
 
 class FoldTrainings:

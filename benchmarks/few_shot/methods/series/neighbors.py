@@ -14,7 +14,7 @@ from benchmarks.few_shot.problems.classification_problem import (
     EvaluationTasks,
     ways_of,
 )
-from l2l_rnn.data import SequenceDataset, TaskBatch
+from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import dtw, step_lengths
 from l2l_rnn.models import ResampledSeries
 
@@ -49,49 +49,35 @@ class NearestSeries(ClassificationMethod):
         raise TypeError("NearestSeries: predict() requires items; call accuracies()")
 
     def accuracies(self, tasks: EvaluationTasks) -> Tensor:
-        distances, index = self._table(tasks), tasks.index
-        support, query = index.support_x[..., 0], index.query_x[..., 0]
-        each = distances[query.unsqueeze(-1), support.unsqueeze(-2)]  # (N, Q, B)
+        index, data = tasks.index, tasks.dataset
+        support, query = index.support_x[..., 0].unsqueeze(-2), index.query_x[..., 0].unsqueeze(-1)
+        start = time.perf_counter()
+        if id(data) not in self._distances:
+            self._distances[id(data)] = torch.full((len(data), len(data)), torch.nan)
+        table = self._distances[id(data)]
+        if table.isnan().all() and self.window is None:
+            encoder = ResampledSeries(self.length, self.normalize)
+            x = torch.cat([encoder(part) for part in data.sequences.split(1000)])
+            table.copy_(torch.cdist(x, x))
+        elif self.window is not None:
+            self._warp(data.sequences, table, query * len(data) + support)
+        self.saved_seconds -= time.perf_counter() - start
+        each = table[query, support]  # (N, Q, B)
         found = index.support_y.gather(1, each.argmin(-1))
         return (found == index.query_y).float().mean(-1)
 
-    def _resampled(self, data: SequenceDataset) -> Tensor:
-        encoder = ResampledSeries(self.length, self.normalize)
-        return torch.cat([encoder(part) for part in data.sequences.split(1000)])
-
-    def _table(self, tasks: EvaluationTasks) -> Tensor:
-        """Return the distances of all pairs of items that tasks of this split can have."""
-        data = tasks.dataset
-        if id(data) in self._distances:
-            return self._distances[id(data)]
-        start = time.perf_counter()
-        if self.window is None:
-            x = self._resampled(data)
-            table = torch.cdist(x, x)
-        else:
-            table = torch.full((len(data), len(data)), torch.inf)
-            groups = getattr(data, "grouped", None)
-            owners = data.labels.new_zeros(len(data)) if groups is None else groups.groups
-            for owner in owners.unique():
-                items = (owners == owner).nonzero().squeeze(-1)
-                table[items.unsqueeze(-1), items] = _warped(data.sequences[items], self.window)
-        self._distances[id(data)] = table
-        self.saved_seconds -= time.perf_counter() - start
-        return table
-
-
-def _warped(series: Tensor, window: float) -> Tensor:
-    """Return the distances of all pairs of series, `(items, items)`."""
-    lengths = step_lengths(series)
-    series = series[:, : int(lengths.max())].nan_to_num()
-    pairs = torch.triu_indices(len(series), len(series), 1)
-    parts = [
-        dtw(series[i], series[j], window, lengths[i], lengths[j])
-        for i, j in (part.unbind() for part in pairs.split(_PAIRS, 1))
-    ]
-    table = series.new_zeros(len(series), len(series))
-    table[pairs[0], pairs[1]] = torch.cat(parts)
-    return table + table.mT
+    def _warp(self, series: Tensor, table: Tensor, pairs: Tensor) -> None:
+        """Add distances to a table, of pairs `i * items + j` that it does not have yet."""
+        pairs = pairs.unique()
+        pairs = pairs[table.view(-1)[pairs].isnan()]
+        lengths = step_lengths(series)
+        series = series.nan_to_num()
+        for part in pairs.split(_PAIRS):
+            i, j = part.div(len(series), rounding_mode="floor"), part % len(series)
+            x, y = series[i, : int(lengths[i].max())], series[j, : int(lengths[j].max())]
+            distances = dtw(x, y, self.window or 1.0, lengths[i], lengths[j])
+            table[i, j] = distances
+            table[j, i] = distances
 
 
 class MeanSeries(ClassificationMethod):

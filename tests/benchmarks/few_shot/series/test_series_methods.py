@@ -1,6 +1,7 @@
 """The methods for series, and the cross-validation over persons."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.few_shot import saving
 from benchmarks.few_shot.columns import Shots
 from benchmarks.few_shot.methods.persons.population import PopulationModel
 from benchmarks.few_shot.methods.persons.rotated import Rotated
@@ -18,11 +20,10 @@ from benchmarks.few_shot.methods.series.neighbors import MeanSeries, NearestSeri
 from benchmarks.few_shot.methods.series.rocket import RocketRidge
 from benchmarks.few_shot.problems.persons_problem import PersonsProblem
 from benchmarks.few_shot.problems.series_problem import SeriesProblem, centered_prior
-from benchmarks.few_shot.saving import save_learner
 from benchmarks.few_shot.spec import Entry, Training
 from benchmarks.few_shot.specs import SPECS
 from l2l_rnn.algorithms import RidgeCV
-from l2l_rnn.estimators import FewShotClassifier
+from l2l_rnn.estimators import FewShotClassifier, calibrate_unknown
 from l2l_rnn.functional import accuracy, dtw
 from l2l_rnn.tasksets import Activity
 
@@ -80,7 +81,7 @@ def test_rocket_is_the_pipeline_of_scikit_learn_and_the_head_of_the_package(prob
 
 
 def test_neighbors_and_means(problem):
-    tasks = problem.evaluation_tasks("validation", Shots(2, 3), 3)
+    tasks = problem.evaluation_tasks("test", Shots(2, 3), 3)
     method = NearestSeries(problem, "dtw", window=1.0)
     found, index = method.accuracies(tasks), tasks.index
     series = tasks.dataset.sequences
@@ -110,13 +111,14 @@ def test_joined_predictions_are_those_of_its_learner(problem, joined):
 
 
 def test_a_saved_joined_learner_takes_arrays_of_any_length_and_number_of_channels(
-    problem, joined, tmp_path
+    problem, joined, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(saving, "calibrate_unknown", partial(calibrate_unknown, tasks=4))
     entry = Entry("joined", "meta-learned", JoinedSeries, {})
     scores = {column.name: [0.5, 0.5] for column in problem.columns}
     intervals = {name: {"tasks": 2} for name in scores}
     row = {"scores": intervals, "task_scores": scores, "seconds_per_task": 0.1, "options": {}}
-    save_learner(joined, entry, row, "quick", tmp_path / "series")
+    saving.save_learner(joined, entry, row, "quick", tmp_path / "series")
     assert (tmp_path / "series" / "model.safetensors").stat().st_size < 2e6
     classifier = FewShotClassifier.from_pretrained(str(tmp_path / "series"))
     time = np.linspace(0, 1, 90)
