@@ -46,13 +46,16 @@ def dtw(
         for series, given in ((x, x_lengths), (y, y_lengths))
     ]
     chunk = max(1, _CELLS // x.shape[1])
-    parts = [part.split(chunk) for part in (x, y, *lengths)]
+    starts = range(0, pairs, chunk)
     with torch.no_grad():
-        found = [_dtw(*part, window) for part in zip(*parts, strict=True)]
+        found = [
+            _dtw(*(part[at : at + chunk] for part in (x, y, lengths[0], lengths[1])), window=window)
+            for at in starts
+        ]
     return torch.cat(found) if found else x.new_zeros(0)
 
 
-def _dtw(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor, window: float) -> Tensor:
+def _dtw(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor, *, window: float) -> Tensor:
     (pairs, steps), others = x.shape[:2], y.shape[1]
     x = x.transpose(0, 1).contiguous()  # steps first, so that slices of them are contiguous
     y = y.flip(1).transpose(0, 1).contiguous()  # from the end, in the order of anti-diagonals

@@ -74,7 +74,7 @@ def series_entries(rows: SeriesRows) -> tuple[Entry, ...]:
         "pretraining": {"training": rows.pretraining, "batch_size": 100},
     }
     prototypes = {"model": rows.model, "training": rows.metric}
-    prior = {**prototypes, "shrinkage": 0.6}
+    prior = {**prototypes, "shrinkage": 0.3}
     memory = {
         **prototypes,
         "memory": "hebbian",
@@ -117,7 +117,7 @@ def series_entries(rows: SeriesRows) -> tuple[Entry, ...]:
             "GRU pre-trained, Gaussian prior",
             "transfer",
             PretrainedPrior,
-            {**shared, "shrinkage": 0.6},
+            {**shared, "shrinkage": 0.3},
         ),
         Entry("GRU ProtoNet", "meta-learned", ProtoNetMethod, prototypes),
         Entry("GRU ProtoNet, Gaussian prior", "meta-learned", ProtoNetMethod, prior),

@@ -45,18 +45,19 @@ class JoinedSeries(ClassificationMethod):
     """Combines heads of a learned vector, of MiniRocket features and of the series themselves.
 
     The members are a `ProtoNet` with a Gaussian prior and a ridge regression on the vector of a
-    `ProtoNetMethod`; class means with and without a prior and a ridge regression on MiniRocket
-    features; and the nearest neighbor by Euclidean distance and by time warping. Their weights, as
-    a function of shots and ways, are learned on validation tasks: of the validation groups, and
-    drawn ones if the networks are trained on these.
+    `ProtoNetMethod`; class means of both this vector and MiniRocket components, with another prior;
+    class means and a ridge regression on MiniRocket features; and the nearest neighbor by Euclidean
+    distance and by time warping. Their weights, as a function of shots and ways, are learned on
+    validation tasks: of the validation groups, and drawn ones if the networks are trained on these.
 
     Args:
         options: options of the `ProtoNetMethod`; its training is shared.
         population: options of a `PopulationModel` that knows the classes of all tasks, which
             becomes a member; None for tasks of unseen classes.
         features: number of MiniRocket features of a channel.
-        components: number of principal components of these features that a prior is fitted to.
-        shrinkage: shrinkage of this prior.
+        components: number of principal components of these features that, with the learned vector,
+            a second prior is fitted to.
+        shrinkage: shrinkage of the second prior.
         window: Sakoe-Chiba band of time warping; None leaves this member out.
         neighbors: whether the nearest neighbors are members.
         normalize: whether MiniRocket and the neighbors read each channel of a series scaled to mean
@@ -76,8 +77,8 @@ class JoinedSeries(ClassificationMethod):
         options: dict[str, Any],
         population: dict[str, Any] | None = None,
         features: int = 2520,
-        components: int = 128,
-        shrinkage: float = 0.3,
+        components: int = 192,
+        shrinkage: float = 0.1,
         window: float | None = 0.1,
         neighbors: bool = True,
         normalize: bool = True,
@@ -111,7 +112,7 @@ class JoinedSeries(ClassificationMethod):
         )
         fitted_rocket(self.problem, rocket)
         encoders = [encoder, rocket]
-        members = self._members(encoder.output_size, rocket, base.learner.prior)
+        members = self._members(encoder, rocket, base.learner.prior)
         start, ways = encoder.output_size + rocket.output_size, self.problem.spec.ways
         if self.population is not None:
             population = PopulationModel(self.problem, self.label, **self.population)
@@ -131,9 +132,10 @@ class JoinedSeries(ClassificationMethod):
         self.saved_seconds = 0.0  # of the evaluation alone
         return history
 
-    def _members(self, size: int, rocket: MiniRocket, prior: Any) -> list[Any]:
+    def _members(self, encoder: Any, rocket: MiniRocket, prior: Any) -> list[Any]:
         """Return the members, which read parts of the joined vectors."""
-        ways, after = self.problem.spec.ways, size + rocket.output_size
+        ways, size = self.problem.spec.ways, encoder.output_size
+        after = size + rocket.output_size
         learned = VectorPart(0, size)
         center = prior is not None and self.problem.centered_priors
         if prior is None or center:
@@ -144,23 +146,28 @@ class JoinedSeries(ClassificationMethod):
         return [
             ProtoNet(learned, ways, prior, center),
             ridge,
-            self._rocket_prior(rocket, size, after),
+            self._joint_prior(encoder, rocket, after),
             ProtoNet(VectorPart(size, after), ways),
             RidgeCV(VectorPart(size, after), ways),
         ]
 
-    def _rocket_prior(self, rocket: MiniRocket, start: int, stop: int) -> ProtoNet:
-        """Return class means of principal components of the MiniRocket features, with a prior."""
-        problem = self.problem
-        vectors, labels, groups = problem.prior_vectors(rocket, _PRIOR_EXAMPLES)
-        size = min(self.components, len(vectors) - 1, vectors.shape[1])
+    def _joint_prior(self, encoder: nn.Module, rocket: MiniRocket, stop: int) -> ProtoNet:
+        """Return class means with a prior, of the learned vector and of MiniRocket components."""
+        problem, size = self.problem, stop - rocket.output_size
+        both = EncoderEnsemble([encoder, rocket])
+        vectors, labels, groups = problem.prior_vectors(both, _PRIOR_EXAMPLES)
+        learned, fixed = without_means(vectors, groups).tensor_split([size], -1)
+        number = min(self.components, len(vectors) - 1, fixed.shape[1])
         with torch.random.fork_rng():
             torch.manual_seed(problem.seed)
-            basis = torch.pca_lowrank(without_means(vectors, groups), size, niter=4)[2]
-        projection = Linear(vectors.shape[1], size, bias=False).requires_grad_(False)
-        projection.weight.copy_(basis.mT)
-        prior = centered_prior(vectors @ basis, labels, groups, self.shrinkage)
-        model = VectorPart(start, stop, projection)
+            basis = torch.pca_lowrank(fixed, number, niter=4)[2]
+        projection = Linear(stop, size + number, bias=False).requires_grad_(False)
+        weight = torch.zeros_like(projection.weight)
+        weight[:size, :size] = torch.eye(size) * (fixed @ basis).std() / learned.std()
+        weight[size:, size:] = basis.mT
+        projection.weight.copy_(weight)
+        prior = centered_prior(vectors @ weight.mT, labels, groups, self.shrinkage)
+        model = VectorPart(0, stop, projection)
         return ProtoNet(model, problem.spec.ways, prior, problem.centered_priors)
 
     def predict(self, batch: TaskBatch) -> Tensor:
