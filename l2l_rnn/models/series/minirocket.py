@@ -22,6 +22,7 @@ KERNELS = len(_TRIPLES)
 _MOST_DILATIONS = 32
 _GOLDEN = (math.sqrt(5) + 1) / 2
 _ELEMENTS = 2**22  # of the largest intermediate tensor
+_FEW = 16  # biases of a kernel
 _LEAST_STD = 0.02  # of a feature, which is a proportion
 
 
@@ -213,6 +214,9 @@ class MiniRocket(nn.Module):
 
 def _above(outputs: Tensor, biases: Tensor) -> Tensor:
     """Return the fraction of outputs above each bias: `(R, K, S)`, `(K, M)` -> `(R, K, M)`."""
+    if biases.shape[-1] <= _FEW:  # faster than to sort the outputs
+        parts = [(outputs > bias.unsqueeze(-1)).float() for bias in biases.unbind(-1)]
+        return torch.stack([part.mean(-1) for part in parts], -1).to(outputs)
     ordered = outputs.sort(-1).values
     biases = biases.expand(len(outputs), *biases.shape).contiguous()
     steps = outputs.shape[-1]

@@ -37,7 +37,7 @@ from l2l_rnn.models import EncoderEnsemble, MiniRocket, ResampledSeries, VectorP
 from l2l_rnn.nn import Linear
 
 _SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
-_DRAWN_SERIES = 600  # of the drawn tasks for one number of shots
+_DRAWN_SERIES = 400  # of the drawn tasks for one number of shots
 _PRIOR_EXAMPLES = 60  # of each training class
 
 
@@ -83,7 +83,7 @@ class JoinedSeries(ClassificationMethod):
         neighbors: bool = True,
         normalize: bool = True,
         shots: tuple[int, ...] = (1, 2, 5, 10, 20, 50),
-        validation_tasks: int = 40,
+        validation_tasks: int = 30,
     ) -> None:
         super().__init__(problem, label)
         self.options, self.population, self.features = options, population, features
