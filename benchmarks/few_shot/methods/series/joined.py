@@ -37,7 +37,6 @@ from l2l_rnn.models import EncoderEnsemble, MiniRocket, ResampledSeries, VectorP
 from l2l_rnn.nn import Linear
 
 _SEQUENCES = 5000  # of the tasks that are solved at once, which limits the memory
-_DRAWN_SERIES = 400  # of the drawn tasks for one number of shots
 _PRIOR_EXAMPLES = 60  # of each training class
 
 
@@ -48,7 +47,7 @@ class JoinedSeries(ClassificationMethod):
     `ProtoNetMethod`; class means of both this vector and MiniRocket components, with another prior;
     class means and a ridge regression on MiniRocket features; and the nearest neighbor by Euclidean
     distance and by time warping. Their weights, as a function of shots and ways, are learned on
-    validation tasks: of the validation groups, and drawn ones if the networks are trained on these.
+    tasks of the validation groups.
 
     Args:
         options: options of the `ProtoNetMethod`; its training is shared.
@@ -190,7 +189,7 @@ class JoinedSeries(ClassificationMethod):
         sizes = [(ways, shots) for shots in self.shots for ways in every]
         learner = copy.copy(self.learner)
         learner._modules = {**self.learner._modules, "module": nn.Identity()}
-        learner.fit_weights([*self._validation_tasks(sizes), *self._drawn_tasks(sizes)])
+        learner.fit_weights(self._validation_tasks(sizes))
 
     def _validation_tasks(self, sizes: list[tuple[int, int]]) -> list[TaskBatch]:
         """Return validation tasks of vectors, with these numbers of ways and shots."""
@@ -209,19 +208,6 @@ class JoinedSeries(ClassificationMethod):
             ).to(self.problem.device)
             for b in batches
         ]
-
-    def _drawn_tasks(self, sizes: list[tuple[int, int]]) -> list[TaskBatch]:
-        """Return drawn tasks of vectors, if the networks are trained on drawn tasks."""
-        found = []
-        for ways, shots in sizes if self.problem.spec.drawn else ():
-            each = ways * (shots + self.problem.spec.queries)
-            tasks = max(3, min(self.validation_tasks, _DRAWN_SERIES // each))
-            drawn = self.problem.drawn_tasks(ways, shots, tasks).to(self.problem.device)
-            x = torch.cat([drawn.support_x, drawn.query_x], 1)
-            vectors = self._vectors(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-            support, query = vectors.tensor_split([drawn.support_x.shape[1]], 1)
-            found.append(TaskBatch(support, drawn.support_y, query, drawn.query_y))
-        return found
 
     def _vectors(self, series: Tensor) -> Tensor:
         """Return the joined vectors of series, `(items, E)`."""
