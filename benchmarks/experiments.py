@@ -64,4 +64,20 @@ EXPERIMENTS = {
         "translate English names into languages of unseen families, from 20 examples",
         {"quick": 3, "default": 5.5, "full": 22},
     ),
+    "series": Experiment(
+        "classify time series of unseen datasets from 1 or 5 examples of each class",
+        {"quick": 5, "default": 3.5, "full": 13.8},
+    ),
+    "series_classes": Experiment(
+        "classify time series of unseen classes of several datasets",
+        {"quick": 5, "default": 3.5, "full": 13.8},
+    ),
+    "activity": Experiment(
+        "recognize the exercises of an unseen person from 1 or 5 windows of each",
+        {"quick": 1, "default": 3.8, "full": 13.75},
+    ),
+    "activity_drift": Experiment(
+        "recognize the exercises of a person online, window after window",
+        {"quick": 0.8, "default": 3.0, "full": 11.0},
+    ),
 }

@@ -148,6 +148,17 @@ class ClassificationSpec(Spec):
 
 
 @dataclass(frozen=True)
+class SeriesSpec(ClassificationSpec):
+    """Few-shot classification of time series.
+
+    Attributes:
+        drawn: share of the training tasks that are drawn by the task family `Shapelets`.
+    """
+
+    drawn: float = 0.0
+
+
+@dataclass(frozen=True)
 class EpisodeSpec(ClassificationSpec):
     """Episodes of Santoro et al.: one item after another, each with the previous item's label.
 

@@ -2,8 +2,11 @@
 
 from l2l_rnn.algorithms.closed_form.alpaca import ALPaCA
 from l2l_rnn.algorithms.closed_form.alpaca_mixture import ALPaCAMixture
+from l2l_rnn.algorithms.closed_form.fixed_classifier import FixedClassifier
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
+from l2l_rnn.algorithms.closed_form.nearest_neighbor import NearestNeighbor
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
+from l2l_rnn.algorithms.closed_form.ridge_cv import RidgeCV
 from l2l_rnn.algorithms.closed_form.signatures import DistributionalSignatures
 from l2l_rnn.algorithms.closed_form.word_attention import WordAttention
 from l2l_rnn.algorithms.closed_form.word_statistics import word_counts
@@ -36,6 +39,7 @@ __all__ = [
     "DistributionalSignatures",
     "Encoded",
     "EnsemblePrior",
+    "FixedClassifier",
     "GaussianPrior",
     "GradientTransform",
     "LearnedLR",
@@ -43,6 +47,7 @@ __all__ = [
     "MemoryLearner",
     "MetaCurvature",
     "MetaSGD",
+    "NearestNeighbor",
     "PairMemoryLearner",
     "PerElementLR",
     "PerTensorLR",
@@ -51,6 +56,7 @@ __all__ = [
     "ProtoNet",
     "ProximalRegularizer",
     "Reptile",
+    "RidgeCV",
     "StackedLearner",
     "TfIdfLearner",
     "WordAttention",

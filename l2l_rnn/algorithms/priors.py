@@ -187,6 +187,11 @@ class EnsemblePrior(nn.Module):
         self.priors: Any = nn.ModuleList(priors)
         self.sizes = [len(prior.mean) for prior in priors]
 
+    @property
+    def mean(self) -> Tensor:
+        """The means of the priors, one after another, `(E,)`."""
+        return torch.cat([prior.mean for prior in self.priors])
+
     def forward(self, vectors: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
         """Score vectors for each class; arguments and shapes as in `GaussianPrior`."""
         parts = zip(vectors.split(self.sizes, -1), sums.split(self.sizes, -1), strict=True)

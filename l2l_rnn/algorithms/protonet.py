@@ -36,6 +36,9 @@ class ProtoNet(SupportLearner):
         prior: a `GaussianPrior` over classes, fitted to the vectors of the trained encoder. It
             computes the scores and shrinks class means toward the training average. None uses the
             plain class means.
+        center: whether the average of the class means is subtracted from all vectors, and the
+            prior's mean added. Use it with a prior that was fitted to vectors centered by dataset,
+            if test tasks come from datasets whose vectors have another mean.
 
     Attributes:
         prototypes: `p`, `(C, E)` or `(N, C, E)`; None before the first support sequence. A class
@@ -68,9 +71,15 @@ class ProtoNet(SupportLearner):
     _sums: Tensor | None  # (…, C, E), sum of the support vectors of each class
     _counts: Tensor | None  # (…, C, 1), number of support vectors of each class
 
-    def __init__(self, model: nn.Module, ways: int, prior: GaussianPrior | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        ways: int,
+        prior: GaussianPrior | None = None,
+        center: bool = False,
+    ) -> None:
         super().__init__(model, ways)
-        self.prior = prior
+        self.prior, self.center = prior, bool(center)
 
     @property
     def prototypes(self) -> Tensor | None:
@@ -169,8 +178,21 @@ class ProtoNet(SupportLearner):
         """Score vectors `(…, B, E)` by sums `(…, C, E)` and counts `(…, C, 1)` of classes."""
         if self.prior is None:
             return -squared_distances(vectors, sums / counts.clamp_min(1))
-        scores: Tensor = self.prior(vectors, sums, counts)
+        scores: Tensor = self.prior(*self.centered(vectors, sums, counts), counts)
         return scores
+
+    def centered(self, vectors: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors and sums as the prior takes them, which differ if `center` is set.
+
+        Shapes:
+            vectors `(…, B, E)`, sums `(…, C, E)`, counts `(…, C, 1)` -> `(…, B, E)`, `(…, C, E)`.
+        """
+        if not self.center or self.prior is None:
+            return vectors, sums
+        means, present = sums / counts.clamp_min(1), (counts > 0).to(sums)
+        number = present.sum(-2, keepdim=True).clamp_min(1)
+        moved = self.prior.mean - (means * present).sum(-2, keepdim=True) / number  # (…, 1, E)
+        return vectors + moved, sums + counts * moved
 
     @staticmethod
     def _fits(saved: dict[str, Tensor]) -> bool:

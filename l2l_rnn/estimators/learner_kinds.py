@@ -168,7 +168,8 @@ class ProtoNetKind(SupportKind):
                 unusual = -scores.amax(-1) / apart.clamp_min(torch.finfo(scores.dtype).tiny)
             else:
                 nothing = torch.zeros_like(sums[..., :1, :])
-                new = learner.prior(vectors, nothing, nothing[..., :1]).squeeze(-1)
+                moved = self.learner.centered(vectors, sums, counts)[0]
+                new = learner.prior(moved, nothing, nothing[..., :1]).squeeze(-1)
                 unusual = new - scores.logsumexp(-1)
         return Reading(scores, unusual)
 
@@ -181,6 +182,7 @@ class ProtoNetKind(SupportKind):
         """
         with torch.no_grad():
             if self.learner.prior is not None:
+                vectors, sums = self.learner.centered(vectors, sums, counts)
                 return mask_absent(self.learner.prior(vectors, sums, counts), present)
             return mask_absent(-squared_distances(vectors, sums / counts.clamp_min(1)), present)
 

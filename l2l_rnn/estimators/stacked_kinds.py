@@ -36,9 +36,11 @@ class StackedKind(SupportKind):
             if place is None:
                 return probable(scores, present)
             member: Any = learner.adapted_members()[place]
-            nothing = torch.zeros_like(member._sums[..., :1, :])
-            new = member.prior(vectors, nothing, nothing[..., :1]).squeeze(-1)
-            known = mask_absent(member.prior(vectors, member._sums, member._counts), present)
+            own = member.encoded(vectors)  # the member may use a part of them
+            own, sums = member.centered(own, member._sums, member._counts)
+            nothing = torch.zeros_like(sums[..., :1, :])
+            new = member.prior(own, nothing, nothing[..., :1]).squeeze(-1)
+            known = mask_absent(member.prior(own, sums, member._counts), present)
         return Reading(mask_absent(scores, present), new - known.logsumexp(-1))
 
     def unknown(self, unusual: Tensor) -> Tensor:

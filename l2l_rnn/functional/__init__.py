@@ -21,6 +21,7 @@ from l2l_rnn.functional.recurrence.compiled_passes import compiled
 from l2l_rnn.functional.recurrence.recurrences import gru, lstm, rnn
 from l2l_rnn.functional.recurrence.scan import linear_scan, lru, min_gru, min_lstm
 from l2l_rnn.functional.sequence_losses import sequence_accuracy, sequence_cross_entropy
+from l2l_rnn.functional.warping import dtw
 
 __all__ = [
     "accuracy",
@@ -30,6 +31,7 @@ __all__ = [
     "content_weights",
     "cosine_similarity",
     "cross_entropy",
+    "dtw",
     "embedding",
     "gru",
     "interpolate",

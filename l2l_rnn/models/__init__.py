@@ -2,7 +2,7 @@
 
 from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder
-from l2l_rnn.models.ensemble import EncoderEnsemble
+from l2l_rnn.models.ensemble import EncoderEnsemble, VectorPart
 from l2l_rnn.models.frozen import (
     FROZEN_ENCODERS,
     EncodedSequence,
@@ -14,6 +14,13 @@ from l2l_rnn.models.frozen import (
 )
 from l2l_rnn.models.memory_model import MemoryModel
 from l2l_rnn.models.seq2seq import MemorySeq2Seq, Seq2Seq
+from l2l_rnn.models.series import (
+    MiniRocket,
+    ResampledSeries,
+    SeriesClassifier,
+    SeriesEncoder,
+    StepConvolution,
+)
 
 __all__ = [
     "FROZEN_ENCODERS",
@@ -24,9 +31,15 @@ __all__ = [
     "FrozenSentenceEncoder",
     "MemoryModel",
     "MemorySeq2Seq",
+    "MiniRocket",
     "ModuleEncoder",
+    "ResampledSeries",
     "Seq2Seq",
     "SequenceClassifier",
     "SequenceEncoder",
+    "SeriesClassifier",
+    "SeriesEncoder",
+    "StepConvolution",
+    "VectorPart",
     "encoders_folder",
 ]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from l2l_rnn.checks import check_int
 from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentTypeError
 
@@ -50,3 +51,40 @@ class EncoderEnsemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([encoder(x) for encoder in self.encoders], -1)
+
+
+@configurable
+class VectorPart(nn.Module):
+    """Take a part of each vector, such as that of one encoder of an `EncoderEnsemble`.
+
+    It is the model of a learner of a `StackedLearner` that uses the vectors of one encoder only.
+
+    Args:
+        start: the first feature.
+        stop: the feature after the last; None goes to the end.
+        then: a module that is applied to the part; None returns the part.
+
+    Shapes:
+        `(…, E)` -> `(…, stop - start)`, or as `then` returns it.
+
+    Example:
+        >>> VectorPart(1, 3)(torch.tensor([[5.0, 6.0, 7.0, 8.0]]))
+        tensor([[6., 7.]])
+    """
+
+    task_axis: ClassVar[bool] = True
+
+    def __init__(self, start: int, stop: int | None = None, then: nn.Module | None = None) -> None:
+        super().__init__()
+        self.start = check_int("VectorPart", "start", start, least=0)
+        self.stop = (
+            stop if stop is None else check_int("VectorPart", "stop", stop, least=self.start + 1)
+        )
+        self.then = then
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        part = vectors[..., self.start : self.stop]
+        if self.then is None:
+            return part
+        changed: Tensor = self.then(part)
+        return changed

@@ -23,6 +23,7 @@ from l2l_rnn.tasksets.series.strokes import Strokes
 from l2l_rnn.tasksets.synthetic.adding import Adding
 from l2l_rnn.tasksets.synthetic.delayed_recall import DelayedRecall
 from l2l_rnn.tasksets.synthetic.harmonics import Harmonics
+from l2l_rnn.tasksets.synthetic.shapelets import Shapelets
 from l2l_rnn.tasksets.synthetic.sinusoids import Sinusoids
 from l2l_rnn.tasksets.task_family import TaskFamily
 from l2l_rnn.tasksets.text.intent_languages import IntentLanguages
@@ -51,6 +52,7 @@ __all__ = [
     "Preset",
     "PrioritySort",
     "RepeatCopy",
+    "Shapelets",
     "Sinusoids",
     "Strokes",
     "TaskFamily",

@@ -137,7 +137,7 @@ def _example(content: Mapping[str, Any], name: str) -> str:
     if inputs.get("kind") == "text":
         support, queries = '["first text", "another one"]', '["a new text"]'
     elif inputs.get("kind") == "series":
-        shape = f"{inputs.get('input_size', 1)}, 50"
+        shape = f"{inputs.get('input_size') or 1}, 50"
         support, queries = f"torch.randn(2, {shape})", f"torch.randn(1, {shape})"
     else:
         support, queries = "x", "new_x"
@@ -221,7 +221,9 @@ def _limits(content: Mapping[str, Any]) -> str:
             "Characters or words outside of the vocabulary are all read as one unknown token.",
         ]
     elif inputs.get("kind") == "series":
-        limits.append(f"Series must have {inputs.get('input_size')} channels.")
+        channels = inputs.get("input_size")
+        if channels is not None:
+            limits.append(f"Series must have {channels} channels.")
         if inputs.get("max_length") is not None:
             limits.append(f"A series keeps its first {inputs['max_length']} steps.")
     if inputs.get("kind") != "pairs":

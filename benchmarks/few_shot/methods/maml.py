@@ -16,7 +16,6 @@ from benchmarks.few_shot.training import History, run_training
 from l2l_rnn.algorithms import ANIL, MAML, MetaSGD, PerTensorLR, ProtoMAML
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import accuracy, cross_entropy
-from l2l_rnn.models import SequenceClassifier
 
 
 class InnerLoopMethod(ClassificationMethod):
@@ -86,7 +85,7 @@ class MAMLMethod(InnerLoopMethod):
 
     Args:
         learner: `"MAML"`, `"MetaSGD"` or `"ANIL"`.
-        model: options of `SequenceClassifier`.
+        model: options of the problem's classifier.
         training: settings of the meta-training; its ways should include those of the test tasks.
         inner_lr: learning rate of the inner loop, or its initial value if it is learned.
         inner_steps, test_steps: as in `InnerLoopMethod`.
@@ -111,7 +110,7 @@ class MAMLMethod(InnerLoopMethod):
         steps = {"inner_steps": inner_steps, "test_steps": test_steps}
         super().__init__(problem, label, training=training, **steps)
         ways = max(training.most_ways, problem.spec.ways, *problem.spec.more_ways)
-        classifier = SequenceClassifier(ways, **problem.input_options, **model).to(problem.device)
+        classifier = problem.classifier(ways, **model).to(problem.device)
         options = {"first_order": first_order, "max_grad_norm": max_grad_norm}
         makers: dict[str, Callable[..., MAML]] = {"MAML": MAML, "MetaSGD": MetaSGD, "ANIL": ANIL}
         self.learner = makers[learner](classifier, inner_lr, **options)
@@ -124,7 +123,7 @@ class ProtoMAMLMethod(InnerLoopMethod):
     learned learning rate for each step.
 
     Args:
-        model: options of `SequenceClassifier`.
+        model: options of the problem's classifier.
         training: settings of the meta-training; its ways may exceed those of the test tasks.
         inner_lr: initial learning rate of the inner loop.
         inner_steps: inner steps in meta-training.
@@ -152,9 +151,7 @@ class ProtoMAMLMethod(InnerLoopMethod):
         steps = {"inner_steps": inner_steps, "test_steps": test_steps}
         super().__init__(problem, label, training=training, **steps)
         self.metric = metric
-        classifier = SequenceClassifier(problem.spec.ways, **problem.input_options, **model).to(
-            problem.device
-        )
+        classifier = problem.classifier(problem.spec.ways, **model).to(problem.device)
         lr = PerTensorLR(classifier, inner_lr, inner_steps)
         self.learner = ProtoMAML(classifier, lr, first_order=first_order)
 

@@ -12,7 +12,6 @@ from benchmarks.few_shot.problems.classification_problem import ClassificationPr
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import EnsemblePrior, GaussianPrior, ProtoNet
 from l2l_rnn.models import EncoderEnsemble
-from l2l_rnn.training import fitted_prior
 
 
 class ProtoNetMethod(EpisodicMethod):
@@ -57,7 +56,9 @@ class ProtoNetMethod(EpisodicMethod):
             else problem_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
-        self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
+        self.learner = prototype_learner(
+            self.encoders, priors, self.problem.spec.ways, self.problem.centered_priors
+        )
         return combined([history for _, history in trained])
 
     def make(self, encoder: nn.Module) -> nn.Module:
@@ -71,13 +72,19 @@ class ProtoNetMethod(EpisodicMethod):
 
 
 def prototype_learner(
-    encoders: list[nn.Module], priors: Sequence[GaussianPrior | None], ways: int
+    encoders: list[nn.Module],
+    priors: Sequence[GaussianPrior | None],
+    ways: int,
+    center: bool = False,
 ) -> ProtoNet:
-    """Return a ProtoNet that sums the scores of encoders with their priors, or without any."""
+    """Return a ProtoNet that sums the scores of encoders with their priors, or without any.
+
+    With `center`, the priors were fitted to vectors centered by group.
+    """
     encoder = encoders[0] if len(encoders) == 1 else EncoderEnsemble(encoders)
     found = [prior for prior in priors if prior is not None]
     prior = EnsemblePrior(found) if len(found) > 1 else found[0] if found else None
-    return ProtoNet(encoder, ways, prior)
+    return ProtoNet(encoder, ways, prior, center and prior is not None)
 
 
 def problem_prior(
@@ -91,4 +98,4 @@ def problem_prior(
         shrinkage: shrinkage of the prior.
         examples: maximum number of examples per class.
     """
-    return fitted_prior(encoder, problem.train, shrinkage, examples, problem.seed)
+    return problem.prior(encoder, shrinkage, examples)

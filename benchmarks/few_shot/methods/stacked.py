@@ -113,7 +113,7 @@ class StackedMethod(ClassificationMethod):
         return history
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        return _scores(self.learner, batch)
+        return stacked_scores(self.learner, batch)
 
     def accuracies(self, tasks: EvaluationTasks) -> Tensor:
         index, device = tasks.index, self.problem.device
@@ -123,7 +123,7 @@ class StackedMethod(ClassificationMethod):
         parts = []
         for batch in index.chunks(max(1, min(self.chunk, _SEQUENCES // each))):
             batch = batch.to(device)
-            parts.append(accuracy(_scores(learner, batch), batch.query_y).cpu())
+            parts.append(accuracy(stacked_scores(learner, batch), batch.query_y).cpu())
         return torch.cat(parts)
 
     def _fit_weights(self) -> None:
@@ -168,16 +168,16 @@ class StackedMethod(ClassificationMethod):
             self.saved_seconds -= seconds
         learner = copy.copy(self.learner)
         tfidf = copy.copy(self.learner.input_learners[0])
-        tfidf._modules = {**tfidf._modules, "module": _Items(sequences)}
+        tfidf._modules = {**tfidf._modules, "module": Items(sequences)}
         learner._modules = {
             **self.learner._modules,  # the pool too, whose weights are learned
-            "module": _Items(self._tables[id(data)]),
+            "module": Items(self._tables[id(data)]),
             "input_learners": nn.ModuleList([tfidf]),
         }
         return learner
 
 
-class _Items(nn.Module):
+class Items(nn.Module):
     """Rows of a table, by their numbers `(…, B, 1)`."""
 
     task_axis: ClassVar[bool] = True
@@ -190,7 +190,8 @@ class _Items(nn.Module):
         return self.table[x.squeeze(-1)]
 
 
-def _scores(learner: StackedLearner, batch: TaskBatch) -> Tensor:
+def stacked_scores(learner: StackedLearner, batch: TaskBatch) -> Tensor:
+    """Adapt a stacked learner to the support sets, and score the queries."""
     with torch.no_grad():
         adapted = learner.clone(tasks=len(batch))
         adapted.ways = int(batch.support_y.max()) + 1

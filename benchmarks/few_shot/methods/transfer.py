@@ -20,36 +20,41 @@ from benchmarks.few_shot.problems.problem import seed_everything
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
 from l2l_rnn.data import TaskBatch
-from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 
 
 def pretrained_encoder(
+    problem: ClassificationProblem, model: dict[str, Any], **pretraining: Any
+) -> tuple[nn.Module, History]:
+    """Return the encoder of a `pretrained_classifier`; the arguments are the same."""
+    classifier, history = pretrained_classifier(problem, model, **pretraining)
+    return classifier.encoder, history
+
+
+def pretrained_classifier(
     problem: ClassificationProblem,
     model: dict[str, Any],
     *,
     training: Training,
     batch_size: int,
     seed: int = 0,
-) -> tuple[SequenceEncoder, History]:
-    """Train a classifier of all training classes and return its encoder.
+) -> tuple[Any, History]:
+    """Train a classifier of all training classes.
 
-    Each encoder is trained once per problem and shared among the methods.
+    Each classifier is trained once per problem and shared among the methods.
 
     Args:
         problem: the tasks.
-        model: options of `SequenceClassifier`.
+        model: options of the problem's classifier.
         training: training settings; ways and shots are ignored. Validation uses a linear probe.
         batch_size: examples per batch; all classes are equally likely.
         seed: random seed of the initial parameters and the batches.
     """
 
-    def make() -> SequenceClassifier:
+    def make() -> Any:
         seed_everything(problem.seed + seed)
-        classes = len(problem.train.classes)
-        classifier = SequenceClassifier(classes, **problem.input_options, **model)
-        return classifier.to(problem.device)
+        return problem.classifier(len(problem.train.classes), **model).to(problem.device)
 
-    def train(classifier: SequenceClassifier) -> History:
+    def train(classifier: Any) -> History:
         data = problem.train
         weights = 1.0 / torch.bincount(data.labels).double()[data.labels]
 
@@ -72,7 +77,7 @@ def pretrained_encoder(
 
     key = _key(model, training, batch_size, seed)
     classifier, history = problem.shared.get(key, make, train)
-    return classifier.encoder.eval(), history
+    return classifier.eval(), history
 
 
 def _key(model: dict[str, Any], training: Training, batch_size: int, seed: int) -> str:
@@ -107,7 +112,7 @@ class LinearProbe(TransferMethod):
         *,
         model: dict[str, Any] | None = None,
         pretraining: dict[str, Any] | None = None,
-        encoder: SequenceEncoder | None = None,
+        encoder: nn.Module | None = None,
         regularization: float = 0.1,
     ) -> None:
         super().__init__(problem, label)
@@ -157,9 +162,8 @@ class FineTuned(LinearProbe):
     def predict(self, batch: TaskBatch) -> Tensor:
         with torch.no_grad():
             support = self.encoder.eval()(batch.support_x)
-        model = SequenceClassifier(ways_of(batch), **self.problem.input_options, **self.model).to(
-            batch.support_x.device
-        )
+        model: Any = self.problem.classifier(ways_of(batch), **self.model)
+        model = model.to(batch.support_x.device)
         model.encoder.load_state_dict(self.encoder.state_dict())
         heads = [self.head(x, y) for x, y in zip(support, batch.support_y, strict=True)]
         return adam_on_support(model, batch, self.steps, self.lr, heads=[folded(h) for h in heads])
@@ -213,7 +217,9 @@ class PretrainedPrior(TransferMethod):
             problem_prior(self.problem, encoder, self.shrinkage, self.prior_examples)
             for encoder in self.encoders
         ]
-        self.learner = prototype_learner(self.encoders, priors, self.problem.spec.ways)
+        self.learner = prototype_learner(
+            self.encoders, priors, self.problem.spec.ways, self.problem.centered_priors
+        )
         return combined([history for _, history in trained])
 
     def encoder_place(self) -> tuple[nn.Module, str]:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from benchmarks.few_shot.columns import Column, CurvePoint, Shots
 from benchmarks.few_shot.problems.problem import Problem, TrainingTasks
 from benchmarks.few_shot.spec import ClassificationSpec, Training
+from l2l_rnn.algorithms import GaussianPrior
 from l2l_rnn.data import SequenceDataset, TaskBatch, draw_tasks
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.models import SequenceEncoder
+from l2l_rnn.models import SequenceClassifier, SequenceEncoder
 from l2l_rnn.tasksets import get_tasksets
-from l2l_rnn.training import SeriesInputs, TextInputs
+from l2l_rnn.training import SeriesInputs, TextInputs, fitted_prior
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class ClassificationProblem(Problem):
     """
 
     spec: ClassificationSpec
+    centered_priors = False  # whether `prior` fits to vectors centered by group
 
     def __init__(
         self, spec: ClassificationSpec, seed: int, device: torch.device, test_tasks: int
@@ -160,6 +162,14 @@ class ClassificationProblem(Problem):
     def encoder(self, **options: Any) -> nn.Module:
         """Make an encoder of the items; it has an attribute `output_size`."""
         return SequenceEncoder(**self.input_options, **options)
+
+    def prior(self, encoder: nn.Module, shrinkage: float, examples: int) -> GaussianPrior:
+        """Fit a prior to an encoder's vectors, of at most `examples` items of each class."""
+        return fitted_prior(encoder, self.train, shrinkage, examples, self.seed)
+
+    def classifier(self, ways: int, **options: Any) -> nn.Module:
+        """Make a classifier of the items; it has attributes `encoder` and `head`."""
+        return SequenceClassifier(ways, **self.input_options, **options)
 
     @cached_property
     def input_options(self) -> dict[str, int]:

@@ -22,11 +22,11 @@ class PairedClasses(SequenceDataset):
     """Items of a grouped dataset, with a class for each group and class of the original.
 
     Args:
-        grouped: the dataset, with token ids and classes.
+        grouped: the dataset, with classes.
 
     Attributes:
         grouped: as given.
-        texts, vocabulary: those of the dataset.
+        texts, vocabulary: those of the dataset; None for series.
     """
 
     def __init__(self, grouped: Any) -> None:
@@ -37,7 +37,9 @@ class PairedClasses(SequenceDataset):
             for cell in cells.tolist()
         ]
         super().__init__(grouped.inputs, labels, names)
-        self.grouped, self.texts, self.vocabulary = grouped, grouped.texts, grouped.vocabulary
+        self.grouped = grouped
+        self.texts = getattr(grouped, "texts", None)
+        self.vocabulary = getattr(grouped, "vocabulary", None)
 
 
 class GroupedTrainingTasks(ClassificationTrainingTasks):
@@ -96,7 +98,10 @@ class GroupedProblem(ClassificationProblem):
         drawn = grouped.draw(tasks, column.drawn, self.spec.queries, generator, ways=ways)
         batch = relabeled(drawn, ways, generator)
         return TaskBatch(
-            _rows(drawn.support_indices), batch.support_y, _rows(drawn.query_indices), batch.query_y
+            rows_of(drawn.support_indices),
+            batch.support_y,
+            rows_of(drawn.query_indices),
+            batch.query_y,
         )
 
 
@@ -111,6 +116,7 @@ def relabeled(batch: TaskBatch, ways: int, generator: Generator) -> TaskBatch:
     return TaskBatch(batch.support_x, support, batch.query_x, query)
 
 
-def _rows(items: Tensor | None) -> Tensor:
+def rows_of(items: Tensor | None) -> Tensor:
+    """Return items `(N, B)` as sequences of one step, `(N, B, 1)`."""
     assert items is not None  # noqa: S101
     return items.unsqueeze(-1)

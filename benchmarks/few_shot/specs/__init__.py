@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
+from benchmarks.few_shot.specs.activity import ACTIVITY, ACTIVITY_DRIFT
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
 from benchmarks.few_shot.specs.harmonics import HARMONICS
 from benchmarks.few_shot.specs.intents import INTENTS
@@ -10,6 +11,7 @@ from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
 from benchmarks.few_shot.specs.lags import LAGS
 from benchmarks.few_shot.specs.languages import LANGUAGES
 from benchmarks.few_shot.specs.newsgroups import NEWSGROUPS
+from benchmarks.few_shot.specs.series import SERIES, SERIES_CLASSES
 from benchmarks.few_shot.specs.sinusoids import SINUSOIDS
 from benchmarks.few_shot.specs.translation import TRANSLATION, TRANSLATION_NAMES
 
@@ -27,5 +29,9 @@ SPECS: dict[str, Spec] = {
         LANGUAGES_BY_INSTANCE,
         TRANSLATION,
         TRANSLATION_NAMES,
+        SERIES,
+        SERIES_CLASSES,
+        ACTIVITY,
+        ACTIVITY_DRIFT,
     )
 }

@@ -68,7 +68,9 @@ def _check_kind(name: str, inputs: Any, tasks: str, input_size: int | None) -> N
     if inputs is None:
         return
     if isinstance(inputs, SeriesInputs):
-        reads = f"series of {inputs.input_size} channels"
+        if inputs.input_size is None and input_size is not None:
+            return  # any number of channels
+        reads = f"series of {inputs.input_size or 'any number of'} channels"
     if reads != have:
         raise ArgumentError(
             f"evaluate: the model {name} reads {reads}, and {tasks} has {have}; choose a model or "

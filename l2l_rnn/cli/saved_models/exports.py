@@ -105,7 +105,7 @@ def _example(model: Pretrained, module: nn.Module, batch: int, steps: int) -> Te
         x = torch.randint(1, size, (batch, steps), generator=generator)
         padding: float = 0
     else:
-        x = torch.randn(batch, steps, model.inputs.input_size, generator=generator)
+        x = torch.randn(batch, steps, model.inputs.input_size or 1, generator=generator)
         padding = float("nan")
     for row in range(1, batch):
         x[row, max(1, steps - 2 * row) :] = padding

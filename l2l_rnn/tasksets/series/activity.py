@@ -22,9 +22,10 @@ from l2l_rnn.errors import ArgumentError, DataError
 from l2l_rnn.tasksets.registration import register_dataset
 from l2l_rnn.tasksets.series.watch_recordings import (
     ARMS,
-    PERSONS,
+    PAIRS,
     cut_windows,
     load_recordings,
+    persons_of,
     train_moments,
 )
 
@@ -54,7 +55,8 @@ class Activity(GroupedDataset):
     downloaded, and `root` is neither read nor written.
 
     A task has some of the exercises of one person; the support set shows how this person does them.
-    Persons 1-6 are train, 7 and 8 validation, 9 and 10 test.
+    Persons 1-6 are train, 7 and 8 validation, 9 and 10 test. The option `fold` rotates them, so
+    that a cross-validation can test on all persons.
 
     Each recording is cut into windows that do not overlap; an incomplete last window is dropped.
     Each person did each exercise once per arm, so windows of one recording, even adjacent ones, can
@@ -77,6 +79,9 @@ class Activity(GroupedDataset):
             the other. In tasks from a learn2learn `Taskset`, the first half of each class's samples
             is from one arm, so set shots to half of the samples.
 
+        fold: the pair of persons that is test, from 0 for persons 1 and 2 to 4 for 9 and 10. The
+            pair before it is validation, and before the first comes the last.
+
     Attributes:
         inputs: the windows.
         targets: exercise of each window.
@@ -92,8 +97,8 @@ class Activity(GroupedDataset):
 
     Raises:
         UnknownNameError: `split` or `arms` is unknown.
-        ArgumentError: `window` is not a positive integer, `stride` is less than `window`, or
-            `across_arms` is set with a single arm.
+        ArgumentError: `window` is not a positive integer, `stride` is less than `window`,
+            `across_arms` is set with a single arm, or `fold` is not from 0 to 4.
         DataError: all recordings are shorter than the window.
         MissingExtraError: seglearn is not installed.
 
@@ -116,8 +121,10 @@ class Activity(GroupedDataset):
         arms: str = "both",
         standardize: bool = True,
         across_arms: bool = False,
+        fold: int = len(PAIRS) - 1,
     ) -> None:
         check_split("Activity", split)
+        fold = check_int("Activity", "fold", fold, least=0, most=len(PAIRS) - 1)
         check_choice("Activity", "arms", arms, ARMS)
         window = check_int("Activity", "window", window)
         stride = window if stride is None else check_int("Activity", "stride", stride)
@@ -132,10 +139,10 @@ class Activity(GroupedDataset):
             )
         self.split, self.across_arms = split, across_arms
         self.support_is_half = across_arms
-        persons = PERSONS[split]
+        persons = persons_of(split, fold)
         windows, self.recordings = cut_windows(persons, window, stride, arms)
         if standardize:
-            mean, std = train_moments(window, stride, arms)
+            mean, std = train_moments(window, stride, arms, fold)
             windows = (windows - mean) / std
         recorded = load_recordings()
         owners = torch.tensor([persons.index(p) if p in persons else -1 for p in recorded.persons])

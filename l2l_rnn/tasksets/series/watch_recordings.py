@@ -14,8 +14,7 @@ from l2l_rnn.data.series.moments import channel_moments
 from l2l_rnn.errors import DataError
 from l2l_rnn.optional import require
 
-# Persons of each split, by their number in the recordings.
-PERSONS = {"train": (1, 2, 3, 4, 5, 6), "validation": (7, 8), "test": (9, 10)}
+PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))  # of persons, by their number
 ARMS = {"both": (0, 1), "left": (0,), "right": (1,)}
 CHANNELS = 6
 
@@ -83,7 +82,15 @@ def cut_windows(
     return torch.cat(cuts).contiguous(), torch.tensor(recordings)
 
 
-@functools.lru_cache(maxsize=8)
-def train_moments(window: int, stride: int, arms: str) -> tuple[Tensor, Tensor]:
+def persons_of(split: str, fold: int) -> tuple[int, ...]:
+    """Return the persons of a split: a pair is test, the pair before it validation."""
+    place = {"test": fold, "validation": (fold - 1) % len(PAIRS)}
+    if split in place:
+        return PAIRS[place[split]]
+    return tuple(p for n, pair in enumerate(PAIRS) if n not in place.values() for p in pair)
+
+
+@functools.lru_cache(maxsize=16)
+def train_moments(window: int, stride: int, arms: str, fold: int) -> tuple[Tensor, Tensor]:
     """Compute the mean and standard deviation of each channel over the train windows."""
-    return channel_moments(cut_windows(PERSONS["train"], window, stride, arms)[0])
+    return channel_moments(cut_windows(persons_of("train", fold), window, stride, arms)[0])

@@ -26,9 +26,10 @@ class SeriesInputs(Inputs):
     lengths, and pandas data frames.
 
     Args:
-        input_size: `F`, the number of channels.
+        input_size: `F`, the number of channels; None takes any number, for an encoder that does.
         mean, std: mean and standard deviation of each channel, from `data.channel_moments` of the
-            training series; one number stands for all channels.
+            training series; one number stands for all channels. 0 and 1 leave the series as they
+            are, for an encoder that normalizes each of them.
         max_length: the largest number of steps; each series keeps its first ones. None keeps all.
         layout: the axes of arrays, `"channels_first"` or `"channels_last"`. None is channels first
             for arrays, and channels last for flat arrays and lists of frames.
@@ -54,14 +55,14 @@ class SeriesInputs(Inputs):
 
     def __init__(
         self,
-        input_size: int,
+        input_size: int | None,
         mean: Any,
         std: Any,
         max_length: int | None = None,
         layout: str | None = None,
     ) -> None:
         who = "SeriesInputs"
-        self.input_size = check_int(who, "input_size", input_size)
+        self.input_size = None if input_size is None else check_int(who, "input_size", input_size)
         self.max_length = (
             max_length if max_length is None else check_int(who, "max_length", max_length)
         )
@@ -73,8 +74,8 @@ class SeriesInputs(Inputs):
                 f"{who}: mean and std must be numbers, one for each channel, got "
                 f"{type(mean).__name__} and {type(std).__name__}; use data.channel_moments"
             ) from error
-        standardized(who, torch.zeros(1, 1, self.input_size), (moments[0], moments[1]))
-        self.mean, self.std = (m.expand(self.input_size).clone() for m in moments)
+        standardized(who, torch.zeros(1, 1, self.input_size or 1), (moments[0], moments[1]))
+        self.mean, self.std = (m.expand(self.input_size or 1).clone() for m in moments)
 
     def __repr__(self) -> str:
         return f"SeriesInputs({self.input_size}, max_length={self.max_length})"
@@ -95,7 +96,7 @@ class SeriesInputs(Inputs):
             lengths, case, time, channel: as in `data.from_arrays`.
         """
         steps = self._steps(raw, lengths, Columns(case, time, channel))
-        if steps.shape[-1] != self.input_size:
+        if self.input_size is not None and steps.shape[-1] != self.input_size:
             raise ShapeError(
                 f"SeriesInputs: series must have F={self.input_size} channels, got "
                 f"{steps.shape[-1]}; pass arrays of "

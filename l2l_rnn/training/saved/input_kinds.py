@@ -8,7 +8,14 @@ from typing import Any
 from torch import nn
 
 from l2l_rnn.errors import ArgumentError
-from l2l_rnn.models import EncodedSequence, FrozenEncoder, MemorySeq2Seq, Seq2Seq, SequenceEncoder
+from l2l_rnn.models import (
+    EncodedSequence,
+    FrozenEncoder,
+    MemorySeq2Seq,
+    Seq2Seq,
+    SequenceEncoder,
+    SeriesEncoder,
+)
 from l2l_rnn.training.inputs import Inputs, PairInputs, SeriesInputs, TextInputs
 
 
@@ -26,10 +33,10 @@ def check_inputs(who: str, learner: nn.Module, inputs: Inputs | None) -> None:
         if ids is not None:
             own = f"token ids below vocab_size={ids}"
         else:
-            own = f"series of {encoder.recurrence.input_size} channels"
+            own = _series(_channels(encoder))
         if isinstance(inputs, SeriesInputs):
-            given = f"series of {inputs.input_size} channels"
-            fits = given == own
+            given = _series(inputs.input_size)
+            fits = given == own or (ids is None and _channels(encoder) is None)
         elif isinstance(inputs, PairInputs):
             given, fits = "pairs of texts", False
         elif isinstance(inputs, TextInputs):
@@ -67,7 +74,7 @@ def _check_translator(who: str, model: Any, inputs: Inputs | None) -> None:
 
 def _encoders(module: nn.Module) -> Iterator[Any]:
     """Yield the encoders that read the inputs, and not those that read another one's states."""
-    if isinstance(module, (FrozenEncoder, SequenceEncoder)):
+    if isinstance(module, (FrozenEncoder, SequenceEncoder, SeriesEncoder)):
         yield module
     elif isinstance(module, EncodedSequence):
         yield from _encoders(module.frozen)
@@ -80,7 +87,20 @@ def _ids(encoder: Any) -> int | None:
     """Return the number of token ids that an encoder reads; None if it reads series."""
     if isinstance(encoder, FrozenEncoder):
         return encoder.vocab_size
+    if isinstance(encoder, SeriesEncoder):
+        return None
     return None if encoder.embedding is None else int(encoder.embedding.num_embeddings)
+
+
+def _channels(encoder: Any) -> int | None:
+    """Return the number of channels that an encoder of series reads; None for any number."""
+    if isinstance(encoder, SeriesEncoder):
+        return encoder.input_size
+    return int(encoder.recurrence.input_size)
+
+
+def _series(channels: int | None) -> str:
+    return f"series of {'any number of' if channels is None else channels} channels"
 
 
 def _size(pipeline: Any) -> int | None:

@@ -10,14 +10,13 @@ from benchmarks.few_shot.methods.adam import adam_on_support
 from benchmarks.few_shot.methods.method import ClassificationMethod
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem, ways_of
 from l2l_rnn.data import TaskBatch
-from l2l_rnn.models import SequenceClassifier
 
 
 class FromScratch(ClassificationMethod):
     """Trains a randomly initialized classifier on each support set with Adam.
 
     Args:
-        model: options of `SequenceClassifier`.
+        model: options of the problem's classifier.
         steps: Adam steps on the support set.
         lr: Adam's learning rate.
     """
@@ -35,7 +34,5 @@ class FromScratch(ClassificationMethod):
         self.model_options, self.steps, self.lr = model, steps, lr
 
     def predict(self, batch: TaskBatch) -> Tensor:
-        model = SequenceClassifier(
-            ways_of(batch), **self.problem.input_options, **self.model_options
-        )
+        model = self.problem.classifier(ways_of(batch), **self.model_options)
         return adam_on_support(model.to(batch.support_x.device), batch, self.steps, self.lr)

@@ -1,0 +1,1 @@
+"""Methods for tasks that have the same classes, of one person each."""
