@@ -1,7 +1,5 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
-from l2l_rnn.algorithms.closed_form.alpaca import ALPaCA
-from l2l_rnn.algorithms.closed_form.alpaca_mixture import ALPaCAMixture
 from l2l_rnn.algorithms.closed_form.fixed_classifier import FixedClassifier
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
 from l2l_rnn.algorithms.closed_form.nearest_neighbor import NearestNeighbor
@@ -24,6 +22,8 @@ from l2l_rnn.algorithms.partial import ANIL, BOIL
 from l2l_rnn.algorithms.priors import EnsemblePrior, GaussianPrior
 from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
+from l2l_rnn.algorithms.regression.alpaca import ALPaCA
+from l2l_rnn.algorithms.regression.alpaca_mixture import ALPaCAMixture
 from l2l_rnn.algorithms.reptile import Reptile
 from l2l_rnn.algorithms.stacking import PriorCoordinates, StackedLearner, TfIdfLearner
 from l2l_rnn.algorithms.task_selection import select_task

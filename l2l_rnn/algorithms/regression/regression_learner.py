@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.closed_form.posterior import Support
-from l2l_rnn.algorithms.closed_form.regression_targets import check_targets, read_targets
 from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error
+from l2l_rnn.algorithms.regression.posterior import Support
+from l2l_rnn.algorithms.regression.targets import check_targets, read_targets
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.errors import ShapeError
 from l2l_rnn.functional.losses import check_mask

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from l2l_rnn.algorithms.closed_form.heads import precise
-from l2l_rnn.algorithms.closed_form.posterior import (
+from l2l_rnn.algorithms.regression.posterior import (
     Posterior,
     Prior,
     Support,
     evidence,
     posterior,
 )
-from l2l_rnn.algorithms.closed_form.regression_learner import RegressionLearner
+from l2l_rnn.algorithms.regression.regression_learner import RegressionLearner
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 

@@ -1,0 +1,1 @@
+"""Bayesian linear regression on an encoder's vectors, with learned priors."""
