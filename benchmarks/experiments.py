@@ -80,4 +80,12 @@ EXPERIMENTS = {
         "recognize the exercises of a person online, window after window",
         {"quick": 0.8, "default": 3.0, "full": 11.0},
     ),
+    "dynamics": Experiment(
+        "predict the motion of unseen simulated bodies from 10 or 100 transitions",
+        {"quick": 15, "default": 3.78, "full": 13.47},
+    ),
+    "control": Experiment(
+        "control unseen simulated bodies by planning with a model of 5 seconds of experience",
+        {"quick": 18, "default": 3.9, "full": 13.5},
+    ),
 }

@@ -10,6 +10,7 @@ Subpackages:
 - `l2l_rnn.models`: encoders and classifiers of token sequences and time series.
 - `l2l_rnn.tasksets`: few-shot task sets of texts, time series and generated data, by name
   (`get_tasksets`, `list_tasksets`) or from your own texts (`from_hf`).
+- `l2l_rnn.control`: simulated bodies with drawn physics, and planning by the cross-entropy method.
 - `l2l_rnn.data`: datasets, vocabularies, task batches and the `TaskLoader`.
 - `l2l_rnn.training`: training in Lightning, checkpoints, evaluation and saved models.
 - `l2l_rnn.functional`: the recurrences, losses and addressing functions as pure functions.
@@ -38,6 +39,7 @@ _SUBMODULES = (
     "algorithms",
     "analysis",
     "configuration",
+    "control",
     "data",
     "errors",
     "estimators",

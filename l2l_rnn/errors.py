@@ -58,3 +58,7 @@ class CheckpointWarning(UserWarning):
 
 class ConversionWarning(UserWarning):
     """A recurrent layer stays as it is in a converted model; the message says which, and why."""
+
+
+class BodyWarning(UserWarning):
+    """A simulated body is outside the range of drawn bodies; the message says in what."""

@@ -18,7 +18,7 @@ FLOORS = [
     {"functional"},
     {"nn", "memory"},
     {"models", "data"},
-    {"algorithms", "tasksets"},
+    {"algorithms", "control", "tasksets"},
     {"training"},
     {"analysis"},
     {"estimators"},
@@ -112,7 +112,7 @@ def test_folders_are_within_their_limit(folder):
 
 def test_everything_is_imported_with_its_package():
     """A cell, memory, learner or task set that no `__init__` imports is in no registry."""
-    rooms = ("algorithms", "memory", "nn", "tasksets")
+    rooms = ("algorithms", "control", "memory", "nn", "tasksets")
     script = (
         "import importlib, sys\n"
         f"for room in {rooms}: importlib.import_module(f'l2l_rnn.{{room}}')\n"

@@ -86,6 +86,18 @@ class Lag(Column):
 
 
 @dataclass(frozen=True)
+class Experience(Column):
+    """Bodies of one kind, after this many transitions of each."""
+
+    body: str
+    transitions: int | None = None  # None is the experience of the experiment
+
+    @property
+    def name(self) -> str:
+        return self.body if self.transitions is None else f"{self.body}, {self.transitions}"
+
+
+@dataclass(frozen=True)
 class Pairs(Column):
     """Translation tasks with this many support pairs."""
 

@@ -1,6 +1,7 @@
 """Sequence models built from the layers in `l2l_rnn.nn`."""
 
 from l2l_rnn.models.classifier import SequenceClassifier
+from l2l_rnn.models.dynamics_model import DynamicsModel, TransitionEncoder
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.models.ensemble import EncoderEnsemble, VectorPart
 from l2l_rnn.models.frozen import (
@@ -24,6 +25,7 @@ from l2l_rnn.models.series import (
 
 __all__ = [
     "FROZEN_ENCODERS",
+    "DynamicsModel",
     "EncodedSequence",
     "EncoderBackend",
     "EncoderEnsemble",
@@ -40,6 +42,7 @@ __all__ = [
     "SeriesClassifier",
     "SeriesEncoder",
     "StepConvolution",
+    "TransitionEncoder",
     "VectorPart",
     "encoders_folder",
 ]

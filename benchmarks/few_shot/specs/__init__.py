@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
 from benchmarks.few_shot.specs.activity import ACTIVITY, ACTIVITY_DRIFT
+from benchmarks.few_shot.specs.control import CONTROL, DYNAMICS
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
 from benchmarks.few_shot.specs.harmonics import HARMONICS
 from benchmarks.few_shot.specs.intents import INTENTS
@@ -33,5 +34,7 @@ SPECS: dict[str, Spec] = {
         SERIES_CLASSES,
         ACTIVITY,
         ACTIVITY_DRIFT,
+        DYNAMICS,
+        CONTROL,
     )
 }

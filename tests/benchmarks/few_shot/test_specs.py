@@ -27,7 +27,7 @@ from benchmarks.sizes import parameter_count
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_every_form_has_the_same_methods_and_enough_tasks(spec):
     assert set(spec.entries) == set(spec.test_tasks) == {"quick", "default", "full"}
-    least = 100 if spec.name.startswith("translation") else 200
+    least = 100 if spec.name.startswith(("translation", "control")) else 200
     assert min(spec.test_tasks["default"], spec.test_tasks["full"]) >= least
     forms = list(spec.entries.values())
     methods = [

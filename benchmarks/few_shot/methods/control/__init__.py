@@ -1,0 +1,1 @@
+"""Methods that predict the dynamics of bodies, and control them."""
