@@ -3,6 +3,8 @@
 from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.models.ensemble import EncoderEnsemble
+from l2l_rnn.models.forecast_encoder import ForecastEncoder, SeriesScale
+from l2l_rnn.models.forecaster import Forecaster
 from l2l_rnn.models.frozen import (
     FROZEN_ENCODERS,
     EncodedSequence,
@@ -20,6 +22,8 @@ __all__ = [
     "EncodedSequence",
     "EncoderBackend",
     "EncoderEnsemble",
+    "ForecastEncoder",
+    "Forecaster",
     "FrozenEncoder",
     "FrozenSentenceEncoder",
     "MemoryModel",
@@ -28,5 +32,6 @@ __all__ = [
     "Seq2Seq",
     "SequenceClassifier",
     "SequenceEncoder",
+    "SeriesScale",
     "encoders_folder",
 ]
