@@ -60,4 +60,8 @@ EXPERIMENTS = {
         "translate English names into languages of unseen families, from 20 examples",
         {"quick": 3, "default": 5.5, "full": 22},
     ),
+    "forecasting": Experiment(
+        "forecast unseen drawn and recorded series, with and without adaptation to their history",
+        {"quick": 5, "default": 4, "full": 14},
+    ),
 }

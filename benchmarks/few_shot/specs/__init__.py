@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
+from benchmarks.few_shot.specs.forecasting import FORECASTING
 from benchmarks.few_shot.specs.intents import INTENTS
 from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
 from benchmarks.few_shot.specs.lags import LAGS
@@ -25,5 +26,6 @@ SPECS: dict[str, Spec] = {
         LANGUAGES_BY_INSTANCE,
         TRANSLATION,
         TRANSLATION_NAMES,
+        FORECASTING,
     )
 }

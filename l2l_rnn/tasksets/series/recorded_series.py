@@ -176,7 +176,7 @@ def _glucose() -> Found:
     hourly = _bokeh("glucose")["glucose"].resample("h").mean().interpolate(limit=3)
     runs = hourly.isna().cumsum()[hourly.notna()]
     for number, run in enumerate(hourly.dropna().groupby(runs)):
-        if len(run[1]) >= PIECE // 2:
+        if len(run[1]) >= 3 * PIECE // 4:
             yield from _pieces(f"glucose {number + 1}:", run[1].to_numpy(), 24)
 
 
