@@ -30,10 +30,10 @@ def check_can_save(entries: tuple[Entry, ...]) -> None:
         )
 
 
-def save_learner(
-    method: ClassificationMethod, entry: Entry, row: dict[str, Any], form: str, folder: Path
-) -> None:
-    """Save a trained learner in half precision, with a model card.
+def save_learner(method: Any, entry: Entry, row: dict[str, Any], form: str, folder: Path) -> None:
+    """Save a trained learner, with a model card.
+
+    A method that is no classifier makes the model itself, by a method `pretrained`.
 
     Args:
         method: the trained method.
@@ -42,6 +42,15 @@ def save_learner(
         form: `"quick"`, `"default"` or `"full"`.
         folder: the folder of the model, see `Pretrained.save_pretrained`.
     """
+    if not isinstance(method, ClassificationMethod):
+        method.pretrained(entry, row, form).save_pretrained(folder)
+        return
+    _classifier(method, entry, row, form).save_pretrained(folder, dtype="float16")
+
+
+def _classifier(
+    method: ClassificationMethod, entry: Entry, row: dict[str, Any], form: str
+) -> Pretrained:
     problem = method.problem
     spec: ClassificationSpec = problem.spec
     run = f"{form} form of the benchmark `{spec.name}`, seed {problem.seed}"
@@ -77,4 +86,4 @@ def save_learner(
     shots = max(spec.shots)
     unseen = SourceTaskset(problem.validation, spec.ways, shots + spec.queries)
     calibrate_unknown(model, unseen, shots, seed=problem.seed)
-    model.save_pretrained(folder, dtype="float16")
+    return model

@@ -1,6 +1,7 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
 from l2l_rnn.algorithms.closed_form.alpaca import ALPaCA
+from l2l_rnn.algorithms.closed_form.linear_prior import fit_linear_prior
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
 from l2l_rnn.algorithms.closed_form.signatures import DistributionalSignatures
@@ -52,6 +53,7 @@ __all__ = [
     "StackedLearner",
     "TfIdfLearner",
     "WordAttention",
+    "fit_linear_prior",
     "select_task",
     "word_counts",
 ]

@@ -18,6 +18,7 @@ from l2l_rnn.nn import CELLS, LastStep
 from l2l_rnn.nn.torch_layers import run_ragged
 
 NORMALIZATIONS = ("mean", "last")
+SEASONS = 8  # seasons whose deviations are averaged
 
 
 class SeriesScale(NamedTuple):
@@ -84,9 +85,11 @@ class Context(NamedTuple):
 class ForecastEncoder(NotScripted, nn.Module):
     """Encode the recent steps of a series as features from which its next steps are predicted.
 
-    The features are the constant 1, the last `lags` values, with `seasonal` the values that the
-    forecast steps had one and two seasons ago, and the last output of a recurrent layer. A linear
-    head on them is a linear autoregression plus a learned correction. All values are normalized by
+    The features are the constant 1, the last `lags` values, and the last output of a recurrent
+    layer. With `seasonal`, they also have what decomposition by moving averages gives: the values
+    one season before the forecast steps, the mean deviation of such steps from the season around
+    them, the mean of the last season, and its change per step. A linear head on them is a linear
+    autoregression plus a learned correction. All values are normalized by
     the mean and standard deviation of their context alone, so the features do not depend on the
     units of a series.
 
@@ -156,7 +159,7 @@ class ForecastEncoder(NotScripted, nn.Module):
         read = 2 * self.input_size + 2 * seasonal
         self.recurrence = CELLS[cell](read, size, num_layers, batch_first=True)
         self.pooling = LastStep(self.recurrence.output_size)
-        past = self.lags + 2 * self.horizon * seasonal
+        past = self.lags + (2 * self.horizon + 2) * seasonal
         self.output_size = 1 + past * self.input_size + self.recurrence.output_size
 
     def scale(self, x: Tensor) -> SeriesScale:
@@ -194,13 +197,30 @@ class ForecastEncoder(NotScripted, nn.Module):
         return _values_at(context.values, context.lengths.unsqueeze(-1) - back)
 
     def _seasonal(self, context: Context) -> Tensor:
-        """Return the values one and two seasons before each forecast step, `(…, B, 2 H, F)`."""
+        """Return what a season tells about the forecast steps, `(…, B, 2 H + 2, F)`."""
         assert context.period is not None  # noqa: S101
-        period = context.period.long().unsqueeze(-1)
+        values, period = context.values, context.period.long().unsqueeze(-1)
+        end = context.lengths.unsqueeze(-1) - 1
         ahead = torch.arange(1, self.horizon + 1, device=period.device)
-        seasons = -(-ahead // period)  # whole seasons back to a known step
-        first = context.lengths.unsqueeze(-1) - 1 + ahead - period * seasons
-        return _values_at(context.values, torch.cat([first, first - period], -1))
+        first = end + ahead - period * -(-ahead // period)  # one season before, at a known step
+        ago = _values_at(values, first)
+        # Deviations from the mean of the season around a step, averaged over the last seasons.
+        back = torch.arange(SEASONS, device=period.device).unsqueeze(-1)
+        steps = first.unsqueeze(-2) - period.unsqueeze(-1) * back  # (…, B, SEASONS, H)
+        last = steps + (period // 2).unsqueeze(-1)  # the end of the season around a step
+        usable = (last - period.unsqueeze(-1) >= -1) & (last <= end.unsqueeze(-1))
+        sums = torch.cat([torch.zeros_like(values[..., :1, :]), values.cumsum(-2)], -2)
+        deviations = _values_at(values, steps.flatten(-2))
+        deviations = deviations - _season_means(sums, last.flatten(-2), period)
+        kept = usable.flatten(-2).unsqueeze(-1)
+        deviations = torch.where(kept, deviations, 0.0)
+        shape = (SEASONS, self.horizon)
+        counts = usable.sum(-2).unsqueeze(-1).clamp_min(1)
+        profile = deviations.unflatten(-2, shape).sum(-3) / counts
+        level = _season_means(sums, end, period)
+        slope = (level - _season_means(sums, end - period, period)) / period.unsqueeze(-1)
+        slope = torch.where((end + 1 >= 2 * period).unsqueeze(-1), slope, 0.0)
+        return torch.cat([ago, profile, level, slope], -2)
 
     def _read(self, x: Tensor) -> Context:
         who = type(self).__name__
@@ -259,6 +279,17 @@ def _values_at(values: Tensor, positions: Tensor) -> Tensor:
     index = positions.clamp_min(0).unsqueeze(-1).expand(*positions.shape, values.shape[-1])
     found = values.gather(-2, index)
     return torch.where((positions >= 0).unsqueeze(-1), found, 0.0)
+
+
+def _season_means(sums: Tensor, last: Tensor, period: Tensor) -> Tensor:
+    """Return means of the seasons that end at steps `(…, B, K)`, from sums `(…, B, S + 1, F)`.
+
+    A season that begins before the first step is cut there.
+    """
+    upper = (last + 1).clamp(0, sums.shape[-2] - 1)
+    lower = (last + 1 - period).clamp(0, sums.shape[-2] - 1)
+    total = _values_at(sums, upper) - _values_at(sums, lower)
+    return total / (upper - lower).clamp_min(1).unsqueeze(-1)
 
 
 def _last_known(known: Tensor) -> Tensor:

@@ -68,12 +68,18 @@ class ForecastTrainingTasks:
         self.problem, self.training = problem, training
 
     def batch(self, step: int, progress: float) -> ForecastTasks:
-        """Draw the batch of a training step; the support windows are 1 to 3 steps apart."""
+        """Draw the batch of a training step.
+
+        The support windows are 1 to 3 steps apart. Half of the contexts are shorter than those of
+        the test tasks, so that the learner can also forecast short series.
+        """
         problem, training = self.problem, self.training
         generator = generator_of(problem.seed, "train", step)
         shots = training.shots[step % len(training.shots)]
         stride = 1 + int(torch.randint(3, (), generator=generator))
-        family = SeasonalSeries(problem.context, problem.horizon, stride)
+        shares = torch.tensor([1.0, 1.0, 0.75, 0.5])
+        share = float(shares[torch.randint(4, (), generator=generator)])
+        family = SeasonalSeries(int(share * problem.context), problem.horizon, stride)
         return problem.drawn(family, training.tasks, shots, training.queries, generator)
 
 

@@ -53,8 +53,7 @@ def entries(
     maml = {"learner": "MAML", "lr": 0.05, "steps": 3, "training": trainings["MAML"]}
     anil = {"learner": "ANIL", "lr": 0.05, "steps": 5, "training": trainings["ANIL"]}
     alpaca = {
-        "regularization": 150.0,
-        "noise": 0.3,
+        "strength": 270.0,
         "prior_weight": 0.3,
         "training": trainings["ALPaCA"],
     }
@@ -83,7 +82,7 @@ def trainings(minutes: dict[str, float], steps: dict[str, int]) -> dict[str, Tra
     tasks = {"network": 64, "MAML": 8, "ANIL": 16, "memory": 16, "ALPaCA": 16}
     return {
         name: Training(
-            lr=1e-3,
+            lr=3e-3,
             tasks=count,
             steps=steps[name],
             minutes=minutes[name],
@@ -115,7 +114,7 @@ FORECASTING = ForecastingSpec(
         "default": entries(
             trainings(
                 {"network": 0.6, "MAML": 1.1, "ANIL": 0.6, "memory": 0.6, "ALPaCA": 1.1},
-                {"network": 300, "MAML": 90, "ANIL": 150, "memory": 150, "ALPaCA": 250},
+                {"network": 300, "MAML": 90, "ANIL": 150, "memory": 150, "ALPaCA": 300},
             ),
             100,
             {"series": 2000, "iterations": 60},

@@ -34,7 +34,7 @@ class RecordedSeries(ForecastingDataset):
     Train: stocks, the macroeconomy and unemployment of the USA, sea temperature, weather.
     Validation: interest rates, sunspots, road casualties, quarterly changes of the economy. Test:
     airline passengers, lynx, prescriptions, solar power, carbon dioxide, El Nino, the Nile,
-    electrical equipment, weddings, and a person's blood glucose. Long recordings are cut into
+    electrical equipment, and a person's blood glucose. Long recordings are cut into
     pieces of 144 steps. Each value of an input is normalized by its context, and the last channel
     is the number of steps in a season. The data ship in packages: nothing is downloaded, and
     `root` is neither read nor written.

@@ -143,8 +143,9 @@ def _prescriptions() -> Found:
 
 
 def _solar() -> Found:
-    values = import_module("sktime.datasets").load_solar(api_version=None)
-    yield "solar", values.to_numpy().ravel(), 48
+    """Yield hourly means of half-hourly solar power."""
+    values = import_module("sktime.datasets").load_solar(api_version=None).to_numpy().ravel()
+    yield "solar", values[: len(values) // 2 * 2].reshape(-1, 2).mean(1), 24
 
 
 def _co2() -> Found:
@@ -164,11 +165,6 @@ def _nile() -> Found:
 def _equipment() -> Found:
     data = import_module("statsmodels.datasets.elec_equip").load_pandas().data
     yield "equipment", data.iloc[:, -1].to_numpy(dtype=float), 12
-
-
-def _weddings() -> Found:
-    frame = _bokeh("us_marriages_divorces").interpolate()
-    yield from _columns(frame, ("Marriages_per_1000", "Divorces_per_1000"), "weddings", 1)
 
 
 def _glucose() -> Found:
@@ -198,7 +194,6 @@ _READERS: dict[str, Callable[[], Found]] = {
     "elnino": _elnino,
     "nile": _nile,
     "equipment": _equipment,
-    "weddings": _weddings,
     "glucose": _glucose,
 }
 
@@ -215,7 +210,6 @@ SOURCES = {
         "elnino",
         "nile",
         "equipment",
-        "weddings",
         "glucose",
     ),
 }

@@ -135,10 +135,10 @@ class SeasonalSeries(TaskFamily):
             shift = time >= where * steps
             value = value + 1.5 * height * _some(is_there, 0.15) * shift
         drawn = torch.randn(3, len(parameters), steps, generator=generator)
-        walk = 0.25 * u[12] * _some(u[13], 0.4) * drawn[0].cumsum(-1)
+        walk = 0.4 * u[12] * _some(u[13], 0.5) * drawn[0].cumsum(-1)
         heavy = 1 + 4 * _some(u[14], 0.25) * (drawn[2] > 2)
-        first = 0.95 * u[15].square()
-        noise = _autoregression(drawn[1] * heavy, first, 0.6 * (u[16] - 0.5) * (1 - first))
+        first = 0.98 * u[15]
+        noise = _autoregression(drawn[1] * heavy, first, 0.8 * (u[16] - 0.5) * (1 - first))
         value = value + walk + (0.05 + 0.6 * u[17].square()) * noise
         multiplied = torch.exp(0.3 * value.clamp(-6, 6))
         value = torch.where(parts[:, 18 + 5 :][:, :1] > 0.25, multiplied, value + 5 * z[:, 5])

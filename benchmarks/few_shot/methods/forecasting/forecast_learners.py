@@ -11,22 +11,27 @@ from torch.distributions import Normal
 
 from benchmarks.few_shot.methods.forecasting.forecast_method import (
     MEDIAN,
+    PAIRS,
     QUANTILES,
     ForecastMethod,
     PointMethod,
 )
-from benchmarks.few_shot.problems.forecasting_problem import ForecastingProblem, ForecastTasks
-from benchmarks.few_shot.problems.problem import generator_of
-from benchmarks.few_shot.spec import Training
+from benchmarks.few_shot.methods.forecasting.linear import training_windows
+from benchmarks.few_shot.problems.forecasting_problem import (
+    CLIP,
+    ForecastingProblem,
+    ForecastTasks,
+)
+from benchmarks.few_shot.spec import Entry, Training
 from benchmarks.few_shot.training import History, run_training
-from l2l_rnn.algorithms import ANIL, MAML, ALPaCA, MemoryLearner
+from l2l_rnn.algorithms import ANIL, MAML, ALPaCA, MemoryLearner, fit_linear_prior
 from l2l_rnn.functional import pinball_loss
 from l2l_rnn.memory import DeltaFastWeights
 from l2l_rnn.models import ForecastEncoder, Forecaster, MemoryModel
-from l2l_rnn.tasksets import SeasonalSeries
+from l2l_rnn.training import Evaluation, Pretrained
 
 MOST = 8.0  # larger normalized targets of queries, after a sudden jump, are left out of training
-FITTED = 1500  # series of the ridge regression that starts a head
+FITTED = 4000  # series of the ridge regression that starts a head
 
 
 class ForecastLearner(ForecastMethod):
@@ -80,12 +85,12 @@ class ForecastLearner(ForecastMethod):
         """Make a forecaster whose head is fitted to windows of drawn series."""
         problem = self.problem
         model = Forecaster(problem.horizon, quantiles=quantiles, seasonal=True, **self.network)
-        family = SeasonalSeries(problem.context, problem.horizon)
-        generator = generator_of(problem.seed, "fit")
-        batch = family.draw(FITTED, 1, 2, generator)
-        x, y = batch.query_x.flatten(0, 1), batch.query_y.flatten(0, 1)
-        model.fit_head(x, y)
+        model.fit_head(*self.windows())
         return model.to(problem.device)
+
+    def windows(self) -> tuple[Tensor, Tensor]:
+        """Draw windows of training series, x `(B, context, 2)` and y `(B, H)`."""
+        return training_windows(self.problem, FITTED)
 
     def loss(self, learner: Any, tasks: ForecastTasks) -> Tensor:
         """Compute the training loss of the queries."""
@@ -155,28 +160,63 @@ class ForecastMAML(ForecastLearner):
 class ForecastALPaCA(ForecastLearner):
     """ALPaCA: a Bayesian linear head, fitted to the history in closed form.
 
-    Its prior mean starts at the ridge regression on the training series.
+    Its prior starts at the ridge regression on the training series.
 
     Options:
-        regularization, noise, discount: as in `ALPaCA`.
+        strength: as in `fit_linear_prior`.
+        discount: as in `ALPaCA`.
         prior_weight: weight of the loss without adaptation.
     """
 
     has_learner = True
 
     def make(self) -> ALPaCA:
-        model = self.forecaster(quantiles=None)
-        options = {k: v for k, v in self.options.items() if k != "prior_weight"}
-        learner = ALPaCA(model.encoder, self.problem.horizon, **options)
-        with torch.no_grad():
-            learner.prior_mean.copy_(model.head.weight.mT)
-        return learner.to(self.problem.device)
+        problem, own = self.problem, ("prior_weight", "strength")
+        encoder = ForecastEncoder(problem.horizon, seasonal=True, **self.network)
+        options = {name: value for name, value in self.options.items() if name not in own}
+        learner = ALPaCA(encoder, problem.horizon, **options)
+        fit_linear_prior(learner, *self.windows(), strength=self.options["strength"])
+        return learner.to(problem.device)
 
     def outputs(self, learner: Any, tasks: ForecastTasks, adapts: bool) -> Tensor:
         adapted = learner.clone(tasks=len(tasks))
         if adapts:
             adapted.write(tasks.support_x, tasks.support_y)
         return normal_quantiles(adapted.predictive(tasks.query_x))
+
+    def pretrained(self, entry: Entry, row: dict[str, Any], form: str) -> Pretrained:
+        """Return the learner with what `estimators.MetaForecaster` needs, and its results."""
+        problem = self.problem
+        run = f"{form} form of the benchmark `{problem.spec.name}`, seed {problem.seed}"
+        evaluations = [
+            Evaluation(
+                {column.measure: tuple(round(v, 6) for v in row["task_scores"][column.name])},
+                row["seconds_per_task"],
+                f"{run}, {column.series} series",
+                {"tasks": row["scores"][column.name]["tasks"]},
+            )
+            for column in problem.columns
+        ]
+        factors = [max(values) for values in zip(*self.factors.values(), strict=True)]
+        coverages = [QUANTILES[high] - QUANTILES[low] for low, high in PAIRS]
+        settings = {
+            "context": problem.context,
+            "interval_factors": sorted(zip(coverages, factors, strict=True)),
+            "clip": CLIP,
+        }
+        return Pretrained(
+            self.learner,
+            settings={"forecasting": settings, "form": form, "seed": problem.seed},
+            evaluation=evaluations,
+            description=(
+                f"Forecasts {problem.horizon} steps of a series from its last {problem.context}, "
+                f"and adapts to its history.\n\nMethod: {entry.name}. Training data: drawn "
+                f"series, `tasksets.SeasonalSeries`. Trained and evaluated by the {run}; the "
+                "recorded series are no training data. Use it with `estimators.MetaForecaster`."
+            ),
+            license="mit",
+            tags=["time-series-forecasting"],
+        )
 
     def loss(self, learner: Any, tasks: ForecastTasks) -> Tensor:
         weight = self.options["prior_weight"]

@@ -24,16 +24,16 @@ from l2l_rnn.functional import (
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MEDIAN = QUANTILES.index(0.5)
-COVERAGE = QUANTILES[-1] - QUANTILES[0]
-CALIBRATION_TASKS = 200  # drawn validation series
+PAIRS = ((0, 4), (1, 3))  # the bounds of an interval
+CALIBRATION_TASKS = 600  # drawn validation series
 
 
 class ForecastMethod(Method):
-    """Forecasts quantiles, widened or narrowed by a factor so that 90% intervals hold 90%.
+    """Forecasts quantiles, widened or narrowed so that 50% and 90% intervals hold 50% and 90%.
 
-    The factor is the one that is right on validation series: drawn ones for drawn series, and the
-    recorded ones of the training and validation sources for recorded series. No method is trained
-    on these.
+    Each interval has a factor, the one that is right on validation series: drawn ones for drawn
+    series, and the recorded ones of the training and validation sources for recorded series. No
+    method is trained on these.
     """
 
     problem: ForecastingProblem
@@ -41,7 +41,7 @@ class ForecastMethod(Method):
     def __init__(self, problem: ForecastingProblem, label: str) -> None:
         super().__init__(problem, label)
         self._measured: dict[str, dict[str, Tensor]] = {}
-        self.factors: dict[str, float] = {}
+        self.factors: dict[str, list[float]] = {}
 
     @abstractmethod
     def quantiles(self, tasks: ForecastTasks) -> Tensor:
@@ -68,26 +68,30 @@ class ForecastMethod(Method):
             for tasks in self.problem.evaluation_tasks("recorded", split, 0)
         ]
 
-    def interval_factor(self, series: str) -> float:
-        """Return the factor of the intervals, `(y - median) / (bound - median)` at 90%."""
-        ratios = []
+    def interval_factors(self, series: str) -> list[float]:
+        """Return the factor of each interval of `PAIRS`: that of the distance from the median."""
+        ratios: list[list[Tensor]] = [[] for _ in PAIRS]
         for tasks in self.calibration_tasks(series):
             found = self.quantiles(tasks).detach()
             y, median = tasks.query_y[:, 0], found[..., MEDIAN]
-            above, below = found[..., -1] - median, median - found[..., 0]
-            width = torch.where(y >= median, above, below).clamp_min(1e-6)
-            ratios.append(((y - median).abs() / width).flatten())
-        return torch.quantile(torch.cat(ratios).double(), COVERAGE).item()
+            for (low, high), parts in zip(PAIRS, ratios, strict=True):
+                above, below = found[..., high] - median, median - found[..., low]
+                width = torch.where(y >= median, above, below).clamp_min(1e-6)
+                parts.append(((y - median).abs() / width).flatten())
+        return [
+            torch.quantile(torch.cat(parts).double(), QUANTILES[high] - QUANTILES[low]).item()
+            for (low, high), parts in zip(PAIRS, ratios, strict=True)
+        ]
 
     def _measure(self, series: str) -> dict[str, Tensor]:
         """Compute every measure on each test series, `(N,)`."""
-        factor = self.factors[series] = self.interval_factor(series)
+        self.factors[series] = self.interval_factors(series)
         left = self.problem.test_tasks if self.most_tasks is None else self.most_tasks
         parts: list[dict[str, Tensor]] = []
         for tasks in self.problem.evaluation_tasks(series, "test", self.problem.test_tasks):
             if series == "drawn" and left <= 0:
                 break
-            found = measures(tasks, self.calibrated(tasks, factor))
+            found = measures(tasks, self.calibrated(tasks, self.factors[series]))
             parts.append({name: v[:left] if series == "drawn" else v for name, v in found.items()})
             left -= len(tasks)
         joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -95,11 +99,15 @@ class ForecastMethod(Method):
             joined = {name: v.unflatten(0, (-1, ORIGINS)).mean(-1) for name, v in joined.items()}
         return joined
 
-    def calibrated(self, tasks: ForecastTasks, factor: float) -> Tensor:
-        """Forecast the quantiles, with their distances from the median times a factor."""
+    def calibrated(self, tasks: ForecastTasks, factors: list[float]) -> Tensor:
+        """Forecast the quantiles, with their distances from the median times the factors."""
         found = self.quantiles(tasks).detach()
-        median = found[..., MEDIAN : MEDIAN + 1]
-        return median + factor * (found - median)
+        median = found[..., MEDIAN]
+        parts = list(found.unbind(-1))
+        for pair, factor in zip(PAIRS, factors, strict=True):
+            for place in pair:
+                parts[place] = median + factor * (parts[place] - median)
+        return torch.stack(parts, -1)
 
 
 class PointMethod(ForecastMethod):

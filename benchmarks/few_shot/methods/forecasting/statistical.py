@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.few_shot.methods.forecasting.forecast_method import QUANTILES, ForecastMethod
+from benchmarks.few_shot.methods.forecasting.forecast_method import PAIRS, QUANTILES, ForecastMethod
 from benchmarks.few_shot.problems.forecasting_problem import ForecastTasks
 from l2l_rnn.optional import require
 
 
 class StatisticalForecast(ForecastMethod):
-    """Fits a forecaster of sktime to the history of each series."""
+    """Fits a forecaster of sktime to the history of each series; its intervals are its own."""
+
+    def interval_factors(self, series: str) -> list[float]:
+        return [1.0] * len(PAIRS)
 
     def forecaster(self, history: np.ndarray, period: int) -> Any:
         """Make the forecaster of a series."""
