@@ -34,7 +34,9 @@ class MetaForecaster(BaseForecaster):  # type: ignore[misc, unused-ignore]
 
     Args:
         model: `"forecasting"`, the bundled model, which was trained on drawn series; a folder that
-            `training.Pretrained` saved; a `Pretrained`; or a learner. Its settings may hold a dict
+            `training.Pretrained` saved; a `Pretrained`; a learner: an `ALPaCA` of a
+            `models.ForecastEncoder` or a `MAML` of a `models.Forecaster` with quantiles; or such a
+            `Forecaster`, which does not adapt. Its settings may hold a dict
             `"forecasting"` with `context`, the steps of a window (default 48), `interval_factors`,
             pairs of the coverage of an interval and the factor of its width (default 1), and
             `clip`, the limit of normalized support targets (default 4).
@@ -87,7 +89,7 @@ class MetaForecaster(BaseForecaster):  # type: ignore[misc, unused-ignore]
 
     def _fit(self, y: Any, X: Any, fh: Any) -> MetaForecaster:
         who = type(self).__name__
-        self._pretrained = self._opened(who)
+        self._opened_model = self._opened(who)
         self._adapt(who, y)
         return self
 
@@ -105,7 +107,7 @@ class MetaForecaster(BaseForecaster):  # type: ignore[misc, unused-ignore]
         """Adapt the learner to a history."""
         _check_index(who, y.index)
         values = y.to_numpy(dtype=np.float64)
-        self._series = SeriesForecasts(who, self._pretrained, values, self._period(who, y))
+        self._series = SeriesForecasts(who, *self._opened_model, values, self._period(who, y))
         self._history = y
 
     def _predict(self, fh: Any, X: Any) -> Any:
@@ -123,21 +125,21 @@ class MetaForecaster(BaseForecaster):  # type: ignore[misc, unused-ignore]
         ahead = np.asarray(fh.to_relative(self.cutoff).to_pandas(), dtype=int)
         return self._series.quantiles(int(ahead.max()), alpha)[ahead - 1]
 
-    def _opened(self, who: str) -> Pretrained:
-        if isinstance(self.model, Pretrained):
-            model = self.model
-        elif isinstance(self.model, (str, os.PathLike)):
-            model = Pretrained.from_pretrained(self.model)
-        elif hasattr(self.model, "parameters"):
-            encoder_of(who, self.model)
-            model = Pretrained(self.model)
-        else:
+    def _opened(self, who: str) -> tuple[Any, dict[str, Any], int | None]:
+        """Return the learner, its settings for forecasting, and its number of steps."""
+        model = self.model
+        if isinstance(model, (str, os.PathLike)):
+            model = Pretrained.from_pretrained(model)
+        if isinstance(model, Pretrained):
+            encoder_of(who, model.learner)
+            return model.learner, model.settings.get("forecasting", {}), model.steps
+        if not hasattr(model, "parameters"):
             raise ArgumentTypeError(
                 f"{who}: model must be a name, a folder, a training.Pretrained or a learner, got "
-                f"{type(self.model).__name__}; pass 'forecasting' for the bundled model"
+                f"{type(model).__name__}; pass 'forecasting' for the bundled model"
             )
-        encoder_of(who, model.learner)
-        return model
+        encoder_of(who, model)
+        return model, {}, None
 
     def _period(self, who: str, y: Any) -> int:
         if self.sp is None:

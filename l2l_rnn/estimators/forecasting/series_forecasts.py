@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from l2l_rnn.algorithms import MAML, ALPaCA
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 from l2l_rnn.functional import pinball_loss
 from l2l_rnn.models import ForecastEncoder, Forecaster
-from l2l_rnn.training import Pretrained
 
 SETTINGS = {"context": 48, "interval_factors": [], "clip": 4.0}
 STEPS = 3  # gradient steps of a learner such as MAML, unless the model has its own number
@@ -63,7 +62,9 @@ class SeriesForecasts:
 
     Args:
         who: begins error messages.
-        model: the model.
+        learner: the learner.
+        settings: those of a model, its `"forecasting"`.
+        steps: gradient steps of a learner that takes them; None for 3.
         values: the history; NaN where a value is missing.
         period: steps in a season; 1 for none.
 
@@ -72,11 +73,19 @@ class SeriesForecasts:
         ArgumentTypeError, ArgumentError: as in `encoder_of`.
     """
 
-    def __init__(self, who: str, model: Pretrained, values: Values, period: int) -> None:
+    def __init__(
+        self,
+        who: str,
+        learner: Any,
+        settings: Mapping[str, Any],
+        steps: int | None,
+        values: Values,
+        period: int,
+    ) -> None:
         self.who, self.period = who, period
-        encoder = encoder_of(who, model.learner)
+        encoder = encoder_of(who, learner)
         self.seasonal, self.horizon = encoder.seasonal, encoder.horizon
-        given = {**SETTINGS, **model.settings.get("forecasting", {})}
+        given = {**SETTINGS, **settings}
         self.factors: list[list[float]] = given["interval_factors"] or [[0.9, 1.0]]
         self.clip = float(given["clip"])
         known = int(np.isfinite(values).sum())
@@ -88,9 +97,9 @@ class SeriesForecasts:
             )
         self.values = values
         self.context = self._context(len(values), int(given["context"]))
-        self.steps = STEPS if model.steps is None else model.steps
+        self.steps = STEPS if steps is None else steps
         with torch.no_grad():
-            self.learner = self._adapted(model.learner)
+            self.learner = self._adapted(learner)
 
     def quantiles(self, steps: int, alphas: Sequence[float]) -> Values:
         """Forecast quantiles of the next steps, `(steps, alphas)`.
