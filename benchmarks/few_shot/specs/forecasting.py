@@ -50,14 +50,14 @@ def entries(
         trees: options of `BoostedTrees`.
     """
     linear = {"lags": LAGS}
-    maml = {"learner": "MAML", "lr": 0.05, "steps": 3, "training": trainings["MAML"]}
-    anil = {"learner": "ANIL", "lr": 0.05, "steps": 5, "training": trainings["ANIL"]}
+    maml = {"learner": "MAML", "lr": 0.3, "steps": 3, "training": trainings["MAML"]}
+    anil = {"learner": "ANIL", "lr": 0.5, "steps": 5, "training": trainings["ANIL"]}
     alpaca = {
         "strength": 270.0,
         "prior_weight": 0.3,
         "training": trainings["ALPaCA"],
     }
-    memory = {"key_size": 32, "writes": 3, "training": trainings["memory"]}
+    memory = {"key_size": 32, "writes": 1, "training": trainings["memory"]}
     network = {"network": NETWORK, "training": trainings["network"]}
     return (
         Entry("seasonal naive", "baseline", SeasonalNaive),

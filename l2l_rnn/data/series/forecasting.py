@@ -161,6 +161,17 @@ class ForecastingDataset(GroupedDataset):
         tasks, shots, queries, _ = check_counts(
             f"{type(self).__name__}.draw", tasks, shots, queries, ways
         )
+        support, query = self.last_windows(tasks, shots, queries, generator)
+        return self._batch(support.unsqueeze(1), query.unsqueeze(1))
+
+    def last_windows(
+        self, tasks: int, shots: int, queries: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw series; return windows before their last steps `(N, shots)` and those `(N, queries)`.
+
+        Raises:
+            DataError: every series has too few windows.
+        """
         counts, step = self.grouping.counts, self.horizon // self.stride
         before = counts - queries * step  # windows whose targets end before the first query's
         able = (before >= shots).nonzero().squeeze(-1)
@@ -174,8 +185,7 @@ class ForecastingDataset(GroupedDataset):
         chosen = draw_distinct(before[groups], shots, generator).sort(-1).values
         last = counts[groups].unsqueeze(-1) - 1 - step * torch.arange(queries - 1, -1, -1)
         starts = self.grouping.starts[groups].unsqueeze(-1)
-        support, query = (self.grouping.order[starts + part] for part in (chosen, last))
-        return self._batch(support.unsqueeze(1), query.unsqueeze(1))
+        return self.grouping.order[starts + chosen], self.grouping.order[starts + last]
 
     def to_units(self, forecast: Tensor, indices: Tensor) -> Tensor:
         """Take forecasts, or targets, back to the units of the series.
@@ -270,17 +280,14 @@ class _LastQuery:
 
     def __init__(self, dataset: ForecastingDataset, samples: int) -> None:
         self.dataset, self.shots = dataset, samples - 1
-        dataset.draw(1, max(1, self.shots), 1, Generator())  # raises if there are too few windows
+        dataset.last_windows(1, self.shots, 1, Generator())  # raises if there are too few
 
     def __call__(self, task_description: Any) -> list[DataDescription]:
         """Draw a task with Python's `random`, as learn2learn's transforms do."""
         generator = Generator().manual_seed(random.getrandbits(48))
-        batch = self.dataset.draw(1, max(1, self.shots), 1, generator)
-        assert batch.support_indices is not None  # noqa: S101
-        assert batch.query_indices is not None  # noqa: S101
-        items = batch.support_indices[0].tolist()[: self.shots] + batch.query_indices[0].tolist()
+        support, query = self.dataset.last_windows(1, self.shots, 1, generator)
         description = []
-        for index in items:
+        for index in (*support[0].tolist(), *query[0].tolist()):
             item = DataDescription(index)
             item.transforms.append(self.dataset.__getitem__)
             description.append(item)

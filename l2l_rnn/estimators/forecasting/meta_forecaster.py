@@ -86,6 +86,7 @@ class MetaForecaster(BaseForecaster):  # type: ignore[misc, unused-ignore]
         self.model = model
         self.sp = sp
         super().__init__()
+        self._y = self._X = None  # set if a user switches the configuration on
 
     def _fit(self, y: Any, X: Any, fh: Any) -> MetaForecaster:
         who = type(self).__name__
