@@ -106,7 +106,7 @@ FORECASTING = ForecastingSpec(
     context=48,
     horizon=12,
     history=132,
-    test_tasks={"quick": 4, "default": 600, "full": 600},
+    test_tasks={"quick": 2, "default": 600, "full": 600},
     entries={
         "quick": entries(
             trainings(dict.fromkeys(_QUICK, 1.0), _QUICK), 2, {"series": 50, "iterations": 2}

@@ -167,7 +167,7 @@ class ForecastingDataset(GroupedDataset):
     def last_windows(
         self, tasks: int, shots: int, queries: int, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw series; return windows before their last steps `(N, shots)` and those `(N, queries)`.
+        """Draw series; return windows before their last steps `(N, shots)`, and of these steps.
 
         Raises:
             DataError: every series has too few windows.

@@ -52,9 +52,14 @@ class LagFeatures:
 
 def training_windows(problem: ForecastingProblem, series: int) -> tuple[Tensor, Tensor]:
     """Draw the last two windows of training series: x `(B, context, 2)` and y `(B, H)`."""
-    family = SeasonalSeries(problem.context, problem.horizon)
-    batch = family.draw(series, 1, 2, generator_of(problem.seed, "baselines"))
-    return batch.query_x.flatten(0, 1), batch.query_y.flatten(0, 1).clamp(-CLIP, CLIP)
+    key = "training windows", series
+    if key not in problem.memo:
+        family = SeasonalSeries(problem.context, problem.horizon)
+        batch = family.draw(series, 1, 2, generator_of(problem.seed, "baselines"))
+        y = batch.query_y.flatten(0, 1).clamp(-CLIP, CLIP)
+        problem.memo[key] = batch.query_x.flatten(0, 1), y
+    x, y = problem.memo[key]
+    return x, y
 
 
 class GlobalRidge(PointMethod):
