@@ -88,4 +88,8 @@ EXPERIMENTS = {
         "control unseen simulated bodies by planning with a model of 5 seconds of experience",
         {"quick": 18, "default": 3.9, "full": 13.5},
     ),
+    "forecasting": Experiment(
+        "forecast unseen drawn and recorded series, with and without adaptation to their history",
+        {"quick": 5, "default": 4, "full": 14},
+    ),
 }

@@ -106,3 +106,23 @@ class Pairs(Column):
     @property
     def name(self) -> str:
         return f"{self.pairs} pair{'s' * (self.pairs != 1)}"
+
+
+@dataclass(frozen=True)
+class Forecast(Column):
+    """One measure of the forecasts of drawn or recorded series.
+
+    A measure with an aim, such as the coverage of an interval, is best near it, so that no method
+    is marked as the best.
+    """
+
+    measure: str
+    series: str
+    aim: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.measure}, {self.series}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_json().items() if value is not None}

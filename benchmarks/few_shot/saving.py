@@ -35,7 +35,9 @@ def check_can_save(entries: tuple[Entry, ...]) -> None:
 def save_learner(
     method: Method, entry: Entry, row: dict[str, Any], form: str, folder: Path
 ) -> None:
-    """Save a trained learner in half precision, with a model card.
+    """Save a trained learner, with a model card.
+
+    A method with its own model makes it by a method `pretrained`.
 
     Args:
         method: the trained method.
@@ -44,6 +46,15 @@ def save_learner(
         form: `"quick"`, `"default"` or `"full"`.
         folder: the folder of the model, see `Pretrained.save_pretrained`.
     """
+    own: Any = getattr(method, "pretrained", None)
+    if own is not None:
+        own(entry, row, form).save_pretrained(folder)
+        return
+    _pretrained(method, entry, row, form).save_pretrained(folder, dtype="float16")
+
+
+def _pretrained(method: Method, entry: Entry, row: dict[str, Any], form: str) -> Pretrained:
+    """Return the model of a method that classifies or translates."""
     problem = method.problem
     spec: ClassificationSpec | TranslationSpec = problem.spec
     taskset = problem.taskset
@@ -78,7 +89,7 @@ def save_learner(
     )
     if isinstance(problem, ClassificationProblem):
         _calibrate(model, problem)
-    model.save_pretrained(folder, dtype="float16")
+    return model
 
 
 def _calibrate(model: Pretrained, problem: ClassificationProblem) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.few_shot.columns import Column, Pairs
+from benchmarks.few_shot.columns import Column, Forecast, Pairs
 from l2l_rnn.tasksets import TaskFamily
 
 
@@ -238,3 +238,20 @@ class TranslationSpec(Spec):
     taskset_options: dict[str, Any] = field(default_factory=dict)
     invented: int = 0
     copying: bool = False
+
+
+@dataclass(frozen=True)
+class ForecastingSpec(Spec):
+    """Forecasting of unseen series.
+
+    Attributes:
+        columns: the columns of the table.
+        context: input steps of a window.
+        horizon: steps to forecast.
+        history: steps of a drawn series before the forecast.
+    """
+
+    columns: tuple[Forecast, ...]
+    context: int
+    horizon: int
+    history: int

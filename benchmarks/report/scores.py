@@ -136,7 +136,9 @@ def leaders(result: dict[str, Any], column: str) -> set[str]:
     A method is tied with the best if the interval of their paired difference contains 0. If there
     is no paired difference, it is tied if their intervals overlap.
     """
-    found = set()
+    found: set[str] = set()
+    if has_aim(result, column):
+        return found
     for group in variants(compared(result["methods"])).values():
         scored = [method for method in group if column in method["scores"]]
         if not scored:
@@ -151,6 +153,11 @@ def leaders(result: dict[str, Any], column: str) -> set[str]:
             if leads or method is best:
                 found.add(method["label"])
     return found
+
+
+def has_aim(result: dict[str, Any], column: str) -> bool:
+    """Return whether the best score of a column is a certain value, such as a coverage of 90%."""
+    return any(c["name"] == column and "aim" in c for c in result["columns"])
 
 
 def cut_short(method: Method) -> bool:

@@ -8,6 +8,7 @@ from benchmarks.report.scores import (
     best_of,
     compared,
     cut_short,
+    has_aim,
     leaders,
     measure_text,
     overlap,
@@ -103,11 +104,13 @@ def notes(result: dict[str, Any]) -> str:
     lines.append("Bold: the best method, and those tied with it.")
     paired = []
     for column in result["columns"]:
-        paired += _paired(result, column["name"])
+        if not has_aim(result, column["name"]):
+            paired += _paired(result, column["name"])
     if paired:
         lines.append("Paired differences from the best, where the intervals overlap (95%):")
         lines += paired
-    learned = [line for c in result["columns"] for line in _learned(result, c["name"])]
+    names = [c["name"] for c in result["columns"] if not has_aim(result, c["name"])]
+    learned = [line for name in names for line in _learned(result, name)]
     if learned:
         lines.append(
             "Paired differences of the best meta-learned method from the best transfer method and "

@@ -24,6 +24,7 @@ from l2l_rnn.algorithms.protomaml import ProtoMAML
 from l2l_rnn.algorithms.protonet import ProtoNet
 from l2l_rnn.algorithms.regression.alpaca import ALPaCA
 from l2l_rnn.algorithms.regression.alpaca_mixture import ALPaCAMixture
+from l2l_rnn.algorithms.regression.linear_prior import fit_linear_prior
 from l2l_rnn.algorithms.reptile import Reptile
 from l2l_rnn.algorithms.stacking import PriorCoordinates, StackedLearner, TfIdfLearner
 from l2l_rnn.algorithms.task_selection import select_task
@@ -60,6 +61,7 @@ __all__ = [
     "StackedLearner",
     "TfIdfLearner",
     "WordAttention",
+    "fit_linear_prior",
     "select_task",
     "word_counts",
 ]

@@ -8,8 +8,9 @@ from l2l_rnn.data.loading.loader import TaskLoader
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.series.arrays import SeriesSources, from_arrays
 from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
-from l2l_rnn.data.series.forecasting import ForecastingDataset, split_series
+from l2l_rnn.data.series.forecasting import ForecastingDataset
 from l2l_rnn.data.series.moments import channel_moments
+from l2l_rnn.data.series.series_splits import split_series
 from l2l_rnn.data.series.ts_files import TsFile, read_ts
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.data.task_batch import TaskBatch

@@ -1,6 +1,13 @@
 """Pure functions of tensors with a task axis: recurrences, affine maps, padding, losses."""
 
 from l2l_rnn.functional.affine import embedding, linear
+from l2l_rnn.functional.forecasting import (
+    interval_coverage,
+    mean_absolute_scaled_error,
+    pinball_loss,
+    seasonal_scale,
+    symmetric_percentage_error,
+)
 from l2l_rnn.functional.losses import (
     accuracy,
     binary_cross_entropy,
@@ -35,20 +42,25 @@ __all__ = [
     "embedding",
     "gru",
     "interpolate",
+    "interval_coverage",
     "linear",
     "linear_scan",
     "lru",
     "lstm",
+    "mean_absolute_scaled_error",
     "mean_squared_error",
     "min_gru",
     "min_lstm",
+    "pinball_loss",
     "rnn",
+    "seasonal_scale",
     "sequence_accuracy",
     "sequence_cross_entropy",
     "sharpen",
     "shift",
     "step_lengths",
     "step_mask",
+    "symmetric_percentage_error",
     "temporal_links",
     "token_lengths",
 ]

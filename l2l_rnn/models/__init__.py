@@ -4,6 +4,8 @@ from l2l_rnn.models.classifier import SequenceClassifier
 from l2l_rnn.models.dynamics_model import DynamicsModel, TransitionEncoder
 from l2l_rnn.models.encoder import SequenceEncoder
 from l2l_rnn.models.ensemble import EncoderEnsemble, VectorPart
+from l2l_rnn.models.forecast_encoder import ForecastEncoder, SeriesScale
+from l2l_rnn.models.forecaster import Forecaster
 from l2l_rnn.models.frozen import (
     FROZEN_ENCODERS,
     EncodedSequence,
@@ -29,6 +31,8 @@ __all__ = [
     "EncodedSequence",
     "EncoderBackend",
     "EncoderEnsemble",
+    "ForecastEncoder",
+    "Forecaster",
     "FrozenEncoder",
     "FrozenSentenceEncoder",
     "MemoryModel",
@@ -41,6 +45,7 @@ __all__ = [
     "SequenceEncoder",
     "SeriesClassifier",
     "SeriesEncoder",
+    "SeriesScale",
     "StepConvolution",
     "TransitionEncoder",
     "VectorPart",

@@ -19,10 +19,12 @@ from l2l_rnn.tasksets.series.activity import Activity
 from l2l_rnn.tasksets.series.archive_splits import unseen_classes, unseen_datasets
 from l2l_rnn.tasksets.series.archives import archived_series
 from l2l_rnn.tasksets.series.dynamics import Dynamics
+from l2l_rnn.tasksets.series.forecasts import RecordedSeries
 from l2l_rnn.tasksets.series.strokes import Strokes
 from l2l_rnn.tasksets.synthetic.adding import Adding
 from l2l_rnn.tasksets.synthetic.delayed_recall import DelayedRecall
 from l2l_rnn.tasksets.synthetic.harmonics import Harmonics
+from l2l_rnn.tasksets.synthetic.seasonal import SeasonalSeries
 from l2l_rnn.tasksets.synthetic.shapelets import Shapelets
 from l2l_rnn.tasksets.synthetic.sinusoids import Sinusoids
 from l2l_rnn.tasksets.task_family import TaskFamily
@@ -51,7 +53,9 @@ __all__ = [
     "Newsgroups",
     "Preset",
     "PrioritySort",
+    "RecordedSeries",
     "RepeatCopy",
+    "SeasonalSeries",
     "Shapelets",
     "Sinusoids",
     "Strokes",

@@ -6,6 +6,7 @@ from benchmarks.few_shot.spec import Spec
 from benchmarks.few_shot.specs.activity import ACTIVITY, ACTIVITY_DRIFT
 from benchmarks.few_shot.specs.control import CONTROL, DYNAMICS
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
+from benchmarks.few_shot.specs.forecasting import FORECASTING
 from benchmarks.few_shot.specs.harmonics import HARMONICS
 from benchmarks.few_shot.specs.intents import INTENTS
 from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
@@ -36,5 +37,6 @@ SPECS: dict[str, Spec] = {
         ACTIVITY_DRIFT,
         DYNAMICS,
         CONTROL,
+        FORECASTING,
     )
 }

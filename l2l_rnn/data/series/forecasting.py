@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from learn2learn.data.task_dataset import DataDescription
 from torch import Generator, Tensor
 
-from l2l_rnn.checks import check_int, check_number, check_tensor, shown
+from l2l_rnn.checks import check_int, check_tensor, shown
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.padding import padded_steps
-from l2l_rnn.data.sampling import Grouping
-from l2l_rnn.data.task_source import Recipe
+from l2l_rnn.data.sampling import Grouping, draw_distinct
+from l2l_rnn.data.task_batch import TaskBatch
+from l2l_rnn.data.task_source import Recipe, check_counts
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from l2l_rnn.functional import step_lengths
 
@@ -24,7 +25,8 @@ class ForecastingDataset(GroupedDataset):
 
     The targets of a query are never part of a support example. By default, windows do not overlap.
     With `chronological=True`, every query is later than the support set; contexts may then overlap,
-    but targets do not.
+    but targets do not. With `last_steps=True`, the queries are always the last windows of a series,
+    whose targets are its last steps, and the support set is drawn from all windows before them.
 
     Args:
         series: one array or tensor for each series, (S,) or (S, F); or one tensor (items, S, F),
@@ -35,6 +37,12 @@ class ForecastingDataset(GroupedDataset):
             that keeps query targets out of the support set: `context + horizon`, or `horizon` if
             chronological.
         chronological: whether the support set of a task precedes its queries.
+        last_steps: whether to forecast the last steps of each series: with one query, the last
+            `horizon` steps; with more, the ones before, `horizon` apart. The support windows may
+            then overlap, and `stride` is 1 unless given; it must divide `horizon`. In tasks from a
+            learn2learn `Taskset`, the last sample is the query, so set shots to all but one.
+        periods: steps in a season of each series, 1 for none. They become the last channel of the
+            inputs, as `models.Forecaster` reads it with `seasonal=True`; None adds no channel.
         normalize: whether to standardize each channel of each window by the mean and standard
             deviation of its context. The targets are scaled in the same way. `to_units` takes
             forecasts back to the units of the series.
@@ -50,14 +58,16 @@ class ForecastingDataset(GroupedDataset):
         starts: the first step of each window in its series.
 
     Shapes:
-        inputs (items, context, F); targets (items, horizon * F), or (items, horizon, F) if not
-        flat; mean and std (items, 1, F); starts (items,).
+        inputs (items, context, F), or (items, context, F + 1) with periods; targets (items,
+        horizon * F), or (items, horizon, F) if not flat; mean and std (items, 1, F);
+        starts (items,).
 
     Raises:
-        ArgumentError: a length is not a positive integer, or the stride is too short.
+        ArgumentError: a length or a period is not a positive integer, the stride does not fit, or
+            both `chronological` and `last_steps` are set.
         DataError: a series is shorter than one window, or contains an infinite value or a NaN
             before its end.
-        ShapeError: the series differ in channels, or the names do not match the series.
+        ShapeError: the series differ in channels, or the names or periods do not match the series.
 
     Example:
         >>> series = [torch.arange(40.0) ** 2, torch.arange(30.0)]
@@ -76,6 +86,8 @@ class ForecastingDataset(GroupedDataset):
         *,
         stride: int | None = None,
         chronological: bool = False,
+        last_steps: bool = False,
+        periods: Sequence[int] | None = None,
         normalize: bool = True,
         flat_targets: bool = True,
         names: Sequence[str] | None = None,
@@ -83,15 +95,17 @@ class ForecastingDataset(GroupedDataset):
         who = type(self).__name__
         context = check_int(who, "context", context)
         horizon = check_int(who, "horizon", horizon)
-        least = horizon if chronological else context + horizon
-        # With a shorter stride, the targets of a query could be part of a support example.
-        fix = "raise it" if chronological else "raise it, or set chronological=True"
-        stride = least if stride is None else check_int(who, "stride", stride, least=least, fix=fix)
+        stride = _checked_stride(who, stride, context, horizon, chronological, last_steps)
         steps = padded_steps(who, series, "channels_last")
         if names is not None and len(names) != len(steps):
             raise ShapeError(
                 f"{who}: expected {len(steps)} names, one for each series, got {len(names)}; name "
                 "each series"
+            )
+        if periods is not None and len(periods) != len(steps):
+            raise ShapeError(
+                f"{who}: expected {len(steps)} periods, one for each series, got {len(periods)}; "
+                "use 1 for a series without a season"
             )
         windows, owners, starts = [], [], []
         for i, length in enumerate(step_lengths(steps).tolist()):
@@ -101,10 +115,12 @@ class ForecastingDataset(GroupedDataset):
                     f"least context + horizon = {context + horizon} steps, got {length}; drop it "
                     "or shorten the window"
                 )
-            cut = steps[i, :length].unfold(0, context + horizon, stride).mT  # (windows, steps, F)
-            windows.append(cut)
+            # The last window ends where the series does, if its last steps are forecast.
+            first = (length - context - horizon) % stride if last_steps else 0
+            cut = steps[i, first:length].unfold(0, context + horizon, stride).mT
+            windows.append(cut)  # (windows, steps, F)
             owners.append(torch.full((len(cut),), i))
-            starts.append(torch.arange(len(cut)) * stride)
+            starts.append(first + torch.arange(len(cut)) * stride)
         inputs, targets = torch.cat(windows).split((context, horizon), dim=1)
         self.mean = torch.zeros_like(inputs[:, :1])
         self.std = torch.ones_like(self.mean)
@@ -115,15 +131,61 @@ class ForecastingDataset(GroupedDataset):
             self.std = std.where(~constant, 1.0)
         self.starts = torch.cat(starts)
         targets = ((targets - self.mean) / self.std).contiguous()
+        inputs = ((inputs - self.mean) / self.std).contiguous()
+        if periods is not None:
+            seasons = [check_int(who, "a period", period) for period in periods]
+            season = torch.tensor(seasons, dtype=inputs.dtype)[torch.cat(owners)]
+            inputs = torch.cat([inputs, season[:, None, None].expand(-1, context, 1)], -1)
         super().__init__(
-            ((inputs - self.mean) / self.std).contiguous(),
+            inputs,
             targets.flatten(1) if flat_targets else targets,
             torch.cat(owners),
             group_names=names,
         )
         self.context, self.horizon, self.chronological = context, horizon, chronological
+        self.stride, self.last_steps = stride, last_steps
         if chronological:
             self.grouping = _SortedGrouping(self.groups, len(self.group_names))
+
+    def draw(
+        self,
+        tasks: int,
+        shots: int,
+        queries: int,
+        generator: Generator | None = None,
+        *,
+        ways: int | None = None,
+    ) -> TaskBatch:
+        if not self.last_steps:
+            return super().draw(tasks, shots, queries, generator, ways=ways)
+        tasks, shots, queries, _ = check_counts(
+            f"{type(self).__name__}.draw", tasks, shots, queries, ways
+        )
+        support, query = self.last_windows(tasks, shots, queries, generator)
+        return self._batch(support.unsqueeze(1), query.unsqueeze(1))
+
+    def last_windows(
+        self, tasks: int, shots: int, queries: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw series; return windows before their last steps `(N, shots)`, and of these steps.
+
+        Raises:
+            DataError: every series has too few windows.
+        """
+        counts, step = self.grouping.counts, self.horizon // self.stride
+        before = counts - queries * step  # windows whose targets end before the first query's
+        able = (before >= shots).nonzero().squeeze(-1)
+        if not len(able):
+            raise DataError(
+                f"{type(self).__name__}: a series must have {shots} windows before the last "
+                f"{queries * self.horizon} steps, got at most {int(before.max().clamp_min(0))}; "
+                "ask for fewer shots or queries, or shorten the context"
+            )
+        groups = able[torch.randint(len(able), (tasks,), generator=generator)]
+        chosen = draw_distinct(before[groups], shots, generator).sort(-1).values
+        last = counts[groups].unsqueeze(-1) - 1 - step * torch.arange(queries - 1, -1, -1)
+        starts = self.grouping.starts[groups].unsqueeze(-1)
+        return self.grouping.order[starts + chosen], self.grouping.order[starts + last]
 
     def to_units(self, forecast: Tensor, indices: Tensor) -> Tensor:
         """Take forecasts, or targets, back to the units of the series.
@@ -197,6 +259,8 @@ class ForecastingDataset(GroupedDataset):
 
     def recipe(self, ways: int, samples: int) -> Recipe:
         meta, transforms = super().recipe(ways, samples)
+        if self.last_steps:
+            return meta, [_LastQuery(self, samples)]
         return meta, [*transforms, _by_time] if self.chronological else transforms
 
 
@@ -211,49 +275,41 @@ def _by_time(description: list[DataDescription]) -> list[DataDescription]:
     return sorted(description, key=lambda item: int(item.index))
 
 
-def split_series(
-    series: Sequence[Any],
-    fractions: Sequence[float] = (0.6, 0.2, 0.2),
-    generator: Generator | None = None,
-) -> tuple[list[Any], ...]:
-    """Split series at random into disjoint sets, such as train, validation and test.
+class _LastQuery:
+    """Task transform for learn2learn: windows of one series in order; the last one ends it."""
 
-    Identical series go to the same set.
+    def __init__(self, dataset: ForecastingDataset, samples: int) -> None:
+        self.dataset, self.shots = dataset, samples - 1
+        dataset.last_windows(1, self.shots, 1, Generator())  # raises if there are too few
 
-    Args:
-        series: arrays or tensors.
-        fractions: relative size of each set, approximately. Every set gets at least one series.
-        generator: random number generator; None uses torch's global generator.
+    def __call__(self, task_description: Any) -> list[DataDescription]:
+        """Draw a task with Python's `random`, as learn2learn's transforms do."""
+        generator = Generator().manual_seed(random.getrandbits(48))
+        support, query = self.dataset.last_windows(1, self.shots, 1, generator)
+        description = []
+        for index in (*support[0].tolist(), *query[0].tolist()):
+            item = DataDescription(index)
+            item.transforms.append(self.dataset.__getitem__)
+            description.append(item)
+        return description
 
-    Raises:
-        ArgumentError: the fractions are not positive numbers.
-        DataError: there are fewer distinct series than fractions.
 
-    Example:
-        >>> train, validation, test = split_series([torch.randn(9) for _ in range(10)])
-        >>> len(train), len(validation), len(test)
-        (6, 2, 2)
-    """
-    if np.ndim(fractions) != 1 or not len(fractions):
+def _checked_stride(
+    who: str, stride: int | None, context: int, horizon: int, chronological: bool, last: bool
+) -> int:
+    if last and chronological:
         raise ArgumentError(
-            f"split_series: fractions must have one number for each set, got {fractions!r}; pass a "
-            "sequence such as (0.6, 0.2, 0.2)"
+            f"{who}: chronological and last_steps must not both be set; last_steps=True already "
+            "puts the queries last"
         )
-    weights = np.array([check_number("split_series", "a fraction", f, above=0) for f in fractions])
-    equal: dict[tuple[Any, ...], list[int]] = {}
-    for i, values in enumerate(series):
-        array = np.asarray(values)
-        equal.setdefault((array.shape, array.dtype.str, array.tobytes()), []).append(i)
-    kinds = list(equal.values())
-    if len(kinds) < len(weights):
-        raise DataError(
-            f"split_series: expected at least {len(weights)} distinct series, got {len(kinds)}; "
-            "pass more series or fewer fractions"
-        )
-    order = torch.randperm(len(kinds), generator=generator).tolist()
-    bounds = np.rint(np.cumsum(weights) / weights.sum() * len(kinds)).astype(int)
-    for k in range(len(bounds)):  # at least one for this set, and one left for each later set
-        low = (bounds[k - 1] if k else 0) + 1
-        bounds[k] = min(max(bounds[k], low), len(kinds) - (len(bounds) - 1 - k))
-    parts = np.split(np.array(order), bounds[:-1])
-    return tuple([series[i] for i in sorted(j for k in part for j in kinds[k])] for part in parts)
+    if last:
+        stride = 1 if stride is None else check_int(who, "stride", stride, most=horizon)
+        if horizon % stride:
+            raise ArgumentError(
+                f"{who}: stride must divide horizon={horizon}, got {stride}; set it to 1"
+            )
+        return stride
+    least = horizon if chronological else context + horizon
+    # With a shorter stride, the targets of a query could be part of a support example.
+    fix = "raise it" if chronological else "raise it, or set chronological=True"
+    return least if stride is None else check_int(who, "stride", stride, least=least, fix=fix)

@@ -292,3 +292,65 @@ def test_splits_are_reproducible():
 def test_bad_fractions_are_rejected(count, fractions, error, message):
     with pytest.raises(error, match=message):
         split_series(clocks(*[5] * count), fractions)
+
+
+@pytest.mark.parametrize(("stride", "queries"), [(None, 1), (1, 2), (2, 3), (4, 1)])
+def test_the_last_steps_are_the_queries(stride, queries):
+    lengths = (61, 90, 74)
+    dataset = ForecastingDataset(
+        clocks(*lengths), 5, 4, last_steps=True, stride=stride, normalize=False
+    )
+    drawn = dataset.draw(60, 6, queries, seeded())
+    owners, starts = set(), set()
+    for support_x, support_y, query_y in zip(
+        drawn.support_x, drawn.support_y, drawn.query_y, strict=True
+    ):
+        owner = int(query_y[0, 0] // 1000)
+        owners.add(owner)
+        asked = (query_y - 1000 * owner).flatten().tolist()
+        assert asked == list(range(lengths[owner] - 4 * queries, lengths[owner]))
+        shown = torch.cat([support_x[..., 0], support_y], -1) - 1000 * owner
+        assert shown.max() < asked[0]
+        assert (shown[:, 0].diff() > 0).all()
+        starts |= {(owner, *shown[:, 0].tolist())}
+    assert owners == {0, 1, 2}
+    assert len(starts) > 40
+    random.seed(0)
+    _, y = SourceTaskset(dataset, ways=1, samples=5).sample()
+    owner = int(y[-1, 0] // 1000)
+    assert y[-1].tolist() == [1000 * owner + lengths[owner] - 4 + i for i in range(4)]
+    assert y[:-1].max() < y[-1, 0]
+
+
+def test_periods_are_the_last_channel():
+    dataset = ForecastingDataset(WALKS, 4, 2, periods=(12, 1, 7, 4), last_steps=True)
+    assert dataset.inputs.shape[1:] == (4, 4)
+    assert dataset.input_size == 4
+    assert dataset.targets.shape[1] == 6
+    expected = torch.tensor([12.0, 1.0, 7.0, 4.0])[dataset.groups]
+    assert torch.equal(dataset.inputs[..., -1], expected.unsqueeze(1).expand(-1, 4))
+    raw = ForecastingDataset(WALKS, 4, 2, normalize=False, last_steps=True)
+    indices = torch.tensor([0, 9])
+    came = dataset.to_units(dataset.targets[indices], indices)
+    torch.testing.assert_close(came.flatten(1), raw.targets[indices])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"chronological": True}, ArgumentError, "must not both be set"),
+        ({"stride": 2}, ArgumentError, "stride must divide horizon=3, got 2; set it to 1"),
+        ({"stride": 9}, ArgumentError, "stride must be an integer from 1 to 3, got 9"),
+        ({"periods": (1,)}, ShapeError, "expected 2 periods, one for each series, got 1; use 1"),
+        ({"periods": (1, 0)}, ArgumentError, "a period must be a positive integer, got 0"),
+    ],
+)
+def test_bad_options_of_the_last_steps_are_rejected(options, error, message):
+    with pytest.raises(error, match=message):
+        ForecastingDataset(clocks(40, 30), 5, 3, last_steps=True, **options)
+
+
+def test_too_short_series_for_the_last_steps_are_rejected():
+    dataset = ForecastingDataset(clocks(20, 14), 5, 3, last_steps=True)
+    with pytest.raises(DataError, match="30 windows before the last 3 steps, got at most 10"):
+        dataset.draw(2, 30, 1)

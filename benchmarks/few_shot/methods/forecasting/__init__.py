@@ -1,0 +1,1 @@
+"""Methods of forecasting: learners, and the baselines of practice."""

@@ -1,0 +1,1 @@
+"""Forecasting of single series with learners, behind the interface of sktime."""
