@@ -13,6 +13,7 @@ from l2l_rnn.models.frozen import (
     encoders_folder,
 )
 from l2l_rnn.models.memory_model import MemoryModel
+from l2l_rnn.models.recommender import ItemEncoder, Recommender
 from l2l_rnn.models.seq2seq import MemorySeq2Seq, Seq2Seq
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "EncoderEnsemble",
     "FrozenEncoder",
     "FrozenSentenceEncoder",
+    "ItemEncoder",
     "MemoryModel",
     "MemorySeq2Seq",
     "ModuleEncoder",
+    "Recommender",
     "Seq2Seq",
     "SequenceClassifier",
     "SequenceEncoder",
