@@ -94,3 +94,15 @@ class Pairs(Column):
     @property
     def name(self) -> str:
         return f"{self.pairs} pair{'s' * (self.pairs != 1)}"
+
+
+@dataclass(frozen=True)
+class Measure(Column):
+    """A measure of recommendations to users of whom this many ratings are known."""
+
+    measure: str
+    ratings: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.measure}, {self.ratings} ratings"
