@@ -1,5 +1,6 @@
 """Learners with learn2learn's `clone()` and `adapt()`, and learned parts of their inner loop."""
 
+from l2l_rnn.algorithms.closed_form.alpaca import ALPaCA
 from l2l_rnn.algorithms.closed_form.lrd2 import LRD2
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
 from l2l_rnn.algorithms.closed_form.signatures import DistributionalSignatures
@@ -29,6 +30,7 @@ __all__ = [
     "LRD2",
     "MAML",
     "R2D2",
+    "ALPaCA",
     "DistributionalSignatures",
     "Encoded",
     "EnsemblePrior",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML, MAMLPlusPlus, MemoryLearner, ProtoMAML
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.memory_learner import WRITES
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentTypeError
@@ -83,7 +83,7 @@ def adapted(
     else:
         check_filled("adapted", "support", x, mask)
     each = per_task(default_loss(y) if loss is None else loss, "adapted", "loss")
-    if tasks is not None and not isinstance(learner, MAML | SupportLearner | MemoryLearner):
+    if tasks is not None and not isinstance(learner, MAML | SupportHolder | MemoryLearner):
         copies = [
             adapted(learner, x[n], y[n], steps=steps, loss=each, mask=_nth(mask, n), **clone)
             for n in range(tasks)
@@ -92,9 +92,9 @@ def adapted(
     check_padding("adapted", learner, mask)
     compute: Loss = each.alone if tasks is None else each
     masks: dict[str, Any] = {} if mask is None else {"mask": mask}
-    if isinstance(learner, (SupportLearner, MemoryLearner)):
+    if isinstance(learner, (SupportHolder, MemoryLearner)):
         copy: Any = learner.clone(tasks=tasks, **clone)
-        if isinstance(learner, SupportLearner):
+        if isinstance(learner, SupportHolder):
             copy.write(x, y, **masks)
             _report(after_step, 1, copy)
         elif learner.lr is None and after_step is None:

@@ -17,6 +17,7 @@ _KINDS = {
     "TfIdfLearner": "weighs token n-grams by TF-IDF and fits a logistic regression to them",
     "R2D2": "fits a linear head to them by ridge regression in a learned space",
     "LRD2": "fits a linear head to them by logistic regression in a learned space",
+    "ALPaCA": "fits a linear head to them by Bayesian regression with a learned prior",
     "DistributionalSignatures": "weights their words by statistics and fits a linear head to them "
     "by ridge regression",
     "MemoryLearner": "writes the examples to a memory and reads it for new inputs",

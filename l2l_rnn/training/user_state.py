@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode
 from l2l_rnn.axes import mark_task_axis
@@ -185,7 +186,7 @@ def _state_of(who: str, learner: nn.Module, base: nn.Module | None) -> UserState
         # The initialization is that of the base.
         state = {name: t for name, t in held.items() if not name.startswith("start.")}
     tasks: Any = getattr(learner, "tasks", None)
-    if isinstance(learner, SupportLearner) and tasks is None and state:
+    if isinstance(learner, SupportHolder) and tasks is None and state:
         kept = next(iter(state.values()))  # it takes any leading axis as that of tasks
         tasks = len(kept) if kept.dim() == 3 else None
     return UserState(type(learner).__name__, of_base, unknown, tasks, state, tensors)

@@ -11,6 +11,7 @@ from l2l_rnn.algorithms import (
     LRD2,
     MAML,
     R2D2,
+    ALPaCA,
     GaussianPrior,
     MemoryLearner,
     ProtoMAML,
@@ -57,13 +58,15 @@ LEARNERS = {
     "sum": lambda: memory(lr=0.1, reduction="sum"),
     "first order": lambda: memory(SlotMemory, first_order=True),
     "regression": lambda: memory(regression=True),
+    "ALPaCA": lambda: ALPaCA(encoder(), WAYS),
 }
+REGRESSION = ("regression", "ALPaCA")
 
 
 def batch(name, mask, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(TASKS, ROWS, 4, 2, generator=generator, dtype=torch.float64)
-    if name == "regression":
+    if name in REGRESSION:
         y = torch.randn(TASKS, ROWS, WAYS, generator=generator, dtype=torch.float64)
         return x, y.masked_fill(~mask.unsqueeze(-1), torch.nan)
     y = torch.randint(0, WAYS, (TASKS, ROWS), generator=generator)
@@ -125,7 +128,7 @@ def test_any_padding_changes_nothing(masks, seed):
         "delta",
         "slots",
         "hybrid",
-        "regression",
+        *REGRESSION,
     ):
         check(name, mask, seed)
 
@@ -177,7 +180,7 @@ def test_masked_regression_by_loss():
     assert by_loss.state.written.tolist() == [3, 2]
 
 
-@pytest.mark.parametrize("name", ["ProtoNet", "R2D2", "ProtoMAML", "delta", "regression"])
+@pytest.mark.parametrize("name", ["ProtoNet", "R2D2", "ProtoMAML", "delta", *REGRESSION])
 def test_bad_masks(name):
     mask = torch.ones(TASKS, ROWS).bool()
     x, y = batch(name, mask)

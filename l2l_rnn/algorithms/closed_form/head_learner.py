@@ -12,10 +12,7 @@ from torch.nn import functional as F
 
 from l2l_rnn.algorithms.closed_form.heads import LinearHead
 from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
-from l2l_rnn.algorithms.inner_loop.checks import non_finite_tasks, unchanged_error
 from l2l_rnn.checks import check_number
-
-_UNSOLVED: tuple[list[tuple[Tensor, int]], LinearHead | None] = ([], None)
 
 
 class HeadLearner(SupportLearner):
@@ -38,15 +35,7 @@ class HeadLearner(SupportLearner):
         super().__init__(model, ways)
         who = type(self).__name__
         start = check_number(who, "regularization", regularization, above=0)
-        self._learn("log_regularization", math.log(start))
-
-    def _learn(self, name: str, start: float) -> None:
-        """Add a learned scalar, also if the encoder has an attribute of the same name."""
-        self._parameters[name] = nn.Parameter(torch.tensor(start))
-
-    def reset(self) -> None:
-        super().reset()
-        self._solved = _UNSOLVED  # the head without gradients, and what it depends on
+        self._learn("log_regularization", torch.tensor(math.log(start)))
 
     @abstractmethod
     def _solve(self, vectors: Tensor, targets: Tensor, rows: Tensor) -> LinearHead:
@@ -63,26 +52,15 @@ class HeadLearner(SupportLearner):
             return None
         vectors, targets = held["vectors"], held["targets"]
         rows = targets.sum(-1, keepdim=True)
-        if torch.is_grad_enabled():
-            return self._solve(vectors, targets, rows)
-        inputs = [vectors, targets, *self.parameters(recurse=False)]
-        now = [(t, 0 if t.is_inference() else t._version) for t in inputs]
-        before, head = self._solved
-        if head is None or any(
-            t is not u or v != w for (t, v), (u, w) in zip(now, before, strict=True)
-        ):
-            head = self._solve(vectors, targets, rows)
-            self._solved = now, head
+        head: LinearHead = self._solved_once(
+            (vectors, targets), lambda: self._solve(vectors, targets, rows)
+        )
         return head
 
     def _extended(self, who: str, vectors: Tensor, members: Tensor) -> dict[str, Tensor]:
         padding = members.sum(-1, keepdim=True) == 0
         vectors = vectors.masked_fill(padding, 0)
-        where = non_finite_tasks([vectors], len(vectors) if vectors.dim() == 3 else None)
-        if where is not None:
-            raise unchanged_error(
-                who, f"the support vectors{where} are NaN or infinite; check the inputs"
-            )
+        self._check_finite(who, "support vectors", vectors)
         if self._vectors is not None and self._targets is not None:
             vectors = torch.cat([self._vectors, vectors], -2)
             members = torch.cat([self._targets, members], -2)
@@ -91,9 +69,6 @@ class HeadLearner(SupportLearner):
     def _scores(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         head: Any = self.head
         return head(vectors), self._adaptation()["targets"].any(-2)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_solved": _UNSOLVED}
 
     @staticmethod
     def _fits(saved: dict[str, Tensor]) -> bool:

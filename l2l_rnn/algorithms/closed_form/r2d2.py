@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms.closed_form.head_learner import HeadLearner
@@ -67,8 +68,8 @@ class R2D2(HeadLearner):
     ) -> None:
         super().__init__(model, ways, regularization)
         start = check_number("R2D2", "scale", scale, above=0)
-        self._learn("log_scale", math.log(start))
-        self._learn("bias", 0.0)
+        self._learn("log_scale", torch.tensor(math.log(start)))
+        self._learn("bias", torch.tensor(0.0))
 
     def _solve(self, vectors: Tensor, targets: Tensor, rows: Tensor) -> LinearHead:
         return ridge_head(vectors, targets, rows, self.log_regularization.exp())

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, TypeVar
+from typing import TypeVar
 
 import torch
-from learn2learn.algorithms.base_learner import BaseLearner
-from learn2learn.utils import clone_module
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
-from l2l_rnn.algorithms.inner_loop.checks import check_tasks, no_outputs_error
-from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
+from l2l_rnn.algorithms.inner_loop.checks import no_outputs_error
 from l2l_rnn.algorithms.labels import mask_absent, one_hot, read_labels
-from l2l_rnn.algorithms.saving import SavedLearner, outside_inference_mode, usable
 from l2l_rnn.checks import check_int
-from l2l_rnn.errors import ArgumentError, ShapeError
+from l2l_rnn.errors import ShapeError
 
 Self = TypeVar("Self", bound="SupportLearner")
 
 
-class SupportLearner(SavedLearner, BaseLearner):
+class SupportLearner(SupportHolder):
     """A classifier that is a function of the encoded support set. Not for direct use.
 
     It has the calls of all such learners: `clone`, `write`, `adapt` and `forward`. A subclass says
@@ -32,24 +28,9 @@ class SupportLearner(SavedLearner, BaseLearner):
         ways: `C`, the number of classes.
     """
 
-    # Names of the tensors kept of a support set, and how messages describe them with their shapes.
-    # The attribute of a name begins with an underscore; all are None before the first sequence.
-    kept: ClassVar[tuple[str, ...]]
-    described: ClassVar[str]
-
     def __init__(self, model: nn.Module, ways: int) -> None:
         super().__init__(model)
-        who = type(self).__name__
-        self.ways = check_int(who, "ways", ways)
-        self.tasks: int | None = None
-        self._task_calls = TaskCalls(who)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all support sequences."""
-        for name in self.kept:
-            setattr(self, f"_{name}", None)
-        self._last: tuple[Tensor, Tensor] | None = None  # vectors and scores of the last forward
+        self.ways = check_int(type(self).__name__, "ways", ways)
 
     @abstractmethod
     def _extended(self, who: str, vectors: Tensor, members: Tensor) -> dict[str, Tensor]:
@@ -80,31 +61,6 @@ class SupportLearner(SavedLearner, BaseLearner):
     def _with_ways(saved: dict[str, Tensor], ways: int) -> dict[str, Tensor]:
         """Return what was kept, for more classes, which have no examples yet."""
 
-    def clone(self: Self, *, tasks: int | None = None) -> Self:
-        """Return a learner without a support set; it backpropagates to this learner's parameters.
-
-        Args:
-            tasks: `N`, the number of tasks to learn at once. An encoder that takes any leading axes
-                does not need it: then the inputs determine the task axis.
-
-        Raises:
-            ArgumentError: `tasks` is not a positive integer, or the learner already holds tasks.
-            ArgumentTypeError: the encoder has a recurrent layer of torch.
-        """
-        who = f"{type(self).__name__}.clone"
-        if tasks is not None:
-            tasks = check_tasks(who, tasks, self.tasks)
-            check_layers(who, self.module)
-        learner = self.__class__.__new__(self.__class__)
-        learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
-        with outside_inference_mode():
-            learner._modules["module"] = clone_module(self.module)
-            own = self._parameters.items()
-            learner.__dict__["_parameters"] = {n: p if p is None else p.clone() for n, p in own}
-        learner.reset()
-        learner.tasks = self.tasks if tasks is None else tasks
-        return learner
-
     def continued(self: Self, before: SupportLearner | None, ways: int) -> Self:
         """Return a clone for more classes that has the support set of another clone.
 
@@ -118,13 +74,6 @@ class SupportLearner(SavedLearner, BaseLearner):
         for name, value in (self._with_ways(held, ways) if held else held).items():
             setattr(learner, f"_{name}", value)
         return learner
-
-    def encoded(self, x: Tensor) -> Tensor:
-        """Return the vectors of sequences: x `(…, B, …)` -> `(…, B, E)`."""
-        return self._task_calls.call_module(self.module, x, self.tasks)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_last": None}  # the last outputs are not state
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self.encoded(x)
@@ -190,42 +139,17 @@ class SupportLearner(SavedLearner, BaseLearner):
         held = self._adaptation()
         if held:
             self._check_axes(who, vectors, held)
-        extended = self._extended(who, vectors, members)
-        new = {f"_{name}": usable(value) for name, value in extended.items()}
-        make_changes(attribute_changes(self, **new, _last=None))
-
-    def _check_axes(self, who: str, vectors: Tensor, held: dict[str, Tensor]) -> None:
-        lead = next(iter(held.values())).shape[:-2]
-        if lead != vectors.shape[:-2]:
-            raise ShapeError(
-                f"{who}: x must have the leading axes of the support set, {tuple(lead)}, got "
-                f"{tuple(vectors.shape[:-2])}; add the task axis"
-            )
-
-    def _adaptation(self) -> dict[str, Tensor]:
-        held = {name: getattr(self, f"_{name}") for name in self.kept}
-        return {} if held[self.kept[0]] is None else held
+        self._hold(self._extended(who, vectors, members))
 
     def _restore(self, who: str, saved: dict[str, Tensor]) -> None:
         if not saved:
             self.reset()
             return
-        kind = type(self).__name__
-        if set(saved) != set(self.kept) or not self._fits(saved):
-            raise ArgumentError(
-                f"{who}: expected {self.described}, got "
-                f"{', '.join(f'{n} {tuple(t.shape)}' for n, t in saved.items())}; load the state "
-                f"of a {kind}"
-            )
+        self._check_kind(who, saved, set(saved) == set(self.kept) and self._fits(saved))
         ways = self.ways_of(saved)
         if ways != self.ways:
             raise ShapeError(
                 f"{who}: the saved learner has a support set of {ways} classes, this learner has "
                 f"ways={self.ways}; create it with ways={ways}"
             )
-        first = saved[self.kept[0]]
-        like = next((p for p in self.module.parameters() if p.is_floating_point()), first)
-        for name in self.kept:
-            setattr(self, f"_{name}", saved[name].to(like.device, like.dtype))
-        self.tasks = len(first) if first.dim() == 3 else None  # those of the saved learner
-        self._last = None
+        self._take(saved)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.checks import check_int
 from l2l_rnn.data import TaskBatch
@@ -158,7 +158,7 @@ class Run:
         self.settings: dict[str, Any] = {
             "learner": type(learner).__name__,
             **drawn.settings,
-            "steps": None if isinstance(learner, SupportLearner) else self.steps,
+            "steps": None if isinstance(learner, SupportHolder) else self.steps,
             "loss": None if loss is None else named,
         }
 
@@ -211,7 +211,7 @@ class Run:
         """Return the outputs for the queries after each number of steps."""
         x, y, queries, mask = batch.support_x, batch.support_y, batch.query_x, batch.support_mask
         check_padding(self.who, self.learner, batch.query_mask)
-        if isinstance(self.learner, (MAML, SupportLearner, MemoryLearner)):
+        if isinstance(self.learner, (MAML, SupportHolder, MemoryLearner)):
             return self._outputs_of(x, y, queries, mask, len(batch))
         masks = [None] * len(batch) if mask is None else mask
         each = [self._outputs_of(*task, None) for task in zip(x, y, queries, masks, strict=True)]
@@ -300,7 +300,7 @@ def takes_gradients(learner: nn.Module) -> bool:
     """Return whether a learner adapts by gradients, rather than by writing alone."""
     if isinstance(learner, MemoryLearner):
         return learner.lr is not None
-    return not isinstance(learner, SupportLearner)
+    return not isinstance(learner, SupportHolder)
 
 
 def check_learner(who: str, learner: object) -> None:

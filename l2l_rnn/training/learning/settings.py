@@ -12,7 +12,7 @@ from learn2learn.algorithms import MAML as PlainMAML
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAMLPlusPlus, MemoryLearner, Reptile
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.checks import check_int
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.training.learning.gradients import Slices
@@ -43,7 +43,7 @@ def check_settings(learner: nn.Module, settings: Mapping[str, Any]) -> None:
         if settings[name] is not None:
             with problems.collected():
                 check_int("MetaLearning", name, settings[name])
-            if isinstance(learner, SupportLearner):
+            if isinstance(learner, SupportHolder):
                 problems.add(
                     f"{name} must be None for {kind}, which takes no steps, got {settings[name]!r}"
                 )

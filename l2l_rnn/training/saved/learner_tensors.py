@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.saving import PREFIX, SavedLearner
 from l2l_rnn.axes import names_with_task_axis
 from l2l_rnn.configuration import configuration_of
@@ -37,7 +37,7 @@ def own_tensors(learner: nn.Module) -> dict[str, Tensor]:
 
 def adaptable_names(learner: nn.Module) -> frozenset[str]:
     """Return the names of the parameters that gradient steps of a learner may change."""
-    if isinstance(learner, SupportLearner):
+    if isinstance(learner, SupportHolder):
         return frozenset()
     module: Any = learner.module
     if isinstance(learner, (MAML, MemoryLearner)):
@@ -78,7 +78,7 @@ def description(learner: nn.Module) -> dict[str, Any]:
     configurable is described by its name, wherever it was defined.
     """
     found = _shortened(configuration_of(learner))
-    left_out = {"ways"} if isinstance(learner, SupportLearner) else _OF_CLONES
+    left_out = {"ways"} if isinstance(learner, SupportHolder) else _OF_CLONES
     for name in left_out:
         found.get("arguments", {}).pop(name, None)
     return {"class": type(learner).__name__, "configuration": found}
@@ -154,7 +154,7 @@ def adapted_tensors(
     start: Mapping[str, Tensor] = getattr(learner, "_start", {})
     known = {f"module.{n}": t for n, t in start.items() if f"module.{n}" not in head}
     unknown: set[str] = set()
-    if not isinstance(learner, SupportLearner):
+    if not isinstance(learner, SupportHolder):
         unknown |= {n for n in own if n in adaptable and n not in known}
         parameters = {f"module.{n}" for n, _ in learner.module.named_parameters()}
         unknown |= {n for n in own if n in axis and n not in parameters}  # buffers of each task

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.algorithms import MemoryLearner
-from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.algorithms.closed_form.support_holder import SupportHolder
 from l2l_rnn.algorithms.inner_loop.transforms import GradientTransform
 from l2l_rnn.errors import ArgumentError, ShapeError
 from l2l_rnn.training.saved.learner_tensors import own_tensors
@@ -52,7 +52,7 @@ def stacked(who: str, base: Any, states: Sequence[UserState]) -> UserState:
             continue
         first = next(part for part in parts if part is not None)
         full = [torch.zeros_like(first) if part is None else part for part in parts]
-        if isinstance(base, SupportLearner):
+        if isinstance(base, SupportHolder):
             full = _padded(full)
         elif any(part is None for part in parts) and name == "present":
             raise ArgumentError(
