@@ -60,4 +60,20 @@ EXPERIMENTS = {
         "translate English names into languages of unseen families, from 20 examples",
         {"quick": 3, "default": 5.5, "full": 22},
     ),
+    "recommendation": Experiment(
+        "predict ratings of unseen users from 5, 10 or 20 ratings",
+        {"quick": 6, "default": 3.6, "full": 13.2},
+    ),
+    "recommendation_ranking": Experiment(
+        "rank items for unseen users of whom 5, 10 or 20 ratings are known",
+        {"quick": 3, "default": 3.6, "full": 12},
+    ),
+    "recommendation_file": Experiment(
+        "predict ratings, as above, from a file in a format of MovieLens (--root FILE)",
+        {"quick": 6, "default": 3.6, "full": 13.2},
+    ),
+    "recommendation_file_ranking": Experiment(
+        "rank items, as above, from a file in a format of MovieLens (--root FILE)",
+        {"quick": 3, "default": 3.6, "full": 12},
+    ),
 }

@@ -56,7 +56,7 @@ class RecommendationMethod(Method):
         what, _, kind = name.partition(" of ")
         relevant = self._relevant(kind, outputs, tasks)
         seen = torch.zeros_like(relevant)
-        seen.scatter_(-1, tasks.support_x.squeeze(-1), True)  # noqa: FBT003
+        seen.scatter_(-1, tasks.support_x.squeeze(-1), True)
         seen[:, :KNOWN] = True
         relevant &= ~seen
         found = relevant.any(-1)

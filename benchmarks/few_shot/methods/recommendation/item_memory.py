@@ -1,0 +1,77 @@
+"""Memory learners: write a user's ratings, or what it chose, and read them for the queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.few_shot.methods.memory import MEMORIES
+from benchmarks.few_shot.methods.recommendation.learned import LearnedRecommender
+from benchmarks.few_shot.problems.recommendation_problem import RecommendationProblem
+from l2l_rnn.algorithms import MemoryLearner
+from l2l_rnn.data import TaskBatch
+from l2l_rnn.functional import cross_entropy
+from l2l_rnn.models import MemoryModel
+
+
+class ItemMemory(LearnedRecommender):
+    """Writes the support set to a memory, without gradient steps.
+
+    For ratings, keys are vectors of items, and values are errors of ratings. For rankings, keys are
+    the states of the recurrence, and values correct the query for the next item.
+
+    Args:
+        memory: the memory, one of `benchmarks.few_shot.methods.memory.MEMORIES`.
+        memory_options: its options, except for the sizes of keys and values.
+        writes: number of writes; each writes the remaining error.
+        options: arguments of `LearnedRecommender`.
+    """
+
+    def __init__(
+        self,
+        problem: RecommendationProblem,
+        label: str,
+        *,
+        memory: str,
+        memory_options: dict[str, Any],
+        writes: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(problem, label, **options)
+        self.writes = writes
+        model, ranks = self.model, problem.spec.ranks
+        encoder: nn.Module = nn.Identity() if ranks else model.encoder
+        size = model.hidden_size if ranks else model.encoder.output_size
+        encoder.output_size = size
+        values = model.ranking.out_features if ranks else 1
+        store = MEMORIES[memory](key_size=size, value_size=values, **memory_options)
+        memory_model = MemoryModel(encoder, store, regression=True)
+        if not ranks:
+            with torch.no_grad():
+                assert memory_model.head is not None  # noqa: S101
+                memory_model.head.weight.copy_(model.head.weight[:, :size])
+                memory_model.head.bias.zero_()
+        self.memory = MemoryLearner(memory_model, in_order=False).to(problem.device)
+        self.learner = nn.ModuleList([model, self.memory])
+
+    def predict(self, batch: TaskBatch) -> Tensor:
+        return self.adapted_outputs(batch).detach()  # writes differentiate a loss
+
+    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
+        learner = self.memory.clone(tasks=len(batch))
+        if not self.problem.spec.ranks:
+            learner.write(batch.support_x, batch.support_y - self.model.mean, self.writes)
+            return (self.model.mean + learner(batch.query_x)).squeeze(-1)
+        states = self.model.read(batch.support_x, batch.support_y)
+        for _ in range(self.writes):
+            scores = self._scores(states[:, :-1], learner)
+            learner.adapt(cross_entropy(scores, batch.support_x.squeeze(-1)))
+        return self._scores(states[:, -1:], learner).squeeze(1)
+
+    def _scores(self, states: Tensor, learner: Any) -> Tensor:
+        """Return the scores of all ids, `(N, K, items)`, with what the memory adds to the query."""
+        model = self.model
+        table = model.encoder.embedding.weight
+        return model.scores(states) + learner(states) @ table.mT
