@@ -147,10 +147,11 @@ class Recommender(nn.Module):
         self.unit = (high - low) / 4  # about a standard deviation of ratings
         size = embedding_size
         self.recurrence = CELLS[cell](2 * size + 3, self.hidden_size, batch_first=True)
-        self.user = Linear(self.hidden_size, size)
-        self.offset = Linear(self.hidden_size, 1)
+        # Without biases, so that a blank state gives item means and popularity.
+        self.user = Linear(self.hidden_size, size, bias=False)
+        self.offset = Linear(self.hidden_size, 1, bias=False)
         self.head = Linear(2 * size + 3, 1)
-        self.ranking = Linear(self.hidden_size, size)
+        self.ranking = Linear(self.hidden_size, size, bias=False)
         self.popularity = nn.Parameter(torch.zeros(items))
         self.mean: Tensor
         self.register_buffer("mean", torch.tensor((low + high) / 2))
