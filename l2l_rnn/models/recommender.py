@@ -56,7 +56,7 @@ class ItemEncoder(nn.Module):
         self.output_size = size + 2
         self.embedding, self.bias = Embedding(self.items, size), Embedding(self.items, 1)
         with torch.no_grad():
-            nn.init.normal_(self.embedding.weight, std=0.1)
+            nn.init.normal_(self.embedding.weight, std=size**-0.5)  # norms of about 1
             self.embedding.weight[:_KNOWN] = 0
             self.bias.weight.zero_()
 

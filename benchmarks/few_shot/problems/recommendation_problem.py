@@ -89,11 +89,13 @@ class RecommendationProblem(Problem):
         self, spec: RecommendationSpec, seed: int, device: torch.device, test_tasks: int
     ) -> None:
         super().__init__(spec, seed, device, test_tasks)
-        tasksets = _drawn_file(spec.taskset_options) if spec.from_file else None
-        if spec.from_file and spec.root is not None:
-            tasksets = get_tasksets("ratings", file=Path(spec.root).absolute(), least=25)
-        elif tasksets is None:
+        if not spec.from_file:
             tasksets = get_tasksets("ratings", **spec.taskset_options)
+        elif spec.root is None:
+            tasksets = _drawn_file(spec.taskset_options)
+        else:
+            least = max(column.ratings for column in spec.columns) + 5
+            tasksets = get_tasksets("ratings", file=Path(spec.root).absolute(), least=least)
         self.train, self.validation, self.test = (taskset.source for taskset in tasksets)
         for split in SPLITS:
             getattr(self, split).check_order("draw")

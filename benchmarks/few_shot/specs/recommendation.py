@@ -59,13 +59,13 @@ def rating_entries(training: Training) -> tuple[Entry, ...]:
             "Bayesian head (ALPaCA)",
             learned,
             BayesianHead,
-            {**bayesian, "recurrent": False, "discount": 1.0},
+            {**bayesian, "recurrent": False, "discount": 0.97},
         ),
         Entry(
             "GRU, Bayesian head",
             learned,
             BayesianHead,
-            {**bayesian, "recurrent": True, "discount": 1.0},
+            {**bayesian, "recurrent": True, "discount": 0.97},
         ),
     )
 

@@ -13,9 +13,10 @@ from benchmarks.few_shot.methods.recommendation.recommendation_method import KNO
 from l2l_rnn.data import TaskBatch
 
 RANKS = (4, 8, 16)
-STRENGTHS = (3.0, 6.0, 12.0)  # ridge penalties of training
-FOLD_IN = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # ridge penalties of a new user
-WEIGHTS = (4.0, 16.0, 64.0)  # of chosen items, in rankings
+STRENGTHS = {False: (3.0, 6.0, 12.0), True: (6.0, 25.0, 100.0)}  # ridge penalties, by `ranks`
+FOLD_IN = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)  # penalties of a new user
+DISCOUNTS = (1.0, 0.97, 0.94, 0.9)  # weight of a new user's rating relative to the next one
+WEIGHTS = (2.0, 4.0, 16.0)  # of chosen items, in rankings
 ROUNDS = 12
 
 
@@ -25,8 +26,8 @@ class Factorization(Tuned):
     `r_ui = m + b_i + b_u + p_u q_i`. The factors minimize the squared error plus ridge penalties,
     by alternating least squares. The factors and the offset of a new user minimize the same for its
     ratings, with the items' factors fixed. Rankings use implicit feedback: chosen items have the
-    value 1 and a higher weight than all others, which have the value 0. Rank, penalties and weight
-    are chosen on validation users.
+    value 1 and a higher weight than all others, which have the value 0. Later ratings
+    of a new user may weigh more. Rank, penalties and weights are chosen on validation users.
 
     Source: Y. Koren, R. Bell and C. Volinsky, 2009, Matrix Factorization Techniques for Recommender
     Systems; Y. Hu, Y. Koren and C. Volinsky, 2008, Collaborative Filtering for Implicit Feedback
@@ -44,14 +45,16 @@ class Factorization(Tuned):
         self.values = self.rated.clone()
         if not self.problem.spec.ranks:
             self.values[source.groups, source.inputs.flatten()] = self.deviations.residuals.float()
-        weights = WEIGHTS if self.problem.spec.ranks else (None,)
+        ranks = self.problem.spec.ranks
+        weights = WEIGHTS if ranks else (None,)
         trained = [
             {"rank": r, "strength": s, "weight": w}
-            for r, s, w in itertools.product(RANKS, STRENGTHS, weights)
+            for r, s, w in itertools.product(RANKS, STRENGTHS[ranks], weights)
         ]
-        self.choose([{**one, "fold_in": one["strength"]} for one in trained])
-        best = self.settings
-        self.choose([{**best, "fold_in": strength} for strength in FOLD_IN])
+        usual = {"discount": 1.0}
+        self.choose([{**usual, **one, "fold_in": one["strength"]} for one in trained])
+        for name, values in {"fold_in": FOLD_IN, "discount": DISCOUNTS}.items():
+            self.choose([{**self.settings, name: value} for value in values])
 
     @property
     def item_factors(self) -> Tensor:
@@ -70,16 +73,20 @@ class Factorization(Tuned):
     def predict(self, batch: TaskBatch) -> Tensor:
         items, ids = self.item_factors, batch.support_x.squeeze(-1)
         strength, weight = self.settings["fold_in"], self.settings["weight"]
+        age = torch.arange(ids.shape[1] - 1, -1, -1)
+        recency = self.settings["discount"] ** age
         if self.problem.spec.ranks:
-            rated = torch.zeros(len(batch), len(items)).scatter(-1, ids, 1.0)
-            users = solved(items, rated, rated, strength, weight)
+            rated = torch.zeros(len(batch), len(items)).scatter(-1, ids, recency.expand(ids.shape))
+            values = (rated + (1 - rated) / weight) * (rated > 0)  # 1 times the confidence
+            users = solved(items, rated, values, strength, weight)
             return (users @ items.T).double()
         # The offset is one more factor, whose penalty is the strength of the shrunk mean.
         vectors = torch.cat([items[ids].double(), torch.ones(*ids.shape, 1).double()], -1)
         offset, rest = self.deviations.support(batch)
         penalty = torch.tensor([strength] * items.shape[1] + [self.deviations.strength]).double()
-        system = vectors.mT @ vectors + penalty.diag()
-        users = torch.linalg.solve(system, vectors.mT @ (rest + offset).unsqueeze(-1))
+        weighted = (recency.unsqueeze(-1) * vectors).mT
+        system = weighted @ vectors + penalty.diag()
+        users = torch.linalg.solve(system, weighted @ (rest + offset).unsqueeze(-1))
         query = items[batch.query_x.squeeze(-1)].double()
         found = (query @ users[:, :-1]).squeeze(-1)
         return self.deviations.queries(batch, users[:, -1]) + found
@@ -92,7 +99,7 @@ def solved(
 
     Args:
         fixed: factors of the other side.
-        rated: 1 where there is a rating, else 0.
+        rated: weight of each rating, 1 if nothing else is said; 0 where there is none.
         values: the ratings, 0 elsewhere.
         strength: ridge penalty.
         weight: weight of what was rated, where all else has the value 0 and the weight 1; None
