@@ -45,7 +45,8 @@ def rating_entries(training: Training) -> tuple[Entry, ...]:
     """Return the methods that predict ratings."""
     trained = {"model": MODEL, "training": training}
     bayesian = {**trained, "noise": 0.5}
-    maml = {**trained, "lr": 0.1, "steps": 5}
+    maml = {**trained, "lr": 0.1, "steps": 3}
+    memory = {**trained, **DELTA, "writes": 3}
     learned = "meta-learned"
     return (
         Entry("item means and user offset", "baseline", ItemMeans),
@@ -54,7 +55,8 @@ def rating_entries(training: Training) -> tuple[Entry, ...]:
         Entry("GRU", learned, RecurrentRecommender, trained),
         Entry("MAML on the head (MeLU)", learned, HeadMAML, {**maml, "recurrent": False}),
         Entry("GRU, MAML on the head", learned, HeadMAML, {**maml, "recurrent": True}),
-        Entry("memory learner", learned, ItemMemory, {**trained, **DELTA, "writes": 1}),
+        Entry("memory learner", learned, ItemMemory, {**memory, "recurrent": False}),
+        Entry("GRU, memory learner", learned, ItemMemory, {**memory, "recurrent": True}),
         Entry(
             "Bayesian head (ALPaCA)",
             learned,
@@ -74,23 +76,22 @@ def ranking_entries(training: Training) -> tuple[Entry, ...]:
     """Return the methods that rank items."""
     trained = {"model": MODEL, "training": training}
     maml = {**trained, "lr": 0.1, "steps": 3, "recurrent": True}
+    memory = {**trained, **DELTA, "writes": 2, "recurrent": True}
     return (
         Entry("popularity", "baseline", Popularity),
         Entry("item neighbors", "baseline", ItemNeighbors),
         Entry("factorization, fold-in", "baseline", Factorization),
         Entry("GRU4Rec", "meta-learned", RecurrentRecommender, trained),
         Entry("GRU4Rec, MAML on the head", "meta-learned", HeadMAML, maml),
-        Entry(
-            "GRU4Rec, memory learner", "meta-learned", ItemMemory, {**trained, **DELTA, "writes": 2}
-        ),
+        Entry("GRU4Rec, memory learner", "meta-learned", ItemMemory, memory),
     )
 
 
 _TRAINING = Training(
-    steps=600, minutes=0.6, lr=3e-3, tasks=64, validate_every=150, validation_tasks=300, clip=5.0
+    steps=600, minutes=0.5, lr=3e-3, tasks=64, validate_every=150, validation_tasks=300, clip=5.0
 )
 _QUICK = replace(_TRAINING, steps=4, minutes=1.0, tasks=4, validate_every=4, validation_tasks=10)
-_FULL = replace(_TRAINING, steps=3000, minutes=2.2, validate_every=300)
+_FULL = replace(_TRAINING, steps=3000, minutes=1.9, validate_every=300)
 
 _SHARED: dict[str, Any] = {
     "problem": RecommendationProblem,

@@ -63,13 +63,7 @@ class BayesianHead(LearnedRecommender):
 
     def _adapted(self, batch: TaskBatch) -> tuple[Any, Tensor]:
         """Return the head of each user, and the vectors of the queries."""
-        model = self.model
-        if self.recurrent:
-            states = model.read(batch.support_x, batch.support_y)
-            support = model.features(batch.support_x, states[:, :-1])
-            query = model.features(batch.query_x, states[:, -1:])
-        else:
-            support, query = model.encoder(batch.support_x), model.encoder(batch.query_x)
+        support, query = self.vectors(batch, recurrent=self.recurrent)
         head = self.head.clone(tasks=len(batch))
-        head.write(support, batch.support_y - model.mean)
+        head.write(support, batch.support_y - self.model.mean)
         return head, query

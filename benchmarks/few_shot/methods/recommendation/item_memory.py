@@ -23,6 +23,7 @@ class ItemMemory(LearnedRecommender):
     the states of the recurrence, and values correct the query for the next item.
 
     Args:
+        recurrent: whether the recurrence reads the support set.
         memory: the memory, one of `benchmarks.few_shot.methods.memory.MEMORIES`.
         memory_options: its options, except for the sizes of keys and values.
         writes: number of writes; each writes the remaining error.
@@ -34,24 +35,28 @@ class ItemMemory(LearnedRecommender):
         problem: RecommendationProblem,
         label: str,
         *,
+        recurrent: bool,
         memory: str,
         memory_options: dict[str, Any],
         writes: int,
         **options: Any,
     ) -> None:
         super().__init__(problem, label, **options)
-        self.writes = writes
+        self.writes, self.recurrent = writes, recurrent
         model, ranks = self.model, problem.spec.ranks
-        encoder: nn.Module = nn.Identity() if ranks else model.encoder
-        size = model.hidden_size if ranks else model.encoder.output_size
-        encoder.output_size = size
-        values = model.ranking.out_features if ranks else 1
-        store = MEMORIES[memory](key_size=size, value_size=values, **memory_options)
+        weight = model.head.weight[:, : None if recurrent else model.encoder.output_size]
+        encoder = nn.Identity()
+        encoder.output_size = model.hidden_size if ranks else weight.shape[1]
+        store = MEMORIES[memory](
+            key_size=encoder.output_size,
+            value_size=model.ranking.out_features if ranks else 1,
+            **memory_options,
+        )
         memory_model = MemoryModel(encoder, store, regression=True)
         if not ranks:
             with torch.no_grad():
                 assert memory_model.head is not None  # noqa: S101
-                memory_model.head.weight.copy_(model.head.weight[:, :size])
+                memory_model.head.weight.copy_(weight)
                 memory_model.head.bias.zero_()
         self.memory = MemoryLearner(memory_model, in_order=False).to(problem.device)
         self.learner = nn.ModuleList([model, self.memory])
@@ -62,8 +67,9 @@ class ItemMemory(LearnedRecommender):
     def adapted_outputs(self, batch: TaskBatch) -> Tensor:
         learner = self.memory.clone(tasks=len(batch))
         if not self.problem.spec.ranks:
-            learner.write(batch.support_x, batch.support_y - self.model.mean, self.writes)
-            return (self.model.mean + learner(batch.query_x)).squeeze(-1)
+            support, query = self.vectors(batch, recurrent=self.recurrent)
+            learner.write(support, batch.support_y - self.model.mean, self.writes)
+            return (self.model.mean + learner(query)).squeeze(-1)
         states = self.model.read(batch.support_x, batch.support_y)
         for _ in range(self.writes):
             scores = self._scores(states[:, :-1], learner)

@@ -58,6 +58,19 @@ class LearnedRecommender(RecommendationMethod):
         with torch.no_grad():
             return self.adapted_outputs(batch)
 
+    def vectors(self, batch: TaskBatch, *, recurrent: bool) -> tuple[Tensor, Tensor]:
+        """Return vectors of the support set and of the queries, `(N, K, E)` and `(N, B, E)`.
+
+        Those of the recurrence depend on the state before each rating of the support set, and on
+        the last state.
+        """
+        model = self.model
+        if not recurrent:
+            return model.encoder(batch.support_x), model.encoder(batch.query_x)
+        states = model.read(batch.support_x, batch.support_y)
+        support = model.features(batch.support_x, states[:, :-1])
+        return support, model.features(batch.query_x, states[:, -1:])
+
     def loss(self, windows: Windows, step: int) -> Tensor:
         """Return the loss of a training step, with one of the numbers of ratings after another."""
         shots = self.problem.shots[step % len(self.problem.shots)]
@@ -136,7 +149,8 @@ def next_item_losses(scores: Tensor, items: Tensor, mask: Tensor) -> Tensor:
     Shapes:
         scores `(N, W, items)`, items and mask `(N, W)`.
     """
-    places = torch.arange(scores.shape[-1], device=items.device)
-    chosen = items.unsqueeze(-1) == places
-    seen = chosen.long().cumsum(1).bool() & ~chosen  # padding repeats an item that was seen
+    steps = torch.arange(items.shape[1], device=items.device)
+    first = torch.full_like(scores[:, 0], len(steps), dtype=torch.int64)  # where an item occurs
+    first.scatter_reduce_(-1, items, steps.expand_as(items), "amin")
+    seen = first.unsqueeze(1) < steps.unsqueeze(-1)
     return cross_entropy(scores.masked_fill(seen, -torch.inf), items, mask).mean()
