@@ -24,9 +24,9 @@ from l2l_rnn.tasksets.recommendation.drawn_users import TasteWorld
         items=(32077, 4531, 8801),
         lengths=(1, 1),
         splits="disjoint by user",
-        measure="root mean squared error",
-        chance=1.10,
-        baseline=("item means plus the user's mean deviation, shrunk", 0.88),
+        measure="root mean squared error (10 ratings known)",
+        chance=1.07,
+        baseline=("item means plus the user's mean deviation, shrunk", 0.90),
         counted="users",
     ),
 )

@@ -48,7 +48,7 @@ class BayesianHead(LearnedRecommender):
             self.head.prior_mean.copy_(weight[:size].unsqueeze(-1))
         self.learner = nn.ModuleList([self.model, self.head])
 
-    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
+    def adapted_ratings(self, batch: TaskBatch) -> Tensor:
         head, vectors = self._adapted(batch)
         return (self.model.mean + head(vectors)).squeeze(-1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,23 +46,18 @@ class HeadMAML(LearnedRecommender):
     def predict(self, batch: TaskBatch) -> Tensor:
         return self.adapted_outputs(batch).detach()
 
-    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
+    def adapted_ratings(self, batch: TaskBatch) -> Tensor:
         learner = self.learner.clone(tasks=len(batch))
         states = self.model.read(batch.support_x, batch.support_y)
         if not self.recurrent:
             states = torch.zeros_like(states)
         for _ in range(self.steps):
-            if self.problem.spec.ranks:
-                loss = self._ranking_loss(learner, states, batch)
-            else:
-                outputs = learner(batch.support_x, states[:, :-1])
-                loss = mean_squared_error(outputs, batch.support_y)
-            learner.adapt(loss)
-        if self.problem.spec.ranks:
-            return learner.scores(states[:, -1:]).squeeze(1)
+            outputs = learner(batch.support_x, states[:, :-1])
+            learner.adapt(mean_squared_error(outputs, batch.support_y))
         return learner(batch.query_x, states[:, -1:]).squeeze(-1)
 
-    @staticmethod
-    def _ranking_loss(learner: Any, states: Tensor, batch: TaskBatch) -> Tensor:
-        """Return the cross-entropy of each task's support items, `(N,)`."""
-        return cross_entropy(learner.scores(states[:, :-1]), batch.support_x.squeeze(-1))
+    def scorer(self, states: Tensor, items: Tensor) -> Callable[[Tensor], Tensor]:
+        learner = self.learner.clone(tasks=len(states))
+        for _ in range(self.steps):
+            learner.adapt(cross_entropy(learner.scores(states), items))
+        return learner.scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -64,20 +65,19 @@ class ItemMemory(LearnedRecommender):
     def predict(self, batch: TaskBatch) -> Tensor:
         return self.adapted_outputs(batch).detach()  # writes differentiate a loss
 
-    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
+    def adapted_ratings(self, batch: TaskBatch) -> Tensor:
         learner = self.memory.clone(tasks=len(batch))
-        if not self.problem.spec.ranks:
-            support, query = self.vectors(batch, recurrent=self.recurrent)
-            learner.write(support, batch.support_y - self.model.mean, self.writes)
-            return (self.model.mean + learner(query)).squeeze(-1)
-        states = self.model.read(batch.support_x, batch.support_y)
-        for _ in range(self.writes):
-            scores = self._scores(states[:, :-1], learner)
-            learner.adapt(cross_entropy(scores, batch.support_x.squeeze(-1)))
-        return self._scores(states[:, -1:], learner).squeeze(1)
+        support, query = self.vectors(batch, recurrent=self.recurrent)
+        learner.write(support, batch.support_y - self.model.mean, self.writes)
+        return (self.model.mean + learner(query)).squeeze(-1)
 
-    def _scores(self, states: Tensor, learner: Any) -> Tensor:
-        """Return the scores of all ids, `(N, K, items)`, with what the memory adds to the query."""
-        model = self.model
-        table = model.encoder.embedding.weight
-        return model.scores(states) + learner(states) @ table.mT
+    def scorer(self, states: Tensor, items: Tensor) -> Callable[[Tensor], Tensor]:
+        learner = self.memory.clone(tasks=len(states))
+        table = self.model.encoder.embedding.weight.mT
+
+        def scores(states: Tensor) -> Tensor:
+            return self.model.scores(states) + learner(states) @ table
+
+        for _ in range(self.writes):
+            learner.adapt(cross_entropy(scores(states), items))
+        return scores

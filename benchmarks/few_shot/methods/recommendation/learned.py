@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -48,11 +49,33 @@ class LearnedRecommender(RecommendationMethod):
         self.learner = nn.ModuleList([self.model])
 
     @abstractmethod
-    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
-        """Adapt to the support sets, and predict `(N, B)` ratings, or score all ids `(N, items)`.
+    def adapted_ratings(self, batch: TaskBatch) -> Tensor:
+        """Adapt to the support sets, and predict the ratings of the queries, `(N, B)`.
 
         Gradients reach the learner.
         """
+
+    def scorer(self, states: Tensor, items: Tensor) -> Callable[[Tensor], Tensor]:
+        """Adapt to support sets, and return what scores all ids from states of the recurrence.
+
+        The default adapts nothing.
+
+        Args:
+            states: the states before each item of the support sets.
+            items: the ids of these items.
+
+        Shapes:
+            states `(N, K, H)`, items `(N, K)`; the result maps `(N, S, H)` to `(N, S, items)`.
+        """
+        return self.model.scores
+
+    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
+        """Adapt to the support sets, and predict ratings or score all ids."""
+        if not self.problem.spec.ranks:
+            return self.adapted_ratings(batch)
+        states = self.model.read(batch.support_x, batch.support_y)
+        scores = self.scorer(states[:, :-1], batch.support_x.squeeze(-1))
+        return scores(states[:, -1:]).squeeze(1)
 
     def predict(self, batch: TaskBatch) -> Tensor:
         with torch.no_grad():
@@ -72,14 +95,21 @@ class LearnedRecommender(RecommendationMethod):
         return support, model.features(batch.query_x, states[:, -1:])
 
     def loss(self, windows: Windows, step: int) -> Tensor:
-        """Return the loss of a training step, with one of the numbers of ratings after another."""
+        """Return the loss of a training step, with one of the numbers of ratings after another.
+
+        In rankings, it is that of every item of the windows: the items of the support set are
+        predicted by the network, and later ones by what is adapted to them.
+        """
         shots = self.problem.shots[step % len(self.problem.shots)]
-        batch = windows.tasks(shots, self.problem.spec.queries)
-        outputs = self.adapted_outputs(batch)
         if not self.problem.spec.ranks:
-            targets = batch.query_y
-            return mean_squared_error(outputs.unsqueeze(-1), targets, batch.query_mask).mean()
-        return next_item_loss(outputs, batch)
+            batch = windows.tasks(shots, self.problem.spec.queries)
+            outputs = self.adapted_ratings(batch).unsqueeze(-1)
+            return mean_squared_error(outputs, batch.query_y, batch.query_mask).mean()
+        items = windows.x.squeeze(-1)
+        states = self.model.read(windows.x[:, :-1], windows.y[:, :-1])
+        scores = self.scorer(states[:, :shots], items[:, :shots])
+        both = [self.model.scores(states[:, :shots]), scores(states[:, shots:])]
+        return next_item_losses(torch.cat(both, 1), items, windows.mask)
 
     def train(self) -> History:
         windows = self.problem.training_tasks(self.training, self.problem.seed)
@@ -102,45 +132,27 @@ class LearnedRecommender(RecommendationMethod):
 class RecurrentRecommender(LearnedRecommender):
     """Reads the support set with the recurrence, and adapts nothing.
 
-    Every rating of a window is predicted from the state after the ratings before it, as is every
-    next item.
+    In each step, ratings are predicted after every number of ratings.
 
     Args:
         model, training: as in `LearnedRecommender`.
     """
 
-    def adapted_outputs(self, batch: TaskBatch) -> Tensor:
+    def adapted_ratings(self, batch: TaskBatch) -> Tensor:
         state = self.model.read(batch.support_x, batch.support_y)[:, -1:]
-        if self.problem.spec.ranks:
-            return self.model.scores(state).squeeze(1)
         return self.model(batch.query_x, state).squeeze(-1)
 
     def loss(self, windows: Windows, step: int) -> Tensor:
-        x, y, mask = windows.x, windows.y, windows.mask
-        queries = self.problem.spec.queries
         if self.problem.spec.ranks:
-            states = self.model.read(x[:, :-1], y[:, :-1])  # before each rating of the window
-            scores = self.model.scores(states)
-            return next_item_losses(scores, x.squeeze(-1), mask)
-        states = self.model.read(x[:, : self.problem.most], y[:, : self.problem.most])
+            return super().loss(windows, step)
+        most = self.problem.most
+        states = self.model.read(windows.x[:, :most], windows.y[:, :most])
         losses = []
         for shots in (0, *self.problem.shots):
-            batch = windows.tasks(shots, queries)
+            batch = windows.tasks(shots, self.problem.spec.queries)
             outputs = self.model(batch.query_x, states[:, shots : shots + 1])
             losses.append(mean_squared_error(outputs, batch.query_y, batch.query_mask).mean())
         return torch.stack(losses).mean()
-
-
-def next_item_loss(scores: Tensor, batch: TaskBatch) -> Tensor:
-    """Return the cross-entropy of the next item, among those that the user has not seen.
-
-    Shapes:
-        scores `(N, items)`.
-    """
-    seen = torch.zeros_like(scores, dtype=torch.bool)
-    seen.scatter_(-1, batch.support_x.squeeze(-1), True)
-    logits = scores.masked_fill(seen, -torch.inf).unsqueeze(1)
-    return cross_entropy(logits, batch.query_x[:, :1, 0]).mean()
 
 
 def next_item_losses(scores: Tensor, items: Tensor, mask: Tensor) -> Tensor:
