@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from benchmarks.few_shot.methods.recommendation.popularity import best_deviations
+from benchmarks.few_shot.methods.recommendation.popularity import Deviations, best_deviations
 from benchmarks.few_shot.methods.recommendation.recommendation_method import KNOWN, Tuned
+from benchmarks.few_shot.problems.recommendation_problem import RecommendationProblem
 from l2l_rnn.data import TaskBatch
 
 RANKS = (4, 8, 16)
@@ -35,16 +35,6 @@ class Factorization(Tuned):
     """
 
     def train(self) -> None:
-        self.found: dict[tuple[Any, ...], Tensor] = {}
-        if not self.problem.spec.ranks:
-            self.deviations = best_deviations(self.problem)
-        source = self.problem.train
-        shape = (len(source.group_names), len(source.vocabulary))
-        self.rated = torch.zeros(shape, dtype=torch.float32)
-        self.rated[source.groups, source.inputs.flatten()] = 1
-        self.values = self.rated.clone()
-        if not self.problem.spec.ranks:
-            self.values[source.groups, source.inputs.flatten()] = self.deviations.residuals.float()
         ranks = self.problem.spec.ranks
         weights = WEIGHTS if ranks else (None,)
         trained = [
@@ -59,16 +49,14 @@ class Factorization(Tuned):
     @property
     def item_factors(self) -> Tensor:
         """The items' factors with the chosen settings, `(items, rank)`."""
-        rank, strength, weight = (self.settings[name] for name in ("rank", "strength", "weight"))
-        if (rank, strength, weight) not in self.found:
-            generator = Generator().manual_seed(0)
-            items = torch.randn(self.rated.shape[1], rank, generator=generator) / rank**0.5
-            items[:KNOWN] = 0
-            for _ in range(ROUNDS):
-                users = solved(items, self.rated, self.values, strength, weight)
-                items = solved(users, self.rated.T, self.values.T, strength, weight)
-            self.found[rank, strength, weight] = items
-        return self.found[rank, strength, weight]
+        return item_factors(
+            self.problem, *(self.settings[name] for name in ("rank", "strength", "weight"))
+        )
+
+    @property
+    def deviations(self) -> Deviations:
+        """The shrunk means whose residuals are factorized."""
+        return best_deviations(self.problem)
 
     def predict(self, batch: TaskBatch) -> Tensor:
         items, ids = self.item_factors, batch.support_x.squeeze(-1)
@@ -90,6 +78,39 @@ class Factorization(Tuned):
         query = items[batch.query_x.squeeze(-1)].double()
         found = (query @ users[:, :-1]).squeeze(-1)
         return self.deviations.queries(batch, users[:, -1]) + found
+
+
+def item_factors(
+    problem: RecommendationProblem, rank: int, strength: float, weight: float | None
+) -> Tensor:
+    """Return the factors of items, from the ratings of the training users, computed once.
+
+    Args:
+        problem: the problem; rankings factorize what was chosen, others what is left of ratings.
+        rank: number of factors.
+        strength: ridge penalty.
+        weight: as in `solved`.
+
+    Shapes:
+        (items, rank); zeros for padding and unknown items.
+    """
+    key = ("factors", rank, strength, weight)
+    if key not in problem.memo:
+        source = problem.train
+        ids = source.inputs.flatten()
+        rated = torch.zeros(len(source.group_names), len(source.vocabulary))
+        rated[source.groups, ids] = 1
+        values = rated.clone()
+        if not problem.spec.ranks:
+            values[source.groups, ids] = best_deviations(problem).residuals.float()
+        generator = Generator().manual_seed(0)
+        items = torch.randn(rated.shape[1], rank, generator=generator) / rank**0.5
+        items[:KNOWN] = 0
+        for _ in range(ROUNDS):
+            users = solved(items, rated, values, strength, weight)
+            items = solved(users, rated.T, values.T, strength, weight)
+        problem.memo[key] = items
+    return problem.memo[key]
 
 
 def solved(

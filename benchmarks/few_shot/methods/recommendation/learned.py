@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.few_shot.methods.recommendation.recommendation_method import RecommendationMethod
+from benchmarks.few_shot.methods.recommendation.factorization import item_factors
+from benchmarks.few_shot.methods.recommendation.recommendation_method import (
+    KNOWN,
+    RecommendationMethod,
+)
 from benchmarks.few_shot.problems.recommendation_problem import RecommendationProblem, Windows
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, run_training
@@ -17,9 +21,16 @@ from l2l_rnn.data import TaskBatch
 from l2l_rnn.functional import cross_entropy, mean_squared_error
 from l2l_rnn.models import Recommender
 
+RANK = 16  # factors that embeddings start from
+FACTORS = {False: (6.0, None), True: (25.0, 2.0)}  # their ridge penalty and weight, by `ranks`
+REST = 0.3  # scale of the other features of an embedding
+
 
 class LearnedRecommender(RecommendationMethod):
     """Trains a learner to predict the ratings, or the item, that follow a user's first ratings.
+
+    The embeddings of items start from the factorization of the training ratings, which is also
+    the strongest baseline. With few training users, this is what makes the learners better than it.
 
     Args:
         model: options of `Recommender`.
@@ -45,8 +56,19 @@ class LearnedRecommender(RecommendationMethod):
         source = problem.train
         self.model = Recommender(len(source.vocabulary), scale=source.scale, **model)
         self.model.fit_baselines(source.inputs, source.targets)
+        self._start_embeddings()
         self.model.to(problem.device)
         self.learner = nn.ModuleList([self.model])
+
+    def _start_embeddings(self) -> None:
+        """Start the embeddings from factors of the items, scaled to a mean squared norm of 1."""
+        weight = self.model.encoder.embedding.weight
+        strength, confidence = FACTORS[self.problem.spec.ranks]
+        rank = min(RANK, weight.shape[1])
+        factors = item_factors(self.problem, rank, strength, confidence)
+        with torch.no_grad():
+            weight.mul_(REST)
+            weight[:, :rank] = factors / factors[KNOWN:].square().sum(-1).mean().sqrt()
 
     @abstractmethod
     def adapted_ratings(self, batch: TaskBatch) -> Tensor:
