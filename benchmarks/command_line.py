@@ -93,8 +93,9 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--root",
-        metavar="DIR",
-        help="folder of the task sets' data, such as a copy of 20 Newsgroups (default: ~/data)",
+        metavar="PATH",
+        help="folder of the task sets' data, such as a copy of 20 Newsgroups (default: ~/data); "
+        "for recommendation_file*, a file of ratings in a format of MovieLens",
     )
     run.add_argument(
         "--only",
