@@ -93,8 +93,9 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--root",
-        metavar="DIR",
-        help="folder of the task sets' data, such as a copy of 20 Newsgroups (default: ~/data)",
+        metavar="PATH",
+        help="folder of the task sets' data, such as a copy of 20 Newsgroups (default: ~/data); "
+        "for recommendation_file*, a file of ratings in a format of MovieLens",
     )
     run.add_argument(
         "--only",
@@ -153,13 +154,14 @@ def _run(options: argparse.Namespace) -> int:
     )
     from benchmarks import report
     from benchmarks.few_shot import runner, seeds
-    from benchmarks.few_shot.spec import ClassificationSpec
+    from benchmarks.few_shot.spec import ClassificationSpec, RecommendationSpec
     from benchmarks.few_shot.specs import SPECS
     from benchmarks.machine import device_of
 
     spec = SPECS[options.name]
     if options.root is not None:
-        if not isinstance(spec, ClassificationSpec):
+        reads = isinstance(spec, RecommendationSpec) and spec.from_file
+        if not isinstance(spec, ClassificationSpec) and not reads:
             raise ArgumentError(f"--root: {options.name} generates its tasks; drop the option")
         spec = dataclasses.replace(spec, root=options.root)
     if options.seeds and options.save is not None:

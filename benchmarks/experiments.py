@@ -92,4 +92,20 @@ EXPERIMENTS = {
         "forecast unseen drawn and recorded series, with and without adaptation to their history",
         {"quick": 5, "default": 4, "full": 14},
     ),
+    "recommendation": Experiment(
+        "predict ratings of unseen users from 5, 10 or 20 ratings",
+        {"quick": 7, "default": 3.5, "full": 13.3},
+    ),
+    "recommendation_ranking": Experiment(
+        "rank items for unseen users of whom 5, 10 or 20 ratings are known",
+        {"quick": 3, "default": 3.6, "full": 12},
+    ),
+    "recommendation_file": Experiment(
+        "predict ratings, as above, from a file in a format of MovieLens (--root FILE)",
+        {"quick": 7, "default": 3.5, "full": 13.3},
+    ),
+    "recommendation_file_ranking": Experiment(
+        "rank items, as above, from a file in a format of MovieLens (--root FILE)",
+        {"quick": 3, "default": 3.6, "full": 12},
+    ),
 }

@@ -126,3 +126,15 @@ class Forecast(Column):
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in super().to_json().items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Measure(Column):
+    """A measure of recommendations to users of whom this many ratings are known."""
+
+    measure: str
+    ratings: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.measure}, {self.ratings} ratings"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.few_shot.columns import Column, Forecast, Pairs
+from benchmarks.few_shot.columns import Column, Forecast, Measure, Pairs
 from l2l_rnn.tasksets import TaskFamily
 
 
@@ -255,3 +255,30 @@ class ForecastingSpec(Spec):
     context: int
     horizon: int
     history: int
+
+
+@dataclass(frozen=True)
+class RecommendationSpec(Spec):
+    """Recommendation for unseen users.
+
+    Attributes:
+        columns: the columns of the table.
+        queries: most ratings of a test task, those that follow the support set in time.
+        validated: the measure on validation users that chooses parameters and settings.
+        taskset_options: options of the task set `ratings`; with `from_file`, of the users that are
+            drawn, written to a file and read again if there is no `root`.
+        from_file: whether the ratings come from a file.
+        root: a file in a format of MovieLens, for `from_file`.
+    """
+
+    columns: tuple[Measure, ...]
+    queries: int
+    validated: str
+    taskset_options: dict[str, Any] = field(default_factory=dict)
+    from_file: bool = False
+    root: str | None = None
+
+    @property
+    def ranks(self) -> bool:
+        """Whether methods rank items instead of predicting ratings."""
+        return not self.lower_is_better

@@ -5,6 +5,11 @@ from l2l_rnn.data.cards import TaskCard
 from l2l_rnn.data.episodes import Episodes, santoro_episodes
 from l2l_rnn.data.grouped_dataset import GroupedDataset
 from l2l_rnn.data.loading.loader import TaskLoader
+from l2l_rnn.data.recommendation.catalogue import Catalogue
+from l2l_rnn.data.recommendation.interactions import Interactions
+from l2l_rnn.data.recommendation.rating_files import read_ratings, write_ratings
+from l2l_rnn.data.recommendation.user_ratings import UserRatings
+from l2l_rnn.data.recommendation.user_splits import from_ratings
 from l2l_rnn.data.sequence_dataset import SequenceDataset
 from l2l_rnn.data.series.arrays import SeriesSources, from_arrays
 from l2l_rnn.data.series.augmentation import augment_support, jitter, scale, time_warp, window_slice
@@ -27,10 +32,12 @@ from l2l_rnn.data.text.word_vocabulary import WordVocabulary
 __all__ = [
     "SPLITS",
     "ByteVocabulary",
+    "Catalogue",
     "CharacterVocabulary",
     "Episodes",
     "ForecastingDataset",
     "GroupedDataset",
+    "Interactions",
     "SequenceDataset",
     "SeriesSources",
     "SourceTaskset",
@@ -41,6 +48,7 @@ __all__ = [
     "TokenizerPipeline",
     "TransformPipeline",
     "TsFile",
+    "UserRatings",
     "Vocabulary",
     "WordVocabulary",
     "as_pipeline",
@@ -50,11 +58,13 @@ __all__ = [
     "draw_tasks",
     "encoder_pipeline",
     "from_arrays",
+    "from_ratings",
     "from_torchtext",
     "jitter",
     "letter_ids",
     "load_pipeline",
     "permute_tokens",
+    "read_ratings",
     "read_ts",
     "read_vectors",
     "santoro_episodes",
@@ -62,4 +72,5 @@ __all__ = [
     "split_series",
     "time_warp",
     "window_slice",
+    "write_ratings",
 ]

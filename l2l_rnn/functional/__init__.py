@@ -24,6 +24,7 @@ from l2l_rnn.functional.memory.addressing import (
     temporal_links,
 )
 from l2l_rnn.functional.padding import step_lengths, step_mask, token_lengths
+from l2l_rnn.functional.ranking import ndcg_at, recall_at
 from l2l_rnn.functional.recurrence.compiled_passes import compiled
 from l2l_rnn.functional.recurrence.recurrences import gru, lstm, rnn
 from l2l_rnn.functional.recurrence.scan import linear_scan, lru, min_gru, min_lstm
@@ -51,7 +52,9 @@ __all__ = [
     "mean_squared_error",
     "min_gru",
     "min_lstm",
+    "ndcg_at",
     "pinball_loss",
+    "recall_at",
     "rnn",
     "seasonal_scale",
     "sequence_accuracy",

@@ -16,6 +16,7 @@ from l2l_rnn.models.frozen import (
     encoders_folder,
 )
 from l2l_rnn.models.memory_model import MemoryModel
+from l2l_rnn.models.recommender import ItemEncoder, Recommender
 from l2l_rnn.models.seq2seq import MemorySeq2Seq, Seq2Seq
 from l2l_rnn.models.series import (
     MiniRocket,
@@ -35,10 +36,12 @@ __all__ = [
     "Forecaster",
     "FrozenEncoder",
     "FrozenSentenceEncoder",
+    "ItemEncoder",
     "MemoryModel",
     "MemorySeq2Seq",
     "MiniRocket",
     "ModuleEncoder",
+    "Recommender",
     "ResampledSeries",
     "Seq2Seq",
     "SequenceClassifier",

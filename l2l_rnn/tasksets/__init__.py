@@ -14,6 +14,8 @@ from l2l_rnn.tasksets.catalog import (
 )
 from l2l_rnn.tasksets.hub.presets import PRESETS, Preset
 from l2l_rnn.tasksets.hub.texts import Texts, TextSources, from_hf
+from l2l_rnn.tasksets.recommendation.drawn_users import TasteWorld
+from l2l_rnn.tasksets.recommendation.ratings import ratings
 from l2l_rnn.tasksets.registration import register_dataset, register_family
 from l2l_rnn.tasksets.series.activity import Activity
 from l2l_rnn.tasksets.series.archive_splits import unseen_classes, unseen_datasets
@@ -60,6 +62,7 @@ __all__ = [
     "Sinusoids",
     "Strokes",
     "TaskFamily",
+    "TasteWorld",
     "TextSources",
     "Texts",
     "Translation",
@@ -67,6 +70,7 @@ __all__ = [
     "from_hf",
     "get_tasksets",
     "list_tasksets",
+    "ratings",
     "register_dataset",
     "register_family",
     "register_taskset",

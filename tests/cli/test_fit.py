@@ -171,6 +171,7 @@ def test_all_contradictions_are_named(capsys):
     ("flags", "said", "code"),
     [
         (["--taskset", "copy", "--learner", "maml"], "target for each step", 2),
+        (["--taskset", "ratings", "--learner", "maml"], "train a models.Recommender", 2),
         (["--taskset", "sinusoids", "--learner", "maml"], "have no steps", 2),
         (["--taskset", "adding"], "protonet has classes; use memory, maml", 2),
         (["--taskset", "languages", "--ways", "99"], "--ways=99", 1),

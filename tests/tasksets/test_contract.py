@@ -20,6 +20,7 @@ from l2l_rnn.data import (
     TaskCard,
     TaskLoader,
     TaskSource,
+    UserRatings,
 )
 from l2l_rnn.data.splits import SPLITS
 from l2l_rnn.errors import DataError, MissingExtraError
@@ -198,6 +199,8 @@ def test_groups_of_different_splits_share_few_examples(tasksets):
     sources = [taskset.source for taskset in tasksets]
     if classified(sources[0]) or not all(isinstance(s, GroupedDataset) for s in sources):
         return
+    # Short words may be equal by chance, and users rate the same items.
+    share = 2 if isinstance(sources[0], UserRatings) else 4
     groups = []
     for source in sources:
         targets = (target.numpy().tobytes().rstrip(b"\0") for target in source.targets)
@@ -207,7 +210,7 @@ def test_groups_of_different_splits_share_few_examples(tasksets):
             groups[-1][group].add((row, target))
     for one, other in itertools.combinations(groups, 2):
         for a, b in itertools.product(one, other):
-            assert len(a & b) <= min(len(a), len(b)) / 4  # short words may be equal by chance
+            assert len(a & b) <= min(len(a), len(b)) / share
 
 
 def test_types_and_shapes_of_a_task(taskset):

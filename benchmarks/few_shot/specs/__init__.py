@@ -13,6 +13,12 @@ from benchmarks.few_shot.specs.intents_languages import INTENTS_LANGUAGES
 from benchmarks.few_shot.specs.lags import LAGS
 from benchmarks.few_shot.specs.languages import LANGUAGES
 from benchmarks.few_shot.specs.newsgroups import NEWSGROUPS
+from benchmarks.few_shot.specs.recommendation import (
+    RECOMMENDATION,
+    RECOMMENDATION_FILE,
+    RECOMMENDATION_FILE_RANKING,
+    RECOMMENDATION_RANKING,
+)
 from benchmarks.few_shot.specs.series import SERIES, SERIES_CLASSES
 from benchmarks.few_shot.specs.sinusoids import SINUSOIDS
 from benchmarks.few_shot.specs.translation import TRANSLATION, TRANSLATION_NAMES
@@ -38,5 +44,9 @@ SPECS: dict[str, Spec] = {
         DYNAMICS,
         CONTROL,
         FORECASTING,
+        RECOMMENDATION,
+        RECOMMENDATION_RANKING,
+        RECOMMENDATION_FILE,
+        RECOMMENDATION_FILE_RANKING,
     )
 }

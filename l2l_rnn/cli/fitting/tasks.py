@@ -12,6 +12,7 @@ from torch import Tensor
 
 from l2l_rnn.cli.fitting.settings import DataSettings
 from l2l_rnn.cli.usage import UsageError
+from l2l_rnn.data import UserRatings
 from l2l_rnn.errors import DataError, UnknownNameError
 from l2l_rnn.tasksets import BenchmarkTasksets, TaskFamily, from_hf, get_tasksets, tasksets_of
 from l2l_rnn.tasksets.hub.survey import RowCounts
@@ -162,6 +163,11 @@ def _with_flags(error: DataError) -> DataError:
 def _described(tasksets: BenchmarkTasksets, name: str, ways: int) -> Tasks:
     x, y = tasksets.train.sample()
     family = tasksets.train.source
+    if isinstance(family, UserRatings):
+        raise UsageError(
+            f"the task set {name!r} has items, and fit trains models of texts and series; train a "
+            "models.Recommender, as docs/recommendation.md shows"
+        )
     text = not x.is_floating_point()
     if x.dim() != (2 if text else 3):
         raise UsageError(

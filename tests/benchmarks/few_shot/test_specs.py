@@ -19,7 +19,7 @@ from benchmarks.few_shot.methods.episodes.episode_reader import EpisodeReader
 from benchmarks.few_shot.methods.families.family_maml import FamilyMAML
 from benchmarks.few_shot.methods.families.family_memory import FamilyMemory
 from benchmarks.few_shot.methods.memory import MemoryMethod
-from benchmarks.few_shot.spec import EpisodeSpec, FamilySpec
+from benchmarks.few_shot.spec import EpisodeSpec, FamilySpec, RecommendationSpec
 from benchmarks.few_shot.specs import SPECS
 from benchmarks.sizes import parameter_count
 
@@ -67,6 +67,9 @@ def quick_run(tmp_path_factory, newsgroups):
         changes = {"training_options": {}} if isinstance(spec, EpisodeSpec) else {}
         if name == "intents":  # few training languages are enough, and faster
             changes["taskset_options"] = {**spec.taskset_options, "train_languages": ("de", "fr")}
+        if isinstance(spec, RecommendationSpec):  # few users and items are enough, and faster
+            few = {"users": 120, "items": 150, "fractions": (80, 20, 20)}
+            changes["taskset_options"] = spec.taskset_options | few
         if name == "newsgroups":
             changes["root"] = newsgroups
         spec = dataclasses.replace(spec, entries={"quick": entries}, **changes)

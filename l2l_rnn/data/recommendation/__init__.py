@@ -1,0 +1,1 @@
+"""Ratings of items by users: tables, files in MovieLens's formats, and tasks."""

@@ -1,0 +1,1 @@
+"""Recommendation tasks: each user is a task."""
