@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from l2l_rnn.optional import require
 
 PIECE = 144  # steps of a piece of a long recording
-PACKAGES = ("statsmodels.datasets", "sktime.datasets", "bokeh_sampledata", "pandas")
 Values = NDArray[np.float64]
 
 
@@ -41,8 +40,11 @@ def recorded_series(source: str) -> tuple[Recorded, ...]:
     Raises:
         MissingExtraError: a package is not installed.
     """
-    for package in PACKAGES:
-        require(package, extra="forecasting", purpose=f"the recorded series {source!r}")
+    purpose = f"the recorded series {source!r}"
+    require("statsmodels.datasets", extra="forecasting", purpose=purpose)
+    require("sktime.datasets", extra="forecasting", purpose=purpose)
+    require("bokeh_sampledata", extra="forecasting", purpose=purpose)
+    require("pandas", extra="forecasting", purpose=purpose)
     return tuple(
         Recorded(name, np.ascontiguousarray(values, dtype=np.float64), period)
         for name, values, period in _READERS[source]()
