@@ -20,12 +20,18 @@ from benchmarks import memory_growth, report
 from benchmarks.algorithmic import table as algorithmic
 from benchmarks.serving import first_answer, user_store
 from benchmarks.speed import adaptation, decoder, loading, memory, meta_step, user_meta_step
+from benchmarks.speed.planning import __main__ as planning
 from benchmarks.speed.training_overhead import __main__ as training_overhead
 from l2l_rnn.files import replacing
 from l2l_rnn.tasksets import list_tasksets
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "tasksets.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "results.md",
+    ROOT / "docs" / "results_applications.md",
+    ROOT / "docs" / "tasksets.md",
+)
 TABLE = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
@@ -107,9 +113,9 @@ def highlights() -> str:
         f"- **Recall over 100 steps**: error {score(lags, 'MAML', '100 back', **recall)}% with "
         f"MAML and an LSTM, {score(lags, 'from scratch', '100 back', **recall)}% from scratch "
         "(chance level 80%).",
-        f"- **Sine waves, 10 shots**: squared error {score(waves, 'memory learner', '10 shots')} "
-        f"with the memory learner, {score(waves, 'Meta-SGD', '10 shots')} with Meta-SGD, "
-        f"{score(waves, 'MAML', '10 shots')} with MAML.",
+        f"- **Sine waves, 5 shots**: squared error {score(waves, 'ALPaCA', '5 shots')} with "
+        f"ALPaCA, {score(waves, 'memory learner', '5 shots')} with the memory learner, "
+        f"{score(waves, 'MAML', '5 shots')} with MAML.",
         "- **Copy**: three NTMs trained on up to 20 vectors copy 120 with at most "
         f"{max(copied('ntm')):.0f} wrong bits of 960 on average; an LSTM has "
         f"{max(copied('lstm')):.0f}.",
@@ -195,6 +201,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "translation": lambda: few_shot("translation"),
     "lags": lambda: few_shot("lags", "100 back"),
     "sinusoids": lambda: few_shot("sinusoids"),
+    "harmonics": lambda: few_shot("harmonics"),
+    "series": lambda: few_shot("series"),
+    "activity": lambda: few_shot("activity"),
+    "forecasting": lambda: few_shot("forecasting"),
+    "recommendation": lambda: few_shot("recommendation"),
+    "recommendation_ranking": lambda: few_shot("recommendation_ranking"),
+    "recommendation_file": lambda: few_shot("recommendation_file"),
+    "dynamics": lambda: few_shot("dynamics"),
+    "control": lambda: few_shot("control"),
+    "planning": lambda: planning.table(read("planning")),
     "strokes": lambda: few_shot("strokes"),
     "languages_by_instance": lambda: few_shot("languages_by_instance"),
     "memory-tasks": lambda: algorithmic.table(read("memory-tasks"), each=True),

@@ -1,6 +1,7 @@
 """Recorded series: values that are known, splits by source, and queries at their end."""
 
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_missing_packages_and_bad_arguments(monkeypatch):
         RecordedSeries(split="tests")
     with pytest.raises(DataError, match=r"'airline' must have at least .* = 152 steps, got 144"):
         RecordedSeries(split="test", context=140)
-    monkeypatch.setattr(module, "PACKAGES", ("no_such_package",))
+    monkeypatch.setitem(sys.modules, "bokeh_sampledata", None)
     module.recorded_series.cache_clear()
     with pytest.raises(MissingExtraError, match="extra 'forecasting'"):
         RecordedSeries(split="test")
