@@ -136,8 +136,14 @@ def column_of(result: dict[str, Any], *, ways: int, shots: int) -> str:
     return name
 
 
-def few_shot(name: str, column: str | None = None) -> str:
-    """Format a few-shot result, or one column of it, with its notes."""
+def few_shot(name: str, column: str | None = None, compared: str = "") -> str:
+    """Format a few-shot result with its notes.
+
+    Args:
+        name: the experiment.
+        column: the only column; None for all.
+        compared: what the names of the columns begin with whose paired differences are shown.
+    """
     if not path_of(name).exists():
         return f"Not measured yet: `python -m benchmarks run {name} --full` makes this table."
     result = read(name)
@@ -145,6 +151,7 @@ def few_shot(name: str, column: str | None = None) -> str:
     notes = [
         f"  - {line.strip()}" if line.startswith(" ") else f"- {line}"
         for line in report.notes(result).splitlines()
+        if not line.startswith(" ") or line.strip().startswith(compared)
     ]
     lines = [table, "", *notes]
     if "measures" in result["methods"][0]:
@@ -152,6 +159,19 @@ def few_shot(name: str, column: str | None = None) -> str:
     if result.get("curve"):
         ways = result["spec"]["ways"]
         lines += ["", f"By the number of shots, {ways} ways:", "", report.curve_table(result)]
+    return "\n".join(lines)
+
+
+def differences(name: str, label: str, compared: str) -> str:
+    """Format the paired differences of a method from the baselines and the best transfer method."""
+    result = read(name)
+    (method,) = [row for row in result["methods"] if row["label"] == label]
+    columns = [c["name"] for c in result["columns"] if c["name"].startswith(compared)]
+    found = [method["scores"][column]["differences"] for column in columns]
+    lines = [f"| {label}, minus | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
+    for other in found[0]:
+        cells = [f"{part[other]['mean']:+.3f} ± {part[other]['ci95']:.3f}" for part in found]
+        lines.append(f"| {other} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -203,10 +223,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "sinusoids": lambda: few_shot("sinusoids"),
     "harmonics": lambda: few_shot("harmonics"),
     "series": lambda: few_shot("series"),
-    "activity": lambda: few_shot("activity"),
-    "forecasting": lambda: few_shot("forecasting"),
-    "recommendation": lambda: few_shot("recommendation"),
-    "recommendation_ranking": lambda: few_shot("recommendation_ranking"),
+    "activity": lambda: few_shot("activity-default"),
+    "forecasting": lambda: few_shot("forecasting", compared="MASE"),
+    "forecasting-differences": lambda: differences("forecasting", "ALPaCA, adapted", "MASE"),
+    "recommendation": lambda: few_shot("recommendation-default", compared="RMSE"),
+    "recommendation_ranking": lambda: few_shot(
+        "recommendation_ranking-default", compared="NDCG@10 of liked"
+    ),
     "recommendation_file": lambda: few_shot("recommendation_file"),
     "dynamics": lambda: few_shot("dynamics"),
     "control": lambda: few_shot("control"),

@@ -25,6 +25,12 @@ _KINDS = {
     "MemoryLearner": "writes the examples to a memory and reads it for new inputs",
     "ProtoMAML": "starts from the mean of each class and takes gradient steps",
 }
+_REGRESSION = ("ALPaCA", "ALPaCAMixture")
+_TASK_TYPES = {  # of the Hugging Face Hub, by the score
+    "accuracy": "{kind}-classification",
+    "exact match": "translation",
+    **dict.fromkeys(["MASE", "sMAPE", "pinball", "coverage"], "time-series-forecasting"),
+}
 _GRADIENTS = "takes a few gradient steps on the examples"
 
 
@@ -78,7 +84,7 @@ class _Row:
     def result(self, kind: str) -> EvalResult:
         taskset = str(self.settings.get("taskset", "tasks"))
         return EvalResult(
-            task_type=f"{kind}-classification" if self.score != "squared_error" else "other",
+            task_type=_TASK_TYPES.get(self.score, "other").format(kind=kind),
             dataset_type=taskset,
             dataset_name=_described(self.settings, taskset),
             metric_type=self.score,
@@ -112,13 +118,20 @@ def _kind_of_inputs(content: Mapping[str, Any]) -> str:
 
 
 def _what(content: Mapping[str, Any]) -> str:
-    learner = content["learner"]
-    kind = str(learner.get("class") or learner.get("unknown", "learner")).rpartition(".")[2]
+    kind = _learner_class(content)
     what = _KINDS.get(kind, _GRADIENTS)
     steps = content.get("steps")
-    examples = "pairs" if kind == "PairMemoryLearner" else "labeled examples"
-    text = f"The learner is a `{kind}`: given a few {examples}, it {what}."
+    examples = "pairs" if kind == "PairMemoryLearner" else "examples with targets"
+    if kind not in ("PairMemoryLearner", *_REGRESSION):
+        examples = "labeled examples"
+    article = "an" if kind[0] in "AEIO" else "a"
+    text = f"The learner is {article} `{kind}`: given a few {examples}, it {what}."
     return text if steps is None else f"{text} It adapts with {steps} steps."
+
+
+def _learner_class(content: Mapping[str, Any]) -> str:
+    learner = content["learner"]
+    return str(learner.get("class") or learner.get("unknown", "learner")).rpartition(".")[2]
 
 
 def _example(content: Mapping[str, Any], name: str) -> str:
@@ -150,6 +163,9 @@ def _example(content: Mapping[str, Any], name: str) -> str:
         f"learner = model.adapted({support}, [0, 1])",
         f"print(learner({read}).argmax(-1))",
     ]
+    if _learner_class(content) in _REGRESSION:
+        lines[1:] = [f"learner = model.adapted({support}, y)", f"print(learner({read}))"]
+        heads.remove("import torch")
     return "\n".join([*heads, *lines])
 
 
@@ -174,7 +190,7 @@ def _results(rows: Sequence[_Row]) -> str:
     lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
     table = "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
     return (
-        "## Results\n\nMeans over tasks of classes that were not in training, with 95% confidence "
+        "## Results\n\nMeans over tasks that were not in training, with 95% confidence "
         f"intervals.\n\n{table}"
     )
 
@@ -198,6 +214,8 @@ def _cell(text: str) -> str:
 
 def _training(content: Mapping[str, Any]) -> str:
     classes = [str(name) for name in content.get("classes", [])]
+    if not classes and _learner_class(content) in _REGRESSION:
+        return "## Training data\n\nSee the description."
     if not classes:
         return "## Training data\n\nThe classes of the training data are not recorded."
     shown = _listed(classes)
@@ -226,7 +244,7 @@ def _limits(content: Mapping[str, Any]) -> str:
             limits.append(f"Series must have {channels} channels.")
         if inputs.get("max_length") is not None:
             limits.append(f"A series keeps its first {inputs['max_length']} steps.")
-    if inputs.get("kind") != "pairs":
+    if inputs.get("kind") != "pairs" and _learner_class(content) not in _REGRESSION:
         limits.append("A class without examples is never predicted by its name.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 

@@ -193,7 +193,10 @@ class ForecastALPaCA(ForecastLearner):
                 {column.measure: tuple(round(v, 6) for v in row["task_scores"][column.name])},
                 row["seconds_per_task"],
                 f"{run}, {column.series} series",
-                {"tasks": row["scores"][column.name]["tasks"]},
+                {
+                    "taskset": f"{column.series} series",
+                    "tasks": row["scores"][column.name]["tasks"],
+                },
             )
             for column in problem.columns
         ]
