@@ -230,7 +230,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recommendation_ranking": lambda: few_shot(
         "recommendation_ranking-default", compared="NDCG@10 of liked"
     ),
-    "recommendation_file": lambda: few_shot("recommendation_file"),
+    "recommendation_file": lambda: few_shot("recommendation_file-default", compared="RMSE"),
     "dynamics": lambda: few_shot("dynamics"),
     "control": lambda: few_shot("control"),
     "planning": lambda: planning.table(read("planning")),
