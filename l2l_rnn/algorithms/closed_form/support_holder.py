@@ -120,6 +120,12 @@ class SupportHolder(SavedLearner, BaseLearner):
                 f"{who}: x must have the leading axes of the support set, {tuple(lead)}, got "
                 f"{tuple(vectors.shape[:-2])}; add the task axis"
             )
+        size = held["vectors"].shape[-1] if "vectors" in held else vectors.shape[-1]
+        if vectors.is_floating_point() and vectors.shape[-1] != size:
+            raise ShapeError(
+                f"{who}: x must give vectors of {size} numbers, as the support set did, got "
+                f"{vectors.shape[-1]}; pass inputs with as many channels"
+            )
 
     def _adaptation(self) -> dict[str, Tensor]:
         held = {name: getattr(self, f"_{name}") for name in self.kept}

@@ -79,6 +79,11 @@ def test_neighbors_by_warping():
     assert learner(x).argmax(-1).tolist() == y.tolist()
     with pytest.raises(ArgumentError, match="window must be"):
         NearestNeighbor(nn.Identity(), WAYS, window=1.5)
+    learner = NearestNeighbor(nn.Identity(), WAYS).clone()
+    learner.write(torch.randn(4, 6), torch.tensor([0, 1, 2, 0]))
+    for call in (learner, lambda x: learner.write(x, torch.tensor([1]))):
+        with pytest.raises(ShapeError, match="vectors of 6 numbers"):
+            call(torch.randn(1, 4))
 
 
 def test_a_fixed_classifier_ignores_the_support_set_but_for_its_classes():
