@@ -16,7 +16,7 @@ def gittins_indices(
     discount: float = 0.99,
     prior: tuple[float, float] = (1.0, 1.0),
     depth: int | None = None,
-    resolution: int = 500,
+    resolution: int = 300,
 ) -> Tensor:
     """Compute the Gittins indices of an arm with discounted rewards.
 
@@ -33,7 +33,7 @@ def gittins_indices(
         pulls: most pulls of an arm in the table.
         discount: discount factor, below 1.
         prior: parameters of the Beta prior of the success probability.
-        depth: pulls that are looked ahead; None looks ahead until less than 1e-4 of the discounted
+        depth: pulls that are looked ahead; None looks ahead until less than 1e-3 of the discounted
             time is left.
         resolution: number of known arms, `G`. The error is below `1 / G`, and usually far below.
 
@@ -59,7 +59,7 @@ def gittins_indices(
     alpha, beta = (check_number(who, "prior", value, above=0) for value in prior)
     if depth is None:
         depth, left = 1, discount
-        while left > 1e-4:
+        while left > 1e-3:
             depth, left = depth + 1, left * discount
     depth = check_int(who, "depth", depth)
     known = _known_arms(check_int(who, "resolution", resolution, least=2))

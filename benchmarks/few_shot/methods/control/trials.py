@@ -176,11 +176,11 @@ class TrialPolicy(TrialMethod):
             sizes.observation_size, sizes.action_size, hidden_size=self.hidden_size
         ).to(problem.device)
         self.policies[kind] = policy
-        batch: dict[str, Any] = {}
+        batch: dict[str, Any] = {"scale": None}
 
         def loss_of_step(step: int, progress: float) -> tuple[Tensor, Tensor]:
             if step % EPOCHS == 0:
-                batch.update(self.batch(kind, policy, training.tasks, generator))
+                batch.update(self.batch(kind, policy, training.tasks, generator, batch["scale"]))
             trial, mask = batch["trial"], batch["trial"].going
             found, values, _ = policy(trial.observations)
             log_probs = found.log_prob(trial.actions)
@@ -205,13 +205,24 @@ class TrialPolicy(TrialMethod):
 
     @torch.no_grad()
     def batch(
-        self, kind: str, policy: RecurrentPolicy, count: int, generator: Generator
+        self,
+        kind: str,
+        policy: RecurrentPolicy,
+        count: int,
+        generator: Generator,
+        scale: Tensor | None,
     ) -> dict[str, Any]:
-        """Return trials in new tasks, with the advantages and the targets of the values."""
+        """Return trials in new tasks, with the advantages and the targets of the values.
+
+        `scale` is the mean return of the first batch; with it, all values are of the size of 1.
+        """
         tasks = self.problem.draw(kind, count, generator)
         acting = Remembering(policy, generator)
         trial = run_trial(tasks, acting, generator=generator)
         rewards = tasks.training_rewards(trial.actions, trial.rewards)
+        score = rewards.sum(-1).mean()
+        scale = score.abs() if scale is None else scale
+        rewards = rewards / scale
         over = ~trial.going
         over[:, :-1] |= ~trial.going[:, 1:]
         over[:, -1] = True  # values never go beyond the last step of a trial
@@ -222,7 +233,8 @@ class TrialPolicy(TrialMethod):
             "log_probs": torch.stack(acting.log_probs, 1),
             "gains": gains,
             "targets": values + gains,
-            "score": rewards.sum(-1).mean(),
+            "score": score,
+            "scale": scale,
         }
 
     def trial(self, kind: str, environment: Environment, generator: Generator) -> Trial:
