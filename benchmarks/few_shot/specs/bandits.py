@@ -21,28 +21,34 @@ from benchmarks.few_shot.spec import Entry, Training
 from benchmarks.report import bars_and_training
 
 COLUMNS = (Pulls(5, 10), Pulls(5, 100), Pulls(10, 100))
+TRIALS = {  # per batch
+    "5 arms, 10 pulls": 300,
+    "5 arms, 100 pulls": 60,
+    "10 arms, 100 pulls": 60,
+    "grid": 100,
+}
 # Steps and minutes of each training; a second is about as many steps on one core as it asks for.
 FULL = {
-    "5 arms, 10 pulls": (8000, 2.1),
-    "5 arms, 100 pulls": (2400, 4.5),
-    "10 arms, 100 pulls": (2400, 4.5),
-    "grid": (4000, 5.0),
+    "5 arms, 10 pulls": (4800, 2.1),
+    "5 arms, 100 pulls": (5000, 4.5),
+    "10 arms, 100 pulls": (5000, 4.5),
+    "grid": (6000, 5.0),
 }
 DEFAULT = {
-    "5 arms, 10 pulls": (2400, 0.5),
-    "5 arms, 100 pulls": (600, 1.1),
-    "10 arms, 100 pulls": (600, 1.1),
-    "grid": (1200, 1.5),
+    "5 arms, 10 pulls": (1200, 0.5),
+    "5 arms, 100 pulls": (1200, 1.1),
+    "10 arms, 100 pulls": (1200, 1.1),
+    "grid": (1800, 1.5),
 }
 QUICK = dict.fromkeys(FULL, (8, 2.0))
 
 
-def policy(limits: dict[str, tuple[int, float]], *kinds: str) -> Entry:
+def policy(limits: dict[str, tuple[int, float]], *kinds: str, **options: float) -> Entry:
     """Return the recurrent policy, with a training for each kind of tasks."""
     trainings = {
         kind: Training(
-            lr=3e-3,
-            tasks=200 if limits[kind][0] > 10 else 8,
+            lr=5e-3 if kind == "grid" else 1e-2,
+            tasks=TRIALS[kind] if limits[kind][0] > 10 else 8,
             clip=1.0,
             steps=limits[kind][0],
             minutes=limits[kind][1],
@@ -51,7 +57,9 @@ def policy(limits: dict[str, tuple[int, float]], *kinds: str) -> Entry:
         )
         for kind in kinds
     }
-    return Entry("GRU policy (RL^2)", "meta-learned", TrialPolicy, {"trainings": trainings})
+    return Entry(
+        "GRU policy (RL^2)", "meta-learned", TrialPolicy, {"trainings": trainings, **options}
+    )
 
 
 def bandits(limits: dict[str, tuple[int, float]]) -> tuple[Entry, ...]:
@@ -74,7 +82,7 @@ def grid(limits: dict[str, tuple[int, float]]) -> tuple[Entry, ...]:
     return (
         Entry("random steps", "baseline", RandomWalk),
         Entry("sweep, then shortest paths", "baseline", Sweep),
-        policy(limits, "grid"),
+        policy(limits, "grid", discount=0.99, trace=0.95, entropy=0.02),
     )
 
 

@@ -152,9 +152,9 @@ class TrialPolicy(TrialMethod):
         *,
         trainings: dict[str, Training],
         hidden_size: int = 64,
-        discount: float = 0.99,
-        trace: float = 0.95,
-        entropy: float = 0.03,
+        discount: float = 0.97,
+        trace: float = 0.8,
+        entropy: float = 0.01,
     ) -> None:
         super().__init__(problem, label)
         self.settings, self.hidden_size = trainings, hidden_size
