@@ -25,7 +25,7 @@ TRIALS = {  # per batch
     "5 arms, 10 pulls": 300,
     "5 arms, 100 pulls": 60,
     "10 arms, 100 pulls": 60,
-    "grid": 100,
+    "grid": 60,
 }
 # Steps and minutes of each training; a second is about as many steps on one core as it asks for.
 FULL = {
@@ -47,7 +47,7 @@ def policy(limits: dict[str, tuple[int, float]], *kinds: str, **options: float) 
     """Return the recurrent policy, with a training for each kind of tasks."""
     trainings = {
         kind: Training(
-            lr=5e-3 if kind == "grid" else 1e-2,
+            lr=1e-2,
             tasks=TRIALS[kind] if limits[kind][0] > 10 else 8,
             clip=1.0,
             steps=limits[kind][0],
@@ -82,7 +82,7 @@ def grid(limits: dict[str, tuple[int, float]]) -> tuple[Entry, ...]:
     return (
         Entry("random steps", "baseline", RandomWalk),
         Entry("sweep, then shortest paths", "baseline", Sweep),
-        policy(limits, "grid", discount=0.99, trace=0.95, entropy=0.02),
+        policy(limits, "grid", discount=0.99, trace=0.9),
     )
 
 
