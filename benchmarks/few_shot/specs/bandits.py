@@ -43,7 +43,7 @@ DEFAULT = {
 QUICK = dict.fromkeys(FULL, (8, 2.0))
 
 
-def policy(limits: dict[str, tuple[int, float]], *kinds: str, **options: float) -> Entry:
+def policy(limits: dict[str, tuple[int, float]], *kinds: str) -> Entry:
     """Return the recurrent policy, with a training for each kind of tasks."""
     trainings = {
         kind: Training(
@@ -57,9 +57,7 @@ def policy(limits: dict[str, tuple[int, float]], *kinds: str, **options: float) 
         )
         for kind in kinds
     }
-    return Entry(
-        "GRU policy (RL^2)", "meta-learned", TrialPolicy, {"trainings": trainings, **options}
-    )
+    return Entry("GRU policy (RL^2)", "meta-learned", TrialPolicy, {"trainings": trainings})
 
 
 def bandits(limits: dict[str, tuple[int, float]]) -> tuple[Entry, ...]:
@@ -82,7 +80,7 @@ def grid(limits: dict[str, tuple[int, float]]) -> tuple[Entry, ...]:
     return (
         Entry("random steps", "baseline", RandomWalk),
         Entry("sweep, then shortest paths", "baseline", Sweep),
-        policy(limits, "grid", discount=0.99, trace=0.9),
+        policy(limits, "grid"),
     )
 
 

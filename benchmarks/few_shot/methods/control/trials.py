@@ -152,8 +152,8 @@ class TrialPolicy(TrialMethod):
         *,
         trainings: dict[str, Training],
         hidden_size: int = 64,
-        discount: float = 0.97,
-        trace: float = 0.8,
+        discount: float = 0.99,
+        trace: float = 0.9,
         entropy: float = 0.01,
     ) -> None:
         super().__init__(problem, label)
