@@ -30,7 +30,12 @@ def test_the_policy_learns_to_explore(problem):
         steps=160, minutes=2, tasks=200, lr=1e-2, validate_every=40, validation_tasks=300
     )
     made = trials.TrialPolicy(
-        problem, "policy", trainings={COLUMN.name: training}, hidden_size=16, entropy=0.01
+        problem,
+        "policy",
+        trainings={COLUMN.name: training},
+        hidden_size=16,
+        discount=0.97,
+        trace=0.8,
     )
     history = made.train()
     assert history.best > history.points[0]["validation"]
