@@ -88,6 +88,14 @@ EXPERIMENTS = {
         "control unseen simulated bodies by planning with a model of 5 seconds of experience",
         {"quick": 18, "default": 3.9, "full": 13.5},
     ),
+    "bandits": Experiment(
+        "pull the arms of unseen bandits: a recurrent policy (RL^2), Thompson sampling and Gittins",
+        {"quick": 6, "default": 2.7, "full": 11.1},
+    ),
+    "grid": Experiment(
+        "find an unseen goal in a grid, and return to it in later episodes",
+        {"quick": 2, "default": 1.5, "full": 5.0},
+    ),
     "forecasting": Experiment(
         "forecast unseen drawn and recorded series, with and without adaptation to their history",
         {"quick": 5, "default": 4, "full": 14},

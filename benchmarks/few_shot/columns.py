@@ -98,6 +98,29 @@ class Experience(Column):
 
 
 @dataclass(frozen=True)
+class Pulls(Column):
+    """Bandits with this many arms, and this many pulls in a trial."""
+
+    arms: int
+    pulls: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arms} arms, {self.pulls} pulls"
+
+
+@dataclass(frozen=True)
+class Episode(Column):
+    """One of several episodes of the same task; 1 is the first."""
+
+    episode: int
+
+    @property
+    def name(self) -> str:
+        return f"episode {self.episode}"
+
+
+@dataclass(frozen=True)
 class Pairs(Column):
     """Translation tasks with this many support pairs."""
 

@@ -17,6 +17,7 @@ from l2l_rnn.models.frozen import (
 )
 from l2l_rnn.models.memory_model import MemoryModel
 from l2l_rnn.models.recommender import ItemEncoder, Recommender
+from l2l_rnn.models.recurrent_policy import RecurrentPolicy
 from l2l_rnn.models.seq2seq import MemorySeq2Seq, Seq2Seq
 from l2l_rnn.models.series import (
     MiniRocket,
@@ -42,6 +43,7 @@ __all__ = [
     "MiniRocket",
     "ModuleEncoder",
     "Recommender",
+    "RecurrentPolicy",
     "ResampledSeries",
     "Seq2Seq",
     "SequenceClassifier",

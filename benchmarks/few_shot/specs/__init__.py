@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.few_shot.spec import Spec
 from benchmarks.few_shot.specs.activity import ACTIVITY, ACTIVITY_DRIFT
+from benchmarks.few_shot.specs.bandits import BANDITS, GRID
 from benchmarks.few_shot.specs.control import CONTROL, DYNAMICS
 from benchmarks.few_shot.specs.episodes import LANGUAGES_BY_INSTANCE, STROKES_BY_INSTANCE
 from benchmarks.few_shot.specs.forecasting import FORECASTING
@@ -43,6 +44,8 @@ SPECS: dict[str, Spec] = {
         ACTIVITY_DRIFT,
         DYNAMICS,
         CONTROL,
+        BANDITS,
+        GRID,
         FORECASTING,
         RECOMMENDATION,
         RECOMMENDATION_RANKING,

@@ -121,7 +121,7 @@ def test_lives_have_an_experience_and_an_episode():
     problem = problem_of("control", columns=(Experience("cart-pole"),))
     tasks = problem.tasks("cart-pole", "validation", 6)
     torch.manual_seed(0)
-    made = policy.RecurrentPolicy(tasks, hidden_size=8)
+    made = policy.BodyPolicy(tasks, hidden_size=8)
     states = tasks.bodies.start(torch.Generator().manual_seed(5))
 
     def lives(explore):
@@ -146,26 +146,6 @@ def test_lives_have_an_experience_and_an_episode():
     )
     calm = lives(explore=False)
     assert torch.equal(calm.actions, lives(explore=False).actions)
-
-
-def test_advantages_equal_their_definition():
-    torch.manual_seed(0)
-    rewards, values = torch.rand(2, 7), torch.randn(2, 7)
-    ends = torch.zeros(2, 7, dtype=torch.bool)
-    ends[0, 3] = True
-    life = policy.Life(rewards, rewards, rewards, rewards, ends)
-    found = policy.advantages(life, values, torch.tensor(2.0))
-    g, trace = policy.DISCOUNT, policy.TRACE
-    scaled = rewards * (1 - g) / 2
-    for n in range(2):
-        for t in range(7):
-            total, weight = 0.0, 1.0
-            for k in range(t, 7):
-                going = 0.0 if ends[n, k] else 1.0
-                following = values[n, min(k + 1, 6)]
-                total += weight * (scaled[n, k] + g * going * following - values[n, k])
-                weight *= g * trace * going
-            assert found[n, t].item() == pytest.approx(total.item(), abs=1e-5)
 
 
 def test_the_policy_learns_to_balance():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Distribution
 
 from benchmarks.few_shot.columns import Experience
 from benchmarks.few_shot.methods.control.body_method import BodyMethod
@@ -15,11 +14,10 @@ from benchmarks.few_shot.methods.control.planning import Measure
 from benchmarks.few_shot.problems.body_problem import NAMES, BodyProblem, BodyTasks
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined, run_training
-from l2l_rnn.control import Body
-from l2l_rnn.models import DynamicsModel
-from l2l_rnn.nn import GRU, Linear
+from l2l_rnn.control import Body, advantages, clipped_policy_loss
+from l2l_rnn.models import DynamicsModel, RecurrentPolicy
 
-DISCOUNT, TRACE, CLIP, ENTROPY = 0.97, 0.95, 0.2, 1e-3
+DISCOUNT, TRACE, ENTROPY = 0.97, 0.95, 1e-3
 EPOCHS = 4  # updates per batch of lives
 
 
@@ -41,8 +39,8 @@ class Life(NamedTuple):
     ends: Tensor
 
 
-class RecurrentPolicy(nn.Module):
-    """A GRU that reads states, the last action and the last reward, and returns actions.
+class BodyPolicy(nn.Module):
+    """A recurrent policy that reads states, the last action and the last reward.
 
     Args:
         tasks: training bodies, whose transitions give the moments of states and rewards.
@@ -58,26 +56,25 @@ class RecurrentPolicy(nn.Module):
         self.model.fit_moments(*tasks.wide[:3])
         self.model.requires_grad_(False)
         self.register_buffer("reward_std", tasks.wide.rewards.std())
-        self.recurrence = GRU(self.model.input_size + 1, hidden_size, batch_first=True)
-        self.mean = Linear(hidden_size, body.action_size)
-        self.value = Linear(hidden_size, 1)
-        self.log_std = nn.Parameter(torch.full((body.action_size,), math.log(0.5)))
+        self.policy = RecurrentPolicy(
+            self.model.input_size + 1, body.action_size, continuous=True, hidden_size=hidden_size
+        )
 
     def read(self, states: Tensor, last_actions: Tensor, last_rewards: Tensor) -> Tensor:
         """Return the inputs of the recurrence."""
         x = self.model.inputs(states, last_actions)
         return torch.cat([x, (last_rewards / self.reward_std).unsqueeze(-1)], -1)
 
-    def forward(self, inputs: Tensor, hx: Tensor | None = None) -> tuple[Normal, Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, hx: Tensor | None = None
+    ) -> tuple[Distribution, Tensor, Tensor]:
         """Return the distribution of actions, the values and the state after inputs `(N, S, F)`."""
-        outputs, hx = self.recurrence(inputs, hx)
-        actions = Normal(self.mean(outputs).tanh(), self.log_std.exp(), validate_args=False)
-        return actions, self.value(outputs).squeeze(-1), hx
+        return self.policy(inputs, hx)
 
 
 @torch.no_grad()
 def live(
-    policy: RecurrentPolicy,
+    policy: BodyPolicy,
     body: Body,
     experience: int,
     steps: int,
@@ -125,19 +122,6 @@ def live(
     return Life(*(torch.stack(part, 1) for part in zip(*parts, strict=True)))
 
 
-def advantages(life: Life, values: Tensor, scale: Tensor) -> Tensor:
-    """Compute generalized advantage estimates, `(N, S)`."""
-    rewards = life.rewards * (1 - DISCOUNT) / scale
-    going = 1 - life.ends.float()
-    following = torch.cat([values[:, 1:], values[:, -1:]], 1)
-    errors = rewards + DISCOUNT * following * going - values
-    found, last = [], torch.zeros_like(values[:, 0])
-    for step in reversed(range(errors.shape[1])):
-        last = errors[:, step] + DISCOUNT * TRACE * going[:, step] * last
-        found.append(last)
-    return torch.stack(found[::-1], 1)
-
-
 class PolicyMethod(BodyMethod):
     """RL^2: the policy itself acts in the experience, and remembers it in the episode.
 
@@ -160,7 +144,7 @@ class PolicyMethod(BodyMethod):
     ) -> None:
         super().__init__(problem, label, measure=measure)
         self.training, self.hidden_size = training, hidden_size
-        self.policies: dict[str, RecurrentPolicy] = {}
+        self.policies: dict[str, BodyPolicy] = {}
 
     @classmethod
     def trainings(cls, options: dict[str, Any]) -> dict[str, Training]:
@@ -170,12 +154,12 @@ class PolicyMethod(BodyMethod):
         histories = []
         for name in self.problem.names:
             tasks = self.problem.train_bodies[name]
-            policy = RecurrentPolicy(tasks, self.hidden_size).to(self.problem.device)
+            policy = BodyPolicy(tasks, self.hidden_size).to(self.problem.device)
             self.policies[name] = policy
             histories.append(self.fit(name, tasks, policy))
         return combined(histories)
 
-    def fit(self, name: str, tasks: BodyTasks, policy: RecurrentPolicy) -> History:
+    def fit(self, name: str, tasks: BodyTasks, policy: BodyPolicy) -> History:
         """Train the policy of one kind of bodies."""
         generator = self.problem.generator("policy", name)
         batch: dict[str, Any] = {}
@@ -187,14 +171,18 @@ class PolicyMethod(BodyMethod):
                 life = self.lives(name, policy, body, generator, explore=True)
                 with torch.no_grad():
                     _, values, _ = policy(life.inputs)
-                gains = advantages(life, values, policy.reward_std)
+                gains = advantages(
+                    life.rewards * (1 - DISCOUNT) / policy.reward_std,
+                    values,
+                    life.ends,
+                    discount=DISCOUNT,
+                    trace=TRACE,
+                )
                 batch.update(life=life, gains=gains, targets=values + gains)
             life, gains = batch["life"], batch["gains"]
             actions, values, _ = policy(life.inputs)
-            ratio = (actions.log_prob(life.actions).sum(-1) - life.log_probs).exp()
-            gains = (gains - gains.mean()) / (gains.std() + 1e-8)
-            clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
-            loss = -torch.minimum(ratio * gains, clipped * gains).mean()
+            log_probs = actions.log_prob(life.actions).sum(-1)
+            loss = clipped_policy_loss(log_probs, life.log_probs, gains)
             loss = loss + (values - batch["targets"]).square().mean()
             return loss - ENTROPY * actions.entropy().mean(), life.rewards.sum(-1).mean()
 
@@ -217,7 +205,7 @@ class PolicyMethod(BodyMethod):
     def lives(
         self,
         name: str,
-        policy: RecurrentPolicy,
+        policy: BodyPolicy,
         body: Body,
         generator: torch.Generator,
         *,
