@@ -233,6 +233,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "recommendation_file": lambda: few_shot("recommendation_file-default", compared="RMSE"),
     "dynamics": lambda: few_shot("dynamics"),
     "control": lambda: few_shot("control"),
+    "bandits": lambda: few_shot("bandits"),
+    "grid": lambda: few_shot("grid"),
     "planning": lambda: planning.table(read("planning")),
     "strokes": lambda: few_shot("strokes"),
     "languages_by_instance": lambda: few_shot("languages_by_instance"),

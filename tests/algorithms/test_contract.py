@@ -9,7 +9,7 @@ import torch
 from learn2learn.algorithms.base_learner import BaseLearner
 
 import l2l_rnn.algorithms
-from l2l_rnn.algorithms import PairMemoryLearner, TfIdfLearner
+from l2l_rnn.algorithms import ALPaCA, ALPaCAMixture, PairMemoryLearner, TfIdfLearner
 from l2l_rnn.data import TaskBatch
 from l2l_rnn.errors import AdaptationError, ArgumentError
 from l2l_rnn.functional import cross_entropy
@@ -24,9 +24,8 @@ def test_every_learner_is_covered(learners, make):
         for value in vars(l2l_rnn.algorithms).values()
         if inspect.isclass(value) and issubclass(value, BaseLearner)
     }
-    # A TfIdfLearner has no network, and a PairMemoryLearner has no classes; both have tests of
-    # their own.
-    others = {TfIdfLearner, PairMemoryLearner}
+    # A TfIdfLearner has no network, and the others have no classes; all have tests of their own.
+    others = {TfIdfLearner, PairMemoryLearner, ALPaCA, ALPaCAMixture}
     assert {type(make(name)) for name in learners} == classes - others
 
 

@@ -79,7 +79,7 @@ def change(folder, path, value):
         (("learner", "arguments", "lr"), {"dtype": "load"}, "must be one of torch's"),
         (("learner", "arguments", "lr"), {"unknown": "os.system"}, "cannot be constructed here"),
         (("learner",), {"class": "SequenceClassifier", "arguments": {}}, "a learner"),
-        (("inputs", "kind"), "os", "kind must be one of series, text, got 'os'"),
+        (("inputs", "kind"), "os", "kind must be one of pairs, series, text, got 'os'"),
         (("inputs", "pipeline"), {"format": "os.system"}, "must be one of"),
     ],
 )

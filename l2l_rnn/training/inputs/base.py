@@ -55,7 +55,7 @@ class Inputs(ABC):
         kind = content.get("kind") if isinstance(content, dict) else None
         if not isinstance(kind, str) or not issubclass(KINDS.get(kind, object), cls):
             raise DataError(
-                f"{cls.__name__}.from_json: kind must be one of {', '.join(KINDS)}, got "
+                f"{cls.__name__}.from_json: kind must be one of {', '.join(sorted(KINDS))}, got "
                 f"{kind!r:.60}; pass the result of to_json()"
             )
         try:
