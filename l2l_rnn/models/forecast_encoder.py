@@ -183,7 +183,7 @@ class ForecastEncoder(NotScripted, nn.Module):
         parts = [torch.ones_like(values[..., 0, :1]), self._lagged(context).flatten(-2)]
         read = [values, context.observed]
         if context.period is not None:
-            parts.append(self._seasonal(context).flatten(-2))
+            parts.append(self._seasonal(context, context.period).flatten(-2))
             steps = torch.arange(values.shape[-2], device=values.device, dtype=values.dtype)
             before = steps - (lengths.unsqueeze(-1) - 1).to(values.dtype)  # 0 at the last step
             angle = 2 * math.pi * before / context.period.unsqueeze(-1)
@@ -196,10 +196,9 @@ class ForecastEncoder(NotScripted, nn.Module):
         back = torch.arange(1, self.lags + 1, device=context.values.device)
         return _values_at(context.values, context.lengths.unsqueeze(-1) - back)
 
-    def _seasonal(self, context: Context) -> Tensor:
+    def _seasonal(self, context: Context, periods: Tensor) -> Tensor:
         """Return what a season tells about the forecast steps, `(…, B, 2 H + 2, F)`."""
-        assert context.period is not None  # noqa: S101
-        values, period = context.values, context.period.long().unsqueeze(-1)
+        values, period = context.values, periods.long().unsqueeze(-1)
         end = context.lengths.unsqueeze(-1) - 1
         ahead = torch.arange(1, self.horizon + 1, device=period.device)
         first = end + ahead - period * -(-ahead // period)  # one season before, at a known step

@@ -38,7 +38,7 @@ def test_a_planner_finds_the_optimum_of_a_linear_system():
 
 
 def test_plans_of_bodies_do_not_mix():
-    """The plan of a body is the same, whatever bodies are beside it."""
+    """The plan of a body does not depend on the other bodies."""
     bodies = Pendulum.draw(4, seeded(0))
     states = bodies.start(seeded(1))
     noise = torch.randn(2, 4, 8, 5, 1, generator=seeded(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -55,9 +56,9 @@ class BodyMethod(Method):
         self.measure = measure
         self.raw: dict[str, Any] = {}
 
+    @abstractmethod
     def model(self, column: Experience, tasks: BodyTasks) -> Adapted | None:
         """Return the model of test bodies after their experience; None for random actions."""
-        raise NotImplementedError
 
     def episode_returns(self, column: Experience) -> Tensor:
         """Compute the return of each test body, `(N,)`."""

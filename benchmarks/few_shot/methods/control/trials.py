@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +34,9 @@ class TrialMethod(Method):
 
     problem: TrialProblem
 
+    @abstractmethod
     def trial(self, kind: str, environment: Environment, generator: Generator) -> Trial:
         """Run a trial of each task."""
-        raise NotImplementedError
 
     def evaluate(self, column: Any) -> Tensor:
         problem, kind = self.problem, self.problem.kind(column)

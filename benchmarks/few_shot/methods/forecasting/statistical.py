@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ class StatisticalForecast(ForecastMethod):
     def interval_factors(self, series: str) -> list[float]:
         return [1.0] * len(PAIRS)
 
+    @abstractmethod
     def forecaster(self, history: np.ndarray, period: int) -> Any:
         """Make the forecaster of a series."""
-        raise NotImplementedError
 
     def quantiles(self, tasks: ForecastTasks) -> Tensor:
         require("statsmodels", extra="forecasting", purpose=self.label)
