@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -56,9 +55,12 @@ class BodyMethod(Method):
         self.measure = measure
         self.raw: dict[str, Any] = {}
 
-    @abstractmethod
     def model(self, column: Experience, tasks: BodyTasks) -> Adapted | None:
-        """Return the model of test bodies after their experience; None for random actions."""
+        """Return the model of test bodies after their experience.
+
+        The default is None, for random actions.
+        """
+        return None
 
     def episode_returns(self, column: Experience) -> Tensor:
         """Compute the return of each test body, `(N,)`."""
@@ -85,9 +87,6 @@ class BodyMethod(Method):
 
 class RandomControl(BodyMethod):
     """Random actions."""
-
-    def model(self, column: Experience, tasks: BodyTasks) -> None:
-        return None
 
 
 class TrueControl(BodyMethod):
