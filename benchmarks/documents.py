@@ -224,6 +224,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "harmonics": lambda: few_shot("harmonics"),
     "series": lambda: few_shot("series"),
     "activity": lambda: few_shot("activity-default"),
+    "activity_drift": lambda: few_shot("activity_drift-default"),
     "forecasting": lambda: few_shot("forecasting", compared="MASE"),
     "forecasting-differences": lambda: differences("forecasting", "ALPaCA, adapted", "MASE"),
     "recommendation": lambda: few_shot("recommendation-default", compared="RMSE"),
