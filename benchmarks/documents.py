@@ -223,6 +223,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sinusoids": lambda: few_shot("sinusoids"),
     "harmonics": lambda: few_shot("harmonics"),
     "series": lambda: few_shot("series"),
+    "series_classes": lambda: few_shot("series_classes-default"),
     "activity": lambda: few_shot("activity-default"),
     "activity_drift": lambda: few_shot("activity_drift-default"),
     "forecasting": lambda: few_shot("forecasting", compared="MASE"),
