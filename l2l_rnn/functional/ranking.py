@@ -79,11 +79,9 @@ def _hits(
         raise ArgumentTypeError(
             f"{who}: scores must be floating point, got {scores.dtype}; use .float()"
         )
-    for name, mask in {"relevant": relevant, "seen": seen}.items():
-        if mask is None and name == "seen":
-            continue
+    masks = {"relevant": relevant} if seen is None else {"relevant": relevant, "seen": seen}
+    for name, mask in masks.items():
         check_tensor(who, name, mask)
-        assert mask is not None  # noqa: S101
         if mask.dtype != torch.bool:
             raise ArgumentTypeError(f"{who}: {name} must be bool, got {mask.dtype}; use .bool()")
         if mask.shape != scores.shape:
