@@ -1,6 +1,7 @@
 """The benchmark of memory growth, and the objects that each job leaves behind."""
 
 import gc
+import itertools
 import json
 import tracemalloc
 from pathlib import Path
@@ -51,20 +52,24 @@ def test_no_job_keeps_objects(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["maml", "evaluation", "varied loader"])
 def test_no_job_keeps_memory_of_python(name):
+    """After a warm-up, at least one of three rounds of 20 steps adds under 10 kB of Python memory.
+
+    The warm-up is traced as well. Objects that the interpreter recycles are counted when they are
+    allocated again, so that the first traced rounds always grow.
+    """
     step = memory_growth.JOBS[name]()
-    for _ in range(20):
-        step()
+    traced = []
     tracemalloc.start()
     try:
-        found = []
-        for _ in range(3):
+        for _ in range(8):
             for _ in range(20):
                 step()
             gc.collect()
-            found.append(tracemalloc.get_traced_memory()[0])
+            traced.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert found[2] - found[1] < 20_000
+    growth = [after - before for before, after in itertools.pairwise(traced)]
+    assert min(growth[-3:]) < 10_000, growth
 
 
 def test_the_published_result_meets_its_target():

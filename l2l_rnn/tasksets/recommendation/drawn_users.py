@@ -62,7 +62,7 @@ class TasteWorld:
 
     Example:
         >>> world = TasteWorld(items=50)
-        >>> world.draw(users=4, fewest=10, most=20, seed=1).users.max()
+        >>> world.draw(users=4, fewest=10, most=20, seed=1).users.max().item()
         3
 
     Source: the model is ours: matrix factorization with biases (Y. Koren, R. Bell and C. Volinsky,
