@@ -26,7 +26,7 @@ def check_can_save(entries: tuple[Entry, ...]) -> None:
         labels = "; ".join(entry.label for entry in entries)
         raise ArgumentError(f"--save needs one method, got {labels}; choose it with --only")
     (entry,) = entries
-    if not getattr(entry.method, "has_learner", False):
+    if not entry.method.saves(entry.options):
         raise ArgumentError(
             f"--save needs a method that trains a learner, got {entry.label}; choose another one"
         )
@@ -50,11 +50,18 @@ def save_learner(
     if own is not None:
         own(entry, row, form).save_pretrained(folder)
         return
-    _pretrained(method, entry, row, form).save_pretrained(folder, dtype="float16")
+    pretrained(method, entry, row, form).save_pretrained(folder, dtype="float16")
 
 
-def _pretrained(method: Method, entry: Entry, row: dict[str, Any], form: str) -> Pretrained:
-    """Return the model of a method that classifies or translates."""
+def pretrained(
+    method: Method, entry: Entry, row: dict[str, Any], form: str, note: str = ""
+) -> Pretrained:
+    """Return the model of a method that classifies or translates.
+
+    Args:
+        method, entry, row, form: as in `save_learner`.
+        note: added to the description.
+    """
     problem = method.problem
     spec: ClassificationSpec | TranslationSpec = problem.spec
     taskset = problem.taskset
@@ -82,7 +89,8 @@ def _pretrained(method: Method, entry: Entry, row: dict[str, Any], form: str) ->
         evaluation=evaluations,
         description=(
             f"{card.task}\n\nMethod: {entry.name}. Training data: {card.source} "
-            f"({card.license}); the classes are {card.splits}. Trained and evaluated by the {run}."
+            f"({card.license}); the splits are {card.splits}. Trained and evaluated by the {run}."
+            f"{note}"
         ),
         license="mit",
         tags=[taskset],
@@ -96,7 +104,7 @@ def _calibrate(model: Pretrained, problem: ClassificationProblem) -> None:
     """Calibrate the unknown score on validation tasks."""
     spec = problem.spec
     shots = max(spec.shots)
-    unseen = SourceTaskset(problem.validation, spec.ways, shots + spec.queries)
+    unseen = SourceTaskset(problem.calibration_source, spec.ways, shots + spec.queries)
     calibrate_unknown(model, unseen, shots, seed=problem.seed)
 
 

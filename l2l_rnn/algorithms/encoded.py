@@ -1,15 +1,18 @@
-"""Encoded sequences, for learners that read the same sequences several times."""
+"""Encoders of learners: their clones, and sequences that they encode only once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from learn2learn.utils import clone_module
 from torch import Tensor, nn
 
 from l2l_rnn.errors import ArgumentError, ShapeError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,3 +118,32 @@ def vectors_of(
         shape = tuple(x.vectors.shape if isinstance(x, Encoded) else x.shape)
         raise ShapeError(f"{who}: x must be {axes}, got shape {shape}; see clone(tasks=…)")
     return vectors
+
+
+def clone_encoder(encoder: Module) -> Module:
+    """Clone an encoder with learn2learn's `clone_module`, without copying frozen embeddings.
+
+    The weights of a frozen `nn.Embedding`, often the vectors of tens of thousands of words, share
+    their memory with the original. A learner that adapts without changing them in place can use
+    this clone for every task.
+
+    Args:
+        encoder: any module. An embedding is frozen if its `weight.requires_grad` is False.
+
+    Example:
+        >>> encoder = nn.Sequential(nn.Embedding(1000, 50), nn.Linear(50, 8)).eval()
+        >>> encoder[0].requires_grad_(False)
+        Embedding(1000, 50)
+        >>> clone = clone_encoder(encoder)
+        >>> clone[0].weight.data_ptr() == encoder[0].weight.data_ptr()
+        True
+        >>> clone[1].weight.data_ptr() == encoder[1].weight.data_ptr()
+        False
+    """
+    embeddings = (one for one in encoder.modules() if isinstance(one, nn.Embedding))
+    frozen = (e.weight for e in embeddings if not e.weight.requires_grad)
+    # `clone_module` takes the tensors of its memo, by `data_ptr` method, in place of new clones. A
+    # detached tensor can be moved to another device or dtype without moving the original.
+    memo = {w.data_ptr: w.detach() for w in frozen if not w.is_inference()}
+    clone: Module = clone_module(encoder, memo=memo)
+    return clone

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
-from learn2learn.utils import clone_module
 from torch import Tensor
 
-from l2l_rnn.algorithms.encoded import Encoded, vectors_of
+from l2l_rnn.algorithms.encoded import Encoded, clone_encoder, vectors_of
 from l2l_rnn.algorithms.inner_loop.changes import Change, attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
@@ -164,7 +163,7 @@ class MemoryLearner(MemoryHolder, BaseLearner):
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         learner.reset()
         with outside_inference_mode():
-            learner._modules["module"] = clone_module(self.module)
+            learner._modules["module"] = clone_encoder(self.module)
             if tasks is not None and self.adapted is not None:
                 expand_parameters(learner.module, tasks, self.adapted)
         if tasks is not None:

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
-from learn2learn.utils import clone_module
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2l_rnn.algorithms.encoded import versions_of
+from l2l_rnn.algorithms.encoded import clone_encoder, versions_of
 from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import (
     check_finite_loss,
@@ -116,7 +115,7 @@ class PairMemoryLearner(SavedLearner, BaseLearner):
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         with outside_inference_mode():
-            learner._modules["module"] = clone_module(self.module)
+            learner._modules["module"] = clone_encoder(self.module)
         learner.reset()
         learner.tasks = self.tasks if tasks is None else tasks
         return learner

@@ -10,7 +10,7 @@ import torch
 from learn2learn.utils import detach_module
 from torch import Tensor
 
-from l2l_rnn.algorithms import MAML, MemoryLearner, ProtoMAML, ProtoNet
+from l2l_rnn.algorithms import MAML, FixedClassifier, MemoryLearner, ProtoMAML, ProtoNet
 from l2l_rnn.algorithms.distances import mean_distance, squared_distances
 from l2l_rnn.algorithms.labels import mask_absent
 from l2l_rnn.algorithms.saving import SavedLearner
@@ -46,6 +46,7 @@ class LearnerKind(ABC):
     Attributes:
         refits: whether the learner must adapt to all examples again when there are more.
         digest: the digest of the base learner, which must stay the same.
+        classes: the only classes of the learner, if it has a `FixedClassifier`; otherwise None.
     """
 
     refits: ClassVar[bool]
@@ -53,6 +54,8 @@ class LearnerKind(ABC):
     def __init__(self, learner: Any, steps: int | None, loss: Loss | None) -> None:
         self.learner, self.steps, self.loss = learner, steps, loss
         self.digest = digest_of_base(learner, frozenset())
+        fixed = (one.classes for one in learner.modules() if isinstance(one, FixedClassifier))
+        self.classes: list[Any] | None = next(fixed, None)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -150,8 +150,9 @@ def grown(
         keep_examples: whether to keep the examples.
 
     Raises:
-        ArgumentError: the learner cannot have as many classes, or it needs the earlier examples,
-            which were not kept; or `classes` lacks a class of the examples.
+        ArgumentError: the learner cannot have as many classes or does not know one of them, or it
+            needs the earlier examples, which were not kept; or `classes` lacks a class of the
+            examples.
         ArgumentTypeError: the class names are of another type than before.
     """
     other = [] if classes is None else missing(labels, classes)
@@ -160,7 +161,13 @@ def grown(
             f"{who}: classes must have every class of y, got {shown(other[0])} in y only; add it, "
             "or omit classes="
         )
-    names = merged(who, before.names, labels if classes is None else classes)
+    given = labels if classes is None else classes
+    if kind.classes is not None:
+        _check_known(who, kind.classes, given)
+        if not len(before.names):
+            names = np.array(kind.classes)
+            before = replace(before, names=names, counts=(0,) * len(names))
+    names = merged(who, before.names, given)
     numbers = numbered(labels, names)
     added = np.bincount(numbers, minlength=len(names))
     added[: len(before.counts)] += np.array(before.counts, dtype=added.dtype)
@@ -190,6 +197,19 @@ def grown(
         learner,
         examples if keep_examples else None,
     )
+
+
+def _check_known(who: str, known: list[Any], labels: Labels) -> None:
+    """Check that labels are names of classes that a learner knows."""
+    held = set(known)
+    other = [label for label in np.unique(labels).tolist() if label not in held]
+    if other:
+        names = ", ".join(map(shown, known))
+        raise ArgumentError(
+            f"{who}: this model can only learn the classes that it was trained on, {names}, got "
+            f"{shown(other[0])}; rename your classes, or use a model without a FixedClassifier, "
+            "such as 'series' for time series"
+        )
 
 
 def read(kind: LearnerKind, personal: Personal, x: Tensor) -> Reading:

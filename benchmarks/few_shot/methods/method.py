@@ -63,6 +63,11 @@ class Method(ABC):
         training = options.get("training")
         return {} if training is None else {f"{cls.__name__} {options}": training}
 
+    @classmethod
+    def saves(cls, options: dict[str, Any]) -> bool:
+        """Return whether a method with these options trains a learner that can be saved."""
+        return cls.has_learner
+
     def train(self) -> History | None:
         """Train and return the history. The default does nothing."""
         return None

@@ -195,6 +195,11 @@ class ClassificationProblem(Problem):
             return TextInputs(self.train.vocabulary, self.train.sequences.shape[1])
         return SeriesInputs(self.train.input_size)
 
+    @property
+    def calibration_source(self) -> Any:
+        """The dataset of validation tasks that calibrate the unknown score."""
+        return self.validation
+
     @cached_property
     def items(self) -> SequenceDataset:
         """The indices of the training items, as sequences of one step."""

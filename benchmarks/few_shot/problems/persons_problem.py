@@ -15,7 +15,9 @@ from benchmarks.few_shot.problems.problem import generator_of
 from benchmarks.few_shot.problems.series_problem import SeriesProblem
 from benchmarks.few_shot.spec import SeriesSpec, Training
 from benchmarks.few_shot.training import History
-from l2l_rnn.data import GroupedDataset, SequenceDataset, TaskBatch
+from l2l_rnn.data import GroupedDataset, SequenceDataset, TaskBatch, channel_moments
+from l2l_rnn.tasksets import get_tasksets
+from l2l_rnn.training import SeriesInputs
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -97,6 +99,17 @@ class PersonsProblem(SeriesProblem):
     @property
     def channels(self) -> int:
         return int(self.train.sequences.shape[-1])
+
+    @property
+    def inputs(self) -> SeriesInputs:
+        options = {**self.spec.taskset_options, "standardize": False}
+        train = get_tasksets(self.spec.taskset, **options).train
+        return SeriesInputs(self.channels, *channel_moments(train.source.inputs))
+
+    @property
+    def calibration_source(self) -> GroupedDataset:
+        grouped: GroupedDataset = self.validation.grouped  # type: ignore[attr-defined]
+        return grouped
 
     def training_tasks(self, training: Training, seed: int) -> PersonTrainingTasks:
         return PersonTrainingTasks(self, training, seed)

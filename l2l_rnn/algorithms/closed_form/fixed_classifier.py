@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
+from l2l_rnn.checks import shown
 from l2l_rnn.configuration import configurable
-from l2l_rnn.errors import ShapeError
+from l2l_rnn.errors import ArgumentError, ShapeError
 
 
 @configurable
@@ -25,12 +27,14 @@ class FixedClassifier(SupportLearner):
     Args:
         model: a model whose outputs are scores of C classes, such as `models.SeriesClassifier`.
         ways: `C`, the number of classes.
+        classes: their names, in the order of the scores; None for the integers from 0. Estimators
+            such as `FewShotClassifier` take examples of these classes only.
 
     Shapes:
         forward: x `(…, B, …)` -> `(…, B, C)`. A leading axis `N` is the task axis.
 
     Raises:
-        ArgumentError: `ways` is not a positive integer.
+        ArgumentError: `ways` is not a positive integer, or `classes` are not C different names.
         ShapeError: in a call, the model has another number of outputs than `ways`.
 
     Example:
@@ -45,6 +49,17 @@ class FixedClassifier(SupportLearner):
     described: ClassVar[str] = "the number of support sequences of each class, (…, C, 1)"
 
     _counts: Tensor | None
+
+    def __init__(
+        self, model: nn.Module, ways: int, classes: Sequence[str | int] | None = None
+    ) -> None:
+        super().__init__(model, ways)
+        self.classes = list(range(self.ways) if classes is None else classes)
+        if len(self.classes) != self.ways or len(set(self.classes)) != self.ways:
+            raise ArgumentError(
+                f"FixedClassifier: classes must be {self.ways} different names, one for each score "
+                f"of the model, got {shown(self.classes)}; pass them in the order of the scores"
+            )
 
     def _extended(self, who: str, vectors: Tensor, members: Tensor) -> dict[str, Tensor]:
         counts = members.sum(-2).unsqueeze(-1)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from learn2learn.algorithms.base_learner import BaseLearner
-from learn2learn.utils import clone_module
 from torch import Tensor, nn
 
+from l2l_rnn.algorithms.encoded import clone_encoder
 from l2l_rnn.algorithms.inner_loop.changes import attribute_changes, make_changes
 from l2l_rnn.algorithms.inner_loop.checks import check_tasks, non_finite_tasks, unchanged_error
 from l2l_rnn.algorithms.inner_loop.task_axis import TaskCalls, check_layers
@@ -66,7 +66,7 @@ class SupportHolder(SavedLearner, BaseLearner):
         learner = self.__class__.__new__(self.__class__)
         learner.__dict__ = {**self.__dict__, "_modules": {**self._modules}}
         with outside_inference_mode():
-            learner._modules["module"] = clone_module(self.module)
+            learner._modules["module"] = clone_encoder(self.module)
             own = self._parameters.items()
             learner.__dict__["_parameters"] = {n: p if p is None else p.clone() for n, p in own}
         learner.reset()

@@ -23,9 +23,11 @@ from benchmarks.few_shot.methods.series.joined import JoinedSeries
 from benchmarks.few_shot.methods.series.neighbors import MeanSeries, NearestSeries
 from benchmarks.few_shot.methods.series.rocket import RocketRidge
 from benchmarks.few_shot.problems.persons_problem import PersonsProblem, fold_key, persons_of
-from benchmarks.few_shot.spec import Training
+from benchmarks.few_shot.saving import pretrained
+from benchmarks.few_shot.spec import Entry, Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.data import TaskBatch
+from l2l_rnn.training import Pretrained
 
 METHODS: dict[str, type[ClassificationMethod]] = {
     method.__name__: method
@@ -83,6 +85,20 @@ class Rotated(Method):
         found = METHODS[options["method"]].trainings(options.get("options") or {})
         folds = options.get("folds", (0, 1, 2, 3, 4))
         return {fold_key(n, key): training for n in folds for key, training in found.items()}
+
+    @classmethod
+    def saves(cls, options: dict[str, Any]) -> bool:
+        return METHODS[options["method"]].has_learner
+
+    def pretrained(self, entry: Entry, row: dict[str, Any], form: str) -> Pretrained:
+        """Return the model of the last fold, with the results of all folds."""
+        method = self.methods[-1]
+        tested = " and ".join(name.split()[-1] for name in method.problem.test.grouped.group_names)
+        note = (
+            " The results are from a cross-validation over persons. The saved model is from one "
+            f"fold, whose training did not use persons {tested}."
+        )
+        return pretrained(method, entry, row, form, note)
 
     def train(self) -> History | None:
         histories = []

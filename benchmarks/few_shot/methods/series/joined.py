@@ -118,7 +118,8 @@ class JoinedSeries(ClassificationMethod):
             before = population.train()
             history = combined([history, before])
             encoders.append(population.classifier)
-            members.append(FixedClassifier(VectorPart(start, start + ways), ways))
+            known = VectorPart(start, start + ways)
+            members.append(FixedClassifier(known, ways, self.problem.train.classes))
             start += ways
         if self.neighbors:  # last, because their vectors are as long as there are channels
             encoders.append(ResampledSeries(normalize=self.normalize))
