@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Entry, Training
-from benchmarks.few_shot.specs.rows import COMMANDS, Rows, entries
+from benchmarks.few_shot.specs.rows import COMMANDS, QUICK_STACKED, Rows, entries
 from benchmarks.report import bars_and_training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
@@ -45,8 +45,8 @@ def forms(ways: int, inner_ways: tuple[int, ...], *, frozen: bool) -> dict[str, 
                 inner_steps=1,
                 frozen=frozen,
                 prior_classes=ENGLISH,
-                stacked=STACKED,
-                frozen_stacked=FROZEN_STACKED,
+                stacked={**STACKED, **QUICK_STACKED},
+                frozen_stacked={**FROZEN_STACKED, **QUICK_STACKED},
                 adam_steps=(2, 2),
             )
         ),

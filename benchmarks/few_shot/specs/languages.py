@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Training
-from benchmarks.few_shot.specs.rows import Rows, entries
+from benchmarks.few_shot.specs.rows import QUICK_STACKED, Rows, entries
 from benchmarks.report import bars_and_training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
@@ -42,6 +42,7 @@ LANGUAGES = ClassificationSpec(
                 Training(**_INNER, **_QUICK),
                 inner_steps=1,
                 adam_steps=(2, 2),
+                stacked=QUICK_STACKED,
             )
         ),
         "default": entries(

@@ -8,7 +8,7 @@ from benchmarks.experiments import EXPERIMENTS
 from benchmarks.few_shot.methods.baselines.published import PublishedScores
 from benchmarks.few_shot.problems.classification_problem import ClassificationProblem
 from benchmarks.few_shot.spec import ClassificationSpec, Entry, Training
-from benchmarks.few_shot.specs.rows import DOCUMENTS, Rows, entries
+from benchmarks.few_shot.specs.rows import DOCUMENTS, QUICK_STACKED, Rows, entries
 from benchmarks.report import bars_and_training
 
 MODEL = {"embedding_size": 64, "hidden_size": 64, "bidirectional": True, "pooling": "max"}
@@ -73,6 +73,8 @@ NEWSGROUPS = ClassificationSpec(
                     frozen=True,
                     without=WITHOUT,
                     signatures=Training(**_METRIC, **_QUICK, queries=2),
+                    stacked=QUICK_STACKED,
+                    frozen_stacked=QUICK_STACKED,
                     adam_steps=(1, 1),
                 )
             ),

@@ -41,8 +41,7 @@ LEARNERS = {
     "Meta-SGD": {"learner": "MetaSGD", "inner_lr": 0.2},
     "ANIL": {"learner": "ANIL", "inner_lr": 0.5},
 }
-
-
+QUICK_STACKED: dict[str, Any] = {"shots": (1, 5), "validation_tasks": 3}  # of the quick forms
 _SETFIT_STEPS = 32  # gradient steps for a task; one epoch of 20 classes would take minutes
 
 
