@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -88,6 +88,31 @@ class SharedTrainings:
             return None
         network.load_state_dict(tensors)
         return History(**json.loads(metadata["history"]))
+
+
+class FoldTrainings:
+    """The trainings of a fold, which are kept with those of the whole problem under other keys.
+
+    Args:
+        problem: the whole problem, whose `shared` may change.
+        number: the number of the fold.
+    """
+
+    def __init__(self, problem: Any, number: int) -> None:
+        self.problem, self.number = problem, number
+
+    def get(
+        self, key: str, make: Callable[[], Network], train: Callable[[Network], History]
+    ) -> tuple[Network, History]:
+        """Return a network and its history, as `SharedTrainings.get`."""
+        found: tuple[Network, History]
+        found = self.problem.shared.get(fold_key(self.number, key), make, train)
+        return found
+
+
+def fold_key(number: int, key: str) -> str:
+    """Return the key of a training of a fold."""
+    return f"fold {number}: {key}"
 
 
 @contextmanager

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.few_shot.columns import Shots
 from benchmarks.few_shot.problems.grouped_problem import rows_of
 from benchmarks.few_shot.problems.problem import generator_of
 from benchmarks.few_shot.problems.series_problem import SeriesProblem
+from benchmarks.few_shot.shared_trainings import FoldTrainings
 from benchmarks.few_shot.spec import SeriesSpec, Training
-from benchmarks.few_shot.training import History
 from l2l_rnn.data import GroupedDataset, SequenceDataset, TaskBatch, channel_moments
 from l2l_rnn.tasksets import get_tasksets
 from l2l_rnn.training import SeriesInputs
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class PersonItems(SequenceDataset):
@@ -127,29 +124,6 @@ class PersonsProblem(SeriesProblem):
         support, query = (part.flatten(1, 2) for part in items.tensor_split([shots], -1))
         ys, yq = (part.flatten(1, 2) for part in labels.tensor_split([shots], -1))
         return TaskBatch(rows_of(support), ys, rows_of(query), yq)
-
-
-class FoldTrainings:
-    """The shared trainings of a fold, which are those of the whole problem with other keys.
-
-    Args:
-        problem: the whole problem.
-        number: the number of the fold.
-    """
-
-    def __init__(self, problem: PersonsProblem, number: int) -> None:
-        self.problem, self.number = problem, number
-
-    def get(
-        self, key: str, make: Callable[[], Network], train: Callable[[Network], History]
-    ) -> tuple[Network, History]:
-        """Return a network and its history, as `SharedTrainings.get`."""
-        return self.problem.shared.get(fold_key(self.number, key), make, train)
-
-
-def fold_key(number: int, key: str) -> str:
-    """Return the key of a training of a fold."""
-    return f"fold {number}: {key}"
 
 
 def persons_of(problem: PersonsProblem, support: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.few_shot.problems.grouped_problem import (
     PairedClasses,
 )
 from benchmarks.few_shot.problems.problem import TrainingTasks, generator_of, seed_of
+from benchmarks.few_shot.shared_trainings import FoldTrainings
 from benchmarks.few_shot.spec import SeriesSpec, Training
 from l2l_rnn.algorithms import GaussianPrior
 from l2l_rnn.data import GroupedDataset, SequenceDataset, TaskBatch
@@ -157,12 +159,44 @@ class SeriesProblem(GroupedProblem):
         draw = GroupedProblem if self.grouped else ClassificationProblem
         return draw.draw_evaluation_tasks(self, split, dataset, column, tasks)
 
-    def validation_tasks(self, ways: int, shots: int, tasks: int) -> TaskBatch | None:
+    def left_out(self, number: int, folds: int) -> tuple[SeriesProblem, PairedClasses]:
+        """Leave some training datasets out: return the problem without them, and their series.
+
+        The datasets, each with all its channels, take turns in the order of their numbers of
+        classes, so that the folds of a cross-validation have as many classes each.
+
+        Args:
+            number: the number of the fold.
+            folds: the number of folds.
+        """
+        data: GroupedDataset = self.train.grouped  # type: ignore[attr-defined]
+        present = data.grouping.counts.unflatten(0, (len(data.group_names), -1)) > 0
+        classes: dict[str, int] = {}
+        for name, found in zip(data.group_names, present.sum(-1).tolist(), strict=True):
+            base = name.split("[")[0]
+            classes[base] = classes.get(base, 0) + found
+        held = sorted(classes, key=lambda base: -classes[base])[number::folds]
+        out = torch.tensor([name.split("[")[0] in held for name in data.group_names])
+        made = copy.copy(self)
+        made.__dict__.pop("items", None)  # of all training series
+        made.train = PairedClasses(of_groups(data, ~out))
+        made.shared = FoldTrainings(self, number)  # type: ignore[assignment]
+        made.memo, made._evaluation_tasks = {}, {}
+        return made, PairedClasses(of_groups(data, out))
+
+    def validation_tasks(
+        self, ways: int, shots: int, tasks: int, data: SequenceDataset | None = None
+    ) -> TaskBatch | None:
         """Return validation tasks of items, with fewer classes if there are not as many.
 
         It returns None if no two classes of a group have enough items.
+
+        Args:
+            ways, shots: classes, and support examples of each.
+            tasks: number of tasks.
+            data: the series; None uses the validation split.
         """
-        data, samples = self.validation, shots + self.spec.queries
+        data, samples = data or self.validation, shots + self.spec.queries
         if self.grouped:
             grouped: GroupedDataset = data.grouped  # type: ignore[attr-defined]
             counts = grouped.grouping.counts.unflatten(0, (len(grouped.group_names), -1))
@@ -178,6 +212,14 @@ class SeriesProblem(GroupedProblem):
         """Return tasks of drawn series that no training has, the same in every call."""
         generator = generator_of(self.seed, "drawn validation", ways, shots)
         return Shapelets(ways, self.steps).draw(tasks, shots, self.spec.queries, generator)
+
+
+def of_groups(data: GroupedDataset, chosen: Tensor) -> GroupedDataset:
+    """Return the items of the groups that are True in `chosen`, `(groups,)`."""
+    rows = chosen[data.groups].nonzero().flatten()
+    numbers = chosen.cumsum(0)[data.groups[rows]] - 1
+    names = [name for name, keep in zip(data.group_names, chosen.tolist(), strict=True) if keep]
+    return GroupedDataset(data.inputs[rows], data.targets[rows], numbers, data.classes, names)
 
 
 def centered_prior(

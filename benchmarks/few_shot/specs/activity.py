@@ -79,11 +79,8 @@ def activity_entries(rows: ActivityRows) -> tuple[Entry, ...]:
     prior = {**prototypes, "shrinkage": 0.3}
     memory = {
         **prototypes,
-        "memory": "hebbian",
-        "memory_options": {"decay": 1.0, "lr": 1.0},
-        "unit_keys": True,
-        "writes": 3,
-        "test_writes": 15,
+        "memory": "key-value",
+        "memory_options": {"similarity": "cosine", "slots": 128},
     }
     maml = {"learner": "MAML", "inner_lr": 0.1, "max_grad_norm": 10.0}
     steps = {"inner_steps": 2, "test_steps": 2}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.experiments import EXPERIMENTS
@@ -77,11 +77,8 @@ def series_entries(rows: SeriesRows) -> tuple[Entry, ...]:
     prior = {**prototypes, "shrinkage": 0.3}
     memory = {
         **prototypes,
-        "memory": "hebbian",
-        "memory_options": {"decay": 1.0, "lr": 1.0},
-        "unit_keys": True,
-        "writes": 3,
-        "test_writes": 15,
+        "memory": "key-value",
+        "memory_options": {"similarity": "cosine", "slots": 256},
     }
     maml = {"learner": "MAML", "inner_lr": 0.1, "max_grad_norm": 10.0}
     steps = {"inner_steps": rows.inner_steps, "test_steps": rows.inner_steps}
@@ -139,55 +136,49 @@ def series_entries(rows: SeriesRows) -> tuple[Entry, ...]:
     )
 
 
-FORMS = {
-    "quick": series_entries(
-        SeriesRows(
-            {**MODEL, "channels": (4, 4), "hidden_size": 4, "embedding_size": 8},
-            Training(**_QUICK),
-            Training(**_QUICK, ways=WAYS),
-            Training(**_QUICK, ways=WAYS),
-            inner_steps=1,
-            adam_steps=2,
-            slow_tasks=2,
-            features=84,
-            joined={"features": 84, "shots": (1, 2), "validation_tasks": 3},
-        )
+ROWS = {
+    "quick": SeriesRows(
+        {**MODEL, "channels": (4, 4), "hidden_size": 4, "embedding_size": 8},
+        Training(**_QUICK),
+        Training(**_QUICK, ways=WAYS),
+        Training(**_QUICK, ways=WAYS),
+        inner_steps=1,
+        adam_steps=2,
+        slow_tasks=2,
+        features=84,
+        joined={"features": 84, "shots": (1, 2), "validation_tasks": 3},
     ),
-    "default": series_entries(
-        SeriesRows(
-            MODEL,
-            Training(steps=200, minutes=0.5, validate_every=100, validation_tasks=30),
-            Training(
-                tasks=4, ways=WAYS, steps=600, minutes=0.8, validate_every=200, validation_tasks=30
-            ),
-            Training(
-                lr=2e-3,
-                tasks=4,
-                ways=WAYS,
-                steps=100,
-                minutes=0.6,
-                validate_every=50,
-                validation_tasks=30,
-            ),
-            slow_tasks=30,
-        )
+    "default": SeriesRows(
+        MODEL,
+        Training(steps=200, minutes=0.5, validate_every=100, validation_tasks=30),
+        Training(
+            tasks=4, ways=WAYS, steps=600, minutes=0.8, validate_every=200, validation_tasks=30
+        ),
+        Training(
+            lr=2e-3,
+            tasks=4,
+            ways=WAYS,
+            steps=100,
+            minutes=0.6,
+            validate_every=50,
+            validation_tasks=30,
+        ),
+        slow_tasks=30,
     ),
-    "full": series_entries(
-        SeriesRows(
-            MODEL,
-            Training(steps=600, minutes=1.5, validate_every=200),
-            Training(tasks=4, ways=WAYS, steps=3000, minutes=3.5, validate_every=500),
-            Training(
-                lr=2e-3,
-                tasks=4,
-                ways=WAYS,
-                steps=400,
-                minutes=1.8,
-                validate_every=100,
-                validation_tasks=50,
-            ),
-            slow_tasks=60,
-        )
+    "full": SeriesRows(
+        MODEL,
+        Training(steps=600, minutes=1.5, validate_every=200),
+        Training(tasks=4, ways=WAYS, steps=3000, minutes=3.5, validate_every=500),
+        Training(
+            lr=2e-3,
+            tasks=4,
+            ways=WAYS,
+            steps=400,
+            minutes=1.8,
+            validate_every=100,
+            validation_tasks=50,
+        ),
+        slow_tasks=60,
     ),
 }
 _SHARED: dict[str, Any] = {
@@ -210,7 +201,10 @@ SERIES = SeriesSpec(
     summary=EXPERIMENTS["series"].summary,
     ways=3,
     more_ways=(5,),
-    entries={form: (*PUBLISHED, *entries) for form, entries in FORMS.items()},
+    entries={
+        form: (*PUBLISHED, *series_entries(replace(rows, joined={**rows.joined, "cross_fit": 2})))
+        for form, rows in ROWS.items()
+    },
     **_SHARED,
 )
 
@@ -219,6 +213,6 @@ SERIES_CLASSES = SeriesSpec(
     summary=EXPERIMENTS["series_classes"].summary,
     ways=5,
     taskset_options={"protocol": "classes"},
-    entries=FORMS,
+    entries={form: series_entries(rows) for form, rows in ROWS.items()},
     **{**_SHARED, "curve": (1, 2, 5, 10)},
 )

@@ -19,7 +19,7 @@ from l2l_rnn.algorithms.stacking.pool import LogLinearPool, PoolInputs
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
 from l2l_rnn.data import TaskBatch
-from l2l_rnn.errors import ArgumentTypeError, DataError
+from l2l_rnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 
 @configurable
@@ -168,7 +168,12 @@ class StackedLearner(SupportLearner):
         self._keep(who, vectors, self._last_inputs, members)
 
     def fit_weights(
-        self, batches: Iterable[TaskBatch], *, penalty: float = 1e-3, steps: int = 200
+        self,
+        batches: Iterable[TaskBatch],
+        *,
+        learners: Iterable[StackedLearner] | None = None,
+        penalty: float = 1e-3,
+        steps: int = 200,
     ) -> list[float]:
         """Learn the weights of the members on tasks of classes that they were not trained on.
 
@@ -178,6 +183,8 @@ class StackedLearner(SupportLearner):
         Args:
             batches: tasks, with the shots and ways at which the learner will be used. Between these
                 the weights are interpolated, and beyond them they stay constant.
+            learners: for cross-fitting, a learner for each batch: one with the same members that
+                was not trained on the classes of the batch. None uses this learner.
             penalty: strength of the L2 penalty on the change of the coefficients.
             steps: the largest number of steps of L-BFGS.
 
@@ -186,24 +193,14 @@ class StackedLearner(SupportLearner):
 
         Raises:
             DataError: there are no batches.
+            ArgumentError: there are not as many `learners` as batches, or one has other members.
         """
-        training = [module for module in self.modules() if module.training]
         inputs, labels, masks = [], [], []
-        self.eval()
-        try:
-            with torch.no_grad():
-                for batch in batches:
-                    learner = self.clone(tasks=len(batch))
-                    y, rows = batch.support_y, batch.support_mask
-                    learner.ways = 1 + int((y if rows is None else y[rows]).max())
-                    learner.write(batch.support_x, y, mask=rows)
-                    vectors = learner.encoded(batch.query_x)
-                    inputs.append(learner._pool_inputs(vectors, batch.query_x))
-                    labels.append(batch.query_y)
-                    masks.append(batch.query_mask)
-        finally:
-            for module in training:
-                module.training = True
+        batches = list(batches)
+        for batch, learner in zip(batches, self._checked(learners, len(batches)), strict=True):
+            inputs.append(learner._pool_inputs_of(batch))
+            labels.append(batch.query_y)
+            masks.append(batch.query_mask)
         if not inputs:
             raise DataError(
                 "StackedLearner.fit_weights: expected at least one batch of tasks, got none; pass "
@@ -213,6 +210,35 @@ class StackedLearner(SupportLearner):
             penalty = check_number("StackedLearner.fit_weights", "penalty", penalty, least=0)
             steps = check_int("StackedLearner.fit_weights", "steps", steps)
             return self.pool.fit(inputs, labels, masks, penalty=penalty, steps=steps)
+
+    def _checked(
+        self, learners: Iterable[StackedLearner] | None, count: int
+    ) -> Sequence[StackedLearner]:
+        """Return a learner for each batch, all with as many members as this one."""
+        found = [self] * count if learners is None else list(learners)
+        kinds = [[type(m) for m in (*one.vector_learners, *one.input_learners)] for one in found]
+        own = [type(m) for m in (*self.vector_learners, *self.input_learners)]
+        if len(found) != count or any(kind != own for kind in kinds):
+            raise ArgumentError(
+                f"StackedLearner.fit_weights: learners must be a StackedLearner with the same "
+                f"members for each of {count} batches, got {len(found)}; build all of them alike"
+            )
+        return found
+
+    def _pool_inputs_of(self, batch: TaskBatch) -> PoolInputs:
+        """Return what the members say about the queries of tasks, in evaluation mode."""
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            with torch.no_grad():
+                learner = self.clone(tasks=len(batch))
+                y, rows = batch.support_y, batch.support_mask
+                learner.ways = 1 + int((y if rows is None else y[rows]).max())
+                learner.write(batch.support_x, y, mask=rows)
+                return learner._pool_inputs(learner.encoded(batch.query_x), batch.query_x)
+        finally:
+            for module in training:
+                module.training = True
 
     def _pool_inputs(self, vectors: Tensor, x: Tensor) -> PoolInputs:
         members: Any = self._members

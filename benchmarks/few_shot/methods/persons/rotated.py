@@ -22,8 +22,9 @@ from benchmarks.few_shot.methods.protonet import ProtoNetMethod
 from benchmarks.few_shot.methods.series.joined import JoinedSeries
 from benchmarks.few_shot.methods.series.neighbors import MeanSeries, NearestSeries
 from benchmarks.few_shot.methods.series.rocket import RocketRidge
-from benchmarks.few_shot.problems.persons_problem import PersonsProblem, fold_key, persons_of
+from benchmarks.few_shot.problems.persons_problem import PersonsProblem, persons_of
 from benchmarks.few_shot.saving import pretrained
+from benchmarks.few_shot.shared_trainings import fold_key
 from benchmarks.few_shot.spec import Entry, Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.data import TaskBatch

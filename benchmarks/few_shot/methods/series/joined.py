@@ -20,6 +20,7 @@ from benchmarks.few_shot.problems.series_problem import (
     centered_prior,
     without_means,
 )
+from benchmarks.few_shot.shared_trainings import fold_key
 from benchmarks.few_shot.spec import Training
 from benchmarks.few_shot.training import History, combined
 from l2l_rnn.algorithms import (
@@ -63,6 +64,8 @@ class JoinedSeries(ClassificationMethod):
             0 and standard deviation 1.
         shots: support examples per class of the validation tasks, as far as there are enough.
         validation_tasks: most validation tasks for each number of shots.
+        cross_fit: number of folds of the training datasets. For each, the members are trained on
+            the others, and tasks of the fold are added to those that the weights are learned on.
     """
 
     has_learner = True
@@ -83,12 +86,14 @@ class JoinedSeries(ClassificationMethod):
         normalize: bool = True,
         shots: tuple[int, ...] = (1, 2, 5, 10, 20, 50),
         validation_tasks: int = 30,
+        cross_fit: int = 0,
     ) -> None:
         super().__init__(problem, label)
         self.options, self.population, self.features = options, population, features
         self.components, self.shrinkage = components, shrinkage
         self.window, self.neighbors, self.normalize = window, neighbors, normalize
         self.shots, self.validation_tasks = shots, validation_tasks
+        self.cross_fit = cross_fit
         self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
         self._seconds_of: dict[int, float] = {}  # to encode one item
 
@@ -97,9 +102,27 @@ class JoinedSeries(ClassificationMethod):
         found = ProtoNetMethod.trainings(options["options"])
         if options.get("population") is not None:
             found |= PopulationModel.trainings(options["population"])
-        return found
+        folds = range(options.get("cross_fit", 0))
+        return found | {fold_key(n, key): found[key] for n in folds for key in found}
 
     def train(self) -> History:
+        histories = [self._build()]
+        batches = self._weight_tasks(self.problem.validation)
+        learners = [self.learner] * len(batches)
+        for number in range(self.cross_fit):
+            part = copy.copy(self)
+            part.problem, held_out = self.problem.left_out(number, self.cross_fit)
+            part.label = f"{self.label}, fold {number}"
+            histories.append(part._build())
+            more = part._weight_tasks(held_out)
+            batches += more
+            learners += [part.learner] * len(more)
+        self.learner.fit_weights(batches, learners=map(_of_vectors, learners))
+        self.saved_seconds = 0.0  # of the evaluation alone
+        return combined(histories) if self.cross_fit else histories[0]
+
+    def _build(self) -> History:
+        """Train the members and put them together, with weights that are not learned yet."""
         base = ProtoNetMethod(self.problem, self.label, **self.options)
         history = base.train()
         encoder: Any = base.learner.module
@@ -128,8 +151,6 @@ class JoinedSeries(ClassificationMethod):
                 members.append(NearestNeighbor(VectorPart(start), ways, self.window))
         learner = StackedLearner(EncoderEnsemble(encoders), ways, members)
         self.learner = learner.to(self.problem.device).eval()
-        self._fit_weights()
-        self.saved_seconds = 0.0  # of the evaluation alone
         return history
 
     def _members(self, encoder: Any, rocket: MiniRocket, prior: Any) -> list[Any]:
@@ -184,21 +205,16 @@ class JoinedSeries(ClassificationMethod):
             parts.append(accuracy(stacked_scores(learner, batch), batch.query_y).cpu())
         return torch.cat(parts)
 
-    def _fit_weights(self) -> None:
-        """Learn the weights on validation tasks, with the ways of the test tasks."""
-        every = sorted({self.problem.spec.ways, *self.problem.spec.more_ways})
+    def _weight_tasks(self, data: SequenceDataset) -> list[TaskBatch]:
+        """Return tasks of vectors of some series, with each number of ways and shots."""
+        problem, most = self.problem, self.validation_tasks
+        every = sorted({problem.spec.ways, *problem.spec.more_ways})
         sizes = [(ways, shots) for shots in self.shots for ways in every]
-        learner = copy.copy(self.learner)
-        learner._modules = {**self.learner._modules, "module": nn.Identity()}
-        learner.fit_weights(self._validation_tasks(sizes))
-
-    def _validation_tasks(self, sizes: list[tuple[int, int]]) -> list[TaskBatch]:
-        """Return validation tasks of vectors, with these numbers of ways and shots."""
-        found = [self.problem.validation_tasks(*size, self.validation_tasks) for size in sizes]
+        found = [problem.validation_tasks(*size, most, data) for size in sizes]
         batches = [batch for batch in found if batch is not None]
         parts = [part.flatten() for b in batches for part in (b.support_x, b.query_x)]
         items, places = torch.cat(parts).unique(return_inverse=True)
-        vectors = self._vectors(self.problem.validation.sequences[items])
+        vectors = self._vectors(data.sequences[items])
         rows = iter(places.split([len(part) for part in parts]))
         return [
             TaskBatch(
@@ -206,7 +222,7 @@ class JoinedSeries(ClassificationMethod):
                 b.support_y,
                 vectors[next(rows)].unflatten(0, b.query_y.shape),
                 b.query_y,
-            ).to(self.problem.device)
+            ).to(problem.device)
             for b in batches
         ]
 
@@ -231,3 +247,10 @@ class JoinedSeries(ClassificationMethod):
         learner = copy.copy(self.learner)
         learner._modules = {**self.learner._modules, "module": Items(self._table(data))}
         return learner
+
+
+def _of_vectors(learner: StackedLearner) -> StackedLearner:
+    """Return a learner with the same members and weights, for inputs that are encoded already."""
+    found = copy.copy(learner)
+    found._modules = {**learner._modules, "module": nn.Identity()}
+    return found
