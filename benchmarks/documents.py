@@ -219,6 +219,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "intents_languages": lambda: few_shot("intents_languages"),
     "newsgroups": lambda: few_shot("newsgroups"),
     "translation": lambda: few_shot("translation"),
+    "translation_names": lambda: few_shot("translation_names"),
     "lags": lambda: few_shot("lags", "100 back"),
     "sinusoids": lambda: few_shot("sinusoids"),
     "harmonics": lambda: few_shot("harmonics"),

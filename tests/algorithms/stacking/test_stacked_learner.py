@@ -228,6 +228,30 @@ def test_learned_weights_make_the_pool_better_than_each_member():
     assert shares[1] > 1.1 * shares[0]
 
 
+def test_cross_fitting_uses_the_members_of_other_learners():
+    """A member that is weak in the other learners gets less weight than from the learner itself."""
+    batches = [tasks(20, shots, seed=shots) for shots in (1, 4)]
+    own, same, crossed = stacked(), stacked(), stacked()
+    values = own.fit_weights(batches)
+    assert same.fit_weights(batches, learners=[stacked(), stacked()]) == values
+    torch.testing.assert_close(own.pool.coefficients, same.pool.coefficients, rtol=0, atol=0)
+    weak = stacked()
+    weak.vector_learners[0].module = Constant()  # says nothing of the classes
+    crossed.fit_weights(batches, learners=(weak for _ in batches))
+    shares = [one.pool.weights(torch.tensor([4, 4, 4])) for one in (own, crossed)]
+    assert shares[1][0] < 0.5 * shares[0][0]
+    assert torch.equal(weak.pool.coefficients, stacked().pool.coefficients)  # it is only read
+
+
+class Constant(nn.Module):
+    """Maps all vectors to zero."""
+
+    task_axis = True
+
+    def forward(self, x):
+        return 0 * x
+
+
 def test_weights_are_constant_outside_of_the_fitted_range():
     learner = stacked()
     learner.fit_weights([tasks(10, shots, seed=shots) for shots in (2, 5)])
@@ -275,6 +299,14 @@ def test_bad_members(members):
 def test_no_batches():
     with pytest.raises(DataError, match="expected at least one batch"):
         make().fit_weights([])
+
+
+@pytest.mark.parametrize("others", [0, 1, "members"])
+def test_bad_learners_of_cross_fitting(others):
+    learner = stacked()
+    found = [stacked()] * others if isinstance(others, int) else [make(), stacked()]
+    with pytest.raises(ArgumentError, match="with the same members for each of 2 batches"):
+        learner.fit_weights([tasks(2, 1, seed=0)] * 2, learners=found)
 
 
 def test_errors_change_nothing():

@@ -110,6 +110,40 @@ def test_joined_predictions_are_those_of_its_learner(problem, joined):
     assert JoinedSeries.trainings({"options": PROTOTYPES}) == ProtoNetMethod.trainings(PROTOTYPES)
 
 
+def test_the_datasets_of_a_fold_are_left_out_of_its_training(problem):
+    held = []
+    for number in range(2):
+        rest, out = problem.left_out(number, 2)
+        names = {name.split("[")[0] for name in out.grouped.group_names}
+        left = {name.split("[")[0] for name in rest.train.grouped.group_names}
+        assert not names & left
+        assert len(rest.train) + len(out) == len(problem.train)
+        assert rest.validation is problem.validation
+        tasks = rest.training_tasks(TRAINING, seed=0).batch(0, 0.0)[0]
+        assert tasks.support_x.isfinite().any()
+        labels = {out.classes[n].split(": ")[1] for n in out.labels.unique()}
+        assert not labels & {one.split(": ")[1] for one in rest.train.classes}
+        held.append(names)
+    every = {name.split("[")[0] for name in problem.train.grouped.group_names}
+    assert held[0] | held[1] == every
+    assert not held[0] & held[1]
+
+
+def test_cross_fitting_trains_the_members_again_without_the_datasets_of_each_fold(problem):
+    options = {"options": PROTOTYPES, "features": 84, "shots": (1,), "validation_tasks": 2}
+    keys = JoinedSeries.trainings({**options, "cross_fit": 2})
+    folds = [key.split(":")[0] for key in keys if key.startswith("fold")]
+    assert folds == ["fold 0", "fold 1"]
+    method = JoinedSeries(problem, "crossed", cross_fit=2, **options)
+    history = method.train()
+    assert len(history.others) == 2
+    plain = JoinedSeries(problem, "plain", **options)
+    plain.train()
+    for name, value in plain.learner.state_dict().items():
+        same = torch.equal(value, method.learner.state_dict()[name])
+        assert same == (not name.endswith("pool.coefficients")), name
+
+
 def test_a_saved_joined_learner_takes_arrays_of_any_length_and_number_of_channels(
     problem, joined, tmp_path, monkeypatch
 ):
