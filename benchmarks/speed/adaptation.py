@@ -7,10 +7,12 @@ task of `languages`, interleaved in one process:
 - `MemoryLearner` with each memory of the experiments: the support set is encoded once with
   `encode(x)`, and `adapt` is called K times;
 - the same with `write(x, y, times=K)`;
-- `R2D2` and `LRD2`: `adapt` or `write` is called once, and the linear head is solved.
+- `R2D2` and `LRD2`: `adapt` or `write` is called once, and the linear head is solved;
+- writes under `torch.no_grad()`, as in use after training. MAML needs gradients there too;
+- the encoder alone, called once on the support set, which all of them do at least.
 
-All encoders are bidirectional LSTMs of the same size. The time includes building the graph for the
-meta-gradient, but not computing the meta-gradient.
+All encoders are bidirectional LSTMs of the same size. Other times include building the graph for
+the meta-gradient, but not computing the meta-gradient.
 """
 
 from __future__ import annotations
@@ -42,10 +44,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "delta": {"features": "unit"},
     "key-value": {"similarity": "cosine", "slots": WAYS * SHOTS * max(WRITES)},
 }
+SERVED = ("hebbian, write 15 times", "delta, write 5 times", "R2D2, write", "LRD2, write")
+ENCODED = "the encoder alone, once"
 BASELINE = f"MAML, {STEPS} second-order steps"
 
 
-def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[], Any]]:
+def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, functools.partial[Any]]:
     """Return the functions to time, by name; all cycle through the same tasks."""
     random.seed(0)
     torch.manual_seed(0)
@@ -85,7 +89,15 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         learner.write(*tasks[-1])
         return learner.head
 
-    found: dict[str, Callable[[], Any]] = {}
+    def without_gradients(adapt: Callable[[], Any]) -> Any:
+        with torch.no_grad():
+            return adapt()
+
+    def encoded(base: R2D2 | LRD2, tasks: list[Any]) -> Any:
+        tasks.append(tasks.pop(0))
+        return base.module(tasks[-1][0])
+
+    found: dict[str, functools.partial[Any]] = {}
     maml = MAML(SequenceClassifier(WAYS, hidden_size=hidden, **model), lr=LR)
     found[BASELINE] = functools.partial(adapted, maml, STEPS, [*supports])
     for name, options in OPTIONS.items():
@@ -103,6 +115,11 @@ def contestants(hidden: int = HIDDEN, tasks: int = 20) -> dict[str, Callable[[],
         head = kind(SequenceEncoder(hidden_size=hidden, **model), WAYS)
         found[f"{kind.__name__}, adapt once"] = functools.partial(adapted, head, 1, [*supports])
         found[f"{kind.__name__}, write"] = functools.partial(solved, head, [*supports])
+        if kind is R2D2:
+            found[ENCODED] = functools.partial(encoded, head, [*supports])
+    for label in SERVED:
+        served = functools.partial(found[label].func, *found[label].args[:-1], [*supports])
+        found[f"{label}, no gradients"] = functools.partial(without_gradients, served)
     return found
 
 

@@ -18,6 +18,13 @@ def test_every_way_adapts_to_the_same_tasks():
         adapted, written = (found.pop(f"{kind}, {how}") for how in ("adapt once", "write"))
         assert adapted.weight.requires_grad
         torch.testing.assert_close(adapted, written)
+    assert found.pop(adaptation.ENCODED).requires_grad
+    served = {name: found.pop(f"{name}, no gradients") for name in adaptation.SERVED}
+    for name, one in served.items():
+        state = [*one.state] if isinstance(one, MemoryLearner) else [one.weight, one.bias]
+        assert not any(part.requires_grad for part in state)
+        if name in found:
+            torch.testing.assert_close([*found[name].state], state)
     assert all(type(learner) is MemoryLearner for learner in found.values())
     for memory in adaptation.OPTIONS:
         one, several, written = (
