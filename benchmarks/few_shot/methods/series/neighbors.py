@@ -72,7 +72,7 @@ class NearestSeries(ClassificationMethod):
         pairs = pairs[table.view(-1)[pairs].isnan()]
         lengths = step_lengths(series)
         series = series.nan_to_num()
-        for part in pairs.split(_PAIRS):
+        for part in pairs.split(_PAIRS) if len(pairs) else ():
             i, j = part.div(len(series), rounding_mode="floor"), part % len(series)
             x, y = series[i, : int(lengths[i].max())], series[j, : int(lengths[j].max())]
             distances = dtw(x, y, self.window or 1.0, lengths[i], lengths[j])

@@ -97,6 +97,7 @@ def test_neighbors_and_means(problem):
         nearest = index.support_y[n][distances.view(len(query), -1).argmin(1)]
         expected.append((nearest == index.query_y[n]).float().mean())
     torch.testing.assert_close(found, torch.stack(expected))
+    torch.testing.assert_close(method.accuracies(tasks), found)  # all distances are known now
     means = MeanSeries(problem, "means")
     for batch in tasks.batches(3, CPU):
         expected = accuracy(means.predict(batch), batch.query_y)
