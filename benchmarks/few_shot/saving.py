@@ -47,10 +47,8 @@ def save_learner(
         folder: the folder of the model, see `Pretrained.save_pretrained`.
     """
     own: Any = getattr(method, "pretrained", None)
-    if own is not None:
-        own(entry, row, form).save_pretrained(folder)
-        return
-    pretrained(method, entry, row, form).save_pretrained(folder, dtype="float16")
+    found = pretrained(method, entry, row, form) if own is None else own(entry, row, form)
+    found.save_pretrained(folder, dtype=method.saved_dtype)
 
 
 def pretrained(

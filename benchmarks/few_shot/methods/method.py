@@ -37,10 +37,12 @@ class Method(ABC):
     Attributes:
         has_learner: whether `train` sets `learner`, which can be saved.
         learner: the trained learner.
+        saved_dtype: type of its weights in a file, see `Pretrained.save_pretrained`.
         adaptation_steps: its steps or writes for a test task; None uses the learner's own number.
     """
 
     has_learner: ClassVar[bool] = False
+    saved_dtype: ClassVar[str] = "float16"
     learner: Any
     adaptation_steps: int | None = None
 

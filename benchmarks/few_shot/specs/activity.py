@@ -146,10 +146,8 @@ def drift_entries(rows: ActivityRows) -> tuple[Entry, ...]:
     memory = {
         "model": rows.model,
         "training": rows.metric,
-        "memory": "delta",
-        "unit_keys": True,
-        "writes": 3,
-        "test_writes": 3,
+        "memory": "key-value",
+        "memory_options": {"similarity": "cosine", "slots": 128},
     }
     joined = {
         "options": prior,

@@ -33,7 +33,7 @@ from l2l_rnn.tasksets.series.watch_recordings import (
 @register_dataset(
     "activity",
     TaskCard(
-        task="Classify five exercises of an unseen person from a few windows of smartwatch data.",
+        task="Classify exercises of an unseen person from a few windows of smartwatch data.",
         source="smartwatch recordings of Burns et al., 2018, in the package seglearn",
         license="BSD-3-Clause",
         classes=(6, 2, 2),

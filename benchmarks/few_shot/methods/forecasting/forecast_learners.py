@@ -169,6 +169,7 @@ class ForecastALPaCA(ForecastLearner):
     """
 
     has_learner = True
+    saved_dtype = "float32"
 
     def make(self) -> ALPaCA:
         problem, own = self.problem, ("prior_weight", "strength")
