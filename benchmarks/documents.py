@@ -28,6 +28,7 @@ from l2l_rnn.tasksets import list_tasksets
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md",
+    ROOT / "docs" / "choosing.md",
     ROOT / "docs" / "results.md",
     ROOT / "docs" / "results_applications.md",
     ROOT / "docs" / "tasksets.md",
@@ -210,7 +211,29 @@ def kills() -> str:
     return "\n".join([*lines, "", verdict])
 
 
+def transfer() -> str:
+    """Format the best methods of several experiments, with and without meta-learning."""
+    ways = ("5 ways, 1 shot", "5 ways, 5 shots")
+    shots = ("1 shot", "5 shots")
+    rows = (
+        ("languages of names", "languages", ways),
+        ("commands of unseen intents", "intents", ways),
+        ("commands in unseen languages", "intents_languages", shots),
+        ("newsgroups", "newsgroups", shots),
+        ("numbers in words", "translation", ("5 pairs", "20 pairs", "100 pairs")),
+        ("series of unseen datasets", "series", ("3 ways, 1 shot", "3 ways, 5 shots")),
+        ("exercises of a person", "activity", shots),
+        ("forecasts", "forecasting", ("MASE, drawn", "MASE, recorded")),
+        ("motion of a body", "dynamics", ("cart-pole, 10", "cart-pole, 100")),
+        ("control of a body", "control", ("pendulum", "arm")),
+        ("sine waves", "sinusoids", shots[1:]),
+    )
+    results = [(title, read(name), columns) for title, name, columns in rows]
+    return report.transfer_table(results, without=("true model",))
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "transfer": transfer,
     "comparison": comparison,
     "highlights": highlights,
     "tasksets": lambda: report.tasksets_table(list_tasksets()),

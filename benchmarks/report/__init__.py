@@ -5,6 +5,7 @@ from benchmarks.report.files import check_writable, only_writer, read_result, wr
 from benchmarks.report.gradient_flow import scores_and_gradient_flow
 from benchmarks.report.scores import add_differences, interval, score_text
 from benchmarks.report.tables import column_table, curve_table, notes, table, tasksets_table
+from benchmarks.report.transfer import transfer_table
 
 __all__ = [
     "add_differences",
@@ -20,5 +21,6 @@ __all__ = [
     "scores_and_gradient_flow",
     "table",
     "tasksets_table",
+    "transfer_table",
     "write_result",
 ]
