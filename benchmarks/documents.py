@@ -247,7 +247,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sinusoids": lambda: few_shot("sinusoids"),
     "harmonics": lambda: few_shot("harmonics"),
     "series": lambda: few_shot("series"),
-    "series_classes": lambda: few_shot("series_classes-default"),
+    "series_classes": lambda: few_shot("series_classes"),
     "activity": lambda: few_shot("activity"),
     "activity_drift": lambda: few_shot("activity_drift"),
     "forecasting": lambda: few_shot("forecasting", compared="MASE"),
