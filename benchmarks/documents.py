@@ -252,7 +252,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "activity_drift": lambda: few_shot("activity_drift"),
     "forecasting": lambda: few_shot("forecasting", compared="MASE"),
     "forecasting-differences": lambda: differences("forecasting", "ALPaCA, adapted", "MASE"),
-    "recommendation": lambda: few_shot("recommendation-default", compared="RMSE"),
+    "recommendation": lambda: few_shot("recommendation", compared="RMSE"),
     "recommendation_ranking": lambda: few_shot(
         "recommendation_ranking-default", compared="NDCG@10 of liked"
     ),
