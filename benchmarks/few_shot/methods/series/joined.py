@@ -64,8 +64,10 @@ class JoinedSeries(ClassificationMethod):
             0 and standard deviation 1.
         shots: support examples per class of the validation tasks, as far as there are enough.
         validation_tasks: most validation tasks for each number of shots.
-        cross_fit: number of folds of the training datasets. For each, the members are trained on
-            the others, and tasks of the fold are added to those that the weights are learned on.
+        cross_fit: number of folds of the training datasets. For each, the members are fitted to the
+            others, and tasks of the fold are added to those that the weights are learned on.
+        fold_trainings: whether the encoder is trained again for each fold, which is not needed if
+            it is trained on drawn tasks alone.
     """
 
     has_learner = True
@@ -87,13 +89,14 @@ class JoinedSeries(ClassificationMethod):
         shots: tuple[int, ...] = (1, 2, 5, 10, 20, 50),
         validation_tasks: int = 30,
         cross_fit: int = 0,
+        fold_trainings: bool = True,
     ) -> None:
         super().__init__(problem, label)
         self.options, self.population, self.features = options, population, features
         self.components, self.shrinkage = components, shrinkage
         self.window, self.neighbors, self.normalize = window, neighbors, normalize
         self.shots, self.validation_tasks = shots, validation_tasks
-        self.cross_fit = cross_fit
+        self.cross_fit, self.fold_trainings = cross_fit, fold_trainings
         self._tables: dict[int, Tensor] = {}  # of the items of a split, by the split's identity
         self._seconds_of: dict[int, float] = {}  # to encode one item
 
@@ -102,7 +105,8 @@ class JoinedSeries(ClassificationMethod):
         found = ProtoNetMethod.trainings(options["options"])
         if options.get("population") is not None:
             found |= PopulationModel.trainings(options["population"])
-        folds = range(options.get("cross_fit", 0))
+        again = options.get("fold_trainings", True)
+        folds = range(options.get("cross_fit", 0) if again else 0)
         return found | {fold_key(n, key): found[key] for n in folds for key in found}
 
     def train(self) -> History:
@@ -112,6 +116,8 @@ class JoinedSeries(ClassificationMethod):
         for number in range(self.cross_fit):
             part = copy.copy(self)
             part.problem, held_out = self.problem.left_out(number, self.cross_fit)
+            if not self.fold_trainings:
+                part.problem.shared = self.problem.shared
             part.label = f"{self.label}, fold {number}"
             histories.append(part._build())
             more = part._weight_tasks(held_out)
@@ -119,7 +125,7 @@ class JoinedSeries(ClassificationMethod):
             learners += [part.learner] * len(more)
         self.learner.fit_weights(batches, learners=map(_of_vectors, learners))
         self.saved_seconds = 0.0  # of the evaluation alone
-        return combined(histories) if self.cross_fit else histories[0]
+        return combined(histories) if self.cross_fit and self.fold_trainings else histories[0]
 
     def _build(self) -> History:
         """Train the members and put them together, with weights that are not learned yet."""

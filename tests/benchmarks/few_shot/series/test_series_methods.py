@@ -135,9 +135,13 @@ def test_cross_fitting_trains_the_members_again_without_the_datasets_of_each_fol
     keys = JoinedSeries.trainings({**options, "cross_fit": 2})
     folds = [key.split(":")[0] for key in keys if key.startswith("fold")]
     assert folds == ["fold 0", "fold 1"]
+    shared = JoinedSeries.trainings({**options, "cross_fit": 2, "fold_trainings": False})
+    assert shared == ProtoNetMethod.trainings(PROTOTYPES)
     method = JoinedSeries(problem, "crossed", cross_fit=2, **options)
     history = method.train()
     assert len(history.others) == 2
+    once = JoinedSeries(problem, "once", cross_fit=2, fold_trainings=False, **options)
+    assert not once.train().others
     plain = JoinedSeries(problem, "plain", **options)
     plain.train()
     for name, value in plain.learner.state_dict().items():
