@@ -254,7 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "forecasting-differences": lambda: differences("forecasting", "ALPaCA, adapted", "MASE"),
     "recommendation": lambda: few_shot("recommendation", compared="RMSE"),
     "recommendation_ranking": lambda: few_shot(
-        "recommendation_ranking-default", compared="NDCG@10 of liked"
+        "recommendation_ranking", compared="NDCG@10 of liked"
     ),
     "recommendation_file": lambda: few_shot("recommendation_file-default", compared="RMSE"),
     "dynamics": lambda: few_shot("dynamics"),
