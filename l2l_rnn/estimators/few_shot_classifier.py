@@ -30,7 +30,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
     means, `R2D2`, `LRD2` and `TfIdfLearner` solve for a linear head, a `StackedLearner` does
     several of these, a `MemoryLearner` writes to its memory, and `MAML` takes gradient steps. The
     classes are those of the examples. A `MemoryLearner` takes as many of them as its memory's
-    `value_size`, `MAML` as many as its head has outputs, and the others any number.
+    `value_size`, `MAML` as many as its head has outputs, and the others any number. A learner with
+    a `FixedClassifier`, such as the bundled `"activity"`, takes only the classes that it knows.
 
     **The model.** A classifier never changes its model, so many can share it. If its learner is in
     training mode, `fit` takes a copy, which further training does not change. A learner in
@@ -123,7 +124,8 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
                 them first if they come in several Unicode forms, such as by `unicodedata`.
 
         Raises:
-            ArgumentError: there are fewer than two classes, or the model cannot learn as many.
+            ArgumentError: there are fewer than two classes, the model cannot learn as many, or it
+                knows other classes.
         """
         who = "FewShotClassifier.fit"
         model, kind = self._opened(who)
