@@ -256,7 +256,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recommendation_ranking": lambda: few_shot(
         "recommendation_ranking", compared="NDCG@10 of liked"
     ),
-    "recommendation_file": lambda: few_shot("recommendation_file-default", compared="RMSE"),
+    "recommendation_file": lambda: few_shot("recommendation_file", compared="RMSE"),
     "dynamics": lambda: few_shot("dynamics"),
     "control": lambda: few_shot("control"),
     "bandits": lambda: few_shot("bandits"),
