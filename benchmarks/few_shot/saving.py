@@ -88,7 +88,7 @@ def pretrained(
         description=(
             f"{card.task}\n\nMethod: {entry.name}. Training data: {card.source} "
             f"({card.license}); the splits are {card.splits}. Trained and evaluated by the {run}."
-            f"{note}"
+            f"{problem.note}{note}"
         ),
         license="mit",
         tags=[taskset],

@@ -37,6 +37,7 @@ class Problem(ABC):
 
     chance: float | None = None  # chance level, if the score has one
     curve: tuple[Column, ...] = ()  # the points of a curve, evaluated like columns
+    note: str = ""  # added to the description of saved learners
 
     def __init__(self, spec: Any, seed: int, device: torch.device, test_tasks: int) -> None:
         self.spec, self.seed, self.device, self.test_tasks = spec, seed, device, test_tasks

@@ -82,6 +82,12 @@ class SeriesProblem(GroupedProblem):
         return isinstance(self.train, PairedClasses)
 
     @property
+    def note(self) -> str:  # type: ignore[override]
+        if self.spec.drawn < 1:
+            return ""
+        return " The encoder was trained on drawn series alone; only priors and weights saw the data."
+
+    @property
     def steps(self) -> int:
         """The number of steps of the drawn series."""
         return int(self.train.sequences.shape[1])
