@@ -85,7 +85,7 @@ class SeriesProblem(GroupedProblem):
     def note(self) -> str:  # type: ignore[override]
         if self.spec.drawn < 1:
             return ""
-        return " The encoder was trained on drawn series alone; only priors and weights saw the data."
+        return " The encoder was trained on drawn series alone; priors and weights saw the data."
 
     @property
     def steps(self) -> int:
