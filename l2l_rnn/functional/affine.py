@@ -60,7 +60,8 @@ def embedding(tokens: Tensor, weight: Tensor) -> Tensor:
     """
     if weight.dim() == 3:
         tasks, size = weight.shape[:2]
-        offsets = torch.arange(0, tasks * size, size, device=tokens.device)
-        tokens = tokens + offsets.reshape(tasks, *[1] * (tokens.dim() - 1))
+        if tasks > 1:
+            offsets = torch.arange(0, tasks * size, size, device=tokens.device)
+            tokens = tokens + offsets.reshape(tasks, *[1] * (tokens.dim() - 1))
         weight = weight.flatten(0, 1)
     return F.embedding(tokens, weight)
