@@ -220,13 +220,13 @@ def transfer() -> str:
         ("commands of unseen intents", "intents", ways),
         ("commands in unseen languages", "intents_languages", shots),
         ("newsgroups", "newsgroups", shots),
-        ("numbers in words", "translation", ("5 pairs", "20 pairs", "100 pairs")),
+        ("numbers in words (exact match)", "translation", ("5 pairs", "20 pairs", "100 pairs")),
         ("series of unseen datasets", "series", ("3 ways, 1 shot", "3 ways, 5 shots")),
         ("exercises of a person", "activity", shots),
-        ("forecasts", "forecasting", ("MASE, drawn", "MASE, recorded")),
-        ("motion of a body", "dynamics", ("cart-pole, 10", "cart-pole, 100")),
-        ("control of a body", "control", ("pendulum", "arm")),
-        ("sine waves", "sinusoids", shots[1:]),
+        ("forecasts (error)", "forecasting", ("MASE, drawn", "MASE, recorded")),
+        ("motion of a body (error)", "dynamics", ("cart-pole, 10", "cart-pole, 100")),
+        ("control of a body (% of the true model)", "control", ("pendulum", "arm")),
+        ("sine waves (squared error)", "sinusoids", shots[1:]),
     )
     results = [(title, read(name), columns) for title, name, columns in rows]
     return report.transfer_table(results, without=("true model",))
