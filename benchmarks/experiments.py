@@ -66,7 +66,7 @@ EXPERIMENTS = {
     ),
     "series": Experiment(
         "classify time series of unseen datasets from 1 or 5 examples of each class",
-        {"quick": 5, "default": 3.5, "full": 13.8},
+        {"quick": 7, "default": 5.1, "full": 20.8},
     ),
     "series_classes": Experiment(
         "classify time series of unseen classes of several datasets",

@@ -50,6 +50,7 @@ class SeriesRows:
             features for each, which are then not part of the curve; None gives them all tasks.
         features: number of MiniRocket features of the baseline.
         joined: options of the joined learner.
+        members: encoders of an ensemble; 1 leaves it out.
     """
 
     model: dict[str, Any]
@@ -61,6 +62,7 @@ class SeriesRows:
     slow_tasks: int | None = None
     features: int = 9996
     joined: dict[str, Any] = field(default_factory=dict)
+    members: int = 1
 
     @property
     def slow(self) -> dict[str, Any]:
@@ -83,6 +85,12 @@ def series_entries(rows: SeriesRows) -> tuple[Entry, ...]:
     }
     maml = {"learner": "MAML", "inner_lr": 0.1, "max_grad_norm": 10.0}
     steps = {"inner_steps": rows.inner_steps, "test_steps": rows.inner_steps}
+    ensemble = Entry(
+        f"{rows.members} x GRU ProtoNet, Gaussian prior",
+        "meta-learned",
+        ProtoNetMethod,
+        {**prior, "members": rows.members},
+    )
     return (
         Entry("Class means", "baseline", MeanSeries),
         Entry("1NN, Euclidean", "baseline", NearestSeries),
@@ -119,6 +127,7 @@ def series_entries(rows: SeriesRows) -> tuple[Entry, ...]:
         ),
         Entry("GRU ProtoNet", "meta-learned", ProtoNetMethod, prototypes),
         Entry("GRU ProtoNet, Gaussian prior", "meta-learned", ProtoNetMethod, prior),
+        *([ensemble] if rows.members > 1 else []),
         Entry("GRU R2D2", "meta-learned", ClosedFormMethod, {**prototypes, "head": "ridge"}),
         Entry("GRU memory learner", "meta-learned", MemoryMethod, memory),
         Entry(
@@ -202,7 +211,10 @@ SERIES = SeriesSpec(
     ways=3,
     more_ways=(5,),
     entries={
-        form: (*PUBLISHED, *series_entries(replace(rows, joined={**rows.joined, **CROSS_FITTED})))
+        form: (
+            *PUBLISHED,
+            *series_entries(replace(rows, members=3, joined={**rows.joined, **CROSS_FITTED})),
+        )
         for form, rows in ROWS.items()
     },
     drawn=1.0,  # better than 0.6 on training datasets that are left out
