@@ -8,7 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from l2l_rnn.algorithms import MemoryLearner, ProtoNet, StackedLearner, TfIdfLearner
+from l2l_rnn.algorithms import (
+    MemoryLearner,
+    PairMemoryLearner,
+    ProtoNet,
+    StackedLearner,
+    TfIdfLearner,
+)
 from l2l_rnn.algorithms.closed_form.support_learner import SupportLearner
 from l2l_rnn.errors import ArgumentError, ArgumentTypeError
 from l2l_rnn.estimators.learner_kinds import (
@@ -86,6 +92,11 @@ def kind_of(who: str, learner: Any, steps: int | None, loss: Loss | None) -> Lea
         raise ArgumentError(
             f"{who}: the learner must not hold tasks, got a clone of {learner.tasks}; pass the "
             "learner that it is a clone of"
+        )
+    if isinstance(learner, PairMemoryLearner):
+        raise ArgumentTypeError(
+            f"{who}: the learner must predict classes, got a PairMemoryLearner, which translates; "
+            "use estimators.FewShotTranslator"
         )
     if isinstance(learner, MemoryLearner):
         if learner.module.regression:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from l2l_rnn.algorithms.saving import outside_inference_mode
 from l2l_rnn.checks import shown
-from l2l_rnn.errors import ArgumentError, DataError
+from l2l_rnn.errors import ArgumentError, DataError, ShapeError
 from l2l_rnn.estimators.labels import Labels, from_json, merged, missing, numbered, to_json
 from l2l_rnn.estimators.learner_kinds import LearnerKind, Reading
 from l2l_rnn.files import parse_json
@@ -246,6 +246,12 @@ def padded_to(x: Tensor, steps: int) -> Tensor:
 
 
 def _stacked(one: Tensor, other: Tensor) -> Tensor:
+    """Return earlier and new sequences as one padded tensor."""
+    if one.shape[2:] != other.shape[2:]:
+        raise ShapeError(
+            f"partial_fit: series must have {one.shape[2]} channels, as the earlier examples, got "
+            f"{other.shape[2]}; pass as many, or call fit to begin again"
+        )
     steps = max(one.shape[1], other.shape[1])
     return torch.cat([padded_to(one, steps), padded_to(other, steps)])
 

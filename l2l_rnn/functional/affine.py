@@ -41,6 +41,11 @@ def product_type(x: Tensor) -> torch.dtype:
     return (empty @ empty).dtype
 
 
+def precise(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, or in float32 on devices that have no float64."""
+    return tensor.float() if tensor.device.type == "mps" else tensor.double()
+
+
 def embedding(tokens: Tensor, weight: Tensor) -> Tensor:
     """Look up a vector for each token id, where each task has its own table.
 

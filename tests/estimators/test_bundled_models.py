@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from l2l_rnn.data import SourceTaskset, TaskLoader
-from l2l_rnn.errors import DataError
+from l2l_rnn.errors import ArgumentTypeError, DataError, ShapeError
 from l2l_rnn.estimators import FewShotClassifier
 from l2l_rnn.tasksets import get_tasksets
 from l2l_rnn.training import Pretrained, list_pretrained
@@ -72,3 +72,16 @@ def raw(source, rows):
     inputs = source.sequences if hasattr(source, "sequences") else source.inputs
     series = inputs[rows].numpy()
     return [one[~np.isnan(one).any(-1)].T for one in series]
+
+
+def test_further_series_have_as_many_channels():
+    draw = np.random.default_rng(0)
+    classifier = FewShotClassifier.from_pretrained("series")
+    classifier.fit(list(draw.normal(size=(4, 2, 60))), [0, 0, 1, 1])
+    with pytest.raises(ShapeError, match="must have 2 channels, as the earlier examples, got 3"):
+        classifier.partial_fit(list(draw.normal(size=(2, 3, 60))), [0, 1])
+
+
+def test_a_translator_is_no_classifier():
+    with pytest.raises(ArgumentTypeError, match="FewShotTranslator"):
+        FewShotClassifier.from_pretrained("numbers").fit(["1", "2"], ["one", "two"])

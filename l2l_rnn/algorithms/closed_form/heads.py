@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from l2l_rnn.errors import AdaptationError
+from l2l_rnn.functional.affine import precise
 
 
 class LinearHead(NamedTuple):
@@ -27,11 +28,6 @@ class LinearHead(NamedTuple):
         """Score vectors `(…, B, E)` for each class, `(…, B, C)`, in their dtype."""
         weight, bias, center = (part.to(vectors.dtype) for part in self)
         return (vectors - center.unsqueeze(-2)) @ weight.mT + bias.unsqueeze(-2)
-
-
-def precise(tensor: Tensor) -> Tensor:
-    """Return a tensor in float64, or in float32 on devices that have no float64."""
-    return tensor.float() if tensor.device.type == "mps" else tensor.double()
 
 
 def centered(vectors: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2l_rnn.algorithms.closed_form.heads import LinearHead, centered, factor, precise
+from l2l_rnn.algorithms.closed_form.heads import LinearHead, centered, factor
+from l2l_rnn.functional.affine import precise
 
 _TOLERANCE = 1e-7  # of the gradient, relative to the size of X; the last two steps lower it further
 _HALVINGS = 30  # of the step size

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from l2l_rnn.algorithms.closed_form.heads import LinearHead, centered, precise, ridge_head
+from l2l_rnn.algorithms.closed_form.heads import LinearHead, centered, ridge_head
 from l2l_rnn.algorithms.closed_form.r2d2 import R2D2
 from l2l_rnn.checks import check_number
 from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.affine import precise
 
 _GRID = tuple(10 ** (-3 + 6 * i / 9) for i in range(10))  # numpy.logspace(-3, 3, 10)
 
@@ -70,9 +71,11 @@ class RidgeCV(R2D2):
         deviation, _ = centered(x, weights)
         number = weights.sum(-2, keepdim=True).clamp_min(1)
         variance = deviation.square().sum(-2, keepdim=True) / number
-        # As in scikit-learn, a constant feature is not scaled.
+        # As in scikit-learn, a constant feature is not scaled. Differences of the size of rounding
+        # errors of the vectors count as none.
         size = (x * weights).detach().square().sum(-2, keepdim=True) / number
-        constant = variance.detach() <= 10 * torch.finfo(x.dtype).eps * size
+        least = max(10 * torch.finfo(x.dtype).eps, (10 * torch.finfo(vectors.dtype).eps) ** 2)
+        constant = variance.detach() <= least * size
         std = variance.where(~constant, 1).sqrt()
         with torch.no_grad():
             chosen = self._chosen(deviation / std, precise(targets), weights, factor)

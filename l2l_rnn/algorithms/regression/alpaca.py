@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from l2l_rnn.algorithms.closed_form.heads import precise
 from l2l_rnn.algorithms.regression.posterior import Posterior, Prior, Support, posterior
 from l2l_rnn.algorithms.regression.regression_learner import RegressionLearner
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
+from l2l_rnn.functional.affine import precise
 
 
 @configurable

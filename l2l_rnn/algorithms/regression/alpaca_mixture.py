@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from l2l_rnn.algorithms.closed_form.heads import precise
 from l2l_rnn.algorithms.regression.posterior import (
     Posterior,
     Prior,
@@ -20,6 +19,7 @@ from l2l_rnn.algorithms.regression.posterior import (
 from l2l_rnn.algorithms.regression.regression_learner import RegressionLearner
 from l2l_rnn.checks import check_int, check_number
 from l2l_rnn.configuration import configurable
+from l2l_rnn.functional.affine import precise
 
 
 class MixturePosterior(NamedTuple):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from l2l_rnn.algorithms.closed_form.heads import precise
 from l2l_rnn.algorithms.regression.alpaca import ALPaCA
 from l2l_rnn.algorithms.regression.targets import check_targets
 from l2l_rnn.checks import check_number
 from l2l_rnn.errors import ArgumentError
+from l2l_rnn.functional.affine import precise
 
 
 @torch.no_grad()

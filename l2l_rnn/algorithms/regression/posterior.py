@@ -25,7 +25,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from l2l_rnn.algorithms.closed_form.heads import factor, precise
+from l2l_rnn.algorithms.closed_form.heads import factor
+from l2l_rnn.functional.affine import precise
 
 
 class Prior(NamedTuple):

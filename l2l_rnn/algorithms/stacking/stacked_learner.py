@@ -181,8 +181,8 @@ class StackedLearner(SupportLearner):
         the queries. All batches count the same, so give each number of shots and ways as many.
 
         Args:
-            batches: tasks, with the shots and ways at which the learner will be used. Between these
-                the weights are interpolated, and beyond them they stay constant.
+            batches: tasks, at the shots and ways of later use. Between these the weights are
+                interpolated, and beyond them they stay constant.
             learners: for cross-fitting, a learner for each batch: one with the same members that
                 was not trained on the classes of the batch. None uses this learner.
             penalty: strength of the L2 penalty on the change of the coefficients.
@@ -195,12 +195,10 @@ class StackedLearner(SupportLearner):
             DataError: there are no batches.
             ArgumentError: there are not as many `learners` as batches, or one has other members.
         """
-        inputs, labels, masks = [], [], []
-        batches = list(batches)
-        for batch, learner in zip(batches, self._checked(learners, len(batches)), strict=True):
-            inputs.append(learner._pool_inputs_of(batch))
-            labels.append(batch.query_y)
-            masks.append(batch.query_mask)
+        batches = [batches] if isinstance(batches, TaskBatch) else list(batches)
+        learners = self._checked(learners, len(batches))
+        inputs = [one._pool_inputs_of(b) for one, b in zip(learners, batches, strict=True)]
+        labels, masks = [b.query_y for b in batches], [b.query_mask for b in batches]
         if not inputs:
             raise DataError(
                 "StackedLearner.fit_weights: expected at least one batch of tasks, got none; pass "
@@ -216,9 +214,12 @@ class StackedLearner(SupportLearner):
     ) -> Sequence[StackedLearner]:
         """Return a learner for each batch, all with as many members as this one."""
         found = [self] * count if learners is None else list(learners)
-        kinds = [[type(m) for m in (*one.vector_learners, *one.input_learners)] for one in found]
-        own = [type(m) for m in (*self.vector_learners, *self.input_learners)]
-        if len(found) != count or any(kind != own for kind in kinds):
+
+        def kinds(one: Any) -> list[type]:
+            return [type(member) for member in (*one.vector_learners, *one.input_learners)]
+
+        alike = [isinstance(one, StackedLearner) and kinds(one) == kinds(self) for one in found]
+        if len(found) != count or not all(alike):
             raise ArgumentError(
                 f"StackedLearner.fit_weights: learners must be a StackedLearner with the same "
                 f"members for each of {count} batches, got {len(found)}; build all of them alike"

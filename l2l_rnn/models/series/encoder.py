@@ -158,8 +158,8 @@ class SeriesEncoder(NotScripted):
         if values is not None and values.numel() and values.min() < self.minimum_length:
             raise ArgumentError(
                 f"SeriesEncoder: a series must have at least {self.minimum_length} steps, the "
-                f"reach of the convolutions, got one of {int(values.min())}; set length to "
-                "resample each series, or lower kernel_size, strides or dilations"
+                f"reach of the convolutions, got one of {int(values.min())}; pass longer ones, or "
+                "make an encoder with length, which resamples them, or with a lower kernel_size"
             )
         return rows, lengths
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from l2l_rnn.checks import check_int
 from l2l_rnn.configuration import configurable
 from l2l_rnn.errors import ShapeError
+from l2l_rnn.functional.affine import precise
 from l2l_rnn.models.series.channels import average_channels, channel_rows
 from l2l_rnn.models.series.resampling import instance_normalized, resampled
 
@@ -120,9 +121,7 @@ class MiniRocket(nn.Module):
             torch.cat([self._quantiles(part, generator) for part in series.unbind(1)])
         )
         if self.center is not None and self.scale is not None:
-            self.center.zero_()
-            self.scale.fill_(1)
-            features = self._of_rows(series)
+            features = self._of_rows(series).to(series.dtype)
             self.center.copy_(features.mean(0))
             std = features.std(0, correction=0).clamp_min(_LEAST_STD)
             self.scale.copy_(1 / (std * math.sqrt(self.output_size)))
@@ -133,8 +132,16 @@ class MiniRocket(nn.Module):
         rows, inside = self.channels(x)
         features = self._of_rows(rows.reshape(-1, self.input_size or 1, self.length))
         if self.input_size is not None:
-            return features.reshape(*x.shape[:-2], self.output_size)
-        return average_channels(features.reshape(*rows.shape[:-1], self.output_size), inside)
+            features = features.reshape(*x.shape[:-2], self.output_size)
+        else:
+            features = features.reshape(*rows.shape[:-1], self.output_size)
+            features = average_channels(features, inside)
+        # Equal means of several channels are equal in all bits after this. A head that divides by
+        # standard deviations would enlarge the differences.
+        features = features.to(rows.dtype)
+        if self.center is None or self.scale is None:
+            return features
+        return (features - self.center) * self.scale
 
     def channels(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the resampled channels `(…, B F, length)`, and which have values `(…, B, F)`."""
@@ -165,18 +172,15 @@ class MiniRocket(nn.Module):
         return torch.cat(found)
 
     def _of_rows(self, rows: Tensor) -> Tensor:
-        """Return the features of rows `(R, F, S)`, `(R, output_size)`, a part at a time."""
+        """Return the fractions of rows `(R, F, S)`, `(R, output_size)`, a part at a time."""
         chunk = max(1, _ELEMENTS // (KERNELS * self.length))
         biases = self.biases.view(rows.shape[1], -1)
-        features = torch.cat(
+        return torch.cat(
             [
                 torch.cat([self._features(part[:, f], own) for f, own in enumerate(biases)], -1)
                 for part in rows.split(chunk)
             ]
         )
-        if self.center is None or self.scale is None:
-            return features
-        return (features - self.center) * self.scale
 
     def _features(self, rows: Tensor, own: Tensor) -> Tensor:
         """Return the features of one channel, rows `(R, S)`, with its biases."""
@@ -185,7 +189,7 @@ class MiniRocket(nn.Module):
             outputs = self._outputs(rows, number)  # (R, 84, S)
             biases = own[place : place + KERNELS * count].view(KERNELS, count).to(outputs)
             cut = (KERNEL_LENGTH - 1) * self.dilations[number] // 2
-            part = rows.new_empty(len(rows), KERNELS, count)
+            part = precise(rows[:0]).new_empty(len(rows), KERNELS, count)
             # Kernels take turns: with the outputs that read zero padding, and without these.
             whole, inner = number % 2, (number + 1) % 2
             part[:, whole::2] = _above(outputs[:, whole::2], biases[whole::2])
@@ -213,14 +217,18 @@ class MiniRocket(nn.Module):
 
 
 def _above(outputs: Tensor, biases: Tensor) -> Tensor:
-    """Return the fraction of outputs above each bias: `(R, K, S)`, `(K, M)` -> `(R, K, M)`."""
+    """Return the fraction of outputs above each bias, in the dtype of `precise`.
+
+    Shapes:
+        outputs `(R, K, S)`, biases `(K, M)` -> `(R, K, M)`.
+    """
+    steps = outputs.shape[-1]
     if biases.shape[-1] <= _FEW:  # faster than to sort the outputs
         parts = [(outputs > bias.unsqueeze(-1)).float() for bias in biases.unbind(-1)]
-        return torch.stack([part.mean(-1) for part in parts], -1).to(outputs)
+        return precise(torch.stack([part.sum(-1) for part in parts], -1)) / steps
     ordered = outputs.sort(-1).values
     biases = biases.expand(len(outputs), *biases.shape).contiguous()
-    steps = outputs.shape[-1]
-    return (steps - torch.searchsorted(ordered, biases, right=True)).to(outputs) / steps
+    return precise(steps - torch.searchsorted(ordered, biases, right=True)) / steps
 
 
 def _dilations(length: int, per_kernel: int) -> tuple[list[int], list[int]]:

@@ -261,6 +261,11 @@ def test_weights_are_constant_outside_of_the_fitted_range():
     assert not torch.equal(of[3], of[2])
 
 
+def test_one_batch_needs_no_list():
+    batch = tasks(10, 2, seed=0)
+    assert stacked().fit_weights(batch) == stacked().fit_weights([batch])
+
+
 def test_batches_of_several_sizes_are_padded():
     """Padding has no effect on the fit."""
     small, large = tasks(6, 1, seed=0, queries=5), tasks(6, 4, seed=1)
@@ -301,10 +306,11 @@ def test_no_batches():
         make().fit_weights([])
 
 
-@pytest.mark.parametrize("others", [0, 1, "members"])
+@pytest.mark.parametrize("others", [0, 1, "members", "encoder"])
 def test_bad_learners_of_cross_fitting(others):
     learner = stacked()
-    found = [stacked()] * others if isinstance(others, int) else [make(), stacked()]
+    kinds = {"members": make, "encoder": encoder}
+    found = [stacked()] * others if isinstance(others, int) else [kinds[others](), stacked()]
     with pytest.raises(ArgumentError, match="with the same members for each of 2 batches"):
         learner.fit_weights([tasks(2, 1, seed=0)] * 2, learners=found)
 

@@ -104,7 +104,7 @@ def test_a_series_shorter_than_the_reach_is_rejected_with_the_minimum():
     encoder = make(strides=(2, 2))
     assert encoder.minimum_length == 7
     assert encoder(data(1, steps=7)).shape == (1, 2)
-    with pytest.raises(ArgumentError, match=r"at least 7 steps, .* got one of 6; set length"):
+    with pytest.raises(ArgumentError, match=r"at least 7 steps, .* got one of 6; pass longer ones"):
         encoder(data(1, steps=6))
     x = data(2)
     x[1, 5:] = torch.nan
