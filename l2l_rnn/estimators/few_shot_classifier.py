@@ -159,6 +159,7 @@ class FewShotClassifier(ClassifierState, _base.ClassifierMixin, _base.BaseEstima
             ArgumentError: the model cannot learn as many classes, or it needs the earlier examples,
                 which were not kept; or `model`, `inputs` or `steps` was changed after `fit`.
             ArgumentTypeError: the class names are of another type than before.
+            ShapeError: series have another number of channels than the earlier ones.
         """
         who = "FewShotClassifier.partial_fit"
         started = self.__sklearn_is_fitted__()

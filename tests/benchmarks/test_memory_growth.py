@@ -52,7 +52,7 @@ def test_no_job_keeps_objects(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["maml", "evaluation", "varied loader"])
 def test_no_job_keeps_memory_of_python(name):
-    """After a warm-up, at least one of three rounds of 20 steps adds under 10 kB of Python memory.
+    """After a warm-up, rounds of 20 steps add less than 10 kB of Python memory on average.
 
     The warm-up is traced as well. Objects that the interpreter recycles are counted when they are
     allocated again, so that the first traced rounds always grow.
@@ -69,7 +69,7 @@ def test_no_job_keeps_memory_of_python(name):
     finally:
         tracemalloc.stop()
     growth = [after - before for before, after in itertools.pairwise(traced)]
-    assert min(growth[-3:]) < 10_000, growth
+    assert sum(growth[-3:]) < 3 * 10_000, growth
 
 
 def test_the_published_result_meets_its_target():

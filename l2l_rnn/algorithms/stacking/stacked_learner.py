@@ -169,7 +169,7 @@ class StackedLearner(SupportLearner):
 
     def fit_weights(
         self,
-        batches: Iterable[TaskBatch],
+        batches: TaskBatch | Iterable[TaskBatch],
         *,
         learners: Iterable[StackedLearner] | None = None,
         penalty: float = 1e-3,
@@ -209,9 +209,7 @@ class StackedLearner(SupportLearner):
             steps = check_int("StackedLearner.fit_weights", "steps", steps)
             return self.pool.fit(inputs, labels, masks, penalty=penalty, steps=steps)
 
-    def _checked(
-        self, learners: Iterable[StackedLearner] | None, count: int
-    ) -> Sequence[StackedLearner]:
+    def _checked(self, learners: Iterable[Any] | None, count: int) -> Sequence[StackedLearner]:
         """Return a learner for each batch, all with as many members as this one."""
         found = [self] * count if learners is None else list(learners)
 
@@ -220,9 +218,10 @@ class StackedLearner(SupportLearner):
 
         alike = [isinstance(one, StackedLearner) and kinds(one) == kinds(self) for one in found]
         if len(found) != count or not all(alike):
+            names = [type(one).__name__ for one in found]
             raise ArgumentError(
-                f"StackedLearner.fit_weights: learners must be a StackedLearner with the same "
-                f"members for each of {count} batches, got {len(found)}; build all of them alike"
+                "StackedLearner.fit_weights: learners must be one StackedLearner with the same "
+                f"members for each of {count} batches, got {names}; build all of them alike"
             )
         return found
 
